@@ -1,0 +1,158 @@
+"""The plain convolutional classifier, and the parts and checks that the other networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "lrelu": nn.LeakyReLU}
+POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+def make_activation(activation_type: str, activation_params: Mapping[str, Any]) -> nn.Module:
+    """Build one activation, or raise ValueError if ``activation_type`` is not in ACTIVATIONS."""
+    check_choice("activation_type", activation_type, ACTIVATIONS)
+    return ACTIVATIONS[activation_type](**activation_params)
+
+
+def check_choice(name: str, value: str, allowed: Mapping[str, object]) -> None:
+    """Raise ValueError unless ``value`` is a key of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def check_positive_ints(name: str, values: Sequence[int]) -> None:
+    """Raise ValueError unless every entry of ``values`` is an integer of at least 1."""
+    if any(not isinstance(value, int) or value < 1 for value in values):
+        raise ValueError(f"{name} must hold integers of at least 1, got {list(values)}")
+
+
+def check_probability(name: str, value: float) -> None:
+    """Raise ValueError unless 0 <= value <= 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+
+
+class ConvClassifier(nn.Module):
+    """Convolutions with pools between them, then fully connected layers.
+
+    With N = len(channels), P = pool_every and M = len(hidden_dims)::
+
+        [(CONV -> ACT)*P -> POOL]*(N/P) -> (FC -> ACT)*M -> FC
+
+    When P does not divide N, the remaining N mod P pairs CONV -> ACT come last, without a pool.
+    The output are class scores: no softmax. Parameters are created in forward order, so a seed
+    fixes the weights layer by layer.
+
+    Args:
+        in_size: size (C, H, W) of one image.
+        out_classes: number of class scores D.
+        channels: output channels of each convolution, in order.
+        pool_every: P, the number of convolutions before each pool.
+        hidden_dims: widths of the hidden fully connected layers; may be empty.
+        conv_params: keywords of ``nn.Conv2d``, on top of ``kernel_size=3, padding=1``.
+        activation_type: ``relu`` or ``lrelu``.
+        activation_params: keywords of the activation.
+        pooling_type: ``max`` or ``avg``.
+        pooling_params: keywords of the pool, on top of ``kernel_size=2``.
+
+    Raises:
+        ValueError: a value is out of range, or the pools leave an empty feature map.
+
+    Shapes: input (N, C, H, W), output (N, D).
+    """
+
+    def __init__(
+        self,
+        in_size: Sequence[int],
+        out_classes: int,
+        channels: Sequence[int],
+        pool_every: int,
+        hidden_dims: Sequence[int],
+        conv_params: Mapping[str, Any] = {},
+        activation_type: str = "relu",
+        activation_params: Mapping[str, Any] = {},
+        pooling_type: str = "max",
+        pooling_params: Mapping[str, Any] = {},
+    ) -> None:
+        super().__init__()
+        if len(in_size) != 3:
+            raise ValueError(f"in_size must be (channels, height, width), got {tuple(in_size)}")
+        if not channels:
+            raise ValueError(f"channels must hold at least one width, got {list(channels)}")
+        check_positive_ints("in_size", in_size)
+        check_positive_ints("out_classes", [out_classes])
+        check_positive_ints("channels", channels)
+        check_positive_ints("pool_every", [pool_every])
+        check_positive_ints("hidden_dims", hidden_dims)
+        check_choice("activation_type", activation_type, ACTIVATIONS)
+        check_choice("pooling_type", pooling_type, POOLINGS)
+
+        self.in_size = tuple(in_size)
+        self.out_classes = out_classes
+        self.channels = list(channels)
+        self.pool_every = pool_every
+        self.hidden_dims = list(hidden_dims)
+        self.conv_params = {"kernel_size": 3, "padding": 1, **conv_params}
+        self.activation_type = activation_type
+        self.activation_params = dict(activation_params)
+        self.pooling_type = pooling_type
+        self.pooling_params = {"kernel_size": 2, **pooling_params}
+
+        self.feature_extractor = self._make_feature_extractor()
+        self.classifier = self._make_classifier()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute class scores (N, D) of images ``x`` (N, C, H, W)."""
+        features = self.feature_extractor(x).flatten(1)  # (N, C', H', W') -> (N, C'*H'*W')
+        scores: Tensor = self.classifier(features)
+        return scores
+
+    def _make_feature_extractor(self) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        in_channels = self.in_size[0]
+        for number, out_channels in enumerate(self.channels, start=1):
+            layers.append(nn.Conv2d(in_channels, out_channels, **self.conv_params))
+            layers.append(self._make_activation())
+            if number % self.pool_every == 0:
+                layers.append(self._make_pool())
+            in_channels = out_channels
+        return nn.Sequential(*layers)
+
+    def _make_classifier(self) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        in_features = self._n_features()
+        for out_features in self.hidden_dims:
+            layers += [nn.Linear(in_features, out_features), self._make_activation()]
+            in_features = out_features
+        layers.append(nn.Linear(in_features, self.out_classes))
+        return nn.Sequential(*layers)
+
+    def _make_activation(self) -> nn.Module:
+        return make_activation(self.activation_type, self.activation_params)
+
+    def _make_pool(self) -> nn.Module:
+        return POOLINGS[self.pooling_type](**self.pooling_params)
+
+    def _n_features(self) -> int:
+        """Count the features of one image by a forward pass of zeros.
+
+        The pass runs in evaluation mode: no dropout mask is drawn, so the state of the random
+        generator stays as it was, and batch norm keeps its running statistics.
+        """
+        was_training = self.feature_extractor.training
+        self.feature_extractor.eval()
+        try:
+            with torch.no_grad():
+                features = self.feature_extractor(torch.zeros(1, *self.in_size))
+        except RuntimeError as error:
+            raise ValueError(
+                f"the feature map is empty: in_size {self.in_size} is too small for channels "
+                f"{self.channels} with pool_every {self.pool_every} ({error})"
+            ) from error
+        finally:
+            self.feature_extractor.train(was_training)
+        return int(features.numel())

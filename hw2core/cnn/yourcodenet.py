@@ -1,0 +1,150 @@
+"""The study's own network, for experiment 2: a pre-activation residual network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hw2core.cnn.conv import ConvClassifier, check_probability
+
+
+class PreActivationBlock(nn.Module):
+    """A residual block with norm and activation before each 3x3 convolution.
+
+    ::
+
+        a = relu(norm(x))
+        y = shortcut + CONV(relu(norm(CONV(a))))
+
+    The shortcut is x itself, or a 1x1 convolution of a where the number of channels changes
+    (He et al. 2016, arXiv:1603.05027): nothing but additions stands between one identity shortcut
+    and the next, so the gradient reaches the first blocks however deep the network is. On the
+    image (``activate_input=False``) a = x, since a ReLU there would discard the dark half of it.
+
+    Shapes: input (N, in_channels, H, W), output (N, channels[1], H, W).
+    """
+
+    def __init__(
+        self, in_channels: int, channels: Sequence[int], *, activate_input: bool = True
+    ) -> None:
+        super().__init__()
+        inner, outer = channels
+        self.activation = nn.Sequential(*(_make_activation(in_channels) if activate_input else []))
+        self.main_path = nn.Sequential(
+            _make_conv(in_channels, inner), *_make_activation(inner), _make_conv(inner, outer)
+        )
+        self.projection = (
+            None
+            if in_channels == outer
+            else nn.Conv2d(in_channels, outer, kernel_size=1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the block's output (N, channels[1], H, W) of ``x`` (N, in_channels, H, W)."""
+        activated = self.activation(x)
+        shortcut = x if self.projection is None else self.projection(activated)
+        y: Tensor = self.main_path(activated) + shortcut
+        return y
+
+
+class YourCodeNet(ConvClassifier):
+    """A pre-activation residual network with batch norm and global average pooling.
+
+    ::
+
+        [GROUP(P convs) -> POOL]*(N/P) (-> GROUP(N mod P convs))
+            -> NORM -> RELU -> global average pool -> (FC -> RELU)*M -> FC
+
+    A group is a chain of ``PreActivationBlock`` of two 3x3 convolutions each; where its number of
+    convolutions is odd, NORM -> RELU -> CONV without a shortcut comes first. The network's first
+    convolution sees the image as it is. So each entry of ``channels`` is one 3x3 convolution.
+
+    Against ``ConvClassifier``: batch norm and He initialisation let the deep networks train at
+    all, identity shortcuts keep them training as they get deeper, and the global average pool
+    replaces a first fully connected layer that would hold most of the parameters.
+
+    Convolutions start with He's normal initialisation. The last one of each of the B blocks is
+    divided by sqrt(B): then the B branches together add about as much variance to the sum as the
+    shortcut carries, and a deep network starts near the identity (the effect that De and Smith
+    2020, arXiv:2002.10444, find at work in batch norm).
+
+    There are no bottlenecks, as they do not pay at these widths (32 to 128): a 3x3 convolution of
+    width k costs 9 k^2 multiply-adds per pixel; as the inner one of a bottleneck it needs two 1x1
+    convolutions to and from 4 k maps, another 8 k^2, and norms and sums over 4 times the maps.
+
+    Args:
+        in_size: size (C, H, W) of one image.
+        out_classes: number of class scores D.
+        channels: output channels of each 3x3 convolution, in order.
+        pool_every: P, the convolutions of a group and before each 2x2 max pool.
+        hidden_dims: widths of the hidden fully connected layers; may be empty.
+        dropout: probability to drop a feature before the fully connected layers.
+
+    Raises:
+        ValueError: a value is out of range, or the pools leave an empty feature map.
+
+    Shapes: input (N, C, H, W), output (N, D).
+    """
+
+    def __init__(
+        self,
+        in_size: Sequence[int],
+        out_classes: int,
+        channels: Sequence[int],
+        pool_every: int,
+        hidden_dims: Sequence[int],
+        *,
+        dropout: float = 0.0,
+    ) -> None:
+        check_probability("dropout", dropout)
+        # Set before the parent's constructor, which builds the feature extractor from it.
+        self.dropout = dropout
+        super().__init__(in_size, out_classes, channels, pool_every, hidden_dims)
+
+    def _make_feature_extractor(self) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        in_channels = self.in_size[0]
+        for start in range(0, len(self.channels), self.pool_every):
+            widths = self.channels[start : start + self.pool_every]
+            odd = len(widths) % 2
+            if odd:
+                if layers:
+                    layers += _make_activation(in_channels)
+                layers.append(_make_conv(in_channels, widths[0]))
+                in_channels = widths[0]
+            for inner, outer in zip(widths[odd::2], widths[odd + 1 :: 2], strict=True):
+                layers.append(
+                    PreActivationBlock(in_channels, (inner, outer), activate_input=bool(layers))
+                )
+                in_channels = outer
+            if len(widths) == self.pool_every:
+                layers.append(self._make_pool())
+        layers += [*_make_activation(in_channels), nn.AdaptiveAvgPool2d(1)]
+        if self.dropout > 0:
+            layers.append(nn.Dropout(self.dropout))
+        features = nn.Sequential(*layers)
+        _initialise(features)
+        return features
+
+
+def _initialise(features: nn.Sequential) -> None:
+    blocks = [layer for layer in features if isinstance(layer, PreActivationBlock)]
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    for block in blocks:
+        *_, last_weight = block.main_path.parameters()
+        with torch.no_grad():
+            last_weight.div_(math.sqrt(len(blocks)))
+
+
+def _make_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    # No bias: a norm follows, now or after the sum, and takes the mean out.
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+
+
+def _make_activation(channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ReLU()]

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hw2core.cnn.conv import ConvClassifier
+from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock, ResNetClassifier
+from hw2core.diagnostics import count_flops, count_parameters
+
+
+def count_weights(model):
+    return sum(p.numel() for name, p in model.named_parameters() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize(
+    ("block", "weights", "parameters"),
+    [
+        (ResidualBlock(256, [256, 256], [3, 3]), 1_179_648, 1_180_160),
+        (ResidualBottleneckBlock(256, [64], [3]), 69_632, 70_016),
+    ],
+)
+def test_counts_of_the_two_residual_blocks(block, weights, parameters):
+    """Part 3, question 1: each weight is used once per output pixel, as multiply and add."""
+    assert count_weights(block) == weights
+    assert count_parameters(block) == parameters
+    assert count_flops(block, (256, 1, 1)) == 2 * weights
+    assert count_flops(block, (256, 4, 5)) == 2 * weights * 20
+
+
+def test_flops_by_hand():
+    model = ConvClassifier((3, 32, 32), 10, [32, 64], 1, [100])
+    convolutions = 3 * 9 * 32 * 32**2 + 32 * 9 * 64 * 16**2
+    linears = 64 * 8 * 8 * 100 + 100 * 10
+    assert count_flops(model, (3, 32, 32)) == 2 * (convolutions + linears)
+
+
+def test_flops_of_strided_and_grouped_convolutions():
+    layer = nn.Conv2d(4, 6, (3, 5), stride=2, padding=1, groups=2)  # 8x8 -> 4x3
+    assert count_flops(layer, (4, 8, 8)) == 2 * (6 * 4 * 3) * (4 // 2) * 15
+
+
+def test_a_layer_used_twice_counts_twice_in_flops_and_once_in_parameters():
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(nn.Flatten(), layer, layer)
+    assert count_parameters(model) == 12
+    assert count_flops(model, (3, 1, 1)) == 2 * 2 * 9
+
+
+def test_flops_agree_with_torch():
+    model = ResNetClassifier((3, 16, 16), 10, [4, 6, 8], 2, [7], batchnorm=True)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, 16, 16))
+    assert count_flops(model, (3, 16, 16)) == counter.get_total_flops()
+
+
+def test_counting_flops_leaves_the_model_and_the_generator_as_they_were():
+    model = ResNetClassifier((3, 8, 8), 10, [4, 4], 2, [], batchnorm=True, dropout=0.5)
+    model.train()
+    model.feature_extractor[0].main_path[2].eval()  # a frozen norm stays frozen
+    modes = [module.training for module in model.modules()]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    count_flops(model, (3, 8, 8))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model.modules()] == modes
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_model_is_restored_when_its_forward_fails():
+    model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(RuntimeError):
+        count_flops(model, (4, 1, 1))
+    assert model.training
+    assert not model[0]._forward_hooks
