@@ -1,0 +1,35 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv when it is missing.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint help
+
+help:
+	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
+	@echo "make test   set up, then check style, types and behaviour"
+
+demo: $(READY)
+	$(VENV)/bin/snakemake --profile demo --quiet rules host
+	@echo
+	@echo "Done. Open  demo/output/report/report.html   (the report)"
+	@echo "            demo/output/figures/             (its figures)"
+	@echo "            demo/output/results/summary.csv  (every run, one row)"
+
+test: $(READY) lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --quiet --check Snakefile rules
+	$(VENV)/bin/mypy
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
