@@ -1,0 +1,20 @@
+"""hw2core: the computing half of the study; knows nothing of Snakemake.
+
+Submodules are imported when first used (``import hw2core as hw2; hw2.layers``), so that importing
+one never pulls in the others: a training job does not pay for, nor depend on, the plotting code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the submodule ``name`` on first access."""
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
