@@ -1,0 +1,239 @@
+"""One run from spec to result, and the course's calls on top of it.
+
+``python -m hw2core.experiments run-exp`` is the course's command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from hw2core import artifacts
+from hw2core.config_file import ConfigError, describe_errors
+from hw2core.data.prepared import DataError, PreparedData, load_prepared
+from hw2core.data.sources import prepare
+from hw2core.environment import describe_environment
+from hw2core.fingerprint import combine_hashes
+from hw2core.fit_results import FitResult
+from hw2core.machine import count_allotted_threads
+from hw2core.progress import format_epoch, open_log
+from hw2core.runner import EVALUATION_BATCH, EpochReport, TrainedRun, train_run
+from hw2core.spec import DataSpec, RunSpec, hash_config
+from hw2core.staleness import hash_run_code
+
+EXPERIMENT_DATA = {"name": "cifar10", "train": 44_000, "validation": 6_000}
+
+
+def run(
+    spec: RunSpec,
+    seed: int,
+    data: PreparedData,
+    *,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    **options: Any,
+) -> tuple[dict[str, Any], TrainedRun]:
+    """Train one run and return the result document with what it was made from.
+
+    ``options`` are those of ``runner.train_run``. The hashes are taken before training, so that an
+    edit of the code in the meantime makes the result stale.
+    """
+    code = hash_run_code(spec)
+    config = spec.describe(seed)
+    trained = train_run(spec, seed, data, on_epoch=on_epoch, **options)
+    metadata = {
+        "format": artifacts.FORMAT,
+        **trained.facts,
+        **describe_environment(trained.facts["device"]),
+        "study_size": spec.data.study_size,
+        "spec_hash": hash_config(config),
+        "code_hash": combine_hashes(code),
+        "code": code,
+        "data_sha256": data.sha256,
+    }
+    return {"config": config, "results": trained.results, "metadata": metadata}, trained
+
+
+def run_experiment(
+    run_name: str,
+    out_dir: str = "./results",
+    seed: int | None = None,
+    device: str | None = None,
+    bs_train: int = 128,
+    bs_test: int | None = None,
+    batches: int | None = 100,
+    epochs: int = 100,
+    early_stopping: int | None = 3,
+    checkpoints: str | None = None,
+    lr: float = 1e-3,
+    reg: float = 1e-3,
+    filters_per_layer: Sequence[int] = (64,),
+    layers_per_block: int = 2,
+    pool_every: int = 2,
+    hidden_dims: Sequence[int] = (1024,),
+    model_type: str = "cnn",
+    *,
+    data: dict[str, Any] | None = None,
+    **kw: Any,
+) -> FitResult:
+    """Train one network on CIFAR-10 and write ``{out_dir}/{run_name}_L{L}_K{K}.json``.
+
+    The optimizer is AdamW at a constant rate with weight decay ``reg``. After each epoch the
+    network is evaluated on the validation split, not on the test images: those are evaluated once,
+    at the best epoch, and stand in the file's metadata.
+
+    Args:
+        run_name: a name; the suffix ``_L{L}_K{K}`` is added unless it is there already.
+        out_dir: folder of the result.
+        seed: seed of initialisation, order and augmentation; None draws one. 0 is a seed.
+        device: device name; None for cuda, mps or cpu, the first there is.
+        bs_train: images a training batch.
+        bs_test: images an evaluation batch; None for the project's default.
+        batches: batches an epoch; None for the whole training set.
+        epochs: largest number of epochs.
+        early_stopping: epochs without a lower validation loss; None trains them all.
+        checkpoints: file name without extension for weights, saved when validation improves.
+        lr: learning rate.
+        reg: weight decay.
+        filters_per_layer: widths K; each is repeated ``layers_per_block`` times, in order.
+        layers_per_block: convolutions L of each width.
+        pool_every: convolutions P before each pool.
+        hidden_dims: widths of the hidden linear layers.
+        model_type: "cnn", "resnet" or "ycn".
+        data: other data, with the keys of ``data`` in config.yaml.
+        kw: further keywords of the model, such as ``batchnorm=True`` for "resnet".
+
+    Raises:
+        ConfigError: an argument is not allowed; names it, its value and what is.
+        DataError: the images are damaged or cannot be downloaded.
+    """
+    architecture = {
+        "filters_per_layer": list(filters_per_layer),
+        "layers_per_block": layers_per_block,
+        "pool_every": pool_every,
+        "hidden_dims": list(hidden_dims),
+        **kw,
+    }
+    training = {
+        "epochs": epochs,
+        "batch_size": bs_train,
+        "batches": batches,
+        "optimizer": "adamw",
+        "lr": lr,
+        "weight_decay": reg,
+        "schedule": "constant",
+        "early_stopping": early_stopping,
+    }
+    try:
+        spec = RunSpec.model_validate(
+            {
+                "name": run_name,
+                "experiment": run_name,
+                "model": model_type,
+                "architecture": architecture,
+                "training": training,
+                "data": data or EXPERIMENT_DATA,
+            }
+        )
+    except ValidationError as error:
+        problems = describe_errors(error, lambda location: str(location[-1]))
+        raise ConfigError("run_experiment", problems) from None
+    suffix = f"_{spec.architecture.name_suffix}"
+    name = run_name if run_name.endswith(suffix) else run_name + suffix
+    spec = spec.model_copy(update={"name": name})
+
+    log = open_log(name)
+    document, trained = run(
+        spec,
+        torch.seed() % 2**32 if seed is None else seed,
+        load_or_prepare(spec.data, log),
+        device=device,
+        evaluation_batch=bs_test or EVALUATION_BATCH,
+        checkpoints=checkpoints,
+        on_epoch=lambda report: log.info(format_epoch(report)),
+    )
+    path = artifacts.flat_result_path(out_dir, name)
+    artifacts.write_result(path, document)
+    log.info(summarize(document, path))
+    return trained.results
+
+
+def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
+    """Read a result file and return its ``(config, FitResult)``.
+
+    Raises:
+        ArtifactError: the file is missing, damaged or of another format.
+    """
+    document = artifacts.read_result(filename)
+    return document["config"], FitResult(**document["results"])
+
+
+def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
+    """Return the prepared images of ``spec``, preparing them first where they are not yet."""
+    manifest = Path(artifacts.manifest_path(spec.folder))
+    if not manifest.exists():
+        log.info(f"preparing {spec.folder} in {manifest.parent}")
+        prepare(spec, manifest.parent)
+    return load_prepared(manifest)
+
+
+def summarize(document: dict[str, Any], path: str) -> str:
+    """Return one closing line on a result."""
+    facts = document["metadata"]
+    return (
+        f"{facts['status']}: test accuracy {facts['test_accuracy']:.2f} % with the weights of "
+        f"epoch {facts['best_epoch']}, {facts['seconds']:.0f} s -> {path}"
+    )
+
+
+def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the arguments of ``run_experiment`` that a command line gives."""
+    parser = argparse.ArgumentParser(prog="python -m hw2core.experiments")
+    commands = parser.add_subparsers(dest="command", required=True)
+    exp = commands.add_parser("run-exp", help="train one network and write its result")
+    exp.add_argument("-n", "--run-name", required=True, help="name of the run and its output file")
+    exp.add_argument("-o", "--out-dir", help="folder of the result")
+    exp.add_argument("-s", "--seed", type=int, help="random seed")
+    exp.add_argument("-d", "--device", help="cuda, mps or cpu")
+    exp.add_argument("--bs-train", type=int, metavar="N", help="images a training batch")
+    exp.add_argument("--bs-test", type=int, metavar="N", help="images an evaluation batch")
+    exp.add_argument("--batches", type=int, metavar="N", help="batches an epoch")
+    exp.add_argument("--epochs", type=int, metavar="N", help="largest number of epochs")
+    exp.add_argument("--early-stopping", type=int, metavar="N", help="epochs without improvement")
+    exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
+    exp.add_argument("--lr", type=float, help="learning rate")
+    exp.add_argument("--reg", type=float, help="weight decay")
+    widths: dict[str, Any] = {"type": int, "nargs": "+", "required": True}
+    exp.add_argument("-K", "--filters-per-layer", metavar="K", help="widths", **widths)
+    exp.add_argument(
+        "-L", "--layers-per-block", type=int, metavar="L", required=True, help="layers a width"
+    )
+    exp.add_argument(
+        "-P", "--pool-every", type=int, metavar="P", required=True, help="layers before a pool"
+    )
+    exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
+    exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
+    given = vars(parser.parse_args(arguments))
+    # What was not given keeps the default of run_experiment: it stands there only.
+    return {k: v for k, v in given.items() if v is not None and k != "command"}
+
+
+def main() -> int:
+    """Run the command line; a wrong argument or damaged data end in one line, not a traceback."""
+    try:
+        torch.set_num_threads(count_allotted_threads())
+        run_experiment(**parse_cli())
+    except (ConfigError, DataError, ValueError) as error:
+        print(f"run-exp: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

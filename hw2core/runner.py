@@ -1,0 +1,233 @@
+"""Trains one run: from spec, seed and prepared images to curves, weights and measured facts.
+
+This module and what it imports are the code hash of a run (with the module of the run's own
+model, which is imported by name). Everything that does not change a number, such as file names,
+tables and progress lines, is kept out of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hw2core.data.batches import ResidentBatches
+from hw2core.data.split import split_train_validation
+from hw2core.device_training import DeviceTrainer
+from hw2core.devices import pick_device, pick_precision
+from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.fit_results import EpochResult, FitResult
+from hw2core.recipe import build_loss, build_optimizer, build_schedule
+
+if TYPE_CHECKING:
+    from hw2core.data.prepared import PreparedData
+    from hw2core.spec import RunSpec
+
+EVALUATION_BATCH = 500
+# A run whose best validation accuracy stays below this many times chance has learnt nothing.
+AT_CHANCE_FACTOR = 1.5
+
+
+class EpochReport(NamedTuple):
+    """Where a training stands after an epoch; accuracies in percent."""
+
+    epoch: int  # counted from 1
+    num_epochs: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training gives.
+
+    Attributes:
+        results: curves; the "test" set of ``fit`` is the validation split.
+        facts: what was measured: status, accuracies, costs, device.
+        weights: the model's state after the epoch that validation chose.
+    """
+
+    results: FitResult
+    facts: dict[str, Any]
+    weights: dict[str, Tensor]
+
+
+def train_run(
+    spec: RunSpec,
+    seed: int,
+    data: PreparedData,
+    *,
+    device: str | None = None,
+    evaluation_batch: int = EVALUATION_BATCH,
+    checkpoints: str | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> TrainedRun:
+    """Train ``spec`` with ``seed``, choose the epoch on validation, test once.
+
+    Args:
+        spec: the run; its sizes must fit ``data``.
+        seed: decides initialisation, order and augmentation. The split does not depend on it.
+        data: the images.
+        device: name of a device; None for the best there is.
+        evaluation_batch: images a batch of evaluation; changes speed and memory only.
+        checkpoints: file name without extension for ``Trainer.fit``.
+        on_epoch: called after every epoch.
+
+    Raises:
+        ValueError: the device is not available, or the data are too few for the split.
+    """
+    start = time.perf_counter()
+    target = pick_device(device)
+    precision = pick_precision(spec.training.precision, target)
+    train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
+
+    torch.manual_seed(seed)
+    model = build_model(spec).to(target, memory_format=torch.channels_last)
+    in_size = spec.architecture.build_arguments()["in_size"]
+    optimizer = build_optimizer(spec.training, model)
+    steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
+    trainer = DeviceTrainer(
+        model,
+        build_loss(spec.training),
+        optimizer,
+        target,
+        schedule=build_schedule(spec.training, optimizer, steps),
+        precision=precision,
+        clip_norm=spec.training.clip_norm,
+        batches=spec.training.batches,
+    )
+    watch = _EpochWatch(trainer, spec.training.epochs, on_epoch)
+    results = trainer.fit(
+        train,
+        validation,
+        spec.training.epochs,
+        checkpoints=checkpoints,
+        early_stopping=spec.training.early_stopping,
+        print_every=0,
+        post_epoch_fn=watch,
+    )
+    facts: dict[str, Any] = {
+        "status": decide_status(results),
+        **_evaluate_best(trainer, watch, results, test),
+        "parameters": count_parameters(model),
+        "flops_per_image": count_flops(model, in_size),
+        "seconds_per_epoch": [round(seconds, 3) for seconds in watch.seconds],
+        "images_per_second": round(_median(watch.speeds), 1),
+        "seconds": round(time.perf_counter() - start, 3),
+        "device": str(target),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+    }
+    return TrainedRun(results, facts, watch.best_weights)
+
+
+def build_model(spec: RunSpec) -> nn.Module:
+    """Return the network of ``spec``, initialised from torch's global generator."""
+    module, name = spec.implementation.split(":")
+    model: nn.Module = getattr(importlib.import_module(module), name)(
+        **spec.architecture.build_arguments()
+    )
+    return model
+
+
+def decide_status(results: FitResult, num_classes: int = 10) -> str:
+    """Return "diverged", "at_chance" or "trained".
+
+    A run that learns nothing is a result of the study, not an error: plain deep networks do that.
+    """
+    if not all(math.isfinite(loss) for loss in results.train_loss):
+        return "diverged"
+    threshold = AT_CHANCE_FACTOR * 100.0 / num_classes
+    return "trained" if max(results.test_acc) >= threshold else "at_chance"
+
+
+def _load_batches(
+    spec: RunSpec, seed: int, data: PreparedData, device: torch.device, evaluation_batch: int
+) -> tuple[ResidentBatches, ResidentBatches, ResidentBatches]:
+    """Return the training, validation and test batches."""
+    chosen, held_out = split_train_validation(
+        data.train_labels,
+        num_train=spec.data.train,
+        num_validation=spec.data.validation,
+        seed=spec.data.split_seed,
+    )
+    common: dict[str, Any] = {"mean": data.mean, "std": data.std, "device": device}
+    train = ResidentBatches(
+        data.train_images[chosen],
+        data.train_labels[chosen],
+        batch_size=spec.training.batch_size,
+        shuffle=True,
+        seed=seed,
+        drop_last=True,
+        flip=spec.training.flip,
+        translate=spec.training.translate,
+        cutout=spec.training.cutout,
+        **common,
+    )
+    common["batch_size"] = evaluation_batch
+    validation = ResidentBatches(data.train_images[held_out], data.train_labels[held_out], **common)
+    tested = slice(spec.data.test)
+    test = ResidentBatches(data.test_images[tested], data.test_labels[tested], **common)
+    return train, validation, test
+
+
+def _evaluate_best(
+    trainer: DeviceTrainer, watch: _EpochWatch, results: FitResult, test: ResidentBatches
+) -> dict[str, Any]:
+    """Load the best epoch's weights and evaluate them on the test images, for the only time."""
+    trainer.model.load_state_dict(watch.best_weights)
+    tested = trainer.test_epoch(test)
+    return {
+        "best_epoch": watch.best_epoch,
+        "validation_accuracy": results.test_acc[watch.best_epoch - 1],
+        "validation_loss": results.test_loss[watch.best_epoch - 1],
+        "test_accuracy": tested.accuracy,
+        "test_loss": tested.losses[0],
+    }
+
+
+class _EpochWatch:
+    """Keeps the best weights and the clock; tells ``on_epoch``."""
+
+    def __init__(
+        self,
+        trainer: DeviceTrainer,
+        num_epochs: int,
+        on_epoch: Callable[[EpochReport], None] | None,
+    ) -> None:
+        self.trainer = trainer
+        self.num_epochs = num_epochs
+        self.on_epoch = on_epoch
+        self.best_epoch, self.best_accuracy = 0, -1.0
+        self.best_weights: dict[str, Tensor] = {}
+        self.seconds: list[float] = []
+        self.speeds: list[float] = []
+        self._last = time.perf_counter()
+
+    def __call__(self, epoch: int, train: EpochResult, validation: EpochResult) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self.speeds.append(self.trainer.images_per_second)
+        self._last = now
+        if validation.accuracy > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = epoch + 1, validation.accuracy
+            state = self.trainer.get_state()
+            self.best_weights = {name: tensor.clone() for name, tensor in state.items()}
+        if self.on_epoch is not None:
+            left = _median(self.seconds) * (self.num_epochs - epoch - 1)
+            curves = (train.losses[0], train.accuracy, validation.losses[0], validation.accuracy)
+            self.on_epoch(EpochReport(epoch + 1, self.num_epochs, *curves, self.speeds[-1], left))
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]

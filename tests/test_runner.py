@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from hw2core import runner
+from hw2core.fit_results import FitResult
+from hw2core.recipe import build_optimizer
+from hw2core.runner import build_model, decide_status, train_run
+from hw2core.spec import RunSpec
+
+
+def specify(tiny_values, **training) -> RunSpec:
+    return RunSpec.model_validate(
+        {**tiny_values, "training": {**tiny_values["training"], **training}}
+    )
+
+
+def test_a_run_learns_and_tells_what_it_did(tiny_spec, tiny_data):
+    reports = []
+    trained = train_run(tiny_spec, 0, tiny_data, device="cpu", on_epoch=reports.append)
+    results, facts = trained.results, trained.facts
+    assert results.num_epochs == 3
+    assert facts["status"] == "trained"
+    assert facts["test_accuracy"] > 60
+    best = facts["best_epoch"]
+    assert results.test_acc[best - 1] == max(results.test_acc) == facts["validation_accuracy"]
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert facts["parameters"] == sum(p.numel() for p in build_model(tiny_spec).parameters())
+    assert facts["precision"] == "fp32"
+    assert len(facts["seconds_per_epoch"]) == 3
+
+
+def test_weights_are_those_of_the_epoch_validation_chose(tiny_spec, tiny_data):
+    trained = train_run(tiny_spec, 0, tiny_data, device="cpu")
+    best = trained.facts["best_epoch"]
+    shorter = tiny_spec.model_copy(
+        update={"training": tiny_spec.training.model_copy(update={"epochs": best})}
+    )
+    again = train_run(shorter, 0, tiny_data, device="cpu")
+    for name, tensor in again.weights.items():
+        assert torch.equal(tensor, trained.weights[name])
+    assert again.facts["test_accuracy"] == trained.facts["test_accuracy"]
+
+
+def test_the_test_images_are_evaluated_once_and_decide_nothing(tiny_spec, tiny_data, monkeypatch):
+    sizes = []
+    original = runner.DeviceTrainer.test_epoch
+
+    def spy(self, batches, **kw):
+        sizes.append(batches.num_images)
+        return original(self, batches, **kw)
+
+    spec = tiny_spec.model_copy(update={"data": tiny_spec.data.model_copy(update={"test": 70})})
+    monkeypatch.setattr(runner.DeviceTrainer, "test_epoch", spy)
+    train_run(spec, 0, tiny_data, device="cpu")
+    assert sizes == [100, 100, 100, 70]
+
+
+def test_a_seed_decides_everything(tiny_spec, tiny_data):
+    first, again, other = (
+        train_run(tiny_spec, seed, tiny_data, device="cpu").results for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first.train_loss != other.train_loss
+
+
+def test_every_training_image_is_seen(tiny_values, tiny_data, monkeypatch):
+    """The public solutions that forgot to shuffle saw the first images only."""
+    values = {**tiny_values, "training": {**tiny_values["training"], "batches": 4, "epochs": 12}}
+    seen: set[int] = set()
+
+    def spy(self, x, y):
+        seen.update(hash(image.numpy().tobytes()) for image in x)
+        return torch.zeros(()), torch.zeros(len(y), 10), y
+
+    monkeypatch.setattr(runner.DeviceTrainer, "_train_step", spy)
+    train_run(RunSpec.model_validate(values), 0, tiny_data, device="cpu")
+    # 12 epochs x 4 batches x 16 images = 768 draws from 300: about 92 % are met.
+    assert len(seen) > 240
+
+
+def test_learning_rate_and_weight_decay_are_not_ignored(tiny_values, tiny_data):
+    def losses(**training):
+        return train_run(
+            specify(tiny_values, epochs=1, **training), 0, tiny_data, device="cpu"
+        ).results.train_loss
+
+    base = losses()
+    assert losses(lr=0.001) != base
+    assert losses(weight_decay=0.5) != base
+    assert losses(batch_size=32) != base
+    assert losses(label_smoothing=0.2) != base
+    assert losses(clip_norm=0.01) != base
+    assert losses(flip=True) != base
+    assert losses(schedule="one_cycle") != base
+
+
+def test_weight_decay_spares_biases_and_normalisation(tiny_values):
+    tiny_values["model"] = "resnet"
+    tiny_values["architecture"]["batchnorm"] = True
+    spec = specify(tiny_values, weight_decay=0.1)
+    groups = build_optimizer(spec.training, build_model(spec)).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert all(p.ndim > 1 for p in groups[0]["params"])
+    assert all(p.ndim == 1 for p in groups[1]["params"])
+
+
+def test_a_run_that_diverges_is_a_result(tiny_values, tiny_data):
+    spec = specify(tiny_values, optimizer="sgd", lr=1e30)
+    trained = train_run(spec, 0, tiny_data, device="cpu")
+    assert trained.facts["status"] == "diverged"
+    assert trained.results.num_epochs < 3
+
+
+def test_a_run_at_chance_is_a_result(tiny_values, tiny_data):
+    trained = train_run(specify(tiny_values, lr=1e-12, epochs=1), 0, tiny_data, device="cpu")
+    assert trained.facts["status"] == "at_chance"
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "test_acc", "status"),
+    [
+        ([2.0, 1.0], [9.0, 15.0], "trained"),
+        ([2.0, 1.0], [14.9, 9.0], "at_chance"),
+        ([2.0, math.nan], [30.0, 10.0], "diverged"),
+        ([2.0, math.inf], [30.0, 10.0], "diverged"),
+    ],
+)
+def test_status(train_loss, test_acc, status):
+    results = FitResult(2, train_loss, [0.0, 0.0], [1.0, 1.0], test_acc)
+    assert decide_status(results) == status
+
+
+def test_bf16_learns_as_well(tiny_values, tiny_data):
+    trained = train_run(specify(tiny_values, precision="bf16"), 0, tiny_data, device="cpu")
+    assert trained.facts["precision"] == "bf16"
+    assert trained.facts["test_accuracy"] > 60
+
+
+def test_an_unavailable_device_is_one_clear_error(tiny_spec, tiny_data):
+    with pytest.raises(ValueError, match="device='abacus': not available here"):
+        train_run(tiny_spec, 0, tiny_data, device="abacus")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_learns_on_a_gpu(tiny_values, tiny_data):
+    trained = train_run(specify(tiny_values, precision="auto"), 0, tiny_data)
+    assert trained.facts["device"].startswith("cuda")
+    assert trained.facts["test_accuracy"] > 60
