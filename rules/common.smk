@@ -1,0 +1,63 @@
+# Loads the study once and answers the questions that rules ask about it. No rule stands here.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+# Jobs run the code of this checkout, whatever is installed.
+sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")])
+)
+
+from snakemake.exceptions import WorkflowError
+
+from hw2core import artifacts, fingerprint, machine, staleness
+from hw2core.config_file import ConfigError, read_config
+from hw2core.data.prepared import PREPARED_FILES
+from hw2core.outline import dump_outlines
+from hw2core.study import load_study
+
+PYTHON = sys.executable
+SCRIPTS = Path(workflow.basedir, "workflow_scripts")
+STYLE = Path(workflow.basedir, artifacts.FIGURE_STYLE)
+TEMPLATE = Path(workflow.basedir, artifacts.REPORT_TEMPLATE)
+
+try:
+    for path in workflow.configfiles:
+        read_config(path)  # Snakemake's own reader lets a key given twice pass
+    STUDY = load_study(config, " + ".join(os.path.relpath(p) for p in workflow.configfiles))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    run="|".join(map(re.escape, STUDY.runs)),
+    experiment="|".join(map(re.escape, STUDY.experiments)),
+    seed=r"\d+",
+
+
+def results_of(experiment):
+    outline = STUDY.experiments[experiment].outline
+    return [artifacts.result_path(*training) for training in outline.list_trainings()]
+
+
+def outline_of(wildcards):
+    return dump_outlines([STUDY.experiments[wildcards.experiment].outline])
+
+
+def stale_notice(wildcards):
+    notice = staleness.write_notice(STUDY.runs[wildcards.run], int(wildcards.seed))
+    return [notice] if notice else []
+
+
+def hash_code(*modules):
+    return fingerprint.combine_hashes(fingerprint.hash_modules(modules))
+
+
+DATA = STUDY.data.model_dump_json()
+ROOT = str(STUDY.data.root or "")
+ALL_OUTLINES = dump_outlines(STUDY.outlines)
+ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
+ALL_FIGURES = [path for name in STUDY.experiments for path in artifacts.figure_paths(name)]
