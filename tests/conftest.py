@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hw2core.data.prepared import Arrays, PreparedData, load_prepared, write_prepared
+from hw2core.data.arrays import Arrays
+from hw2core.data.prepared import PreparedData, load_prepared, write_prepared
 from hw2core.spec import RunSpec
 
 POOL, TEST = 400, 100

@@ -1,0 +1,63 @@
+"""A data set in memory: labelled 32x32 RGB images in ten classes."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+IMAGE_SHAPE = (32, 32, 3)
+NUM_CLASSES = 10
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Arrays(NamedTuple):
+    """A data set in memory: a training pool of P images, T test images, ten class names."""
+
+    train_images: Bytes  # (P, 32, 32, 3), NHWC
+    train_labels: Bytes  # (P,), 0..9
+    test_images: Bytes  # (T, 32, 32, 3)
+    test_labels: Bytes  # (T,)
+    classes: tuple[str, ...]
+
+
+def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation by channel of (N, 32, 32, 3) bytes, in units where 255 is 1.
+
+    From a histogram, with exact integer sums: no float copy of the images, and the same digits on
+    every machine.
+    """
+    mean, std = [], []
+    for channel in range(3):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), 1000):
+            values = images[start : start + 1000, :, :, channel].ravel()
+            counts += np.bincount(values, minlength=256)
+        number = int(counts.sum())
+        first = sum(value * int(count) for value, count in enumerate(counts))
+        second = sum(value * value * int(count) for value, count in enumerate(counts))
+        mean.append(first / (255 * number))
+        std.append(math.sqrt((number * second - first * first) / number**2) / 255)
+    return mean, std
+
+
+def check_arrays(arrays: Arrays) -> None:
+    """Refuse what is no data set of labelled 32x32 RGB bytes in ten classes."""
+    for part in ("train", "test"):
+        images, labels = getattr(arrays, f"{part}_images"), getattr(arrays, f"{part}_labels")
+        if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
+            raise ValueError(
+                f"{part}_images must be uint8 (N, 32, 32, 3) with N >= 1, "
+                f"got {images.dtype} {images.shape}"
+            )
+        if labels.dtype != np.uint8 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{part}_labels must be uint8 ({len(images)},), got {labels.dtype} {labels.shape}"
+            )
+        if labels.max() >= NUM_CLASSES:
+            raise ValueError(f"{part}_labels must be 0..{NUM_CLASSES - 1}, got {labels.max()}")
+    if len(arrays.classes) != NUM_CLASSES:
+        raise ValueError(f"classes must be {NUM_CLASSES} names, got {arrays.classes}")

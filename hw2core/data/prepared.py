@@ -1,0 +1,189 @@
+"""Prepared data on disk: four ``.npy`` arrays and a manifest that vouches for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw2core.atomic import replace_atomically, write_text_atomically
+from hw2core.data.arrays import Arrays, Bytes, check_arrays, measure_channels
+
+FORMAT = 1
+MANIFEST_FILE = "manifest.json"
+PREPARED_FILES = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
+
+
+class DataError(RuntimeError):
+    """Data cannot be had: one line with the file, what is wrong with it, and the way out."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the manifest says.
+
+    ``sha256`` is over the arrays' hashes, mean, std and classes: all that training sees, so that
+    the same images from another source are the same data. ``mean`` and ``std`` are those of the
+    training pool, by channel, in units where 255 is 1. ``arrays`` is shape, dtype, sha256 by file.
+    """
+
+    name: str
+    sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    classes: tuple[str, ...]
+    source: dict[str, str]
+    arrays: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The arrays, memory-mapped and read-only, with what the manifest says of them."""
+
+    train_images: Bytes  # (P, 32, 32, 3)
+    train_labels: Bytes  # (P,)
+    test_images: Bytes  # (T, 32, 32, 3)
+    test_labels: Bytes  # (T,)
+    name: str
+    sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    classes: tuple[str, ...]
+
+
+def write_prepared(
+    arrays: Arrays, directory: Path | str, *, name: str, source: dict[str, str]
+) -> Path:
+    """Write the arrays, then the manifest, and return the manifest's path.
+
+    The bytes depend on the arguments only (no time, host or path). An older manifest goes first
+    and the new one comes last, so that one that is there always vouches for what lies beside it.
+
+    Raises:
+        ValueError: an array has the wrong shape, type or labels.
+    """
+    check_arrays(arrays)
+    directory = Path(directory)
+    (directory / MANIFEST_FILE).unlink(missing_ok=True)
+    records: dict[str, dict[str, Any]] = {}
+    for file, array in zip(PREPARED_FILES, arrays[:4], strict=True):
+        with replace_atomically(directory / file) as temporary:
+            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
+            digest = _hash_file(temporary)
+        records[file] = {"shape": list(array.shape), "dtype": "uint8", "sha256": digest}
+    mean, std = measure_channels(arrays.train_images)
+    classes = list(arrays.classes)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "arrays": records,
+        "sha256": _hash_content(records, mean, std, classes),
+        "mean": mean,
+        "std": std,
+        "classes": classes,
+        "source": source,
+    }
+    text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_text_atomically(directory / MANIFEST_FILE, text)
+    return directory / MANIFEST_FILE
+
+
+def read_manifest(manifest_path: Path | str) -> Manifest:
+    """Read the manifest alone; the arrays are not opened.
+
+    Raises:
+        DataError: it is missing, damaged, or of another format.
+    """
+    path = Path(manifest_path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _data_error(path, "it is missing") from None
+    except (OSError, ValueError) as error:
+        raise _data_error(path, f"it cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise _data_error(path, f"its format is {found!r}, this version reads {FORMAT}")
+    try:
+        records = {file: dict(content["arrays"][file]) for file in PREPARED_FILES}
+        mean, std, classes = content["mean"], content["std"], content["classes"]
+        if content["sha256"] != _hash_content(records, mean, std, classes):
+            raise _data_error(path, "its contents do not match its sha256")
+        return Manifest(
+            name=content["name"],
+            sha256=content["sha256"],
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            classes=tuple(classes),
+            source=dict(content["source"]),
+            arrays=records,
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise _data_error(path, f"an entry is missing or malformed ({error!r})") from error
+
+
+def load_prepared(manifest_path: Path | str, *, verify: bool = True) -> PreparedData:
+    """Map the arrays beside the manifest, after checking them against it.
+
+    Size, shape and dtype are always checked, the bytes (sha256, about 0.1 s for 184 MB) unless
+    ``verify`` is false.
+
+    Raises:
+        DataError: a file is missing, cut short, changed, or of another format.
+    """
+    path = Path(manifest_path)
+    manifest = read_manifest(path)
+    arrays = []
+    for file, record in manifest.arrays.items():
+        arrays.append(_map_array(path.parent / file, record))
+        if verify and _hash_file(path.parent / file) != record["sha256"]:
+            raise _data_error(path.parent / file, "its bytes do not match their sha256")
+    return PreparedData(
+        train_images=arrays[0],
+        train_labels=arrays[1],
+        test_images=arrays[2],
+        test_labels=arrays[3],
+        name=manifest.name,
+        sha256=manifest.sha256,
+        mean=manifest.mean,
+        std=manifest.std,
+        classes=manifest.classes,
+    )
+
+
+def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
+    """Memory-map one array and check its size, shape and dtype."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise _data_error(path, "it is missing") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise _data_error(path, f"it is damaged or cut short ({error})") from error
+    if str(array.dtype) != record["dtype"] or list(array.shape) != record["shape"]:
+        found = f"{array.dtype} {list(array.shape)}"
+        raise _data_error(path, f"it holds {found}, not {record['dtype']} {record['shape']}")
+    if array.offset + array.nbytes != size:
+        raise _data_error(path, f"it has {size} bytes, not {array.offset + array.nbytes}")
+    return array  # type: ignore[no-any-return]
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _hash_content(
+    records: dict[str, dict[str, Any]], mean: list[float], std: list[float], classes: list[str]
+) -> str:
+    """The data set's identity: see ``Manifest``."""
+    content = json.dumps([records, mean, std, classes], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _data_error(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: {problem}; delete the folder {path.parent} and run again")

@@ -1,0 +1,274 @@
+import numpy as np
+import pytest
+import torch
+
+from hw2core.data.batches import ResidentBatches
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+N, SIDE = 70, 12
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def batches(images, **options):
+    # The label says which image it is: pairing can be read from a batch.
+    settings = {"batch_size": 16, "mean": MEAN, "std": STD} | options
+    return ResidentBatches(images, np.arange(len(images)), **settings)
+
+
+def collect(loader):
+    parts = list(loader)
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
+def normalise(images):
+    """The slow reference, in float64: (N, H, W, 3) bytes to (N, 3, H, W)."""
+    x = (images.astype(np.float64) / 255 - np.array(MEAN)) / np.array(STD)
+    return torch.from_numpy(x).permute(0, 3, 1, 2)
+
+
+def move(x, *, mirrored, down, right):
+    """The slow reference of one (3, H, W) image's augmentation: pixel by pixel."""
+    height, width = x.shape[1:]
+    out = torch.zeros_like(x)
+    for row in range(height):
+        for column in range(width):
+            r, c = row - down, column - right
+            if 0 <= r < height and 0 <= c < width:
+                out[:, row, column] = x[:, r, width - 1 - c if mirrored else c]
+    return out
+
+
+def same(a, b):
+    return torch.allclose(a.double(), b.double(), atol=1e-5)
+
+
+def test_without_options_images_come_in_order_exactly_normalised(images):
+    loader = batches(images)
+    x, y = collect(loader)
+    assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
+    assert torch.equal(y, torch.arange(N))
+    torch.testing.assert_close(x.double(), normalise(images), atol=1e-6, rtol=1e-5)
+    assert [len(part) for part, _ in loader] == [16, 16, 16, 16, 6]
+
+
+def test_batches_are_channels_last(images):
+    for options in ({}, {"shuffle": True}, {"flip": True, "translate": 2, "cutout": 3}):
+        x, _ = next(iter(batches(images, **options)))
+        assert x.shape == (16, 3, SIDE, SIDE)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_shuffle_visits_each_image_once_with_its_own_label(images):
+    x, y = collect(batches(images, shuffle=True))
+    assert not torch.equal(y, torch.arange(N))
+    assert torch.equal(y.sort().values, torch.arange(N))
+    assert same(x, normalise(images)[y])
+
+
+def test_shuffle_mixes_the_whole_set(images):
+    _, y = next(iter(batches(images, shuffle=True)))
+    assert y.max() > N // 2  # a first batch of the first images only is the classic mistake
+
+
+def test_each_epoch_has_its_own_order_and_augmentation(images):
+    loader = batches(images, shuffle=True, flip=True, translate=2, cutout=3)
+    first, again = collect(loader), collect(loader)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    loader.set_epoch(1)
+    x, y = collect(loader)
+    assert not torch.equal(first[1], y)
+    changed = [not same(x[y == k], first[0][first[1] == k]) for k in range(N)]
+    assert sum(changed) > N * 0.8
+    loader.set_epoch(0)
+    assert torch.equal(collect(loader)[0], first[0])
+
+
+def test_augmentation_alone_changes_between_epochs(images):
+    for options in ({"flip": True}, {"translate": 2}, {"cutout": 3}):
+        loader = batches(images, **options)
+        first = collect(loader)[0]
+        loader.set_epoch(1)
+        assert not torch.equal(collect(loader)[0], first), options
+
+
+def test_seeds_differ_and_neither_seed_nor_epoch_is_added_to_the_other(images):
+    orders = []
+    for seed in range(3):
+        loader = batches(images, shuffle=True, seed=seed)
+        for epoch in range(3):
+            loader.set_epoch(epoch)
+            orders.append(tuple(collect(loader)[1].tolist()))
+    assert len(set(orders)) == 9
+
+
+def test_global_generators_are_neither_read_nor_moved(images):
+    options = {"shuffle": True, "flip": True, "translate": 2, "cutout": 3}
+    torch.manual_seed(1)
+    np.random.seed(1)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    first = collect(batches(images, **options))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpy_before).all()
+    torch.manual_seed(2)
+    np.random.seed(2)
+    assert torch.equal(collect(batches(images, **options))[0], first[0])
+
+
+def test_order_is_pinned():
+    # A change here changes every result: seeds would no longer name the same training.
+    loader = batches(np.zeros((8, SIDE, SIDE, 3), np.uint8), shuffle=True, seed=3)
+    loader.set_epoch(2)
+    assert collect(loader)[1].tolist() == [0, 5, 4, 3, 7, 6, 1, 2]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("translate", [0, 2])
+def test_each_image_is_one_of_the_slow_references(images, shuffle, flip, translate):
+    small = images[:60, :5, :7]  # not square: a swap of the axes shows
+    loader = batches(small, shuffle=shuffle, flip=flip, translate=translate)
+    x, y = collect(loader)
+    plain = normalise(small)
+    moves = [
+        {"mirrored": mirrored, "down": down, "right": right}
+        for mirrored in ((False, True) if flip else (False,))
+        for down in range(-translate, translate + 1)
+        for right in range(-translate, translate + 1)
+    ]
+    seen = []
+    for image, label in zip(x, y, strict=True):
+        fits = [m for m in moves if same(image, move(plain[label], **m))]
+        assert len(fits) == 1
+        seen += fits
+    assert {m["down"] for m in seen} == set(range(-translate, translate + 1))
+    assert {m["right"] for m in seen} == set(range(-translate, translate + 1))
+    if flip:
+        assert 15 < sum(m["mirrored"] for m in seen) < 45
+    if translate:  # drawn for each image and axis by itself
+        assert len({(m["down"], m["right"]) for m in seen}) > 15
+
+
+def test_shifts_are_equally_likely():
+    image = np.zeros((4000, 5, 5, 3), np.uint8)
+    image[:, 2, 2] = 255
+    x, _ = collect(batches(image, translate=2, batch_size=4000))
+    spots = x[:, 0].flatten(1).argmax(1)
+    counts = torch.bincount(spots, minlength=25)
+    assert counts.min() > 110  # 160 expected, standard deviation 12
+    assert counts.max() < 210
+
+
+def test_shifted_in_pixels_are_exactly_zero():
+    # mean * 255 is no integer here: a byte nearest the mean would not do.
+    x, _ = collect(batches(np.full((40, 6, 6, 3), 255, np.uint8), translate=3))
+    values = x.permute(0, 2, 3, 1).reshape(-1, 3)
+    blank = (values == 0).all(1)
+    assert 0 < blank.sum() < len(values)
+    assert same(values[~blank], ((1 - torch.tensor(MEAN)) / torch.tensor(STD)).expand(3)[None])
+
+
+def test_cutout_blanks_one_whole_square_and_nothing_else(images):
+    bright = np.maximum(images, 200)  # no pixel equals the mean
+    x, y = collect(batches(bright, shuffle=True, cutout=5))
+    plain = normalise(bright)[y]
+    corners = set()
+    for image, original in zip(x, plain, strict=True):
+        blank = (image == 0).all(0)
+        rows, columns = torch.where(blank)
+        assert len(rows) == 25
+        assert rows.max() - rows.min() == columns.max() - columns.min() == 4
+        assert same(image[:, ~blank], original[:, ~blank])
+        corners.add((int(rows.min()), int(columns.min())))
+    assert {row for row, _ in corners} == set(range(SIDE - 4))
+    assert {column for _, column in corners} == set(range(SIDE - 4))
+
+
+def test_options_do_not_change_the_order(images):
+    _, order = collect(batches(images, shuffle=True))
+    _, augmented = collect(batches(images, shuffle=True, flip=True, translate=2, cutout=3))
+    _, in_big_batches = collect(batches(images, shuffle=True, batch_size=50))
+    assert torch.equal(order, augmented)
+    assert torch.equal(order, in_big_batches)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "drop_last", "sizes"),
+    [
+        (70, 16, False, [16, 16, 16, 16, 6]),
+        (70, 16, True, [16, 16, 16, 16]),
+        (64, 16, True, [16, 16, 16, 16]),
+        (64, 16, False, [16, 16, 16, 16]),
+        (5, 16, True, [5]),
+        (5, 16, False, [5]),
+        (16, 16, True, [16]),
+    ],
+)
+def test_number_and_sizes_of_batches(images, size, batch_size, drop_last, sizes):
+    loader = batches(images[:size], batch_size=batch_size, drop_last=drop_last, shuffle=True)
+    assert [len(y) for _, y in loader] == sizes
+    assert len(loader) == len(sizes)
+    assert loader.num_images == sum(sizes)
+
+
+def test_arrays_are_copied_and_read_only_ones_accepted(images):
+    for mine in (images.copy(), torch.from_numpy(images.copy())):
+        loader = batches(mine)
+        mine[:] = 0
+        assert same(collect(loader)[0], normalise(images))
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    assert same(collect(batches(frozen))[0], normalise(images))
+
+
+def test_batches_do_not_share_memory_with_the_set(images):
+    loader = batches(images)
+    for x, y in loader:
+        x.zero_()
+        y.zero_()
+    x, y = collect(loader)
+    assert same(x, normalise(images))
+    assert torch.equal(y, torch.arange(N))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0),
+        ("translate", -1),
+        ("translate", SIDE),
+        ("cutout", -1),
+        ("cutout", SIDE + 1),
+        ("std", (0.1, 0.0, 0.1)),
+        ("mean", (0.5,)),
+    ],
+)
+def test_arguments_out_of_range_are_named(images, name, value):
+    with pytest.raises(ValueError, match=name):
+        batches(images, **{name: value})
+
+
+def test_wrong_arrays_are_refused(images):
+    options = {"batch_size": 4, "mean": MEAN, "std": STD}
+    labels = np.arange(N)
+    for bad in (images.astype(np.float32), images.transpose(0, 3, 1, 2), images[0], images[:0]):
+        with pytest.raises(ValueError, match="images"):
+            ResidentBatches(bad, labels[: len(bad)], **options)
+    for bad in (labels[:-1], labels[:, None], labels.astype(np.float64)):
+        with pytest.raises(ValueError, match="labels"):
+            ResidentBatches(images, bad, **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_are_the_same_on_a_gpu(images):
+    options = {"shuffle": True, "flip": True, "translate": 2, "cutout": 3}
+    x, y = collect(batches(images, **options))
+    x_gpu, y_gpu = collect(batches(images, device="cuda", **options))
+    assert x_gpu.is_cuda
+    assert torch.equal(y, y_gpu.cpu())
+    assert same(x, x_gpu.cpu())
