@@ -1,0 +1,80 @@
+"""What figures and report say in the same words: experiments, seeds, statuses, quantities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pandas as pd
+
+STATUS_WORDS = {"at_chance": "at chance", "diverged": "diverged"}
+
+
+class Experiment(Protocol):
+    """What a figure or the report says about an experiment; all are sentences of config.yaml."""
+
+    @property
+    def name(self) -> str:
+        """Name, as in the run names."""
+
+    @property
+    def question(self) -> str:
+        """What the experiment asks."""
+
+    @property
+    def varies(self) -> str:
+        """What differs between its runs."""
+
+    @property
+    def fixed(self) -> str:
+        """What its runs have in common."""
+
+
+def describe_status(statuses: Sequence[str]) -> str:
+    """Return what to say of a run's seeds: nothing when all trained, else how many did not."""
+    counts = {word: statuses.count(status) for status, word in STATUS_WORDS.items()}
+    parts = [(count, word) for word, count in counts.items() if count]
+    if len(parts) == 1 and parts[0][0] == len(statuses):
+        return parts[0][1]
+    return ", ".join(f"{count} of {len(statuses)} {word}" for count, word in parts)
+
+
+def describe_evidence(summary: pd.DataFrame) -> str:
+    """Return how many seeds and images stand behind a figure: one seed is said to be one seed."""
+    counts = summary.groupby("run")["seed"].nunique()
+    if counts.empty:
+        return "No result yet."
+    low, high = int(counts.min()), int(counts.max())
+    seeds = "One seed" if high == 1 else f"{low} seeds" if low == high else f"{low} to {high} seeds"
+    note = f"{seeds} per run."
+    reduced = summary[~summary["study_size"].fillna(True).astype(bool)]
+    if not reduced.empty:
+        sizes = sorted({int(size) for size in reduced["train_images"].dropna()})
+        images = ": " + " or ".join(f"{size:,} training images" for size in sizes) if sizes else ""
+        note += f" Reduced data{images}."
+    return note
+
+
+def format_number(value: float | None, digits: int = 1) -> str:
+    """Return ``value`` with a thousands separator, or a dash where there is none."""
+    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"
+
+
+def format_range(mean: float, low: float, high: float) -> str:
+    """Return ``mean [low, high]``, or one number where all three are the same."""
+    text = format_number(mean)
+    return text if pd.isna(low) or low == high else f"{text} [{low:.1f}, {high:.1f}]"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: seconds, minutes or hours."""
+    if pd.isna(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,107 @@
+"""The course's two plotting calls: one fit, or all fits that match a pattern, in one figure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hw2core.analysis.drawing import use_style
+from hw2core.analysis.tables import split_numbers
+from hw2core.fit_results import FitResult
+
+PANELS = (
+    ("train_loss", "Training loss"),
+    ("train_acc", "Training accuracy (%)"),
+    ("test_loss", "Test loss"),
+    ("test_acc", "Test accuracy (%)"),
+)
+
+
+def plot_fit(
+    fit_res: FitResult,
+    fig: Figure | None = None,
+    log_loss: bool = False,
+    legend: str | None = None,
+) -> tuple[Figure, np.ndarray]:
+    """Draw loss and accuracy of a fit, in training and test, over its epochs.
+
+    Losses may be one an epoch or one a batch: a batch stands at the share of its epoch that it
+    ends. "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation
+    split.
+
+    Args:
+        fit_res: what ``Trainer.fit`` returned.
+        fig: a figure of an earlier call, to draw into; None makes one.
+        log_loss: draw losses on a logarithmic scale.
+        legend: name of this fit in the legend; None leaves it out.
+
+    Returns:
+        The figure, and its four axes in the order of ``PANELS``: training loss and accuracy, then
+        test loss and accuracy.
+
+    Raises:
+        ValueError: ``fig`` has not the four axes of an earlier call.
+    """
+    with use_style():
+        if fig is None:
+            fig, _ = plt.subplots(2, 2, figsize=(7.1, 5.0), sharex=True)
+        axes = fig.axes
+        if len(axes) != len(PANELS):
+            raise ValueError(f"fig: has {len(axes)} axes, not the {len(PANELS)} of plot_fit")
+        for panel, (field, title) in zip(axes, PANELS, strict=True):
+            values = [math.nan if value is None else value for value in getattr(fit_res, field)]
+            _draw_values(panel, values, fit_res.num_epochs, legend)
+            panel.set_title(title)
+            if field.endswith("loss"):
+                panel.set_yscale("log" if log_loss else "linear")
+            if legend is not None:
+                panel.legend()
+        for panel in axes[2:]:
+            panel.set_xlabel("Epoch")
+    return fig, np.array(axes, dtype=object)
+
+
+def plot_exp_results(
+    filename_pattern: str, results_dir: Path | str = "results"
+) -> tuple[Figure, np.ndarray]:
+    """Draw the fits of all result files that match, named by their runs, in one figure.
+
+    Args:
+        filename_pattern: a glob for run names, with or without ``.json``: ``exp1_1_L*_K32``. It
+            finds files ``<run>.json`` of ``run_experiment`` and ``<run>/seed*.json`` of the study.
+        results_dir: folder of the results.
+
+    Returns:
+        The figure and its four axes, as ``plot_fit`` does.
+
+    Raises:
+        FileNotFoundError: nothing matches.
+    """
+    folder, pattern = Path(results_dir), filename_pattern.removesuffix(".json")
+    files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}/seed*.json")]
+    if not files:
+        raise FileNotFoundError(f"{folder}: no result matches {filename_pattern!r}")
+    documents = {}
+    for file in sorted(set(files), key=lambda file: split_numbers(file.as_posix())):
+        document = json.loads(file.read_text(encoding="utf-8"))
+        flat = file.parent == folder
+        documents[file.stem if flat else f"{file.parent.name}, {file.stem}"] = document
+    fig: Figure | None = None
+    for name, document in documents.items():
+        results = {field: document["results"][field] for field in FitResult._fields}
+        fig, axes = plot_fit(FitResult(**results), fig, legend=name)
+    assert fig is not None  # there is a file
+    return fig, axes
+
+
+def _draw_values(axes: Axes, values: Sequence[float], num_epochs: int, legend: str | None) -> None:
+    per_epoch = max(1.0, len(values) / max(num_epochs, 1))
+    places = (1 + np.arange(len(values))) / per_epoch
+    axes.plot(places, values, label=legend, marker="o" if len(values) == 1 else None)

@@ -1,0 +1,97 @@
+import json
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from hw2core.fit_results import FitResult
+from hw2core.plot import plot_exp_results, plot_fit
+
+FIT = FitResult(2, [2.0, 1.0], [30.0, 50.0], [2.1, 1.2], [29.0, 45.0])
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def write_result(path, fit=FIT):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"config": {}, "results": fit._asdict()}))
+
+
+def test_a_fit_is_drawn_in_four_panels():
+    figure, axes = plot_fit(FIT)
+    assert axes.shape == (4,)
+    assert [x.get_title("left") for x in axes] == [
+        "Training loss",
+        "Training accuracy (%)",
+        "Test loss",
+        "Test accuracy (%)",
+    ]
+    fields = (FIT.train_loss, FIT.train_acc, FIT.test_loss, FIT.test_acc)
+    for panel, values in zip(axes, fields, strict=True):
+        (line,) = panel.get_lines()
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2])
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    assert list(figure.axes) == list(axes)
+
+
+def test_fits_are_laid_over_each_other_with_a_legend():
+    figure, _ = plot_fit(FIT, legend="first")
+    again, axes = plot_fit(FIT, fig=figure, legend="second")
+    assert again is figure
+    assert len(figure.axes) == 4
+    for panel in axes:
+        first, second = panel.get_lines()
+        assert first.get_color() != second.get_color()
+        assert [x.get_text() for x in panel.get_legend().get_texts()] == ["first", "second"]
+
+
+def test_the_legend_is_left_out_unless_named_and_only_losses_are_logarithmic():
+    _, axes = plot_fit(FIT, log_loss=True)
+    assert [x.get_yscale() for x in axes] == ["log", "linear", "log", "linear"]
+    assert all(x.get_legend() is None for x in axes)
+
+
+def test_losses_of_batches_stand_at_their_share_of_the_epoch():
+    fit = FIT._replace(train_loss=[4.0, 3.0, 2.0, 1.0])
+    _, axes = plot_fit(fit)
+    np.testing.assert_allclose(axes[0].get_lines()[0].get_xdata(), [0.5, 1.0, 1.5, 2.0])
+
+
+def test_a_diverged_fit_with_missing_values_is_drawn():
+    _, axes = plot_fit(FitResult(2, [2.0, None], [10.0], [None], [10.0]))
+    assert np.isnan(axes[0].get_lines()[0].get_ydata()[1])
+
+
+def test_a_figure_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="fig: has 1 axes"):
+        plot_fit(FIT, fig=plt.subplots()[0])
+
+
+def test_results_of_both_kinds_are_found_in_natural_order(tmp_path):
+    write_result(tmp_path / "exp1_1_L16_K32.json", FIT._replace(test_acc=[1.0, 2.0]))
+    write_result(tmp_path / "exp1_1_L2_K32" / "seed0.json")
+    write_result(tmp_path / "exp1_1_L2_K32" / "seed10.json")
+    write_result(tmp_path / "exp1_1_L2_K32" / "seed2.json")
+    write_result(tmp_path / "exp1_1_L2_K64" / "seed0.json")
+    for pattern in ("exp1_1_L*_K32", "exp1_1_L*_K32.json"):
+        _, axes = plot_exp_results(pattern, results_dir=tmp_path)
+        assert [x.get_text() for x in axes[0].get_legend().get_texts()] == [
+            "exp1_1_L2_K32, seed0",
+            "exp1_1_L2_K32, seed2",
+            "exp1_1_L2_K32, seed10",
+            "exp1_1_L16_K32",
+        ]
+        np.testing.assert_array_equal(axes[3].get_lines()[3].get_ydata(), [1.0, 2.0])
+
+
+def test_a_pattern_without_results_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="'exp9'"):
+        plot_exp_results("exp9", results_dir=tmp_path)
