@@ -5,6 +5,7 @@ A new model is one file that holds the class and one entry in ``MODELS``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -18,18 +19,17 @@ MAX_POOLS = IMAGE_SIZE.bit_length() - 1
 
 
 def _read_number(value: object) -> object:
-    """Read 1e-3, which YAML takes for a word, as the number that is meant."""
+    """Read what YAML (1e-3) and a command line (seeds=[0]) take for words as numbers."""
     if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
     return value
 
 
 Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_read_number)]
+Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_read_number)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_read_number)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 

@@ -20,9 +20,11 @@ from hw2core.outline import dump_outlines
 from hw2core.study import load_study
 
 PYTHON = sys.executable
-SCRIPTS = Path(workflow.basedir, "workflow_scripts")
-STYLE = Path(workflow.basedir, artifacts.FIGURE_STYLE)
-TEMPLATE = Path(workflow.basedir, artifacts.REPORT_TEMPLATE)
+# Relative, so that a checkout may be moved: where these lie is no reason to draw again.
+SOURCES = Path(os.path.relpath(workflow.basedir))
+SCRIPTS = SOURCES / "workflow_scripts"
+STYLE = SOURCES / artifacts.FIGURE_STYLE
+TEMPLATE = SOURCES / artifacts.REPORT_TEMPLATE
 
 try:
     for path in workflow.configfiles:

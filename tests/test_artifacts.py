@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 
 import pytest
 import torch
@@ -79,11 +78,16 @@ def test_weights_survive_and_damage_is_noticed(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file.json"
     write_text_atomically(path, "old")
-    with pytest.raises(RuntimeError, match="full"), replace_atomically(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("disk full")
+
+    def fail() -> None:
+        with replace_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="full"):
+        fail()
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
 
 
 def test_paths_make_patterns_and_names():

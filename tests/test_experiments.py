@@ -108,7 +108,7 @@ def test_every_option_is_an_argument_of_run_experiment():
 
 
 def test_a_wrong_command_line_ends_in_one_line(monkeypatch, capsys):
-    arguments = "run-exp -n t -K 4 -L 2 -P 1 -H 8 --lr -1".split()
+    arguments = ["run-exp", "-n", "t", "-K", "4", "-L", "2", "-P", "1", "-H", "8", "--lr", "-1"]
     monkeypatch.setattr("sys.argv", ["experiments", *arguments])
     assert experiments.main() == 2
     error = capsys.readouterr().err

@@ -143,6 +143,15 @@ def test_canonical_json_round_trips_and_holds_nothing_of_the_machine(small):
     assert load_study(reordered).runs["one_L2_K8"].to_json() == spec.to_json()
 
 
+def test_numbers_that_yaml_or_a_command_line_takes_for_words_are_numbers(small):
+    small["training"] |= {"lr": "1e-3", "epochs": "2"}
+    small["seeds"] = ["0", "1"]
+    study = load_study(small)
+    training = study.runs["one_L2_K8"].training
+    assert (training.lr, training.epochs) == (0.001, 2)
+    assert study.experiments["one"].outline.seeds == (0, 1)
+
+
 def test_pools_and_the_pool_every_they_stand_for_are_the_same_spec(small):
     by_every = load_study(small).runs["one_L2_K8"]
     small["experiments"]["one"]["architecture"] = {"hidden_dims": [], "pools": 1}

@@ -1,0 +1,116 @@
+"""Copies of this checkout with a tiny study, and real Snakemake to run in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "slurm", "report"]
+
+TINY = {
+    "data": {"name": "generated", "pool": 240, "test_pool": 60, "train": 160, "validation": 80}
+    | {"test": 60},
+    "training": {
+        "epochs": 2,
+        "batch_size": 32,
+        "optimizer": "adamw",
+        "lr": 0.003,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+    },
+    "seeds": [0],
+    "experiments": {
+        "exp1_1": {
+            "question": "Depth?",
+            "varies": "L",
+            "fixed": "the rest",
+            "model": "cnn",
+            "architecture": {"pools": 2, "hidden_dims": [8]},
+            "grid": {"filters_per_layer": [[4]], "layers_per_block": [2, 4]},
+        },
+        "exp1_4": {
+            "question": "Skips?",
+            "varies": "nothing",
+            "fixed": "all",
+            "model": "resnet",
+            "architecture": {"pools": 2, "hidden_dims": [8]},
+            "grid": {"filters_per_layer": [[4]], "layers_per_block": [4]},
+        },
+        "exp2": {
+            "question": "More?",
+            "varies": "nothing",
+            "fixed": "all",
+            "model": "ycn",
+            "architecture": {"pools": 2, "hidden_dims": []},
+            "grid": {"filters_per_layer": [[4]], "layers_per_block": [4]},
+        },
+    },
+}
+NUM_RUNS = 4
+TARGETS = ("all", "figures", "report")
+
+
+class Checkout:
+    """A folder with the sources and a configuration of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+    def configure(self, config: dict) -> None:
+        (self / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that stands exactly once in a source file."""
+        text = (self / path).read_text()
+        assert text.count(old) == 1, f"{path}: {text.count(old)} times {old!r}"
+        (self / path).write_text(text.replace(old, new))
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        # One thread a training, or two jobs' threads get in each other's way.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def snakemake(self, *arguments: str, succeeds: bool = True) -> str:
+        """Run Snakemake and return what it printed."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=240)
+        assert (process.returncode == 0) == succeeds, output
+        return output
+
+    def plan(self, *arguments: str) -> Counter[str]:
+        """Return how many jobs of each rule a dry run plans; the targets' own are left out."""
+        output = self.snakemake("-n", *arguments)
+        table = output.partition("Job stats:")[2].partition("total")[0]
+        jobs = re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)
+        return Counter({rule: int(count) for rule, count in jobs if rule not in TARGETS})
+
+
+def copy_sources(folder: Path) -> Checkout:
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "report.html")
+            shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / part, folder / part)
+    return Checkout(folder)

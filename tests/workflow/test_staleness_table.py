@@ -1,0 +1,159 @@
+"""What each change makes Snakemake do again: the table of the README, run for real."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from checkout import NUM_RUNS, TINY
+
+pytestmark = pytest.mark.workflow
+
+ALL_FIGURES = {"experiment_figures": 3, "html_report": 1}
+AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, "html_report": 1}
+
+
+def test_everything_is_made_and_a_second_run_does_nothing(study):
+    for path in [
+        "results/exp1_1_L2_K4/seed0.json",
+        "results/exp1_1_L2_K4/seed0.safetensors",
+        "results/summary.csv",
+        "results/epochs.csv",
+        "figures/exp1_1_curves.svg",
+        "figures/exp2_accuracy.png",
+        "report/report.html",
+        "logs/train/exp2_L4_K4/seed0.log",
+    ]:
+        assert (study / path).stat().st_size > 0, path
+    assert len((study / "results/summary.csv").read_text().splitlines()) == 1 + NUM_RUNS
+    assert "Nothing to be done" in study.snakemake()
+
+
+def test_touching_any_source_trains_nothing(study):
+    later = time.time() + 60
+    for folder in ("hw2core", "workflow_scripts", "rules", "report", "profiles"):
+        for path in (study / folder).rglob("*.*"):
+            os.utime(path, (later, later))
+    for path in ("Snakefile", "config.yaml"):
+        os.utime(study / path, (later, later))
+    assert study.plan() == {}
+
+
+def test_a_comment_or_docstring_trains_nothing(study):
+    study.edit("hw2core/runner.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # images")
+    study.edit("hw2core/training.py", '"""The training loop of the course', '"""The loop of it')
+    with (study / "config.yaml").open("a") as config:
+        config.write("# a comment\n")
+    assert study.plan() == {}
+
+
+def test_a_plotting_edit_draws_figures_and_trains_nothing(study):
+    with (study / "hw2core/analysis/curves.py").open("a") as source:
+        source.write("\nUNUSED = 1\n")
+    assert study.plan() == ALL_FIGURES
+
+
+def test_the_custom_network_concerns_its_experiment_only(study):
+    with (study / "hw2core/cnn/yourcodenet.py").open("a") as source:
+        source.write("\nUNUSED = 1\n")
+    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+    assert "run=exp2_L4_K4" in study.snakemake("-n")
+
+
+def test_the_loop_concerns_every_run(study):
+    study.edit("hw2core/runner.py", "AT_CHANCE_FACTOR = 1.5", "AT_CHANCE_FACTOR = 1.6")
+    assert study.plan()["train"] == NUM_RUNS
+
+
+def test_one_changed_run_is_trained_alone_with_what_shows_it(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp2"]["training"] = {"lr": 0.001}
+    study.configure(config)
+    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+    study.snakemake()
+    result = json.loads((study / "results/exp2_L4_K4/seed0.json").read_text())
+    assert result["config"]["training"]["lr"] == 0.001
+    assert "Nothing to be done" in study.snakemake()
+
+
+def test_a_run_taken_out_only_redraws(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp1_1"]["grid"]["layers_per_block"] = [2]
+    study.configure(config)
+    assert study.plan() == AFTER_ONE_EXPERIMENT
+
+
+def test_a_new_experiment_needs_only_configuration(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp3"] = copy.deepcopy(config["experiments"]["exp1_4"])
+    config["experiments"]["exp3"]["runs"] = {"bn": {"architecture": {"batchnorm": True}}}
+    study.configure(config)
+    assert study.plan("results/exp3") == {"train": 1, "experiment_figures": 1}
+    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+
+
+def test_results_that_came_with_a_clone_are_not_trained_again(clone):
+    assert "train" not in clone.plan()
+
+
+def test_a_stale_result_that_came_with_a_clone_is_trained_again_and_says_why(clone):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp1_4"]["training"] = {"lr": 0.001}
+    clone.configure(config)
+    assert clone.plan("results/exp1_4_L4_K4")["train"] == 1
+    why = subprocess.run(
+        [sys.executable, "workflow_scripts/why_stale.py", "exp1_4", "exp2"],
+        cwd=clone.folder,
+        env={**os.environ, "PYTHONPATH": str(clone.folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "exp1_4_L4_K4 seed 0: training.lr: was 0.003, is 0.001" in why
+    assert "exp2_L4_K4 seed 0: current" in why
+    clone.snakemake("results/exp1_4_L4_K4")
+    assert clone.plan("results/exp1_4_L4_K4") == {}
+
+
+def test_a_damaged_result_is_trained_again(clone):
+    path = clone / "results/exp2_L4_K4/seed0.json"
+    path.write_bytes(path.read_bytes()[:100])
+    assert clone.plan("results/exp2_L4_K4")["train"] == 1
+
+
+def test_a_deleted_result_is_trained_again(study):
+    (study / "results/exp2_L4_K4/seed0.json").unlink()
+    assert study.plan("results/exp2_L4_K4") == {"train": 1}
+
+
+@pytest.mark.parametrize("victim", ["the training", "everything"])
+def test_a_run_killed_midway_is_finished_by_the_next_call(study, victim):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp2"]["training"] = {"epochs": 200}
+    study.configure(config)
+    log = study / "logs/train/exp2_L4_K4/seed0.log"
+    log.unlink()
+    process = study.start("results/exp2_L4_K4", start_new_session=True)
+    deadline = time.time() + 120
+    while "epoch" not in (log.read_text() if log.exists() else ""):
+        assert time.time() < deadline, process.communicate()[0]
+        time.sleep(0.05)
+    if victim == "everything":
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        study.snakemake("--unlock")
+    else:
+        subprocess.run(["pkill", "-KILL", "-f", f"^{sys.executable} workflow_scripts/train.py.*exp2_L4_K4"], check=True)
+        process.communicate()
+    config["experiments"]["exp2"]["training"] = {"epochs": 3}
+    study.configure(config)
+    study.snakemake("results/exp2_L4_K4")
+    result = json.loads((study / "results/exp2_L4_K4/seed0.json").read_text())
+    assert result["results"]["num_epochs"] == 3
+    assert "Nothing to be done" in study.snakemake("results/exp2_L4_K4")

@@ -1,0 +1,93 @@
+"""Names a person can say, and what Snakemake plans for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from checkout import ROOT, TINY, copy_sources
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A fresh clone of the study as it is."""
+    checkout = copy_sources(tmp_path_factory.mktemp("fresh") / "clone")
+    shutil.copy2(ROOT / "config.yaml", checkout / "config.yaml")
+    shutil.copytree(ROOT / "demo", checkout / "demo", ignore=shutil.ignore_patterns("output"))
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainings", "figures"),
+    [
+        (["--config", "seeds=[0]"], 34, 5),
+        (["figures", "--config", "seeds=[0]"], 34, 5),
+        (["results/exp1_4"], 6, 1),
+        (["results/exp1_4/"], 6, 1),
+        (["results/exp1_1_L2_K32"], 1, 0),
+        (["results/exp1_1_L2_K32/"], 1, 0),
+        (["results/exp1_1_L2_K32", "--config", "seeds=[0, 1, 2]"], 3, 0),
+        (["--profile", "slurm", "results/exp1_4"], 6, 1),
+    ],
+    ids=str,
+)
+def test_planned_trainings(fresh, arguments, trainings, figures):
+    plan = fresh.plan(*arguments)
+    assert plan["train"] == trainings
+    assert plan["experiment_figures"] == figures
+
+
+def test_every_run_and_experiment_is_a_target(fresh):
+    rules = fresh.snakemake("--list-target-rules")
+    for name in ("results/exp1_1_L16_K64", "results/exp2_L12_K32-64-128", "results/exp1_3"):
+        assert f"{name}\n" in rules
+        assert f"{name}/\n" in rules
+
+
+def test_slurm_asks_for_two_cores_and_one_gpu(fresh):
+    plan = fresh.snakemake("-n", "--profile", "slurm", "results/exp1_1_L2_K32")
+    assert "threads: 2" in plan
+    assert "gres=gpu:1" in plan
+
+
+def test_demo_trains_at_least_eight_runs_beside_the_study(fresh):
+    assert fresh.plan("--profile", "demo")["train"] >= 8
+    assert not (fresh / "demo/output/results").exists()
+    assert not (fresh / "data").exists()
+
+
+def test_a_wrong_configuration_is_one_line_before_any_job(fresh):
+    wrong = "training={lr: -1}"
+    output = fresh.snakemake("results/exp1_4", "--config", wrong, succeeds=False)
+    (line,) = [line for line in output.splitlines() if "training.lr" in line]
+    assert "config.yaml: training.lr: -1: must be greater than 0.0" in line
+    assert "Traceback" not in output
+    assert not (fresh / "data").exists()
+
+
+def test_a_name_given_twice_is_refused(tmp_path):
+    checkout = copy_sources(tmp_path / "clone")
+    checkout.configure(TINY)
+    with (checkout / "config.yaml").open("a") as config:
+        config.write("seeds: [1]\n")
+    output = checkout.snakemake("-n", succeeds=False)
+    assert "the key 'seeds' is given twice" in output
+
+
+def test_missing_data_are_one_clear_error(fresh, tmp_path):
+    output = fresh.snakemake(
+        "results/exp1_1_L2_K32",
+        "--config",
+        f"data={{root: {tmp_path}/nowhere}}",
+        "--directory",
+        str(tmp_path / "work"),
+        "--configfile",
+        os.fspath(fresh / "config.yaml"),
+        succeeds=False,
+    )
+    assert "nowhere" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "work/data/cifar10/manifest.json").exists()
