@@ -92,7 +92,7 @@ def train_run(
     train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
 
     torch.manual_seed(seed)
-    model = build_model(spec).to(target, memory_format=torch.channels_last)
+    model = build_model(spec).to(target).to(memory_format=torch.channels_last)
     in_size = spec.architecture.build_arguments()["in_size"]
     optimizer = build_optimizer(spec.training, model)
     steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))

@@ -29,7 +29,9 @@ TEMPLATE = SOURCES / artifacts.REPORT_TEMPLATE
 try:
     for path in workflow.configfiles:
         read_config(path)  # Snakemake's own reader lets a key given twice pass
-    STUDY = load_study(config, " + ".join(os.path.relpath(p) for p in workflow.configfiles))
+    STUDY = load_study(
+        config, " + ".join(os.path.relpath(p) for p in workflow.configfiles)
+    )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -62,4 +64,6 @@ DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 ALL_OUTLINES = dump_outlines(STUDY.outlines)
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
-ALL_FIGURES = [path for name in STUDY.experiments for path in artifacts.figure_paths(name)]
+ALL_FIGURES = [
+    path for name in STUDY.experiments for path in artifacts.figure_paths(name)
+]

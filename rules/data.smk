@@ -4,7 +4,9 @@
 rule prepare_data:
     output:
         manifest=artifacts.manifest_path(STUDY.data.folder),
-        arrays=[artifacts.array_path(STUDY.data.folder, file) for file in PREPARED_FILES],
+        arrays=[
+            artifacts.array_path(STUDY.data.folder, file) for file in PREPARED_FILES
+        ],
     log:
         artifacts.log_path("prepare_data", STUDY.data.folder),
     params:

@@ -11,12 +11,12 @@ rule train:
         weights=artifacts.weights_path("{run}", "{seed}"),
     log:
         artifacts.log_path("train", "{run}", "seed{seed}"),
-    params:
-        spec=lambda wildcards: STUDY.runs[wildcards.run].to_json(),
-        code=lambda wildcards: staleness.code_hash(STUDY.runs[wildcards.run]),
     threads: 2
     resources:
         gpu=int(machine.has_gpu()),
+    params:
+        spec=lambda wildcards: STUDY.runs[wildcards.run].to_json(),
+        code=lambda wildcards: staleness.code_hash(STUDY.runs[wildcards.run]),
     shell:
         # exec: a cluster's signals reach the training itself.
         "exec {PYTHON:q} {SCRIPTS:q}/train.py --spec {params.spec:q} --seed {wildcards.seed}"

@@ -149,7 +149,10 @@ def test_a_run_killed_midway_is_finished_by_the_next_call(study, victim):
         process.communicate()
         study.snakemake("--unlock")
     else:
-        subprocess.run(["pkill", "-KILL", "-f", f"^{sys.executable} workflow_scripts/train.py.*exp2_L4_K4"], check=True)
+        subprocess.run(
+            ["pkill", "-KILL", "-f", f"^{sys.executable} workflow_scripts/train.py.*exp2_L4_K4"],
+            check=True,
+        )
         process.communicate()
     config["experiments"]["exp2"]["training"] = {"epochs": 3}
     study.configure(config)
