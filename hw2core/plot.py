@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 
 from hw2core.analysis.drawing import use_style
 from hw2core.analysis.tables import split_numbers
+from hw2core.artifacts import read_result
 from hw2core.fit_results import FitResult
 
 PANELS = (
@@ -83,20 +83,16 @@ def plot_exp_results(
 
     Raises:
         FileNotFoundError: nothing matches.
+        ArtifactError: a matching file is damaged.
     """
     folder, pattern = Path(results_dir), filename_pattern.removesuffix(".json")
     files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}/seed*.json")]
     if not files:
         raise FileNotFoundError(f"{folder}: no result matches {filename_pattern!r}")
-    documents = {}
-    for file in sorted(set(files), key=lambda file: split_numbers(file.as_posix())):
-        document = json.loads(file.read_text(encoding="utf-8"))
-        flat = file.parent == folder
-        documents[file.stem if flat else f"{file.parent.name}, {file.stem}"] = document
     fig: Figure | None = None
-    for name, document in documents.items():
-        results = {field: document["results"][field] for field in FitResult._fields}
-        fig, axes = plot_fit(FitResult(**results), fig, legend=name)
+    for file in sorted(set(files), key=lambda file: split_numbers(file.as_posix())):
+        name = file.stem if file.parent == folder else f"{file.parent.name}, {file.stem}"
+        fig, axes = plot_fit(FitResult(**read_result(file)["results"]), fig, legend=name)
     assert fig is not None  # there is a file
     return fig, axes
 

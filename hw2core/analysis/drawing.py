@@ -20,8 +20,9 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -56,7 +57,7 @@ def use_style() -> AbstractContextManager[None]:
 def depth_colour(depth: int) -> str:
     """Return the colour of depth L, the same in every figure."""
     place = np.interp(math.log2(depth), np.log2(list(DEPTH_PLACES)), list(DEPTH_PLACES.values()))
-    return to_hex(LinearSegmentedColormap.from_list("depth", DEPTH_COLOURS)(float(place)))
+    return to_hex(seaborn.blend_palette(DEPTH_COLOURS, as_cmap=True)(float(place)))
 
 
 def darken(colour: str) -> str:
