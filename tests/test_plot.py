@@ -1,4 +1,4 @@
-import json
+from pathlib import Path
 
 import matplotlib as mpl
 
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from hw2core import artifacts
 from hw2core.fit_results import FitResult
 from hw2core.plot import plot_exp_results, plot_fit
 
@@ -20,9 +21,9 @@ def _close_figures():
     plt.close("all")
 
 
-def write_result(path, fit=FIT):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"config": {}, "results": fit._asdict()}))
+def write_result(path: Path, fit: FitResult = FIT) -> None:
+    document = {"config": {"name": "a"}, "results": fit, "metadata": {"format": artifacts.FORMAT}}
+    artifacts.write_result(path, document)
 
 
 def test_a_fit_is_drawn_in_four_panels():
