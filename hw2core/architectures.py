@@ -5,6 +5,8 @@ A new model is one file that holds the class and one entry in ``MODELS``.
 
 from __future__ import annotations
 
+import abc
+import math
 from contextlib import suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -41,6 +43,37 @@ class Frozen(BaseModel):
 
 
 class Architecture(Frozen):
+    """Keywords of a model; ``name_suffix`` is the end of its runs' names."""
+
+    @property
+    def name_suffix(self) -> str:
+        """What a run's name says of its architecture, behind experiment and label."""
+        return ""
+
+    @abc.abstractmethod
+    def build_arguments(self) -> dict[str, Any]:
+        """Arguments for the model class, under the course's names."""
+
+
+class MLPArchitecture(Architecture):
+    """Keywords of ``model: mlp``, the from-scratch network of part 2."""
+
+    hidden_dims: tuple[Count, ...]
+    activation: Literal["relu", "sigmoid"] = "relu"
+    dropout: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    wstd: Number = Field(ge=0)
+
+    def build_arguments(self) -> dict[str, Any]:
+        """Arguments of ``hw2core.layers.MLP``."""
+        return {
+            "in_features": math.prod(IN_SIZE),
+            "num_classes": NUM_CLASSES,
+            "hidden_features": list(self.hidden_dims),
+            **self.model_dump(exclude={"hidden_dims"}),
+        }
+
+
+class ConvolutionalArchitecture(Architecture):
     """Keywords of a network of N = L * len(K) convolutions of 3x3 in front of a linear head.
 
     Pools are given either as ``pool_every`` (P convolutions before each) or as ``pools`` (at most
@@ -54,7 +87,7 @@ class Architecture(Frozen):
     hidden_dims: tuple[Count, ...]
 
     @model_validator(mode="after")
-    def _place_pools(self) -> Architecture:
+    def _place_pools(self) -> ConvolutionalArchitecture:
         # Run again on a finished value, this finds the two in agreement.
         spread = -(-len(self.channels) // self.pools) if self.pools else self.pool_every
         if spread == 0 or self.pool_every not in (0, spread):
@@ -102,7 +135,7 @@ class Architecture(Frozen):
         }
 
 
-class ConvArchitecture(Architecture):
+class ConvArchitecture(ConvolutionalArchitecture):
     """Keywords of ``model: cnn``."""
 
     activation_type: Literal["relu", "lrelu"] = "relu"
@@ -116,10 +149,22 @@ class ResNetArchitecture(ConvArchitecture):
     dropout: Fraction = 0.0
 
 
-class YourCodeNetArchitecture(Architecture):
+class YourCodeNetArchitecture(ConvolutionalArchitecture):
     """Keywords of ``model: ycn``, the custom network of experiment 2."""
 
     dropout: Fraction = 0.0
+
+
+class Half(NamedTuple):
+    """One of the two ways to train: by autograd, or by the from-scratch layers.
+
+    Attributes:
+        trainer: what builds a run's trainer, as ``module:function``.
+        optimizers: the values of ``training.optimizer`` that it knows.
+    """
+
+    trainer: str
+    optimizers: tuple[str, ...]
 
 
 class ModelEntry(NamedTuple):
@@ -130,14 +175,20 @@ class ModelEntry(NamedTuple):
             reading a configuration imports no torch, and so that the code hash of a run holds its
             own model's module and no other's.
         keywords: the schema of its configuration.
+        half: how it is trained.
     """
 
     implementation: str
     keywords: type[Architecture]
+    half: Half
 
+
+AUTOGRAD = Half("hw2core.torch_training:build_trainer", ("sgd", "adamw"))
+FROM_SCRATCH = Half("hw2core.layer_training:build_trainer", ("vanilla", "momentum", "rmsprop"))
 
 MODELS: dict[str, ModelEntry] = {
-    "cnn": ModelEntry("hw2core.cnn.conv:ConvClassifier", ConvArchitecture),
-    "resnet": ModelEntry("hw2core.cnn.residual:ResNetClassifier", ResNetArchitecture),
-    "ycn": ModelEntry("hw2core.cnn.yourcodenet:YourCodeNet", YourCodeNetArchitecture),
+    "cnn": ModelEntry("hw2core.cnn.conv:ConvClassifier", ConvArchitecture, AUTOGRAD),
+    "resnet": ModelEntry("hw2core.cnn.residual:ResNetClassifier", ResNetArchitecture, AUTOGRAD),
+    "ycn": ModelEntry("hw2core.cnn.yourcodenet:YourCodeNet", YourCodeNetArchitecture, AUTOGRAD),
+    "mlp": ModelEntry("hw2core.layers:MLP", MLPArchitecture, FROM_SCRATCH),
 }

@@ -89,7 +89,7 @@ def _describe(
     context: dict[str, Any] = details.get("ctx", {})
     location = tuple(details["loc"])
     if context.get("key"):
-        location = (*location, context["key"])
+        location = (*location, *context["key"].split("."))
     path = locate(location)
     kind = details["type"]
     if kind == "extra_forbidden":

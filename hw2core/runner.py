@@ -1,7 +1,7 @@
 """Trains one run: from spec, seed and prepared images to curves, weights and measured facts.
 
-This module and what it imports are the code hash of a run (with the module of the run's own
-model, which is imported by name). Everything that does not change a number, such as file names,
+This module and what it imports are the code hash of a run, with the modules of the run's own
+model and trainer, which are imported by name. What does not change a number, such as file names,
 tables and progress lines, is kept out of it.
 """
 
@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hw2core.data.batches import ResidentBatches
 from hw2core.data.split import split_train_validation
-from hw2core.device_training import DeviceTrainer
-from hw2core.devices import pick_device, pick_precision
-from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.devices import pick_device
 from hw2core.fit_results import EpochResult, FitResult
-from hw2core.recipe import build_loss, build_optimizer, build_schedule
+from hw2core.study_training import StudyTrainer
 
 if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
@@ -88,24 +86,11 @@ def train_run(
     """
     start = time.perf_counter()
     target = pick_device(device)
-    precision = pick_precision(spec.training.precision, target)
     train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
+    num_steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
 
     torch.manual_seed(seed)
-    model = build_model(spec).to(target).to(memory_format=torch.channels_last)
-    in_size = spec.architecture.build_arguments()["in_size"]
-    optimizer = build_optimizer(spec.training, model)
-    steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
-    trainer = DeviceTrainer(
-        model,
-        build_loss(spec.training),
-        optimizer,
-        target,
-        schedule=build_schedule(spec.training, optimizer, steps),
-        precision=precision,
-        clip_norm=spec.training.clip_norm,
-        batches=spec.training.batches,
-    )
+    trainer = build_trainer(spec, target, num_steps)
     watch = _EpochWatch(trainer, spec.training.epochs, on_epoch)
     results = trainer.fit(
         train,
@@ -119,25 +104,25 @@ def train_run(
     facts: dict[str, Any] = {
         "status": decide_status(results),
         **_evaluate_best(trainer, watch, results, test),
-        "parameters": count_parameters(model),
-        "flops_per_image": count_flops(model, in_size),
+        **trainer.count_costs()._asdict(),
         "seconds_per_epoch": [round(seconds, 3) for seconds in watch.seconds],
         "images_per_second": round(_median(watch.speeds), 1),
         "seconds": round(time.perf_counter() - start, 3),
         "device": str(target),
-        "precision": precision,
+        "precision": trainer.precision,
         "threads": torch.get_num_threads(),
     }
     return TrainedRun(results, facts, watch.best_weights)
 
 
-def build_model(spec: RunSpec) -> nn.Module:
-    """Return the network of ``spec``, initialised from torch's global generator."""
-    module, name = spec.implementation.split(":")
-    model: nn.Module = getattr(importlib.import_module(module), name)(
-        **spec.architecture.build_arguments()
-    )
-    return model
+def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> StudyTrainer:
+    """Return the trainer of ``spec``, with its network, from the half that the model belongs to.
+
+    The halves are imported by name: a run's code hash holds its own half and not the other.
+    """
+    module, name = spec.trainer.split(":")
+    trainer: StudyTrainer = getattr(importlib.import_module(module), name)(spec, device, num_steps)
+    return trainer
 
 
 def decide_status(results: FitResult, num_classes: int = 10) -> str:
@@ -182,10 +167,10 @@ def _load_batches(
 
 
 def _evaluate_best(
-    trainer: DeviceTrainer, watch: _EpochWatch, results: FitResult, test: ResidentBatches
+    trainer: StudyTrainer, watch: _EpochWatch, results: FitResult, test: ResidentBatches
 ) -> dict[str, Any]:
     """Load the best epoch's weights and evaluate them on the test images, for the only time."""
-    trainer.model.load_state_dict(watch.best_weights)
+    trainer.load_state(watch.best_weights)
     tested = trainer.test_epoch(test)
     return {
         "best_epoch": watch.best_epoch,
@@ -201,7 +186,7 @@ class _EpochWatch:
 
     def __init__(
         self,
-        trainer: DeviceTrainer,
+        trainer: StudyTrainer,
         num_epochs: int,
         on_epoch: Callable[[EpochReport], None] | None,
     ) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from pydantic_core import PydanticCustomError
 
 from hw2core.architectures import (
+    FROM_SCRATCH,
     MODELS,
     Architecture,
     Count,
@@ -24,6 +25,14 @@ from hw2core.architectures import (
 # Below these sizes a result is not the study's and is marked as reduced wherever it is shown.
 STUDY_TRAIN, STUDY_VALIDATION, STUDY_TEST = 20_000, 6_000, 10_000
 CIFAR10_POOL, CIFAR10_TEST = 50_000, 10_000
+# What the from-scratch half does without, and the values that say so.
+NOT_FROM_SCRATCH: dict[str, tuple[object, ...]] = {
+    "schedule": ("constant",),
+    "nesterov": (False,),
+    "label_smoothing": (0.0,),
+    "clip_norm": (None,),
+    "precision": ("auto", "fp32"),
+}
 
 
 class DataSpec(Frozen):
@@ -81,9 +90,10 @@ class TrainingSpec(Frozen):
     epochs: Count
     batch_size: Count
     batches: Count | None = None  # batches an epoch; None: the whole training set
-    optimizer: Literal["sgd", "adamw"]
+    optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
     lr: Number = Field(gt=0)  # the peak, when the schedule has one
-    momentum: Fraction = 0.0  # SGD only
+    momentum: Fraction = 0.0  # sgd and momentum only
+    decay: Fraction = 0.99  # rmsprop only
     nesterov: Flag = False
     weight_decay: Number = Field(ge=0)
     schedule: Literal["constant", "one_cycle"]
@@ -120,16 +130,35 @@ class RunSpec(Frozen):
             raise ValueError(f"must be one of {', '.join(MODELS)}")
         return model
 
-    @field_validator("architecture", mode="before")
+    @field_validator("architecture", mode="plain")
     @classmethod
     def _read_architecture(cls, value: Any, info: ValidationInfo) -> Any:
         model = info.data.get("model")  # absent when it was refused: that error is enough
         return value if model is None else MODELS[model].keywords.model_validate(value)
 
+    @model_validator(mode="after")
+    def _check_half(self) -> RunSpec:
+        half = MODELS[self.model].half
+        if self.training.optimizer not in half.optimizers:
+            allowed = f"model: {self.model} has the optimizers {', '.join(half.optimizers)}"
+            raise _refuse("training.optimizer", f"{self.training.optimizer!r}: {allowed}")
+        if half is FROM_SCRATCH:
+            for key, only in NOT_FROM_SCRATCH.items():
+                if (value := getattr(self.training, key)) not in only:
+                    raise _refuse(
+                        f"training.{key}", f"{value!r}: model: {self.model} knows only {only[0]!r}"
+                    )
+        return self
+
     @property
     def implementation(self) -> str:
-        """The class that builds the model, as ``module:Class``."""
+        """The class of the model, as ``module:Class``."""
         return MODELS[self.model].implementation
+
+    @property
+    def trainer(self) -> str:
+        """What builds the trainer, as ``module:function``."""
+        return MODELS[self.model].half.trainer
 
     def describe(self, seed: int) -> dict[str, Any]:
         """Return the whole spec of one seed as plain JSON values, as a result's ``config``."""

@@ -27,15 +27,15 @@ GENERATOR = "hw2core.data.generated"
 
 
 @cache
-def _hash_run_modules(implementation: str, data_name: str) -> dict[str, str]:
-    entries = [RUNNER, implementation.split(":")[0]]
+def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict[str, str]:
+    entries = [RUNNER, implementation.split(":")[0], trainer.split(":")[0]]
     # CIFAR-10 is what its published checksums say; generated images are what their code makes.
     return hash_modules([*entries, GENERATOR] if data_name == "generated" else entries)
 
 
 def hash_run_code(spec: RunSpec) -> dict[str, str]:
     """Return the hash of every module that training ``spec`` imports."""
-    return dict(_hash_run_modules(spec.implementation, spec.data.name))
+    return dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
 
 
 def code_hash(spec: RunSpec) -> str:

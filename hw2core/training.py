@@ -1,173 +1,14 @@
-"""The training loop of the course: one ``fit`` for every kind of model.
-
-``Trainer`` holds what is common: epochs, accuracies, early stopping and checkpoints. A subclass
-says what one batch of training and one of evaluation are.
-"""
+"""The course's trainers: one by autograd, one by the layers' own backward."""
 
 from __future__ import annotations
 
-import abc
-import itertools
-import math
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hw2core.atomic import replace_atomically
-from hw2core.fit_results import BatchResult, EpochResult, FitResult
-
-Batch = tuple[Tensor, Tensor]
-PostEpoch = Callable[[int, EpochResult, EpochResult], None]
-
-
-class Trainer(abc.ABC):
-    """Trains a model with a loss function and an optimizer.
-
-    Args:
-        model: what is trained.
-        loss_fn: called as ``loss_fn(scores, labels)``; the mean loss of a batch.
-        optimizer: has ``zero_grad()`` and ``step()``.
-        device: where batches go; None leaves them where they are.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        loss_fn: Any,
-        optimizer: Any,
-        device: torch.device | str | None = None,
-    ) -> None:
-        self.model = model
-        self.loss_fn = loss_fn
-        self.optimizer = optimizer
-        self.device = device
-
-    def fit(
-        self,
-        dl_train: Iterable[Batch],
-        dl_test: Iterable[Batch],
-        num_epochs: int,
-        checkpoints: str | None = None,
-        early_stopping: int | None = None,
-        print_every: int = 1,
-        *,
-        post_epoch_fn: PostEpoch | None = None,
-        **kw: Any,
-    ) -> FitResult:
-        """Train for ``num_epochs`` and evaluate after each.
-
-        Training ends early when the loss is no longer finite: nothing after that would be learnt.
-
-        Args:
-            dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called where it has one.
-            dl_test: batches to evaluate on after each epoch.
-            num_epochs: number of passes over ``dl_train``.
-            checkpoints: file name without extension; the model is saved there as ``.pt`` whenever
-                the test accuracy improves.
-            early_stopping: stop after so many epochs in a row without a lower test loss.
-            print_every: print a line every so many epochs; 0 prints none.
-            post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
-            kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
-        """
-        train_results: list[EpochResult] = []
-        test_results: list[EpochResult] = []
-        best_accuracy, best_loss, epochs_without_lower_loss = -1.0, math.inf, 0
-
-        for epoch in range(num_epochs):
-            if hasattr(dl_train, "set_epoch"):
-                dl_train.set_epoch(epoch)
-            train_results.append(self.train_epoch(dl_train, **kw))
-            test_results.append(self.test_epoch(dl_test, **kw))
-            train, test = train_results[-1], test_results[-1]
-            train_loss, test_loss = _mean(train.losses), _mean(test.losses)
-
-            if print_every and (epoch % print_every == 0 or epoch == num_epochs - 1):
-                print(
-                    f"epoch {epoch + 1}/{num_epochs}: "
-                    f"train loss {train_loss:.3f}, accuracy {train.accuracy:.1f} %; "
-                    f"test loss {test_loss:.3f}, accuracy {test.accuracy:.1f} %",
-                    flush=True,
-                )
-            if post_epoch_fn is not None:
-                post_epoch_fn(epoch, train, test)
-            if test.accuracy > best_accuracy:
-                best_accuracy = test.accuracy
-                if checkpoints is not None:
-                    self.save_checkpoint(Path(f"{checkpoints}.pt"))
-            if not math.isfinite(train_loss):
-                break
-            epochs_without_lower_loss = (
-                0 if test_loss < best_loss else epochs_without_lower_loss + 1
-            )
-            best_loss = min(best_loss, test_loss)
-            if early_stopping is not None and epochs_without_lower_loss >= early_stopping:
-                break
-
-        return FitResult(
-            num_epochs=len(train_results),
-            train_loss=[loss for result in train_results for loss in result.losses],
-            train_acc=[result.accuracy for result in train_results],
-            test_loss=[loss for result in test_results for loss in result.losses],
-            test_acc=[result.accuracy for result in test_results],
-        )
-
-    def train_epoch(self, dl_train: Iterable[Batch], **kw: Any) -> EpochResult:
-        """Train on every batch once."""
-        self.set_training_mode(True)
-        return self._foreach_batch(dl_train, self.train_batch, **kw)
-
-    def test_epoch(self, dl_test: Iterable[Batch], **kw: Any) -> EpochResult:
-        """Evaluate every batch once."""
-        self.set_training_mode(False)
-        return self._foreach_batch(dl_test, self.test_batch, **kw)
-
-    def set_training_mode(self, training: bool) -> None:
-        """Switch layers that behave differently in training, such as dropout."""
-        self.model.train(training)
-
-    @abc.abstractmethod
-    def train_batch(self, batch: Batch) -> BatchResult:
-        """Run forward, backward and one optimizer step on ``(x, y)``."""
-
-    @abc.abstractmethod
-    def test_batch(self, batch: Batch) -> BatchResult:
-        """Run forward on ``(x, y)`` without learning from it."""
-
-    @abc.abstractmethod
-    def get_state(self) -> Any:
-        """Return what a checkpoint keeps of the model: tensors in lists or dicts."""
-
-    def save_checkpoint(self, path: Path) -> None:
-        """Save the model's tensors, readable with ``torch.load(path, weights_only=True)``."""
-        with replace_atomically(path) as temporary:
-            torch.save({"model_state": self.get_state()}, temporary)
-
-    def _to_device(self, batch: Batch) -> Batch:
-        x, y = batch
-        return (x, y) if self.device is None else (x.to(self.device), y.to(self.device))
-
-    @staticmethod
-    def _foreach_batch(
-        dl: Iterable[Batch],
-        forward_fn: Callable[[Batch], BatchResult],
-        verbose: bool = False,
-        max_batches: int | None = None,
-    ) -> EpochResult:
-        """Apply ``forward_fn`` to (at most ``max_batches``) batches and collect the results."""
-        losses: list[float] = []
-        num_correct = num_seen = 0
-        for batch in itertools.islice(dl, max_batches):
-            result = forward_fn(batch)
-            losses.append(result.loss)
-            num_correct += result.num_correct
-            # Counted, not computed from the batch size: the last batch may be short.
-            num_seen += len(batch[1])
-            if verbose:
-                print(f"  batch {len(losses)}: loss {result.loss:.3f}", flush=True)
-        return EpochResult(losses, 100.0 * num_correct / max(num_seen, 1))
+# The course imports the base class from here.
+from hw2core.fit_loop import Trainer as Trainer
 
 
 class TorchTrainer(Trainer):
@@ -184,32 +25,62 @@ class TorchTrainer(Trainer):
         if device is not None:
             model.to(device)
 
-    def train_batch(self, batch: Batch) -> BatchResult:
-        """Run forward, backward and one optimizer step on ``(x, y)``."""
-        x, y = self._to_device(batch)
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Run one step by autograd on a batch on the device."""
         self.optimizer.zero_grad()
         scores = self.model(x)  # (N, classes)
         loss = self.loss_fn(scores, y)
         loss.backward()
         self.optimizer.step()
-        return BatchResult(loss.item(), count_correct(scores, y))
+        return loss.detach(), scores.detach()
 
-    @torch.no_grad()
-    def test_batch(self, batch: Batch) -> BatchResult:
-        """Run forward on ``(x, y)`` without learning from it."""
-        x, y = self._to_device(batch)
+    def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate a batch on the device."""
         scores = self.model(x)  # (N, classes)
-        return BatchResult(self.loss_fn(scores, y).item(), count_correct(scores, y))
+        return self.loss_fn(scores, y), scores
 
     def get_state(self) -> dict[str, Tensor]:
         """Return the model's state dict."""
         return dict(self.model.state_dict())
 
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict."""
+        self.model.load_state_dict(state)
 
-def count_correct(scores: Tensor, labels: Tensor) -> int:
-    """Return how many rows of ``scores`` (N, classes) have their maximum at ``labels`` (N,)."""
-    return int((scores.argmax(dim=1) == labels).sum())
 
+class LayerTrainer(Trainer):
+    """Trains a model of ``hw2core.layers`` by its own ``backward``; images are flattened.
 
-def _mean(losses: list[float]) -> float:
-    return math.fsum(losses) / len(losses) if losses else math.nan
+    Args:
+        model: a layer, such as an MLP, on flattened images (N, C*H*W).
+        loss_fn: a loss layer: ``loss_fn(scores, y)`` and ``loss_fn.backward()``.
+        optimizer: of ``hw2core.optimizers``, on ``model.params()``.
+        device: where batches go; the model's own device.
+    """
+
+    # Nothing here is recorded for autograd: the gradients are the layers' own work.
+    @torch.no_grad()
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Run forward, the layers' backward and one optimizer step."""
+        self.optimizer.zero_grad()
+        scores = self.model(x.flatten(1))  # (N, C, H, W) -> (N, C*H*W) -> (N, classes)
+        loss = self.loss_fn(scores, y)
+        # Nobody asks for the gradient of the images.
+        self.model.accumulate_gradients(self.loss_fn.backward())
+        self.optimizer.step()
+        return loss, scores
+
+    @torch.no_grad()
+    def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate a batch."""
+        scores = self.model(x.flatten(1))  # (N, classes)
+        return self.loss_fn(scores, y), scores
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return the parameters by their position in ``model.params()``."""
+        return {f"param{i}": p for i, (p, _) in enumerate(self.model.params())}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the parameters into the model."""
+        for name, parameter in self.get_state().items():
+            parameter.copy_(state[name])

@@ -70,7 +70,7 @@ def test_further_keywords_reach_the_model():
     [
         ("lr", -1.0, ["lr", "-1.0", "greater than 0"]),
         ("pool_every", 0, ["pool_every", "0"]),
-        ("model_type", "vgg", ["model", "'vgg'", "cnn, resnet, ycn"]),
+        ("model_type", "vgg", ["model", "'vgg'", "cnn, resnet, ycn, mlp"]),
         ("epochs", 0, ["epochs", "at least 1"]),
         ("hidden_dims", [0], ["at least 1"]),
     ],

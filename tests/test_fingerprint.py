@@ -64,8 +64,13 @@ def test_hash_is_the_same_on_every_version_of_python(tmp_path):
     assert hash_text(tmp_path, BEFORE) == "beb4750553bd9ca6"
 
 
+def list_entries(model: str) -> list[str]:
+    entry = MODELS[model]
+    return [RUNNER, *(path.split(":")[0] for path in (entry.implementation, entry.half.trainer))]
+
+
 def closure(model: str) -> set[str]:
-    return set(hash_modules([RUNNER, MODELS[model].implementation.split(":")[0]]))
+    return set(hash_modules(list_entries(model)))
 
 
 def test_a_plain_run_does_not_depend_on_the_custom_network():
@@ -75,17 +80,23 @@ def test_a_plain_run_does_not_depend_on_the_custom_network():
     assert "hw2core.cnn.yourcodenet" not in closure("resnet")
 
 
+def test_neither_half_depends_on_the_other():
+    assert not {name for name in closure("mlp") if ".cnn" in name or "torch_training" in name}
+    scratch = {"hw2core.layers", "hw2core.optimizers", "hw2core.layer_training"}
+    assert scratch <= closure("mlp")
+    assert not scratch & closure("resnet")
+
+
 def test_training_depends_on_nothing_that_cannot_change_a_number():
     rooms = {name.split(".")[1] for name in closure("resnet") if "." in name}
-    assert not rooms & {"analysis", "artifacts", "layers", "spec", "study", "staleness", "plot"}
+    assert not rooms & {"analysis", "artifacts", "spec", "study", "staleness", "plot"}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_closure_is_what_training_really_imports(model):
     """Import the runner and the model in a fresh process and compare with what was read."""
-    modules = [RUNNER, MODELS[model].implementation.split(":")[0]]
     code = (
-        f"import importlib, sys; [importlib.import_module(m) for m in {modules}];"
+        f"import importlib, sys; [importlib.import_module(m) for m in {list_entries(model)}];"
         "print(*[m for m in sys.modules if m.split('.')[0] == 'hw2core'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from hw2core import runner
 from hw2core.fit_results import FitResult
-from hw2core.recipe import build_optimizer
-from hw2core.runner import build_model, decide_status, train_run
+from hw2core.runner import build_trainer, decide_status, train_run
 from hw2core.spec import RunSpec
+from hw2core.study_training import StudyTrainer
+from hw2core.torch_training import DeviceTrainer
 
 
 def specify(tiny_values, **training) -> RunSpec:
@@ -28,7 +28,7 @@ def test_a_run_learns_and_tells_what_it_did(tiny_spec, tiny_data):
     best = facts["best_epoch"]
     assert results.test_acc[best - 1] == max(results.test_acc) == facts["validation_accuracy"]
     assert [report.epoch for report in reports] == [1, 2, 3]
-    assert facts["parameters"] == sum(p.numel() for p in build_model(tiny_spec).parameters())
+    assert facts["parameters"] == sum(tensor.numel() for tensor in trained.weights.values())
     assert facts["precision"] == "fp32"
     assert len(facts["seconds_per_epoch"]) == 3
 
@@ -47,14 +47,14 @@ def test_weights_are_those_of_the_epoch_validation_chose(tiny_spec, tiny_data):
 
 def test_the_test_images_are_evaluated_once_and_decide_nothing(tiny_spec, tiny_data, monkeypatch):
     sizes = []
-    original = runner.DeviceTrainer.test_epoch
+    original = StudyTrainer.test_epoch
 
     def spy(self, batches, **kw):
         sizes.append(batches.num_images)
         return original(self, batches, **kw)
 
     spec = tiny_spec.model_copy(update={"data": tiny_spec.data.model_copy(update={"test": 70})})
-    monkeypatch.setattr(runner.DeviceTrainer, "test_epoch", spy)
+    monkeypatch.setattr(StudyTrainer, "test_epoch", spy)
     train_run(spec, 0, tiny_data, device="cpu")
     assert sizes == [100, 100, 100, 70]
 
@@ -74,9 +74,9 @@ def test_every_training_image_is_seen(tiny_values, tiny_data, monkeypatch):
 
     def spy(self, x, y):
         seen.update(hash(image.numpy().tobytes()) for image in x)
-        return torch.zeros(()), torch.zeros(len(y), 10), y
+        return torch.zeros(()), torch.zeros(len(y), 10)
 
-    monkeypatch.setattr(runner.DeviceTrainer, "_train_step", spy)
+    monkeypatch.setattr(DeviceTrainer, "train_step", spy)
     train_run(RunSpec.model_validate(values), 0, tiny_data, device="cpu")
     # 12 epochs x 4 batches x 16 images = 768 draws from 300: about 92 % are met.
     assert len(seen) > 240
@@ -102,7 +102,7 @@ def test_weight_decay_spares_biases_and_normalisation(tiny_values):
     tiny_values["model"] = "resnet"
     tiny_values["architecture"]["batchnorm"] = True
     spec = specify(tiny_values, weight_decay=0.1)
-    groups = build_optimizer(spec.training, build_model(spec)).param_groups
+    groups = build_trainer(spec, torch.device("cpu"), 10).optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     assert all(p.ndim > 1 for p in groups[0]["params"])
     assert all(p.ndim == 1 for p in groups[1]["params"])

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from hw2core.device_training import DeviceTrainer
 from hw2core.fit_results import BatchResult, EpochResult
 from hw2core.recipe import build_schedule, scale_one_cycle
 from hw2core.spec import TrainingSpec
+from hw2core.torch_training import DeviceTrainer
 from hw2core.training import TorchTrainer, Trainer
 
 
@@ -30,14 +30,17 @@ class ScriptedTrainer(Trainer):
     def test_epoch(self, dl_test, **kw):
         return EpochResult([self.losses[self.trained - 1]], self.accuracies[self.trained - 1])
 
-    def train_batch(self, batch):
+    def train_step(self, x, y):
         raise AssertionError
 
-    def test_batch(self, batch):
+    def test_step(self, x, y):
         raise AssertionError
 
     def get_state(self):
         return {}
+
+    def load_state(self, state):
+        raise AssertionError
 
     def save_checkpoint(self, path):
         self.saved.append((self.trained, path.name))

@@ -1,0 +1,64 @@
+"""Judge a hand-written layer by torch: its backward against autograd on the same forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hw2core.layers import Layer
+
+
+def compare_layer_to_torch(
+    layer: Layer, x: Tensor, y: Tensor | None = None, seed: int = 42
+) -> list[float]:
+    """Compare the gradients of ``layer.backward`` with those of autograd.
+
+    Both passes start from ``seed``, so that a dropout mask is the same in both, and both get the
+    same dout, drawn from N(0, 1): with ones, errors that cancel in a sum would stay unseen.
+    The layer's parameters and gradients and torch's generators are left as they were.
+
+    Args:
+        layer: layer to judge, in its present mode.
+        x: input, in float64 if the norms are to show more than rounding.
+        y: labels, for a layer that is, or ends in, a loss.
+        seed: seed of both passes.
+
+    Returns:
+        Norms ‖by hand - autograd‖₂: of the gradient of x first, then of each parameter, in order.
+
+    Raises:
+        ValueError: a gradient by hand has the wrong shape.
+    """
+    kw = {} if y is None else {"y": y}
+    params = [p for p, _ in layer.params()]
+    grads = [dp for _, dp in layer.params()]
+    saved_grads = [dp.clone() for dp in grads]
+    required = [p.requires_grad for p in params]
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        try:
+            leaves = [x.detach().requires_grad_(), *(p.requires_grad_() for p in params)]
+            torch.manual_seed(seed)
+            out = layer(leaves[0], **kw)
+            dout = torch.randn_like(out, requires_grad=False)
+            by_torch = torch.autograd.grad(
+                out, leaves, dout, allow_unused=True, materialize_grads=True
+            )
+        finally:
+            for p, requires_grad in zip(params, required, strict=True):
+                p.requires_grad_(requires_grad)
+        # By hand last: the layer keeps no autograd graph alive in its caches.
+        with torch.no_grad():
+            torch.manual_seed(seed)
+            layer(x, **kw)
+            for dp in grads:
+                dp.zero_()
+            by_hand = [layer.backward(dout), *(dp.clone() for dp in grads)]
+            for dp, saved in zip(grads, saved_grads, strict=True):
+                dp.copy_(saved)
+    for hand, auto in zip(by_hand, by_torch, strict=True):
+        if hand.shape != auto.shape:
+            raise ValueError(f"gradient by hand {tuple(hand.shape)}: must be {tuple(auto.shape)}")
+    return [
+        torch.linalg.vector_norm(hand - auto).item()
+        for hand, auto in zip(by_hand, by_torch, strict=True)
+    ]

@@ -1,0 +1,106 @@
+"""The study's trainer for networks of ``torch.nn``: precision, schedule, clipping."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hw2core.devices import pick_precision
+from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.recipe import build_loss, build_optimizer, build_schedule
+from hw2core.study_training import Costs, StudyTrainer
+from hw2core.training import TorchTrainer
+
+if TYPE_CHECKING:
+    from hw2core.spec import RunSpec
+
+
+class DeviceTrainer(StudyTrainer, TorchTrainer):
+    """Trains a network on its device.
+
+    Args:
+        model: a network on ``device``.
+        loss_fn: the training loss; evaluation uses the plain cross-entropy.
+        optimizer: updates the model.
+        device: where the model and the batches are.
+        schedule: stepped after every batch.
+        in_size: shape (C, H, W) of an image.
+        precision: "bf16" runs the network under autocast, "fp32" as it is.
+        clip_norm: largest norm of the whole gradient; None for no limit.
+        batches: batches an epoch; None for all.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[[Tensor, Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        *,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        in_size: tuple[int, int, int] = (3, 32, 32),
+        precision: str = "fp32",
+        clip_norm: float | None = None,
+        batches: int | None = None,
+    ) -> None:
+        super().__init__(model, loss_fn, optimizer, device)
+        self.schedule = schedule
+        self.in_size = in_size
+        self.precision = precision
+        self.clip_norm = clip_norm
+        self.batches = batches
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Run one step on (N, C, H, W) images and (N,) labels."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast:
+            scores = self.model(x)  # (N, classes)
+        loss = self.loss_fn(scores.float(), y)
+        loss.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach(), scores.detach()
+
+    def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate (N, C, H, W) images with (N,) labels."""
+        with self._autocast:
+            scores = self.model(x)  # (N, classes)
+        return F.cross_entropy(scores.float(), y), scores
+
+    def count_costs(self) -> Costs:
+        """Return parameters and FLOPs."""
+        return Costs(count_parameters(self.model), count_flops(self.model, self.in_size))
+
+
+def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
+    """Return the trainer of a run; its network is initialised from torch's global generator.
+
+    Args:
+        spec: a run whose model is a ``torch.nn.Module``.
+        device: where to train.
+        num_steps: optimizer steps of the whole training, for the schedule.
+    """
+    module, name = spec.implementation.split(":")
+    arguments = spec.architecture.build_arguments()
+    model: nn.Module = getattr(importlib.import_module(module), name)(**arguments)
+    model.to(device).to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(spec.training, model)
+    return DeviceTrainer(
+        model,
+        build_loss(spec.training),
+        optimizer,
+        device,
+        schedule=build_schedule(spec.training, optimizer, num_steps),
+        in_size=arguments["in_size"],
+        precision=pick_precision(spec.training.precision, device),
+        clip_norm=spec.training.clip_norm,
+        batches=spec.training.batches,
+    )
