@@ -38,9 +38,7 @@ def test_training_equals_autograd():
     with torch.no_grad():
         for parameter, (value, _) in zip(twin.parameters(), mlp.params(), strict=True):
             parameter.copy_(value)
-    ours = LayerTrainer(
-        mlp, CrossEntropyLoss(), VanillaSGD(mlp.params(), learn_rate=0.1, reg=0.01)
-    )
+    ours = LayerTrainer(mlp, CrossEntropyLoss(), VanillaSGD(mlp.params(), learn_rate=0.1, reg=0.01))
     sgd = torch.optim.SGD(twin.parameters(), lr=0.1, weight_decay=0.01)
     theirs = TorchTrainer(twin, nn.CrossEntropyLoss(), sgd)
     batches = list(make_batches([10, 10, 7]))

@@ -23,7 +23,10 @@ def test_part_1_layers_and_losses():
     x = torch.randn(20, 3, 8, 8)
     y = torch.randint(0, 10, (20,))
     mlp = layers.Sequential(
-        layers.Linear(192, 64, wstd=0.1), layers.ReLU(), layers.Dropout(p=0.2), layers.Linear(64, 10)
+        layers.Linear(192, 64, wstd=0.1),
+        layers.ReLU(),
+        layers.Dropout(p=0.2),
+        layers.Linear(64, 10),
     )
     ce = hw2.layers.CrossEntropyLoss()
     loss = ce(mlp(x.view(20, -1)), y)
