@@ -51,7 +51,7 @@ def run(
         "format": artifacts.FORMAT,
         **trained.facts,
         **describe_environment(trained.facts["device"]),
-        "study_size": spec.data.study_size,
+        "study_size": spec.study_size,
         "spec_hash": hash_config(config),
         "code_hash": combine_hashes(code),
         "code": code,

@@ -251,6 +251,23 @@ def test_a_wrong_value_gives_one_line_that_names_the_key(small, path, value, wor
         assert word in caught.value.lines[0]
 
 
+@pytest.mark.parametrize(
+    ("run", "data", "study_size"),
+    [
+        ("exp2_L3_K32-64-128", {}, True),
+        ("exp2_L3_K32-64-128", {"train": 20_000}, True),
+        ("exp2_L3_K32-64-128", {"train": 19_999}, False),
+        ("exp2_L3_K32-64-128", {"validation": 5_999}, False),
+        ("exp2_L3_K32-64-128", {"name": "generated"}, False),
+        ("part2_dropout_0", {}, True),
+        ("part2_dropout_0", {"name": "generated"}, False),
+    ],
+)
+def test_results_on_less_than_the_study_asks_for_are_marked(config, run, data, study_size):
+    config["data"] |= data
+    assert load_study(config).runs[run].study_size is study_size
+
+
 def test_a_missing_key_is_named(small):
     del small["training"]["epochs"]
     with pytest.raises(ConfigError, match=r"training\.epochs: missing"):

@@ -20,11 +20,21 @@ def fresh(tmp_path_factory):
     return checkout
 
 
+PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")]
+# Seven runs with five seeds each, whatever the seeds of the others.
+PART_2_TRAININGS, PART_2_FIGURES = 35, 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "trainings", "figures"),
     [
-        (["--config", "seeds=[0]"], 34, 5),
-        (["figures", "--config", "seeds=[0]"], 34, 5),
+        (PART_3, 34, 5),
+        ([*PART_3, "--config", "seeds=[0, 1, 2]"], 102, 5),
+        ([], 34 + PART_2_TRAININGS, 5 + PART_2_FIGURES),
+        (["figures"], 34 + PART_2_TRAININGS, 5 + PART_2_FIGURES),
+        (["results/part2_optim"], 15, 1),
+        (["results/part2_overfit"], 5, 1),
+        (["results/part2_dropout_0.4"], 5, 0),
         (["results/exp1_4"], 6, 1),
         (["results/exp1_4/"], 6, 1),
         (["results/exp1_1_L2_K32"], 1, 0),
