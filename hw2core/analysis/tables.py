@@ -45,6 +45,7 @@ SUMMARY_TYPES = {
     "images_per_second": "float64",
     "device": "object",
     "precision": "object",
+    "data": "object",
     "train_images": "Int64",
     "study_size": "boolean",
     "spec_hash": "object",
@@ -218,6 +219,7 @@ def _summarize(document: Document) -> dict[str, Any]:
         "num_conv": depth * len(widths) if widths and depth is not None else None,
         "epochs": results["num_epochs"],
         "train_accuracy": None if best_epoch is None else train_accuracies[best_epoch - 1],
+        "data": config["data"].get("name"),
         "train_images": config["data"].get("train"),
     }
 

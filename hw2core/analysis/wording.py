@@ -51,7 +51,8 @@ def describe_evidence(summary: pd.DataFrame) -> str:
     if not reduced.empty:
         sizes = sorted({int(size) for size in reduced["train_images"].dropna()})
         images = ": " + " or ".join(f"{size:,} training images" for size in sizes) if sizes else ""
-        note += f" Reduced data{images}."
+        generated = (reduced["data"] == "generated").all()
+        note += f" {'Generated' if generated else 'Reduced'} data{images}."
     return note
 
 
