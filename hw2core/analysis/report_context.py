@@ -40,6 +40,7 @@ def build_context(
     kept = [document for document in documents if document["config"]["experiment"] in names]
     summary = summary_table(kept)
     runs = aggregate_runs(summary)
+    settings, differing = share_values(kept, "data", "training")
     numbered = iter(range(1, 1 + sum(len(paths) for paths in figures.values())))
     sections = []
     for experiment in experiments:
@@ -59,7 +60,11 @@ def build_context(
                 "trained": int((own_runs["trained"] == own_runs["seeds"]).sum()),
                 "outcome": _describe_outcome(own_runs, seeds),
                 "best": _find_best(own_runs),
-                "architecture": share_values(own, "architecture")[0],
+                "settings": [
+                    (name, value)
+                    for name, value in share_values(own, "architecture", "data", "training")[0]
+                    if name not in dict(settings)
+                ],
                 "evidence": describe_evidence(seeds),
                 "figures": [
                     {**figure, "number": next(numbered)}
@@ -67,7 +72,6 @@ def build_context(
                 ],
             }
         )
-    settings, differing = share_values(kept, "data", "training")
     return {
         "experiments": sections,
         "results": len(summary),

@@ -128,12 +128,12 @@ def test_outcomes_seeds_and_reduced_data_are_said(tmp_path):
     text = Page(build_page(tmp_path, [Experiment("exp1_1")], documents)).text
     assert "4 of 8 runs trained with every seed; not exp1_1_L8_K32 (1 of 3 at chance)" in text
     assert "3 seeds per run. Reduced data: 4,000 training images." in text
-    assert "Not the study's data. Some or all of these results" in text
+    assert "data. Some or all of these results" in text
     one = Page(build_page(tmp_path, [Experiment("exp2")], build_experiment("exp2"))).text
     assert "One seed per run." in one
     assert "Every seed of the 4 runs trained." in one
     assert "Reduced data" not in one
-    assert "Not the study's data" not in one
+    assert "Some or all of these results" not in one
 
 
 def test_runs_and_figures_that_are_missing_are_named(tmp_path):
@@ -166,7 +166,7 @@ def test_shared_settings_are_listed_and_differing_ones_only_named(tmp_path):
     assert differing == ["training.lr"]
     text = Page(build_page(tmp_path, [Experiment("exp1_3")], documents)).text
     assert "training.batch_size 128" in text
-    assert "each result file holds its own: training.lr." in text
+    assert "These differ between experiments or runs, and stand there: training.lr." in text
 
 
 def test_provenance_counts_the_results_behind_each_fact(tmp_path):
