@@ -1,0 +1,19 @@
+"""Rank runs by their mean validation accuracy: python search/rank.py search/output/results/exp0_*
+
+The test accuracy is left out, so that nobody chooses by it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hw2core.analysis.tables import aggregate_runs, summary_table
+from hw2core.artifacts import read_result
+
+folders = [Path(name) for name in sys.argv[1:]]
+documents = [read_result(path) for folder in folders for path in folder.glob("seed*.json")]
+runs = aggregate_runs(summary_table(documents))
+columns = ["run", "seeds", "trained", "validation_accuracy_mean"]
+ranked = runs[columns].sort_values("validation_accuracy_mean", ascending=False)
+print(ranked.to_string(index=False, float_format="%.2f"))
