@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hw2core.spec import RunSpec
 
 EVALUATION_BATCH = 500
-# A run whose best validation accuracy stays below this many times chance has learnt nothing.
+# A run whose accuracies, in training too, stay below this many times chance has learnt nothing.
 AT_CHANCE_FACTOR = 1.5
 
 
@@ -133,7 +133,8 @@ def decide_status(results: FitResult, num_classes: int = 10) -> str:
     if not all(math.isfinite(loss) for loss in results.train_loss):
         return "diverged"
     threshold = AT_CHANCE_FACTOR * 100.0 / num_classes
-    return "trained" if max(results.test_acc) >= threshold else "at_chance"
+    best = max(*results.train_acc, *results.test_acc)
+    return "trained" if best >= threshold else "at_chance"
 
 
 def _load_batches(

@@ -121,16 +121,17 @@ def test_a_run_at_chance_is_a_result(tiny_values, tiny_data):
 
 
 @pytest.mark.parametrize(
-    ("train_loss", "test_acc", "status"),
+    ("train_loss", "train_acc", "test_acc", "status"),
     [
-        ([2.0, 1.0], [9.0, 15.0], "trained"),
-        ([2.0, 1.0], [14.9, 9.0], "at_chance"),
-        ([2.0, math.nan], [30.0, 10.0], "diverged"),
-        ([2.0, math.inf], [30.0, 10.0], "diverged"),
+        ([2.0, 1.0], [9.0, 9.0], [9.0, 15.0], "trained"),
+        ([2.0, 1.0], [14.9, 9.0], [14.9, 9.0], "at_chance"),
+        ([2.0, 1.0], [50.0, 100.0], [10.0, 10.0], "trained"),  # by heart: not nothing
+        ([2.0, math.nan], [30.0, 10.0], [30.0, 10.0], "diverged"),
+        ([2.0, math.inf], [30.0, 10.0], [30.0, 10.0], "diverged"),
     ],
 )
-def test_status(train_loss, test_acc, status):
-    results = FitResult(2, train_loss, [0.0, 0.0], [1.0, 1.0], test_acc)
+def test_status(train_loss, train_acc, test_acc, status):
+    results = FitResult(2, train_loss, train_acc, [1.0, 1.0], test_acc)
     assert decide_status(results) == status
 
 
