@@ -123,7 +123,8 @@ def _limits(summary: pd.DataFrame) -> list[Limits]:
     if others.empty and low < BREAK:
         return [(0.0, min(100.0, high + 5))]
     low = float(trained.min())
-    margin = max(1.0, 0.12 * (high - low))
+    # Never closer than ten points: a single seed must not look as if its decimals mattered.
+    margin = max(0.12 * (high - low), (10.0 - (high - low)) / 2)
     upper = (low - margin, min(100.5, high + margin))
     if others.empty:
         return [upper]
