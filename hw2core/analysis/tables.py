@@ -64,10 +64,10 @@ EPOCH_TYPES = {
 }
 
 
-def split_numbers(name: str) -> list[tuple[int, int, str]]:
-    """Return a sort key under which numbers inside names count as numbers: L2 before L16."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+def split_numbers(name: str) -> list[tuple[int, float, str]]:
+    """Return a key that sorts names by the numbers in them: L2 before L16, 0.001 before 0.01."""
+    parts = re.findall(r"\d+(?:\.\d+)?|\D+", name)
+    return [(0, float(part), "") if part[0].isdigit() else (1, 0, part) for part in parts]
 
 
 def summary_table(documents: Iterable[Document]) -> pd.DataFrame:
@@ -186,7 +186,9 @@ def _in_order(documents: Iterable[Document]) -> list[Document]:
 
     def key(document: Document) -> tuple[Any, ...]:
         config = document["config"]
-        return split_numbers(config["experiment"]), split_numbers(config["name"]), config["seed"]
+        names = config["experiment"], config["name"]
+        # The names themselves, too: 0.1 and 0.10 are one number and two runs.
+        return (*map(split_numbers, names), *names, config["seed"])
 
     ordered = sorted(documents, key=key)
     for previous, document in pairwise(ordered):
