@@ -71,6 +71,7 @@ def make_trainer(kind=TorchTrainer, **kw):
         ([3, 2, 1, 0.5], 1, 4),  # always lower: never stops
         ([3, 3, 2, 1], 1, 2),  # equal is not lower
         ([3, 4, 2, 5, 5, 5], 2, 5),  # a lower loss starts the count again
+        ([1, 3, 2, 1.5], 2, 3),  # lower than the epoch before is not lower than the best
         ([3, 4, 5, 6], None, 4),
     ],
 )
@@ -78,12 +79,13 @@ def test_early_stopping_counts_epochs_without_a_lower_loss(losses, patience, epo
     trainer = ScriptedTrainer(losses)
     result = trainer.fit([], [], len(losses), early_stopping=patience, print_every=0)
     assert result.num_epochs == epochs == trainer.trained
-    assert len(result.train_acc) == len(result.test_acc) == epochs
+    assert result.train_acc == [50.0] * epochs
+    assert result.test_acc == [0.0] * epochs
     assert result.test_loss == losses[:epochs]
 
 
 def test_a_checkpoint_is_saved_when_accuracy_improves(tmp_path):
-    trainer = ScriptedTrainer([1, 1, 1, 1], accuracies=[10.0, 30.0, 20.0, 40.0])
+    trainer = ScriptedTrainer([1, 1, 1, 1], accuracies=[10.0, 30.0, 30.0, 40.0])
     trainer.fit([], [], 4, checkpoints=str(tmp_path / "best.weights"), print_every=0)
     assert trainer.saved == [(1, "best.weights.pt"), (2, "best.weights.pt"), (4, "best.weights.pt")]
 
@@ -163,6 +165,17 @@ def test_every_epoch_is_announced_to_the_loader():
     loader = Loader(make_batches([4]))
     make_trainer().fit(loader, list(make_batches([4])), 3, print_every=0)
     assert loader.epochs == (0, 1, 2)
+
+
+def test_each_loader_has_its_own_part():
+    trainer = make_trainer()
+    trained, tested = [], []
+    train_step, test_step = trainer.train_step, trainer.test_step
+    trainer.train_step = lambda x, y: trained.append(len(y)) or train_step(x, y)
+    trainer.test_step = lambda x, y: tested.append(len(y)) or test_step(x, y)
+    trainer.fit(list(make_batches([4, 5])), list(make_batches([6])), 2, print_every=0)
+    assert trained == [4, 5, 4, 5]
+    assert tested == [6, 6]
 
 
 def test_fit_prints_and_calls_back(capsys):

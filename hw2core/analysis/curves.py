@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -38,9 +40,10 @@ def plot_curves(experiment: Experiment, summary: pd.DataFrame, epochs: pd.DataFr
     """Return loss and accuracy over the epochs, in training and validation: a row per widths K.
 
     Every seed is drawn; where a run has several, thin lines, with the mean of those that trained
-    on top. Seeds at chance or diverged are dashed and named in the label of their run; a cross
-    ends a diverged one, a dot on the validation accuracy marks the epoch that validation chose.
-    Both losses and both accuracies have one scale, which fits the seeds that trained.
+    on top of a band over their range. Seeds at chance or diverged are dashed and named in the
+    label of their run; a cross ends a diverged one, a dot on the validation accuracy marks the
+    epoch that validation chose. Both losses and both accuracies have one scale, which fits the
+    seeds that trained.
 
     Args:
         experiment: what the title says; its name selects the rows of both tables.
@@ -113,6 +116,8 @@ def _draw_run(
     mean = curves[trained or list(curves.columns)].astype(float).mean(axis=1).dropna()
     if several:
         axes.plot(mean.index, mean, color=colour, linestyle="-" if trained else "--")
+        low, high = (curves[trained].astype(float).agg(end, axis=1) for end in ("min", "max"))
+        axes.fill_between(curves.index, low, high, color=colour, alpha=0.15, linewidth=0)
     if mean.empty:
         return 1.0, CHANCE_ACCURACY
     return float(mean.index[-1]), float(mean.iloc[-1])
@@ -167,11 +172,14 @@ def _loss_limit(summary: pd.DataFrame, epochs: pd.DataFrame) -> float:
     return 1.08 * float(highest)
 
 
-def _legend(summary: pd.DataFrame) -> list[Line2D]:
+def _legend(summary: pd.DataFrame) -> list[Artist]:
     several = summary["run"].duplicated().any()
-    handles = [Line2D([], [], color=INK, label="mean of trained seeds" if several else "one seed")]
+    handles: list[Artist] = [
+        Line2D([], [], color=INK, label="mean of trained seeds" if several else "one seed")
+    ]
     if several:
         handles.append(Line2D([], [], color=MUTED, linewidth=0.6, label="a seed"))
+        handles.append(Patch(color=INK, alpha=0.15, linewidth=0, label="range of trained seeds"))
     if (summary["status"] != "trained").any():
         handles.append(Line2D([], [], color=INK, linestyle="--", label="at chance or diverged"))
     if (summary["status"] == "diverged").any():

@@ -76,6 +76,17 @@ def test_every_seed_is_drawn_and_the_mean_leaves_out_seeds_at_chance():
     assert "3 seeds per run." in figure.get_suptitle()
 
 
+def test_a_band_spans_the_seeds_that_trained():
+    documents = [build_document("exp1_1_L2_K32", seed=seed, epochs=4) for seed in range(3)]
+    figure = draw_curves("exp1_1", documents)
+    curves = [document["results"]["test_acc"] for document in documents]
+    (band,) = figure.axes[3].collections
+    edges = band.get_paths()[0].vertices
+    for epoch, values in enumerate(zip(*curves, strict=True), start=1):
+        heights = edges[edges[:, 0] == epoch, 1]
+        np.testing.assert_allclose([heights.min(), heights.max()], [min(values), max(values)])
+
+
 def test_a_diverged_run_ends_in_a_cross_and_leaves_the_scale_to_the_others():
     documents = build_experiment("exp1_3", epochs=5)
     documents[1] = build_document(

@@ -63,8 +63,8 @@ def test_rows_are_in_natural_order_whatever_comes_first():
     assert list(summary["seed"]) == [0, 1] * 8
     pd.testing.assert_frame_equal(summary, summary_table(documents))
     assert sorted(["L16", "L2", "L2_K8"], key=split_numbers) == ["L2", "L2_K8", "L16"]
-    rates = ["lr_0.001", "lr_0.0025", "lr_0.01", "lr_0.02"]
-    assert sorted(reversed(rates), key=split_numbers) == rates
+    rates = ["lr_0.02", "lr_0.0025", "lr_0.001"]
+    assert sorted(rates, key=split_numbers) == ["lr_0.001", "lr_0.0025", "lr_0.02"]
 
 
 def test_a_net_without_filters_has_no_depth_or_width():
