@@ -44,7 +44,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
     """Read a YAML configuration; a key given twice is an error, which YAML itself lets pass.
 
     Raises:
-        ConfigError: the file is not YAML, or a key stands in it twice.
+        ConfigError: the file cannot be read, is not YAML, or a key stands in it twice.
     """
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -54,6 +54,8 @@ def read_config(path: Path | str) -> dict[str, Any]:
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise ConfigError(str(path), [f"{line}{problem}"]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     if not isinstance(values, dict):
         raise ConfigError(str(path), ["must be a mapping of keys to values"])
     return values

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
     """Return a logger that writes to the terminal, each line led by ``label``, and to a file.
 
-    Several jobs share a terminal, so each line says whose it is; the file holds one job.
+    Several jobs share a terminal, so each line says whose it is; the file holds one job. With a
+    file, an exception that nobody catches is logged there too, before it ends the process.
     """
     logger = logging.getLogger(f"hw2core.{label}")
     logger.setLevel(logging.INFO)
@@ -28,6 +29,7 @@ def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
         file = logging.FileHandler(path, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)
+        sys.excepthook = lambda *error: logger.critical("failed", exc_info=error)
     return logger
 
 

@@ -309,3 +309,8 @@ def test_yaml_itself_is_checked(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_config(file)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
+        read_config(tmp_path / "nowhere.yaml")
