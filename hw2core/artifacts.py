@@ -45,6 +45,11 @@ def weights_path(run: str, seed: int | str) -> str:
     return f"results/{run}/seed{seed}.safetensors"
 
 
+def checkpoint_path(result: Path) -> Path:
+    """Checkpoint of a training that is not done, beside the result it will have."""
+    return result.with_suffix(".checkpoint")
+
+
 def flat_result_path(out_dir: str, run: str) -> str:
     """Result of the course's ``run_experiment``: one file, no folder."""
     return f"{out_dir}/{run}.json"

@@ -16,19 +16,29 @@ import torch
 from pydantic import ValidationError
 
 from hw2core import artifacts
+from hw2core.checkpoint import Checkpoint
 from hw2core.config_file import ConfigError, describe_errors
 from hw2core.data.prepared import DataError, PreparedData, load_prepared
 from hw2core.data.sources import prepare
 from hw2core.environment import describe_environment
-from hw2core.fingerprint import combine_hashes
+from hw2core.epoch_watch import EpochReport
 from hw2core.fit_results import FitResult
 from hw2core.machine import count_allotted_threads
 from hw2core.progress import format_epoch, open_log
-from hw2core.runner import EVALUATION_BATCH, EpochReport, TrainedRun, train_run
+from hw2core.runner import EVALUATION_BATCH, TrainedRun, train_run
 from hw2core.spec import DataSpec, RunSpec, hash_config
-from hw2core.staleness import hash_run_code
+from hw2core.staleness import code_hash, hash_run_code
 
 EXPERIMENT_DATA = {"name": "cifar10", "train": 44_000, "validation": 6_000}
+
+
+def identify(spec: RunSpec, seed: int, data: PreparedData) -> dict[str, str]:
+    """Return the hashes that make a training this one: of its spec and seed, code and data."""
+    return {
+        "spec_hash": hash_config(spec.describe(seed)),
+        "code_hash": code_hash(spec),
+        "data_sha256": data.sha256,
+    }
 
 
 def run(
@@ -36,28 +46,31 @@ def run(
     seed: int,
     data: PreparedData,
     *,
+    checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     **options: Any,
 ) -> tuple[dict[str, Any], TrainedRun]:
     """Train one run and return the result document with what it was made from.
 
-    ``options`` are those of ``runner.train_run``. The hashes are taken before training, so that an
-    edit of the code in the meantime makes the result stale.
+    With a ``checkpoint``, training goes on from it where it can, and keeps it up to date; it is
+    the caller's to remove once the result is written. ``options`` are those of
+    ``runner.train_run``. The hashes are taken before training, so that an edit of the code in the
+    meantime makes the result stale.
     """
-    code = hash_run_code(spec)
-    config = spec.describe(seed)
+    identity, code = identify(spec, seed, data), hash_run_code(spec)
+    if checkpoint is not None:
+        options |= {"resume_from": checkpoint.load(), "on_snapshot": checkpoint.save}
     trained = train_run(spec, seed, data, on_epoch=on_epoch, **options)
     metadata = {
         "format": artifacts.FORMAT,
         **trained.facts,
         **describe_environment(trained.facts["device"]),
         "study_size": spec.study_size,
-        "spec_hash": hash_config(config),
-        "code_hash": combine_hashes(code),
+        **identity,
         "code": code,
-        "data_sha256": data.sha256,
     }
-    return {"config": config, "results": trained.results, "metadata": metadata}, trained
+    document = {"config": spec.describe(seed), "results": trained.results, "metadata": metadata}
+    return document, trained
 
 
 def run_experiment(

@@ -6,6 +6,7 @@ import abc
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,42 @@ from hw2core.fit_results import BatchResult, EpochResult, FitResult
 
 Batch = tuple[Tensor, Tensor]
 PostEpoch = Callable[[int, EpochResult, EpochResult], None]
+
+
+@dataclass
+class History:
+    """The epochs of a fit so far; with model and optimizer, all that its next epoch depends on."""
+
+    train: list[EpochResult] = field(default_factory=list)
+    test: list[EpochResult] = field(default_factory=list)
+
+    def find_best_epoch(self) -> int:
+        """Return the first epoch of the highest test accuracy, counted from 0."""
+        accuracies = [result.accuracy for result in self.test]
+        return accuracies.index(max(accuracies))
+
+    def is_over(self, num_epochs: int, early_stopping: int | None) -> bool:
+        """Return whether nothing is left to train: see :meth:`Trainer.fit`."""
+        if len(self.train) >= num_epochs:
+            return True
+        if not self.train:
+            return False
+        # A loss that is no number is lower than nothing.
+        losses = [_mean(result.losses) for result in self.test]
+        losses = [math.inf if math.isnan(loss) else loss for loss in losses]
+        epochs_without_lower_loss = len(losses) - 1 - losses.index(min(losses))
+        stopped = early_stopping is not None and epochs_without_lower_loss >= early_stopping
+        return stopped or not math.isfinite(_mean(self.train[-1].losses))
+
+    def summarize(self) -> FitResult:
+        """Return the curves."""
+        return FitResult(
+            num_epochs=len(self.train),
+            train_loss=[loss for result in self.train for loss in result.losses],
+            train_acc=[result.accuracy for result in self.train],
+            test_loss=[loss for result in self.test for loss in result.losses],
+            test_acc=[result.accuracy for result in self.test],
+        )
 
 
 class Trainer(abc.ABC):
@@ -51,6 +88,7 @@ class Trainer(abc.ABC):
         print_every: int = 1,
         *,
         post_epoch_fn: PostEpoch | None = None,
+        history: History | None = None,
         **kw: Any,
     ) -> FitResult:
         """Train for ``num_epochs`` and evaluate after each.
@@ -66,49 +104,31 @@ class Trainer(abc.ABC):
             early_stopping: stop after so many epochs in a row without a lower test loss.
             print_every: print a line every so many epochs; 0 prints none.
             post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
+            history: the epochs that were trained already, to go on from; grows with each epoch.
             kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
         """
-        train_results: list[EpochResult] = []
-        test_results: list[EpochResult] = []
-        best_accuracy, best_loss, epochs_without_lower_loss = -1.0, math.inf, 0
-
-        for epoch in range(num_epochs):
+        history = History() if history is None else history
+        while not history.is_over(num_epochs, early_stopping):
+            epoch = len(history.train)
             if hasattr(dl_train, "set_epoch"):
                 dl_train.set_epoch(epoch)
-            train_results.append(self.train_epoch(dl_train, **kw))
-            test_results.append(self.test_epoch(dl_test, **kw))
-            train, test = train_results[-1], test_results[-1]
-            train_loss, test_loss = _mean(train.losses), _mean(test.losses)
+            train = self.train_epoch(dl_train, **kw)
+            test = self.test_epoch(dl_test, **kw)
+            history.train.append(train)
+            history.test.append(test)
 
             if print_every and (epoch % print_every == 0 or epoch == num_epochs - 1):
                 print(
-                    f"epoch {epoch + 1}/{num_epochs}: "
-                    f"train loss {train_loss:.3f}, accuracy {train.accuracy:.1f} %; "
-                    f"test loss {test_loss:.3f}, accuracy {test.accuracy:.1f} %",
+                    f"epoch {epoch + 1}/{num_epochs}: train loss {_mean(train.losses):.3f}, "
+                    f"accuracy {train.accuracy:.1f} %; test loss {_mean(test.losses):.3f}, "
+                    f"accuracy {test.accuracy:.1f} %",
                     flush=True,
                 )
+            if checkpoints is not None and history.find_best_epoch() == epoch:
+                self.save_checkpoint(Path(f"{checkpoints}.pt"))
             if post_epoch_fn is not None:
                 post_epoch_fn(epoch, train, test)
-            if test.accuracy > best_accuracy:
-                best_accuracy = test.accuracy
-                if checkpoints is not None:
-                    self.save_checkpoint(Path(f"{checkpoints}.pt"))
-            if not math.isfinite(train_loss):
-                break
-            epochs_without_lower_loss = (
-                0 if test_loss < best_loss else epochs_without_lower_loss + 1
-            )
-            best_loss = min(best_loss, test_loss)
-            if early_stopping is not None and epochs_without_lower_loss >= early_stopping:
-                break
-
-        return FitResult(
-            num_epochs=len(train_results),
-            train_loss=[loss for result in train_results for loss in result.losses],
-            train_acc=[result.accuracy for result in train_results],
-            test_loss=[loss for result in test_results for loss in result.losses],
-            test_acc=[result.accuracy for result in test_results],
-        )
+        return history.summarize()
 
     def train_epoch(self, dl_train: Iterable[Batch], **kw: Any) -> EpochResult:
         """Train on every batch once."""

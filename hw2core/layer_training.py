@@ -8,7 +8,7 @@ import torch
 
 from hw2core.layers import MLP, CrossEntropyLoss
 from hw2core.optimizers import MomentumSGD, Optimizer, RMSProp, VanillaSGD
-from hw2core.study_training import Costs, StudyTrainer
+from hw2core.study_training import Costs, Snapshot, StudyTrainer
 from hw2core.training import LayerTrainer
 
 if TYPE_CHECKING:
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 class StudyLayerTrainer(StudyTrainer, LayerTrainer):
     """Trains an MLP of ``hw2core.layers``."""
+
+    def take_snapshot(self) -> Snapshot:
+        """Return the parameters and the optimizer's running means."""
+        means = {f"mean{i}": mean for i, mean in enumerate(self.optimizer.running_means)}
+        return Snapshot({**self.get_state(), **means}, {})
+
+    @torch.no_grad()
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Load what ``take_snapshot`` returned."""
+        self.load_state(snapshot.tensors)
+        for i, mean in enumerate(self.optimizer.running_means):
+            mean.copy_(snapshot.tensors[f"mean{i}"])
 
     def count_costs(self) -> Costs:
         """Return parameters and FLOPs: two for each weight of a Linear."""

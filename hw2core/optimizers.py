@@ -52,6 +52,11 @@ class Optimizer(abc.ABC):
         """The pairs (p, dp), in order; dp is None where a Tensor has no gradient yet."""
         return [(x.data, x.grad) if isinstance(x, Tensor) else x for x in self._params]
 
+    @property
+    def running_means(self) -> list[Tensor]:
+        """What steps have left behind: a tensor for each parameter, or none without memory."""
+        return []
+
     def zero_grad(self) -> None:
         """Set every gradient to zero, in place; a gradient that is None stays None."""
         for _, dp in self.params:
@@ -121,6 +126,11 @@ class MomentumSGD(Optimizer):
         self.momentum = _check_range("momentum", momentum, 1)
         self._mean_gradients = [torch.zeros_like(p) for p, _ in self.params]
 
+    @property
+    def running_means(self) -> list[Tensor]:
+        """m of each parameter."""
+        return self._mean_gradients
+
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
         weight = 1 - self.momentum
@@ -166,6 +176,11 @@ class RMSProp(Optimizer):
             raise ValueError(f"eps={eps}: must be in (0, inf)")
         self.eps = eps
         self._mean_squares = [torch.zeros_like(p) for p, _ in self.params]
+
+    @property
+    def running_means(self) -> list[Tensor]:
+        """r of each parameter."""
+        return self._mean_squares
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hw2core.runner import EpochReport
+    from hw2core.epoch_watch import EpochReport
 
 
 def open_log(label: str, path: Path | str | None = None) -> logging.Logger:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib
 import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ from torch import Tensor
 from hw2core.data.batches import ResidentBatches
 from hw2core.data.split import split_train_validation
 from hw2core.devices import pick_device
-from hw2core.fit_results import EpochResult, FitResult
-from hw2core.study_training import StudyTrainer
+from hw2core.epoch_watch import EpochReport, EpochWatch
+from hw2core.fit_results import FitResult
+from hw2core.study_training import Snapshot, StudyTrainer
 
 if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
@@ -30,19 +32,6 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 500
 # A run whose accuracies, in training too, stay below this many times chance has learnt nothing.
 AT_CHANCE_FACTOR = 1.5
-
-
-class EpochReport(NamedTuple):
-    """Where a training stands after an epoch; accuracies in percent."""
-
-    epoch: int  # counted from 1
-    num_epochs: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    images_per_second: float
-    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +58,8 @@ def train_run(
     evaluation_batch: int = EVALUATION_BATCH,
     checkpoints: str | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    resume_from: Snapshot | None = None,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> TrainedRun:
     """Train ``spec`` with ``seed``, choose the epoch on validation, test once.
 
@@ -80,18 +71,22 @@ def train_run(
         evaluation_batch: images a batch of evaluation; changes speed and memory only.
         checkpoints: file name without extension for ``Trainer.fit``.
         on_epoch: called after every epoch.
+        resume_from: what ``on_snapshot`` was given by a training of the same spec, seed and data
+            that was cut short; the result is the one it would have had.
+        on_snapshot: called after every epoch with all that the next one depends on, not copied.
 
     Raises:
         ValueError: the device is not available, or the data are too few for the split.
     """
-    start = time.perf_counter()
     target = pick_device(device)
     train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
     num_steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
 
     torch.manual_seed(seed)
     trainer = build_trainer(spec, target, num_steps)
-    watch = _EpochWatch(trainer, spec.training.epochs, on_epoch)
+    watch = EpochWatch(trainer, spec.training.epochs, on_epoch, on_snapshot)
+    if resume_from is not None:
+        watch.load_snapshot(resume_from)
     results = trainer.fit(
         train,
         validation,
@@ -100,14 +95,15 @@ def train_run(
         early_stopping=spec.training.early_stopping,
         print_every=0,
         post_epoch_fn=watch,
+        history=watch.history,
     )
     facts: dict[str, Any] = {
         "status": decide_status(results),
         **_evaluate_best(trainer, watch, results, test),
         **trainer.count_costs()._asdict(),
         "seconds_per_epoch": [round(seconds, 3) for seconds in watch.seconds],
-        "images_per_second": round(_median(watch.speeds), 1),
-        "seconds": round(time.perf_counter() - start, 3),
+        "images_per_second": round(statistics.median(watch.speeds), 1),
+        "seconds": round(sum(watch.seconds) + time.perf_counter() - watch.last, 3),
         "device": str(target),
         "precision": trainer.precision,
         "threads": torch.get_num_threads(),
@@ -168,7 +164,7 @@ def _load_batches(
 
 
 def _evaluate_best(
-    trainer: StudyTrainer, watch: _EpochWatch, results: FitResult, test: ResidentBatches
+    trainer: StudyTrainer, watch: EpochWatch, results: FitResult, test: ResidentBatches
 ) -> dict[str, Any]:
     """Load the best epoch's weights and evaluate them on the test images, for the only time."""
     trainer.load_state(watch.best_weights)
@@ -180,40 +176,3 @@ def _evaluate_best(
         "test_accuracy": tested.accuracy,
         "test_loss": tested.losses[0],
     }
-
-
-class _EpochWatch:
-    """Keeps the best weights and the clock; tells ``on_epoch``."""
-
-    def __init__(
-        self,
-        trainer: StudyTrainer,
-        num_epochs: int,
-        on_epoch: Callable[[EpochReport], None] | None,
-    ) -> None:
-        self.trainer = trainer
-        self.num_epochs = num_epochs
-        self.on_epoch = on_epoch
-        self.best_epoch, self.best_accuracy = 0, -1.0
-        self.best_weights: dict[str, Tensor] = {}
-        self.seconds: list[float] = []
-        self.speeds: list[float] = []
-        self._last = time.perf_counter()
-
-    def __call__(self, epoch: int, train: EpochResult, validation: EpochResult) -> None:
-        now = time.perf_counter()
-        self.seconds.append(now - self._last)
-        self.speeds.append(self.trainer.images_per_second)
-        self._last = now
-        if validation.accuracy > self.best_accuracy:
-            self.best_epoch, self.best_accuracy = epoch + 1, validation.accuracy
-            state = self.trainer.get_state()
-            self.best_weights = {name: tensor.clone() for name, tensor in state.items()}
-        if self.on_epoch is not None:
-            left = _median(self.seconds) * (self.num_epochs - epoch - 1)
-            curves = (train.losses[0], train.accuracy, validation.losses[0], validation.accuracy)
-            self.on_epoch(EpochReport(epoch + 1, self.num_epochs, *curves, self.speeds[-1], left))
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]

@@ -22,6 +22,13 @@ class Costs(NamedTuple):
     flops_per_image: int
 
 
+class Snapshot(NamedTuple):
+    """A state as a file can hold it without code: tensors, and plain values that JSON knows."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
 class StudyTrainer(Trainer):
     """A trainer whose epochs sum loss and hits on the device and read them once.
 
@@ -57,6 +64,14 @@ class StudyTrainer(Trainer):
         for x, y in dl_test:
             totals.add(*self.test_step(x, y), y)
         return totals.read()
+
+    @abc.abstractmethod
+    def take_snapshot(self) -> Snapshot:
+        """Return the state of model, optimizer and schedule, not copied."""
+
+    @abc.abstractmethod
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Go back to a state: the next step gives bit for bit what it gave then."""
 
     @abc.abstractmethod
     def count_costs(self) -> Costs:

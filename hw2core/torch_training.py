@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hw2core.devices import pick_precision
 from hw2core.diagnostics import count_flops, count_parameters
 from hw2core.recipe import build_loss, build_optimizer, build_schedule
-from hw2core.study_training import Costs, StudyTrainer
+from hw2core.study_training import Costs, Snapshot, StudyTrainer
 from hw2core.training import TorchTrainer
 
 if TYPE_CHECKING:
@@ -74,6 +74,37 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         with self._autocast:
             scores = self.model(x)  # (N, classes)
         return F.cross_entropy(scores.float(), y), scores
+
+    def take_snapshot(self) -> Snapshot:
+        """Return the state of model, optimizer and schedule."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.get_state().items()}
+        optimizer = self.optimizer.state_dict()
+        for index, memory in optimizer["state"].items():
+            held = {name: value for name, value in memory.items() if isinstance(value, Tensor)}
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in held.items()}
+        rates = [group["lr"] for group in optimizer["param_groups"]]
+        return Snapshot(tensors, {"rates": rates, "schedule": self.schedule.state_dict()})
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Load what ``take_snapshot`` returned."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        for key, tensor in snapshot.tensors.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = tensor
+        self.load_state(parts["model"])
+        optimizer = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for key, tensor in parts["optimizer"].items():
+            index, name = key.split(".")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:
+                # In the memory layout of its parameter, as the optimizer made it.
+                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            optimizer["state"].setdefault(int(index), {})[name] = tensor
+        for group, rate in zip(optimizer["param_groups"], snapshot.values["rates"], strict=True):
+            group["lr"] = rate
+        self.optimizer.load_state_dict(optimizer)
+        self.schedule.load_state_dict(snapshot.values["schedule"])
 
     def count_costs(self) -> Costs:
         """Return parameters and FLOPs."""

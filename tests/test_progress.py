@@ -3,8 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from hw2core.epoch_watch import EpochReport
 from hw2core.progress import format_epoch
-from hw2core.runner import EpochReport
 
 CODE = """
 import sys

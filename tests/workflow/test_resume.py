@@ -1,0 +1,59 @@
+"""The training script, stopped in the middle and called again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+
+from hw2core.spec import RunSpec
+
+pytestmark = pytest.mark.workflow
+
+
+def start(spec: RunSpec, manifest: Path, folder: Path) -> subprocess.Popen:
+    command = [sys.executable, ROOT / "workflow_scripts/train.py", "--spec", spec.to_json()]
+    command += ["--seed", "0", "--data", manifest, "--result", folder / "seed0.json"]
+    command += ["--weights", folder / "seed0.safetensors", "--log", folder / "log"]
+    command += ["--threads", "1", "--checkpoint-seconds", "0"]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def read_outcome(folder: Path) -> tuple[dict, bytes]:
+    document = json.loads((folder / "seed0.json").read_text())
+    return document["results"], (folder / "seed0.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_training_ends_as_if_it_had_not_been(tiny_values, tiny_manifest, tmp_path, kind):
+    tiny_values["training"]["epochs"] = 40
+    spec = RunSpec.model_validate(tiny_values)
+    undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
+    reference = start(spec, tiny_manifest, undisturbed)
+    process = start(spec, tiny_manifest, stopped)
+    log = stopped / "log"
+    while not log.exists() or "epoch  3/40" not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(kind)
+    assert process.wait(60) != 0
+    assert not (stopped / "seed0.json").exists()
+    if kind == signal.SIGTERM:
+        assert "stopped by a signal" in log.read_text()
+
+    assert start(spec, tiny_manifest, stopped).wait(120) == 0
+    assert "going on after epoch" in log.read_text()
+    assert reference.wait(120) == 0
+    assert read_outcome(stopped) == read_outcome(undisturbed)
+    assert sorted(path.name for path in stopped.iterdir()) == [
+        "log",
+        "seed0.json",
+        "seed0.safetensors",
+    ]
