@@ -23,7 +23,7 @@ test: $(READY) lint
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/snakefmt --quiet --check Snakefile rules
+	$(VENV)/bin/snakefmt --check Snakefile rules
 	$(VENV)/bin/mypy
 
 $(READY): requirements.lock pyproject.toml
