@@ -47,7 +47,7 @@ def test_touching_any_source_trains_nothing(study):
 
 def test_a_comment_or_docstring_trains_nothing(study):
     study.edit("hw2core/runner.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # images")
-    study.edit("hw2core/training.py", '"""The course's trainers', '"""Trainers of the course')
+    study.edit("hw2core/training.py", "trainers: one by autograd", "trainers: by autograd")
     with (study / "config.yaml").open("a") as config:
         config.write("# a comment\n")
     assert study.plan() == {}
