@@ -26,12 +26,11 @@ SCRIPTS = SOURCES / "workflow_scripts"
 STYLE = SOURCES / artifacts.FIGURE_STYLE
 TEMPLATE = SOURCES / artifacts.REPORT_TEMPLATE
 
+CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
-    for path in workflow.configfiles:
+    for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader lets a key given twice pass
-    STUDY = load_study(
-        config, " + ".join(os.path.relpath(p) for p in workflow.configfiles)
-    )
+    STUDY = load_study(config, " + ".join(CONFIG_FILES))
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
