@@ -6,14 +6,11 @@ They are those that the study's own runs use: each is read from config.yaml, whe
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from hw2core.architectures import MLPArchitecture
 from hw2core.config_file import read_config
 from hw2core.spec import RunSpec
-from hw2core.study import load_study
-
-CONFIG = Path(__file__).parent.parent / "config.yaml"
+from hw2core.study import STUDY_FILE, load_study
 
 
 def part2_overfit_hp() -> dict[str, float]:
@@ -39,7 +36,7 @@ def part2_dropout_hp() -> dict[str, float]:
 
 @cache
 def _get_run(name: str) -> RunSpec:
-    return load_study(read_config(CONFIG), str(CONFIG)).runs[name]
+    return load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs[name]
 
 
 def _wstd(run: RunSpec) -> float:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from pydantic import ValidationError
 
 from hw2core import artifacts
 from hw2core.checkpoint import Checkpoint
-from hw2core.config_file import ConfigError, describe_errors
+from hw2core.command_line import parse_cli
+from hw2core.config_file import ConfigError, describe_errors, read_config
 from hw2core.data.prepared import DataError, PreparedData, load_prepared
 from hw2core.data.sources import prepare
 from hw2core.environment import describe_environment
@@ -28,8 +28,7 @@ from hw2core.progress import format_epoch, open_log
 from hw2core.runner import EVALUATION_BATCH, TrainedRun, train_run
 from hw2core.spec import DataSpec, RunSpec, hash_config
 from hw2core.staleness import code_hash, hash_run_code
-
-EXPERIMENT_DATA = {"name": "cifar10", "train": 44_000, "validation": 6_000}
+from hw2core.study import STUDY_FILE
 
 
 def identify(spec: RunSpec, seed: int, data: PreparedData) -> dict[str, str]:
@@ -119,7 +118,7 @@ def run_experiment(
         pool_every: convolutions P before each pool.
         hidden_dims: widths of the hidden linear layers.
         model_type: "cnn", "resnet" or "ycn".
-        data: other data, with the keys of ``data`` in config.yaml.
+        data: as ``data`` in config.yaml; None for what stands there.
         kw: further keywords of the model, such as ``batchnorm=True`` for "resnet".
 
     Raises:
@@ -151,7 +150,7 @@ def run_experiment(
                 "model": model_type,
                 "architecture": architecture,
                 "training": training,
-                "data": data or EXPERIMENT_DATA,
+                "data": data or read_config(STUDY_FILE)["data"],
             }
         )
     except ValidationError as error:
@@ -203,38 +202,6 @@ def summarize(document: dict[str, Any], path: str) -> str:
         f"{facts['status']}: test accuracy {facts['test_accuracy']:.2f} % with the weights of "
         f"epoch {facts['best_epoch']}, {facts['seconds']:.0f} s -> {path}"
     )
-
-
-def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the arguments of ``run_experiment`` that a command line gives."""
-    parser = argparse.ArgumentParser(prog="python -m hw2core.experiments")
-    commands = parser.add_subparsers(dest="command", required=True)
-    exp = commands.add_parser("run-exp", help="train one network and write its result")
-    exp.add_argument("-n", "--run-name", required=True, help="name of the run and its output file")
-    exp.add_argument("-o", "--out-dir", help="folder of the result")
-    exp.add_argument("-s", "--seed", type=int, help="random seed")
-    exp.add_argument("-d", "--device", help="cuda, mps or cpu")
-    exp.add_argument("--bs-train", type=int, metavar="N", help="images a training batch")
-    exp.add_argument("--bs-test", type=int, metavar="N", help="images an evaluation batch")
-    exp.add_argument("--batches", type=int, metavar="N", help="batches an epoch")
-    exp.add_argument("--epochs", type=int, metavar="N", help="largest number of epochs")
-    exp.add_argument("--early-stopping", type=int, metavar="N", help="epochs without improvement")
-    exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
-    exp.add_argument("--lr", type=float, help="learning rate")
-    exp.add_argument("--reg", type=float, help="weight decay")
-    widths: dict[str, Any] = {"type": int, "nargs": "+", "required": True}
-    exp.add_argument("-K", "--filters-per-layer", metavar="K", help="widths", **widths)
-    exp.add_argument(
-        "-L", "--layers-per-block", type=int, metavar="L", required=True, help="layers a width"
-    )
-    exp.add_argument(
-        "-P", "--pool-every", type=int, metavar="P", required=True, help="layers before a pool"
-    )
-    exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
-    exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
-    given = vars(parser.parse_args(arguments))
-    # What was not given keeps the default of run_experiment: it stands there only.
-    return {k: v for k, v in given.items() if v is not None and k != "command"}
 
 
 def main() -> int:

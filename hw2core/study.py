@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -16,6 +17,7 @@ from hw2core.config_file import ConfigError, describe_errors
 from hw2core.outline import Outline
 from hw2core.spec import DataSpec, RunSpec, TrainingSpec
 
+STUDY_FILE = Path(__file__).parent.parent / "config.yaml"  # of this checkout
 Values = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 # Names become file names, Snakemake targets and words on command lines.

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hw2core import artifacts, experiments
+from hw2core.command_line import parse_cli
 from hw2core.config_file import ConfigError
-from hw2core.experiments import load_experiment, parse_cli, run, run_experiment
+from hw2core.experiments import load_experiment, run, run_experiment
 from hw2core.spec import hash_config
 from hw2core.staleness import Provenance, explain
 
