@@ -140,12 +140,13 @@ class ConvArchitecture(ConvolutionalArchitecture):
 
     activation_type: Literal["relu", "lrelu"] = "relu"
     pooling_type: Literal["max", "avg"] = "max"
+    batchnorm: Flag = False
+    initialization: Literal["default", "he"] = "default"
 
 
 class ResNetArchitecture(ConvArchitecture):
     """Keywords of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
 
-    batchnorm: Flag = False
     dropout: Fraction = 0.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
@@ -38,3 +40,18 @@ def pick_precision(wanted: str, device: torch.device) -> str:
         fast = torch.cpu.get_capabilities()
         return "bf16" if fast.get("avx512_bf16") or fast.get("amx_bf16") else "fp32"
     return "fp32"
+
+
+def prepare_device(device: torch.device, *, deterministic: bool) -> None:
+    """Let a GPU choose its fastest algorithms by trying them, or only those that repeat exactly.
+
+    A CPU does nothing else than repeat.
+    """
+    if device.type != "cuda":
+        return
+    # cuBLAS repeats its sums only with a workspace of fixed size; read when it is first used.
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = not deterministic
+    # Warnings only: pools that overlap would not repeat exactly, and those here do not overlap.
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -1,16 +1,16 @@
-"""What is kept from epoch to epoch of a run: history, best weights, clock."""
+"""What is kept from epoch to epoch of a run: history, best weights, layers, clock."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from hw2core.fit_loop import History
+from hw2core.fit_loop import Batch, History
 from hw2core.fit_results import EpochResult
 from hw2core.study_training import Snapshot, StudyTrainer
 
@@ -29,22 +29,34 @@ class EpochReport(NamedTuple):
 
 
 class EpochWatch:
-    """Keeps the history, the best weights and the clock; tells who wants to know."""
+    """Keeps history, best weights, layers and clock; tells who wants to know.
+
+    Args:
+        trainer: what trains.
+        num_epochs: planned epochs.
+        probed: the batch on which the layers are looked at: before training, after epochs 1, 2,
+            4, 8, ... and after the last that is planned.
+        on_epoch: called after every epoch.
+        on_snapshot: called after every epoch with all that the next one depends on.
+    """
 
     def __init__(
         self,
         trainer: StudyTrainer,
         num_epochs: int,
+        probed: Batch,
         on_epoch: Callable[[EpochReport], None] | None,
         on_snapshot: Callable[[Snapshot], None] | None,
     ) -> None:
         self.trainer = trainer
         self.device = torch.device(trainer.device or "cpu")
         self.num_epochs = num_epochs
+        self.probed = probed
         self.on_epoch = on_epoch
         self.on_snapshot = on_snapshot
         self.history = History()
         self.best_weights: dict[str, Tensor] = {}
+        self.layers: dict[str, list[Any]] = {}
         self.seconds: list[float] = []
         self.speeds: list[float] = []
         self.last = time.perf_counter()
@@ -60,6 +72,8 @@ class EpochWatch:
         self.seconds.append(now - self.last)
         self.speeds.append(self.trainer.images_per_second)
         self.last = now
+        if epoch + 1 == self.num_epochs or (epoch + 1).bit_count() == 1:
+            self.record_layers(epoch + 1)
         if self.best_epoch == epoch + 1:
             state = self.trainer.get_state()
             self.best_weights = {name: tensor.clone() for name, tensor in state.items()}
@@ -69,6 +83,16 @@ class EpochWatch:
             left = statistics.median(self.seconds) * (self.num_epochs - epoch - 1)
             curves = (train.losses[0], train.accuracy, validation.losses[0], validation.accuracy)
             self.on_epoch(EpochReport(epoch + 1, self.num_epochs, *curves, self.speeds[-1], left))
+
+    def record_layers(self, epoch: int) -> None:
+        """Look at the layers after ``epoch`` epochs, where the trainer can."""
+        probe = self.trainer.probe_layers(*self.probed)
+        if probe is None:
+            return
+        self.layers["names"] = probe.names
+        for key, value in {"epochs": epoch, **probe._asdict()}.items():
+            if key != "names":
+                self.layers.setdefault(key, []).append(value)
 
     def _take_snapshot(self) -> Snapshot:
         trainer = self.trainer.take_snapshot()
@@ -82,6 +106,7 @@ class EpochWatch:
             "trainer": trainer.values,
             "train": self.history.train,
             "test": self.history.test,
+            "layers": self.layers,
             "seconds": self.seconds,
             "speeds": self.speeds,
         }
@@ -98,6 +123,7 @@ class EpochWatch:
         self.best_weights = parts["best"]
         self.history.train = [EpochResult(*result) for result in values["train"]]
         self.history.test = [EpochResult(*result) for result in values["test"]]
+        self.layers = values["layers"]
         self.seconds, self.speeds = list(values["seconds"]), list(values["speeds"])
         torch.set_rng_state(parts["random"]["cpu"])
         if "cuda" in parts["random"]:

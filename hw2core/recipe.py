@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,32 +14,36 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(training: TrainingSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer; weight decay acts on weights, not on biases and normalisation."""
+    """Return the optimizer; weight decay acts on weights, not on biases and normalisation.
+
+    On a GPU it is one that a CUDA graph can hold: fused, and with its rate on the device.
+    """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": training.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    device = weights[0].device
+    on_gpu = device.type == "cuda"
+    lr = torch.tensor(training.lr, device=device) if on_gpu else training.lr
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=training.lr)
+        return torch.optim.AdamW(groups, lr=lr, fused=on_gpu or None, capturable=on_gpu)
     return torch.optim.SGD(
-        groups, lr=training.lr, momentum=training.momentum, nesterov=training.nesterov
+        groups,
+        lr=lr,
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        fused=on_gpu or None,
     )
 
 
-def build_schedule(
-    training: TrainingSpec, optimizer: torch.optim.Optimizer, num_steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the schedule, to be stepped after each of ``num_steps`` optimizer steps."""
+def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], float]:
+    """Return the learning rate of each of ``num_steps`` optimizer steps, counted from 0."""
     if training.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+        return lambda step: training.lr
     warmup_steps = int(training.warmup * num_steps)
-
-    def scale(step: int) -> float:
-        return scale_one_cycle(step, num_steps, warmup_steps)
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+    return lambda step: training.lr * scale_one_cycle(step, num_steps, warmup_steps)
 
 
 def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from hw2core.data.batches import ResidentBatches
 from hw2core.data.split import split_train_validation
-from hw2core.devices import pick_device
+from hw2core.devices import pick_device, prepare_device
 from hw2core.epoch_watch import EpochReport, EpochWatch
+from hw2core.evaluation import evaluate_scores
 from hw2core.fit_results import FitResult
 from hw2core.study_training import Snapshot, StudyTrainer
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from hw2core.spec import RunSpec
 
 EVALUATION_BATCH = 500
+# Validation images on which the layers are looked at.
+PROBED_IMAGES = 256
 # A run whose accuracies, in training too, stay below this many times chance has learnt nothing.
 AT_CHANCE_FACTOR = 1.5
 
@@ -79,13 +82,18 @@ def train_run(
         ValueError: the device is not available, or the data are too few for the split.
     """
     target = pick_device(device)
+    prepare_device(target, deterministic=spec.training.deterministic)
     train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
     num_steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
 
     torch.manual_seed(seed)
     trainer = build_trainer(spec, target, num_steps)
-    watch = EpochWatch(trainer, spec.training.epochs, on_epoch, on_snapshot)
-    if resume_from is not None:
+    x, y = next(iter(validation))
+    probed = x[:PROBED_IMAGES], y[:PROBED_IMAGES]
+    watch = EpochWatch(trainer, spec.training.epochs, probed, on_epoch, on_snapshot)
+    if resume_from is None:
+        watch.record_layers(0)
+    else:
         watch.load_snapshot(resume_from)
     results = trainer.fit(
         train,
@@ -101,11 +109,13 @@ def train_run(
         "status": decide_status(results),
         **_evaluate_best(trainer, watch, results, test),
         **trainer.count_costs()._asdict(),
+        "layers": watch.layers or None,  # the from-scratch half does not look at them
         "seconds_per_epoch": [round(seconds, 3) for seconds in watch.seconds],
         "images_per_second": round(statistics.median(watch.speeds), 1),
         "seconds": round(sum(watch.seconds) + time.perf_counter() - watch.last, 3),
         "device": str(target),
         "precision": trainer.precision,
+        "cuda_graph": trainer.graphed,
         "threads": torch.get_num_threads(),
     }
     return TrainedRun(results, facts, watch.best_weights)
@@ -168,11 +178,12 @@ def _evaluate_best(
 ) -> dict[str, Any]:
     """Load the best epoch's weights and evaluate them on the test images, for the only time."""
     trainer.load_state(watch.best_weights)
-    tested = trainer.test_epoch(test)
+    tested = evaluate_scores(*trainer.compute_scores(test))
     return {
         "best_epoch": watch.best_epoch,
         "validation_accuracy": results.test_acc[watch.best_epoch - 1],
         "validation_loss": results.test_loss[watch.best_epoch - 1],
-        "test_accuracy": tested.accuracy,
-        "test_loss": tested.losses[0],
+        "test_accuracy": tested.pop("accuracy"),
+        "test_loss": tested.pop("loss"),
+        **tested,
     }

@@ -96,6 +96,7 @@ class TrainingSpec(Frozen):
     cutout: Whole = 0  # side of the square in pixels
     early_stopping: Count | None = None  # epochs without a lower validation loss
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    deterministic: Flag = False  # on a GPU: the same numbers each time, slower; a CPU always is
 
     @model_validator(mode="after")
     def _check_nesterov(self) -> TrainingSpec:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hw2core.cuda_graph import GraphedStep
 from hw2core.devices import pick_precision
 from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.layer_probe import LayerProbe, probe_layers
 from hw2core.recipe import build_loss, build_optimizer, build_schedule
 from hw2core.study_training import Costs, Snapshot, StudyTrainer
 from hw2core.training import TorchTrainer
@@ -28,11 +30,12 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         loss_fn: the training loss; evaluation uses the plain cross-entropy.
         optimizer: updates the model.
         device: where the model and the batches are.
-        schedule: stepped after every batch.
+        schedule: learning rate of each step, counted from 0.
         in_size: shape (C, H, W) of an image.
         precision: "bf16" runs the network under autocast, "fp32" as it is.
         clip_norm: largest norm of the whole gradient; None for no limit.
         batches: batches an epoch; None for all.
+        graph: what makes a graph of the training step; None for no graph.
     """
 
     def __init__(
@@ -42,11 +45,12 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         optimizer: torch.optim.Optimizer,
         device: torch.device,
         *,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
+        schedule: Callable[[int], float],
         in_size: tuple[int, int, int] = (3, 32, 32),
         precision: str = "fp32",
         clip_norm: float | None = None,
         batches: int | None = None,
+        graph: type[GraphedStep] | None = None,
     ) -> None:
         super().__init__(model, loss_fn, optimizer, device)
         self.schedule = schedule
@@ -54,10 +58,12 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         self.precision = precision
         self.clip_norm = clip_norm
         self.batches = batches
+        self.num_steps = 0
+        self._graph = None if graph is None else graph(super().take_step)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Run one step on (N, C, H, W) images and (N,) labels."""
+        """Run one step on (N, C, H, W) images and (N,) labels; the rate is set already."""
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast:
             scores = self.model(x)  # (N, classes)
@@ -66,8 +72,23 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
-        self.schedule.step()
         return loss.detach(), scores.detach()
+
+    def take_step(self, x: Tensor, y: Tensor) -> None:
+        """Learn from a batch at the rate of the schedule, through the graph where there is one."""
+        rate = self.schedule(self.num_steps)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        (self._graph or super().take_step)(x, y)
+        self.num_steps += 1
+
+    @property
+    def graphed(self) -> bool:
+        """Whether a training step is one CUDA graph."""
+        return self._graph is not None and self._graph.captured
 
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate (N, C, H, W) images with (N,) labels."""
@@ -82,8 +103,7 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         for index, memory in optimizer["state"].items():
             held = {name: value for name, value in memory.items() if isinstance(value, Tensor)}
             tensors |= {f"optimizer.{index}.{name}": value for name, value in held.items()}
-        rates = [group["lr"] for group in optimizer["param_groups"]]
-        return Snapshot(tensors, {"rates": rates, "schedule": self.schedule.state_dict()})
+        return Snapshot(tensors, {"num_steps": self.num_steps})
 
     def load_snapshot(self, snapshot: Snapshot) -> None:
         """Load what ``take_snapshot`` returned."""
@@ -101,10 +121,12 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
                 # In the memory layout of its parameter, as the optimizer made it.
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             optimizer["state"].setdefault(int(index), {})[name] = tensor
-        for group, rate in zip(optimizer["param_groups"], snapshot.values["rates"], strict=True):
-            group["lr"] = rate
         self.optimizer.load_state_dict(optimizer)
-        self.schedule.load_state_dict(snapshot.values["schedule"])
+        self.num_steps = snapshot.values["num_steps"]
+
+    def probe_layers(self, x: Tensor, y: Tensor) -> LayerProbe:
+        """Return what each layer does with a batch."""
+        return probe_layers(self.model, x, y)
 
     def count_costs(self) -> Costs:
         """Return parameters and FLOPs."""
@@ -129,9 +151,10 @@ def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> Device
         build_loss(spec.training),
         optimizer,
         device,
-        schedule=build_schedule(spec.training, optimizer, num_steps),
+        schedule=build_schedule(spec.training, num_steps),
         in_size=arguments["in_size"],
         precision=pick_precision(spec.training.precision, device),
         clip_norm=spec.training.clip_norm,
         batches=spec.training.batches,
+        graph=GraphedStep if device.type == "cuda" else None,
     )

@@ -31,6 +31,12 @@ def test_a_run_learns_and_tells_what_it_did(tiny_spec, tiny_data):
     assert facts["parameters"] == sum(tensor.numel() for tensor in trained.weights.values())
     assert facts["precision"] == "fp32"
     assert len(facts["seconds_per_epoch"]) == 3
+    assert sum(map(sum, facts["confusion"])) == tiny_spec.data.test
+    hits = sum(row[i] for i, row in enumerate(facts["confusion"]))
+    assert 100 * hits / tiny_spec.data.test == facts["test_accuracy"]
+    assert facts["layers"]["names"] == ["conv1", "conv2", "fc1", "fc2"]
+    assert facts["layers"]["epochs"] == [0, 1, 2, 3]
+    assert facts["cuda_graph"] is False
 
 
 def test_weights_are_those_of_the_epoch_validation_chose(tiny_spec, tiny_data):
@@ -47,16 +53,21 @@ def test_weights_are_those_of_the_epoch_validation_chose(tiny_spec, tiny_data):
 
 def test_the_test_images_are_evaluated_once_and_decide_nothing(tiny_spec, tiny_data, monkeypatch):
     sizes = []
-    original = StudyTrainer.test_epoch
 
-    def spy(self, batches, **kw):
-        sizes.append(batches.num_images)
-        return original(self, batches, **kw)
+    def spy_on(name):
+        original = getattr(StudyTrainer, name)
+
+        def spy(self, batches, **kw):
+            sizes.append((name, batches.num_images))
+            return original(self, batches, **kw)
+
+        monkeypatch.setattr(StudyTrainer, name, spy)
 
     spec = tiny_spec.model_copy(update={"data": tiny_spec.data.model_copy(update={"test": 70})})
-    monkeypatch.setattr(StudyTrainer, "test_epoch", spy)
+    spy_on("test_epoch")
+    spy_on("compute_scores")
     train_run(spec, 0, tiny_data, device="cpu")
-    assert sizes == [100, 100, 100, 70]
+    assert sizes == [*[("test_epoch", 100)] * 3, ("compute_scores", 70)]
 
 
 def test_a_seed_decides_everything(tiny_spec, tiny_data):
@@ -146,9 +157,35 @@ def test_an_unavailable_device_is_one_clear_error(tiny_spec, tiny_data):
         train_run(tiny_spec, 0, tiny_data, device="abacus")
 
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_run_learns_on_a_gpu(tiny_values, tiny_data):
-    trained = train_run(specify(tiny_values, precision="auto"), 0, tiny_data)
+@needs_gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_run_learns_on_a_gpu(tiny_values, tiny_data, optimizer):
+    trained = train_run(specify(tiny_values, precision="auto", optimizer=optimizer), 0, tiny_data)
     assert trained.facts["device"].startswith("cuda")
+    assert trained.facts["cuda_graph"]
     assert trained.facts["test_accuracy"] > 60
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "clip_norm": 1.0},
+        {"optimizer": "adamw", "schedule": "one_cycle"},
+    ],
+)
+def test_a_graph_gives_on_a_gpu_what_single_steps_give(
+    tiny_values, tiny_data, monkeypatch, training
+):
+    spec = specify(tiny_values, deterministic=True, flip=True, translate=2, **training)
+    graphed = train_run(spec, 0, tiny_data)
+    assert graphed.facts["cuda_graph"]
+    monkeypatch.setattr("hw2core.cuda_graph.WARM_UP_STEPS", 10**6)
+    single = train_run(spec, 0, tiny_data)
+    assert not single.facts["cuda_graph"]
+    assert graphed.results == single.results

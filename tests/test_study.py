@@ -216,9 +216,9 @@ WRONG = [
         ["experiments.one.grid.filters_per_layer.0", "at least 1"],
     ),
     (
-        ["experiments", "one", "architecture", "batchnorm"],
+        ["experiments", "one", "architecture", "dropout"],
         True,
-        ["experiments.one.architecture.batchnorm", "unknown key"],
+        ["experiments.one.architecture.dropout", "unknown key"],
     ),
     (
         ["experiments", "one", "architecture", "pools"],

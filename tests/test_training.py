@@ -60,7 +60,7 @@ def make_trainer(kind=TorchTrainer, **kw):
     if kind is DeviceTrainer:
         kw |= {
             "device": torch.device("cpu"),
-            "schedule": torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
+            "schedule": lambda step: 0.5,
         }
     return kind(model, nn.CrossEntropyLoss(), optimizer, **kw)
 
@@ -206,9 +206,5 @@ def test_one_cycle_stands_the_shortest_training(num_steps):
     training = TrainingSpec(
         epochs=1, batch_size=1, optimizer="sgd", lr=0.1, weight_decay=0, schedule="one_cycle"
     )
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    schedule = build_schedule(training, optimizer, num_steps)
-    for _ in range(num_steps):
-        assert 0 < optimizer.param_groups[0]["lr"] <= 0.1
-        optimizer.step()
-        schedule.step()
+    schedule = build_schedule(training, num_steps)
+    assert all(0 < schedule(step) <= 0.1 for step in range(num_steps))

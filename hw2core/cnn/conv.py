@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,21 @@ from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "lrelu": nn.LeakyReLU}
 POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+def initialize_like_he(model: nn.Module) -> None:
+    """Draw weights of standard deviation sqrt(2 / fan_in): ReLUs then keep the scale."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+INITIALIZATIONS: dict[str, Callable[[nn.Module], None]] = {
+    "default": lambda model: None,
+    "he": initialize_like_he,
+}
 
 
 def make_activation(activation_type: str, activation_params: Mapping[str, Any]) -> nn.Module:
@@ -58,6 +73,9 @@ class ConvClassifier(nn.Module):
         activation_params: keywords of the activation.
         pooling_type: ``max`` or ``avg``.
         pooling_params: keywords of the pool, on top of ``kernel_size=2``.
+        batchnorm: batch norm between each convolution and its activation.
+        initialization: ``default`` leaves PyTorch's; ``he`` draws every weight from He's normal
+            distribution for ReLU and sets the biases to 0 (He et al. 2015, arXiv:1502.01852).
 
     Raises:
         ValueError: a value is out of range, or the pools leave an empty feature map.
@@ -77,6 +95,9 @@ class ConvClassifier(nn.Module):
         activation_params: Mapping[str, Any] = {},
         pooling_type: str = "max",
         pooling_params: Mapping[str, Any] = {},
+        *,
+        batchnorm: bool = False,
+        initialization: str = "default",
     ) -> None:
         super().__init__()
         if len(in_size) != 3:
@@ -90,6 +111,7 @@ class ConvClassifier(nn.Module):
         check_positive_ints("hidden_dims", hidden_dims)
         check_choice("activation_type", activation_type, ACTIVATIONS)
         check_choice("pooling_type", pooling_type, POOLINGS)
+        check_choice("initialization", initialization, INITIALIZATIONS)
 
         self.in_size = tuple(in_size)
         self.out_classes = out_classes
@@ -101,9 +123,11 @@ class ConvClassifier(nn.Module):
         self.activation_params = dict(activation_params)
         self.pooling_type = pooling_type
         self.pooling_params = {"kernel_size": 2, **pooling_params}
+        self.batchnorm = batchnorm
 
         self.feature_extractor = self._make_feature_extractor()
         self.classifier = self._make_classifier()
+        INITIALIZATIONS[initialization](self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute class scores (N, D) of images ``x`` (N, C, H, W)."""
@@ -116,6 +140,8 @@ class ConvClassifier(nn.Module):
         in_channels = self.in_size[0]
         for number, out_channels in enumerate(self.channels, start=1):
             layers.append(nn.Conv2d(in_channels, out_channels, **self.conv_params))
+            if self.batchnorm:
+                layers.append(nn.BatchNorm2d(out_channels))
             layers.append(self._make_activation())
             if number % self.pool_every == 0:
                 layers.append(self._make_pool())

@@ -183,9 +183,9 @@ class ResNetClassifier(ConvClassifier):
                 f"got {conv_params}"
             )
         check_probability("dropout", dropout)
-        # Set before the parent's constructor, which builds the feature extractor from them.
-        self.batchnorm = batchnorm
+        # Set before the parent's constructor, which builds the feature extractor from it.
         self.dropout = dropout
+        kw["batchnorm"] = batchnorm
         super().__init__(in_size, out_classes, channels, pool_every, hidden_dims, **kw)
 
     def _make_feature_extractor(self) -> nn.Sequential:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+GPU_IMAGES_AT_ONCE = 4096
+
 
 class _EpochPlan(NamedTuple):
     """What is drawn for an epoch, in the order in which its images are seen; None: not drawn."""
@@ -106,6 +108,10 @@ class ResidentBatches:
         self.epoch = 0
         self._height, self._width = pixels.shape[1:3]
         self._device = torch.device(device)
+        # A CPU keeps a batch in its cache. A GPU is given so much at a time that launching the
+        # operations takes no time beside them; the images are the same.
+        at_once = 1 if self._device.type == "cpu" else max(1, GPU_IMAGES_AT_ONCE // batch_size)
+        self._images_at_once = batch_size * at_once
         self._labels = classes.to(self._device, torch.int64)
         self._images = pad(pixels.to(self._device), (0, 0, *4 * [translate])).contiguous()
         # Every crop of every image, as a view: (N, 2 translate + 1, 2 translate + 1, H, W, 3).
@@ -135,10 +141,11 @@ class ResidentBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches."""
         plan = self._draw_plan()
-        for start in range(0, self.num_images, self.batch_size):
-            part = slice(start, start + self.batch_size)
+        for start in range(0, self.num_images, self._images_at_once):
+            part = slice(start, min(start + self._images_at_once, self.num_images))
             rest = (drawn if drawn is None else drawn[part] for drawn in plan[1:])
-            yield self._make_batch(_EpochPlan(plan.order[part], *rest))
+            x, y = self._make_batch(_EpochPlan(plan.order[part], *rest))
+            yield from zip(*(torch.split(held, self.batch_size) for held in (x, y)), strict=True)
 
     def _draw_plan(self) -> _EpochPlan:
         """Draw on the CPU, where the stream is the same for every device, and move at once."""

@@ -262,3 +262,26 @@ def test_importing_one_architecture_loads_no_other():
         "assert not hasattr(cnn, 'AlexNet')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_he_initialisation_keeps_the_scale_through_depth():
+    torch.manual_seed(0)
+    arguments = ((3, 32, 32), 10, [32] * 8, 4, [128])
+    x = torch.randn(32, 3, 32, 32)
+    default = ConvClassifier(*arguments)
+    he = ConvClassifier(*arguments, initialization="he")
+    assert he.feature_extractor(x).std() > 10 * default.feature_extractor(x).std()
+    convolution = he.feature_extractor[2]
+    assert convolution.weight.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.05)
+    assert not convolution.bias.any()
+
+
+def test_batch_norm_stands_between_convolution_and_activation():
+    model = ConvClassifier((3, 32, 32), 10, [4, 8], 1, [], batchnorm=True)
+    kinds = [type(layer).__name__ for layer in model.feature_extractor]
+    assert kinds == 2 * ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
+
+
+def test_an_unknown_initialisation_is_refused():
+    with pytest.raises(ValueError, match="initialization must be one of default, he, got 'xavier'"):
+        ConvClassifier((3, 32, 32), 10, [4], 1, [], initialization="xavier")

@@ -1,0 +1,109 @@
+"""What each layer of a network does with a batch: gradient, scale, dead units."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
+
+
+class LayerProbe(NamedTuple):
+    """One value a layer, in the order of the forward pass.
+
+    Attributes:
+        names: "conv1", "conv2", ... , "fc1", ...; 1x1 convolutions are "proj1", ...
+        gradient_norm: norm of the loss gradient by the layer's weight, divided by the square root
+            of the number of weights: the root mean square of its entries.
+        activation_std: standard deviation of the layer's output, after the activation that
+            follows it, where one does.
+        dead_fraction: share of the layer's channels (convolution) or units (linear) whose ReLU
+            gives 0 on the whole batch; None where no ReLU follows.
+    """
+
+    names: list[str]
+    gradient_norm: list[float]
+    activation_std: list[float]
+    dead_fraction: list[float | None]
+
+
+def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
+    """Run images x (N, C, H, W) with labels y (N,) forward and backward, in single precision.
+
+    Batch norm normalises by the batch, as in training; dropout drops nothing. Nothing is left
+    behind but the training mode: no gradient, no running statistics, no random number drawn.
+    """
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    seen = _SeenLayers()
+    watched = (nn.Conv2d, nn.Linear, *ACTIVATIONS)
+    handles = [
+        module.register_forward_hook(seen.note)
+        for module in model.modules()
+        if isinstance(module, watched)
+    ]
+    try:
+        # Copies take what batch norm would write into its running statistics.
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        loss = F.cross_entropy(functional_call(model, buffers, (x,)), y)
+        gradients = torch.autograd.grad(loss, [layer.weight for layer in seen.layers])
+    finally:
+        for handle in handles:
+            handle.remove()
+    norms = [gradient.norm() / math.sqrt(gradient.numel()) for gradient in gradients]
+    return LayerProbe(
+        _name_layers(seen.layers),
+        _read(norms),
+        _read(seen.stds),
+        [None if dead is None else _read([dead])[0] for dead in seen.dead],
+    )
+
+
+class _SeenLayers:
+    """The layers with weights, as the forward pass comes by them."""
+
+    def __init__(self) -> None:
+        self.layers: list[nn.Conv2d | nn.Linear] = []
+        self.stds: list[Tensor] = []
+        self.dead: list[Tensor | None] = []
+        self.waiting = False  # whether the last layer's activation has not come yet
+
+    def note(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Take note of a module's output, as its forward hook."""
+        output = output.detach()
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            self.layers.append(module)
+            self.stds.append(output.std())
+            self.dead.append(None)
+            self.waiting = True
+        elif self.waiting:
+            self.stds[-1] = output.std()
+            if isinstance(module, nn.ReLU):
+                by_unit = output.transpose(0, 1).flatten(1)  # (C, N*H*W) or (D, N)
+                self.dead[-1] = (by_unit == 0).all(dim=1).float().mean()
+            self.waiting = False
+
+
+def _name_layers(layers: list[nn.Conv2d | nn.Linear]) -> list[str]:
+    counts: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        kind = "fc"
+        if isinstance(layer, nn.Conv2d):
+            kind = "proj" if layer.kernel_size == (1, 1) else "conv"
+        counts[kind] += 1
+        names.append(f"{kind}{counts[kind]}")
+    return names
+
+
+def _read(values: list[Any]) -> list[float]:
+    """Return tensors as numbers of four digits, waiting for the device once."""
+    return [float(f"{value:.4g}") for value in torch.stack(values).tolist()] if values else []

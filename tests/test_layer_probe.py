@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hw2core.cnn import ConvClassifier, ResNetClassifier, YourCodeNet
+from hw2core.layer_probe import probe_layers
+
+
+def make_batch(size=16):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size, 3, 32, 32, generator=generator), torch.arange(size) % 10
+
+
+def test_gradients_are_those_of_autograd():
+    torch.manual_seed(0)
+    model = ConvClassifier((3, 32, 32), 10, [4, 8], 1, [16])
+    x, y = make_batch()
+    probe = probe_layers(model, x, y)
+    nn.functional.cross_entropy(model(x), y).backward()
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    expected = [layer.weight.grad.square().mean().sqrt().item() for layer in layers]
+    assert probe.names == ["conv1", "conv2", "fc1", "fc2"]
+    assert probe.gradient_norm == pytest.approx(expected, rel=1e-3)
+
+
+def test_scale_and_dead_units_are_seen_behind_the_activation():
+    torch.manual_seed(0)
+    model = ConvClassifier((3, 32, 32), 10, [4], 1, [6])
+    with torch.no_grad():
+        model.feature_extractor[0].bias[:3] = -100.0  # three of four channels never fire
+        model.classifier[0].weight.zero_()
+        model.classifier[0].bias[:] = torch.tensor([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0])
+    x, y = make_batch()
+    probe = probe_layers(model, x, y)
+    assert probe.dead_fraction == [0.75, pytest.approx(1 / 3, abs=1e-4), None]
+    features = torch.relu(model.feature_extractor[0](x))
+    assert probe.activation_std[0] == pytest.approx(features.std().item(), rel=1e-3)
+    assert probe.activation_std[2] == pytest.approx(model(x).std().item(), rel=1e-3)
+
+
+def test_leaky_units_do_not_die():
+    model = ConvClassifier((3, 32, 32), 10, [4], 1, [], activation_type="lrelu")
+    assert probe_layers(model, *make_batch()).dead_fraction == [None, None]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ResNetClassifier((3, 32, 32), 10, [4, 4, 8], 2, [], batchnorm=True, dropout=0.5),
+        YourCodeNet((3, 32, 32), 10, [4, 4, 8, 8], 2, [], dropout=0.5),
+    ],
+)
+def test_looking_changes_nothing(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random = torch.get_rng_state()
+    x, y = make_batch()
+    probe = probe_layers(model, x, y)
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert "proj1" in probe.names
+    assert len(set(map(len, probe))) == 1
