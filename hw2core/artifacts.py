@@ -6,6 +6,7 @@ Snakemake's patterns: ``result_path("{run}", "{seed}")``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from hw2core.outline import Outline
 
-FORMAT = 1
+FORMAT = 2
+WAY_OUT = "delete it and run again"
 SUMMARY_TABLE = "results/summary.csv"
 EPOCHS_TABLE = "results/epochs.csv"
 REPORT = "report/report.html"
@@ -81,8 +83,12 @@ def array_path(data_folder: str, file: str) -> str:
 
 
 def write_result(path: Path | str, document: Mapping[str, Any]) -> None:
-    """Write a result (``config``, ``results``, ``metadata``), whole or not at all."""
+    """Write a result (``config``, ``results``, ``metadata``), whole or not at all.
+
+    Its metadata get a digest of all else that it says, so that a damaged number is noticed.
+    """
     plain = _replace_not_finite({**document, "results": _as_dict(document["results"])})
+    plain["metadata"]["digest"] = _digest(plain)
     write_text_atomically(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
 
 
@@ -92,18 +98,21 @@ def read_result(path: Path | str) -> dict[str, Any]:
     Raises:
         ArtifactError: it is missing, damaged or of another format.
     """
-    way_out = "delete it and run again"
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         version = document["metadata"]["format"]
+        intact = document["metadata"].get("digest") == _digest(document)
         complete = set(FitResult._fields) <= document["results"].keys() and document["config"]
     except FileNotFoundError:
         raise ArtifactError(f"{path}: there is no such result") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    # A file of nothing but brackets is too deep for the parser.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"not a result, or a damaged one ({error!r})"
-        raise ArtifactError(f"{path}: {problem}; {way_out}") from None
-    if version != FORMAT or not complete:
-        raise ArtifactError(f"{path}: format {version!r}, not {FORMAT}; {way_out}")
+        raise ArtifactError(f"{path}: {problem}; {WAY_OUT}") from None
+    if version != FORMAT:
+        raise ArtifactError(f"{path}: format {version!r}, not {FORMAT}; {WAY_OUT}")
+    if not intact or not complete:
+        raise ArtifactError(f"{path}: damaged, its content is not what was written; {WAY_OUT}")
     return dict(document)
 
 
@@ -123,14 +132,53 @@ def read_results(outlines: Iterable[Outline]) -> list[dict[str, Any]]:
     return documents
 
 
+def write_training(
+    result: Path | str,
+    weights: Path | str,
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Write the weights of a training, then its result, which vouches for them by their hash."""
+    write_weights(weights, tensors)
+    metadata = {**document["metadata"], "weights_sha256": hash_file(weights)}
+    write_result(result, {**document, "metadata": metadata})
+
+
+def check_weights(path: Path | str, document: Mapping[str, Any]) -> None:
+    """Compare the weights, where they are there, with the result that vouches for them.
+
+    Raises:
+        ArtifactError: their bytes are not those that were written.
+    """
+    expected = document["metadata"].get("weights_sha256")
+    if expected and Path(path).exists() and hash_file(path) != expected:
+        raise ArtifactError(f"{path}: not the weights of its result, or damaged; {WAY_OUT}")
+
+
+def hash_file(path: Path | str) -> str:
+    """Return the sha256 of a file."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path | str]) -> str:
+    """Return one hash over several files, whatever their times say; a missing one counts too."""
+    hashes = [hash_file(path) if Path(path).exists() else "missing" for path in paths]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> None:
     """Write a model's tensors as safetensors, whole or not at all."""
     # Here and not above: reading results, which Snakemake does first of all, needs no torch.
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replace_atomically(path) as temporary:
-        save_file(plain, temporary)
+        try:
+            save_file(plain, temporary)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
@@ -145,7 +193,14 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path}: {error}; delete it and run again") from None
+        raise ArtifactError(f"{path}: {error}; {WAY_OUT}") from None
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Hash all that a result says, but for the digest itself."""
+    metadata = {k: v for k, v in document["metadata"].items() if k != "digest"}
+    text = json.dumps({**document, "metadata": metadata}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _as_dict(results: FitResult | Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +212,8 @@ def _replace_not_finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _replace_not_finite(item) for key, item in value.items()}
+        # JSON knows text as keys only: said here, so that what is read has the same digest.
+        return {str(key): _replace_not_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_replace_not_finite(item) for item in value]
     return value

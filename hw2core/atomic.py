@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+class WriteError(OSError):
+    """A file cannot be written: one line with the file, the reason and the way out."""
 
 
 @contextmanager
@@ -14,16 +19,17 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
 
     The temporary file keeps the suffix (libraries choose a format by it), is flushed to the disk
     before the rename, and is removed when the block raises: a reader sees the old file or the
-    whole new one, after a kill or on a full disk too. Missing parent folders are made.
+    whole new one, after a kill or on a full disk too. Missing parent folders are made, and what
+    killed writers of ``path`` left behind is removed.
 
     Raises:
-        FileNotFoundError: the block wrote nothing.
-        OSError: the folder cannot be written or the disk is full; ``path`` is as it was.
+        WriteError: the folder cannot be written or the disk is full; ``path`` is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -31,11 +37,35 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "make room or give leave to write there, and run again"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only folder says so even of a file that is not there
+            temporary.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of writers of ``path`` that are no more."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
+        writer = leftover.name.split(".")[-3]
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

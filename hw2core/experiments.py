@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from hw2core import artifacts
+from hw2core.atomic import WriteError
 from hw2core.checkpoint import Checkpoint
 from hw2core.command_line import parse_cli
 from hw2core.config_file import ConfigError, describe_errors, read_config
@@ -209,7 +210,7 @@ def main() -> int:
     try:
         torch.set_num_threads(count_allotted_threads())
         run_experiment(**parse_cli())
-    except (ConfigError, DataError, ValueError) as error:
+    except (ConfigError, DataError, ValueError, WriteError) as error:
         print(f"run-exp: {error}", file=sys.stderr)
         return 2
     return 0

@@ -15,8 +15,10 @@ def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
     """Return a logger that writes to the terminal, each line led by ``label``, and to a file.
 
     Several jobs share a terminal, so each line says whose it is; the file holds one job. With a
-    file, an exception that nobody catches is logged there too, before it ends the process.
+    file, an exception that nobody catches is logged there too, before it ends the process. A log
+    that cannot be written stops no job.
     """
+    logging.raiseExceptions = False  # on a full disk each line would print a traceback
     logger = logging.getLogger(f"hw2core.{label}")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -25,8 +27,12 @@ def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
     terminal.setFormatter(logging.Formatter(f"{label}: %(message)s"))
     logger.addHandler(terminal)
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        except OSError as error:
+            logger.warning(f"{path}: no log is written ({error.strerror})")
+            return logger
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)
         sys.excepthook = lambda *error: logger.critical("failed", exc_info=error)

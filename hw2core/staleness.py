@@ -8,7 +8,6 @@ that it carries.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 
 from hw2core import artifacts
 from hw2core.atomic import write_text_atomically
+from hw2core.data.prepared import DataError, read_manifest
 from hw2core.fingerprint import combine_hashes, hash_modules
 from hw2core.spec import RunSpec
 
@@ -49,13 +49,15 @@ class Provenance:
 
     config: dict[str, Any]
     code: dict[str, str]
-    data_sha256: str | None  # None: the data are not prepared yet, nothing to compare with
+    data_sha256: str | None  # None: no data are prepared, or damaged: nothing to compare with
 
     @classmethod
     def of(cls, spec: RunSpec, seed: int) -> Provenance:
         """Return what a result of ``spec`` and ``seed`` would carry today, in this folder."""
-        manifest = Path(artifacts.manifest_path(spec.data.folder))
-        sha256 = json.loads(manifest.read_text())["sha256"] if manifest.exists() else None
+        try:
+            sha256 = read_manifest(artifacts.manifest_path(spec.data.folder)).sha256
+        except DataError:  # the next training says so; results are not to be thrown away for it
+            sha256 = None
         return cls(spec.describe(seed), hash_run_code(spec), sha256)
 
 
@@ -89,7 +91,9 @@ def explain_file(spec: RunSpec, seed: int) -> list[str]:
     if not Path(path).exists():
         return ["not trained yet"]
     try:
-        return explain(artifacts.read_result(path), Provenance.of(spec, seed))
+        document = artifacts.read_result(path)
+        artifacts.check_weights(artifacts.weights_path(spec.name, seed), document)
+        return explain(document, Provenance.of(spec, seed))
     except artifacts.ArtifactError as error:
         return [str(error)]
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from hw2core import artifacts
 from hw2core.artifacts import ArtifactError
-from hw2core.atomic import replace_atomically, write_text_atomically
+from hw2core.atomic import WriteError, replace_atomically, write_text_atomically
 from hw2core.fit_results import FitResult
 
 RESULTS = FitResult(2, [1.5, 1.0], [40.0, 60.0], [1.6, math.nan], [39.0, 55.0])
@@ -45,9 +48,10 @@ def test_a_long_run_stays_below_100_kb(tmp_path):
         ('{"config": {', "damaged"),
         ("[]", "damaged"),
         ("null", "damaged"),
-        ('{"metadata": {"format": 1}}', "damaged"),
-        ('{"config": {}, "results": {}, "metadata": {"format": 1}}', "format"),
-        ('{"config": {"a": 1}, "results": {}, "metadata": {"format": 99}}', "format 99, not 1"),
+        ('{"metadata": {"format": 2}}', "damaged"),
+        ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged"),
+        ('{"config": {"a": 1}, "results": {}, "metadata": {"format": 99}}', "format 99, not 2"),
+        ("[" * 100_000, "damaged"),
     ],
 )
 def test_a_damaged_result_is_one_error_with_the_way_out(tmp_path, text, words):
@@ -57,6 +61,30 @@ def test_a_damaged_result_is_one_error_with_the_way_out(tmp_path, text, words):
         artifacts.read_result(path)
     assert str(path) in str(caught.value)
     assert "delete it and run again" in str(caught.value)
+
+
+def test_every_flipped_bit_of_a_result_is_noticed(tmp_path):
+    path = tmp_path / "seed0.json"
+    artifacts.write_result(path, make_document())
+    content = path.read_bytes()
+    for position in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[position // 8] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ArtifactError, match=r"seed0\.json"):
+            artifacts.read_result(path)
+
+
+def test_weights_that_are_not_those_of_the_result_are_noticed(tmp_path):
+    result, weights = tmp_path / "seed0.json", tmp_path / "seed0.safetensors"
+    artifacts.write_training(result, weights, make_document(), {"a": torch.ones(3)})
+    document = artifacts.read_result(result)
+    artifacts.check_weights(weights, document)
+    artifacts.write_weights(weights, {"a": torch.zeros(3)})
+    with pytest.raises(ArtifactError, match=r"seed0\.safetensors.*delete it and run again"):
+        artifacts.check_weights(weights, document)
+    weights.unlink()
+    artifacts.check_weights(weights, document)
 
 
 def test_a_missing_result_is_named(tmp_path):
@@ -88,6 +116,24 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = tmp_path / f".file.{process.pid}.tmp.json"
+    alive = tmp_path / f".file.{os.getppid()}.tmp.json"
+    dead.touch()
+    alive.touch()
+    write_text_atomically(tmp_path / "file.json", "text")
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):
+    (tmp_path / "folder").touch()
+    with pytest.raises(WriteError, match=r"file\.json: cannot be written .* run again"):
+        write_text_atomically(tmp_path / "folder" / "file.json", "text")
 
 
 def test_paths_make_patterns_and_names():

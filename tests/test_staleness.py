@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from hw2core import artifacts, staleness
 from hw2core.spec import RunSpec
@@ -21,7 +22,7 @@ def document(tiny_spec) -> dict:
         "config": copy.deepcopy(wanted.config),
         "results": {"num_epochs": 0, "train_loss": [], "train_acc": [], "test_loss": []}
         | {"test_acc": []},
-        "metadata": {"format": 1, "code": dict(wanted.code), "data_sha256": "abc"},
+        "metadata": {"format": artifacts.FORMAT, "code": dict(wanted.code), "data_sha256": "abc"},
     }
 
 
@@ -90,6 +91,25 @@ def test_a_missing_and_a_damaged_result_are_not_current(tiny_spec, in_folder):
     (reason,) = explain_file(tiny_spec, 0)
     assert str(path) in reason
     assert write_notice(tiny_spec, 0) is not None
+
+
+def test_damaged_weights_are_not_current(tiny_spec, document, in_folder):
+    result = Path(artifacts.result_path(tiny_spec.name, 0))
+    weights = Path(artifacts.weights_path(tiny_spec.name, 0))
+    artifacts.write_training(result, weights, document, {"a": torch.ones(3)})
+    assert explain_file(tiny_spec, 0) == []
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    (reason,) = explain_file(tiny_spec, 0)
+    assert str(weights) in reason
+
+
+def test_a_damaged_manifest_makes_no_result_stale(tiny_spec, document, in_folder):
+    write(tiny_spec, document)
+    manifest = Path(artifacts.manifest_path(tiny_spec.data.folder))
+    manifest.parent.mkdir(parents=True)
+    for text in ("", "{", '{"format": 1, "sha256": "def"}'):
+        manifest.write_text(text)
+        assert explain_file(tiny_spec, 0) == []
 
 
 def test_no_notice_for_a_current_or_missing_result(tiny_spec, document, in_folder):

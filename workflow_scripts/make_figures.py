@@ -9,12 +9,13 @@ from pathlib import Path
 from hw2core.analysis.figures import plot_accuracy, plot_curves, save_figure
 from hw2core.analysis.tables import epochs_table, summary_table
 from hw2core.artifacts import FIGURE_FORMATS, ArtifactError, figure_path, read_results
+from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
 
 
 def main() -> int:
-    """Draw the figures; 1 when a result cannot be read."""
+    """Draw the figures; 1 when a result cannot be read or a figure not be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="outline as JSON, a list of one")
     parser.add_argument("--log", type=Path)
@@ -23,18 +24,18 @@ def main() -> int:
     log = open_log(f"figures {outline.name}", args.log)
     try:
         documents = read_results([outline])
-    except ArtifactError as error:
+        summary, epochs = summary_table(documents), epochs_table(documents)
+        figures = {
+            "curves": plot_curves(outline, summary, epochs),
+            "accuracy": plot_accuracy(outline, summary),
+        }
+        for kind, figure in figures.items():
+            paths = [figure_path(outline.name, kind, suffix) for suffix in FIGURE_FORMATS]
+            save_figure(figure, [Path(path) for path in paths])
+            log.info(f"wrote {', '.join(paths)}")
+    except (ArtifactError, WriteError) as error:
         log.error(str(error))
         return 1
-    summary, epochs = summary_table(documents), epochs_table(documents)
-    figures = {
-        "curves": plot_curves(outline, summary, epochs),
-        "accuracy": plot_accuracy(outline, summary),
-    }
-    for kind, figure in figures.items():
-        paths = [figure_path(outline.name, kind, suffix) for suffix in FIGURE_FORMATS]
-        save_figure(figure, [Path(path) for path in paths])
-        log.info(f"wrote {', '.join(paths)}")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hw2core.analysis.render import ReportError, render_report
 from hw2core.artifacts import FIGURE_KINDS, ArtifactError, figure_path, read_results
+from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
 
@@ -29,7 +30,7 @@ def main() -> int:
     try:
         documents = read_results(outlines)
         render_report(outlines, documents, figures, args.template, args.output, missing={})
-    except (ArtifactError, ReportError) as error:
+    except (ArtifactError, ReportError, WriteError) as error:
         log.error(str(error))
         return 1
     log.info(f"wrote {args.output}")

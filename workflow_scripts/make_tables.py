@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hw2core.analysis.tables import epochs_table, summary_table, write_table
 from hw2core.artifacts import ArtifactError, read_results
+from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
 
 
 def main() -> int:
-    """Write the tables; 1 when a result cannot be read."""
+    """Write the tables; 1 when a result cannot be read or a table not be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", required=True, help="outlines as JSON")
     parser.add_argument("--summary", type=Path, required=True)
@@ -23,11 +24,11 @@ def main() -> int:
     log = open_log("tables", args.log)
     try:
         documents = read_results(parse_outlines(args.experiments))
-    except ArtifactError as error:
+        write_table(summary_table(documents), args.summary)
+        write_table(epochs_table(documents), args.epochs)
+    except (ArtifactError, WriteError) as error:
         log.error(str(error))
         return 1
-    write_table(summary_table(documents), args.summary)
-    write_table(epochs_table(documents), args.epochs)
     log.info(f"{len(documents)} trainings -> {args.summary}, {args.epochs}")
     return 0
 

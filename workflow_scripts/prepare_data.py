@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hw2core.atomic import WriteError
 from hw2core.data.prepared import DataError
 from hw2core.data.sources import prepare
 from hw2core.progress import open_log
@@ -13,7 +14,7 @@ from hw2core.spec import DataSpec
 
 
 def main() -> int:
-    """Prepare the data; 1 when they cannot be had."""
+    """Prepare the data; 1 when they cannot be had or written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="DataSpec as JSON")
     parser.add_argument("--root", default="", help="where CIFAR-10 lies; empty: see config.yaml")
@@ -26,7 +27,7 @@ def main() -> int:
         if args.root:
             spec = spec.model_copy(update={"root": Path(args.root)})
         prepare(spec, args.manifest.parent)
-    except DataError as error:
+    except (DataError, WriteError) as error:
         log.error(str(error))
         return 1
     log.info(f"wrote {args.manifest}")
