@@ -57,9 +57,30 @@ def small() -> dict:
 
 def test_study_has_the_34_named_runs(config):
     study = load_study(config)
-    cnn_names = [name for name in study.runs if name.startswith("exp")]
+    own = study.experiments["exp1_5"].outline.runs  # the study's own question
+    cnn_names = [name for name in study.runs if name.startswith("exp") and name not in own]
     assert len(cnn_names) == 34
     assert set(cnn_names) == EXPECTED_NAMES
+
+
+def test_each_remedy_changes_the_untreated_nets_in_one_thing(config):
+    study = load_study(config)
+    treated = study.experiments["exp1_5"].runs
+    assert len(treated) == 16
+    for run in treated:
+        _, _, remedy, depth, width = run.name.split("_")
+        plain = study.runs[f"exp1_1_{depth}_{width}"]
+        plain_values, own_values = plain.describe(0), run.describe(0)
+        changed = {
+            f"{part}.{key}"
+            for part in ("architecture", "training", "data")
+            for key in plain_values[part].keys() & own_values[part].keys()
+            if plain_values[part][key] != own_values[part][key]
+        }
+        expected = {"he": "architecture.initialization", "bn": "architecture.batchnorm"}
+        expected["warmup"] = "training.warmup"
+        assert changed == ({expected[remedy]} if remedy in expected else set())
+        assert run.model == ("resnet" if remedy == "residual" else "cnn")
 
 
 def test_widths_are_repeated_not_interleaved(config):

@@ -79,3 +79,8 @@ def format_duration(seconds: float) -> str:
 def join_words(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b`` or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def count_seeds(count: int) -> str:
+    """Return ``one seed`` or ``3 seeds``."""
+    return "one seed" if count == 1 else f"{count} seeds"

@@ -18,6 +18,12 @@ GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
     ),
     "exp2": ("ycn", [((32, 64, 128), depth) for depth in (3, 6, 9, 12)]),
 }
+REMEDIES = {"he": "cnn", "bn": "cnn", "residual": "resnet", "warmup": "cnn"}
+PART_2 = {
+    "overfit": [""],
+    "optim": ["vanilla", "momentum", "rmsprop"],
+    "dropout": ["0", "0.4", "0.8"],
+}
 
 
 class Experiment(NamedTuple):
@@ -154,3 +160,92 @@ def build_experiment(
                 )
             )
     return documents
+
+
+def build_layers(depth: int, epochs: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
+    """Return a record of layers in which gradients and activations fall off geometrically."""
+    names = [*(f"conv{place + 1}" for place in range(depth)), "fc1", "fc2"]
+    falling = [0.5 ** (len(names) - place) for place in range(len(names))]
+    return {
+        "names": names,
+        "epochs": list(epochs),
+        "gradient_norm": [[0.1 * value for value in falling] for _ in epochs],
+        "activation_std": [[0.6**place for place in range(len(names))] for _ in epochs],
+        "dead_fraction": [[*(0.1 * epoch for _ in names[:-1]), None] for epoch in epochs],
+    }
+
+
+def build_mistakes() -> dict[str, Any]:
+    """Return the confusion matrix and the worst mistakes of a net with 900 of 1,000 right."""
+    confusion = [[900 if row == column else 0 for column in range(10)] for row in range(10)]
+    for row in range(10):
+        confusion[row][(row + 1) % 10] = 100
+    mistakes = [
+        {"index": place, "label": place % 10, "predicted": (place + 1) % 10, "probability": 0.99}
+        for place in range(25)
+    ]
+    return {"confusion": confusion, "mistakes": mistakes}
+
+
+def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
+    """Return the documents of exp1_5: all remedies but the warm-up let every net train."""
+    return [
+        build_document(
+            f"exp1_5_{remedy}_L{depth}_K{width}",
+            experiment="exp1_5",
+            model=model,
+            widths=(width,),
+            depth=depth,
+            seed=seed,
+            epochs=epochs,
+            status="at_chance" if remedy == "warmup" else "trained",
+            ceiling=70.0 + 4 * list(REMEDIES).index(remedy),
+            layers=build_layers(depth),
+        )
+        for remedy, model in REMEDIES.items()
+        for depth in (8, 16)
+        for width in (32, 64)
+        for seed in seeds
+    ]
+
+
+def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
+    """Return the documents of part 2; the runs of an experiment get better one after another."""
+    documents = []
+    for name, labels in PART_2.items():
+        for place, label in enumerate(labels):
+            for seed in seeds:
+                run = f"part2_{name}_{label}" if label else f"part2_{name}"
+                document = build_document(
+                    run,
+                    experiment=f"part2_{name}",
+                    model="mlp",
+                    widths=None,
+                    seed=seed,
+                    epochs=epochs,
+                    ceiling=40.0 + 5 * place,
+                )
+                if name == "overfit":
+                    document["results"]["train_acc"] = [50.0] + [100.0] * (epochs - 1)
+                if name == "dropout":  # the less is dropped, the wider the gap to training
+                    gap = 40 - 15 * place
+                    results = document["results"]
+                    results["train_acc"] = [value + gap for value in results["test_acc"]]
+                    results["test_loss"] = [value + 0.1 * gap for value in results["test_loss"]]
+                documents.append(document)
+    return documents
+
+
+def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[dict[str, Any]]:
+    """Return the documents of every run of the study, with all that a result can record."""
+    seeds = tuple(seeds)
+    documents = build_part_2(seeds=seeds, epochs=epochs)
+    for name in GRIDS:
+        for document in build_experiment(name, seeds=seeds, epochs=epochs):
+            depth = document["config"]["architecture"]["layers_per_block"]
+            layers = build_layers(
+                depth * len(document["config"]["architecture"]["filters_per_layer"])
+            )
+            document["metadata"] |= {"layers": layers, **build_mistakes()}
+            documents.append(document)
+    return documents + build_remedies(seeds=seeds, epochs=epochs)

@@ -23,6 +23,9 @@ def fresh(tmp_path_factory):
 PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")]
 # Seven runs with five seeds each, whatever the seeds of the others.
 PART_2_TRAININGS, PART_2_FIGURES = 35, 3
+REMEDY_TRAININGS = 16  # exp1_5
+ALL_TRAININGS = 34 + REMEDY_TRAININGS + PART_2_TRAININGS
+ALL_FIGURES = 5 + 1 + PART_2_FIGURES
 
 
 @pytest.mark.parametrize(
@@ -30,8 +33,9 @@ PART_2_TRAININGS, PART_2_FIGURES = 35, 3
     [
         (PART_3, 34, 5),
         ([*PART_3, "--config", "seeds=[0, 1, 2]"], 102, 5),
-        ([], 34 + PART_2_TRAININGS, 5 + PART_2_FIGURES),
-        (["figures"], 34 + PART_2_TRAININGS, 5 + PART_2_FIGURES),
+        ([], ALL_TRAININGS, ALL_FIGURES),
+        (["figures"], ALL_TRAININGS, ALL_FIGURES),
+        (["results/exp1_5"], REMEDY_TRAININGS, 1),
         (["results/part2_optim"], 15, 1),
         (["results/part2_overfit"], 5, 1),
         (["results/part2_dropout_0.4"], 5, 0),
