@@ -154,6 +154,9 @@ class YourCodeNetArchitecture(ConvolutionalArchitecture):
     """Keywords of ``model: ycn``, the custom network of experiment 2."""
 
     dropout: Fraction = 0.0
+    shortcuts: Flag = True
+    batchnorm: Flag = True
+    head: Literal["average", "flatten"] = "average"
 
 
 class Half(NamedTuple):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from hw2core.cnn.conv import ConvClassifier, check_probability
+from hw2core.cnn.conv import (
+    ConvClassifier,
+    check_choice,
+    check_probability,
+    initialize_like_he,
+)
+
+HEADS: dict[str, Callable[[], list[nn.Module]]] = {
+    "average": lambda: [nn.AdaptiveAvgPool2d(1)],
+    "flatten": lambda: [],
+}
 
 
 class PreActivationBlock(nn.Module):
@@ -23,31 +33,43 @@ class PreActivationBlock(nn.Module):
     (He et al. 2016, arXiv:1603.05027): nothing but additions stands between one identity shortcut
     and the next, so the gradient reaches the first blocks however deep the network is. On the
     image (``activate_input=False``) a = x, since a ReLU there would discard the dark half of it.
+    Without ``shortcut`` y is the main path alone; without ``batchnorm`` there are no norms.
 
     Shapes: input (N, in_channels, H, W), output (N, channels[1], H, W).
     """
 
     def __init__(
-        self, in_channels: int, channels: Sequence[int], *, activate_input: bool = True
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        *,
+        activate_input: bool = True,
+        batchnorm: bool = True,
+        shortcut: bool = True,
     ) -> None:
         super().__init__()
         inner, outer = channels
-        self.activation = nn.Sequential(*(_make_activation(in_channels) if activate_input else []))
+        before = _make_activation(in_channels, batchnorm) if activate_input else []
+        self.activation = nn.Sequential(*before)
         self.main_path = nn.Sequential(
-            _make_conv(in_channels, inner), *_make_activation(inner), _make_conv(inner, outer)
+            _make_conv(in_channels, inner, batchnorm),
+            *_make_activation(inner, batchnorm),
+            _make_conv(inner, outer, batchnorm),
         )
+        self.shortcut = shortcut
         self.projection = (
-            None
-            if in_channels == outer
-            else nn.Conv2d(in_channels, outer, kernel_size=1, bias=False)
+            nn.Conv2d(in_channels, outer, kernel_size=1, bias=False)
+            if shortcut and in_channels != outer
+            else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the block's output (N, channels[1], H, W) of ``x`` (N, in_channels, H, W)."""
         activated = self.activation(x)
-        shortcut = x if self.projection is None else self.projection(activated)
-        y: Tensor = self.main_path(activated) + shortcut
-        return y
+        y: Tensor = self.main_path(activated)
+        if not self.shortcut:
+            return y
+        return y + (x if self.projection is None else self.projection(activated))
 
 
 class YourCodeNet(ConvClassifier):
@@ -82,6 +104,10 @@ class YourCodeNet(ConvClassifier):
         pool_every: P, the convolutions of a group and before each 2x2 max pool.
         hidden_dims: widths of the hidden fully connected layers; may be empty.
         dropout: probability to drop a feature before the fully connected layers.
+        shortcuts: whether blocks have shortcuts. This and the next two are there to be switched
+            off in a comparison, one at a time.
+        batchnorm: whether NORM is batch norm, or nothing.
+        head: ``average`` for the global average pool; ``flatten`` for none.
 
     Raises:
         ValueError: a value is out of range, or the pools leave an empty feature map.
@@ -98,11 +124,19 @@ class YourCodeNet(ConvClassifier):
         hidden_dims: Sequence[int],
         *,
         dropout: float = 0.0,
+        shortcuts: bool = True,
+        batchnorm: bool = True,
+        head: str = "average",
     ) -> None:
         check_probability("dropout", dropout)
-        # Set before the parent's constructor, which builds the feature extractor from it.
+        check_choice("head", head, HEADS)
+        # Set before the parent's constructor, which builds the feature extractor from them.
         self.dropout = dropout
-        super().__init__(in_size, out_classes, channels, pool_every, hidden_dims)
+        self.shortcuts = shortcuts
+        self.head = head
+        super().__init__(
+            in_size, out_classes, channels, pool_every, hidden_dims, batchnorm=batchnorm
+        )
 
     def _make_feature_extractor(self) -> nn.Sequential:
         layers: list[nn.Module] = []
@@ -112,17 +146,23 @@ class YourCodeNet(ConvClassifier):
             odd = len(widths) % 2
             if odd:
                 if layers:
-                    layers += _make_activation(in_channels)
-                layers.append(_make_conv(in_channels, widths[0]))
+                    layers += _make_activation(in_channels, self.batchnorm)
+                layers.append(_make_conv(in_channels, widths[0], self.batchnorm))
                 in_channels = widths[0]
             for inner, outer in zip(widths[odd::2], widths[odd + 1 :: 2], strict=True):
                 layers.append(
-                    PreActivationBlock(in_channels, (inner, outer), activate_input=bool(layers))
+                    PreActivationBlock(
+                        in_channels,
+                        (inner, outer),
+                        activate_input=bool(layers),
+                        batchnorm=self.batchnorm,
+                        shortcut=self.shortcuts,
+                    )
                 )
                 in_channels = outer
             if len(widths) == self.pool_every:
                 layers.append(self._make_pool())
-        layers += [*_make_activation(in_channels), nn.AdaptiveAvgPool2d(1)]
+        layers += [*_make_activation(in_channels, self.batchnorm), *HEADS[self.head]()]
         if self.dropout > 0:
             layers.append(nn.Dropout(self.dropout))
         features = nn.Sequential(*layers)
@@ -132,19 +172,18 @@ class YourCodeNet(ConvClassifier):
 
 def _initialise(features: nn.Sequential) -> None:
     blocks = [layer for layer in features if isinstance(layer, PreActivationBlock)]
-    for module in features.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    initialize_like_he(features)
     for block in blocks:
-        *_, last_weight = block.main_path.parameters()
-        with torch.no_grad():
-            last_weight.div_(math.sqrt(len(blocks)))
+        *_, last = block.main_path
+        if block.shortcut and isinstance(last, nn.Conv2d):
+            with torch.no_grad():
+                last.weight.div_(math.sqrt(len(blocks)))
 
 
-def _make_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    # No bias: a norm follows, now or after the sum, and takes the mean out.
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
+def _make_conv(in_channels: int, out_channels: int, batchnorm: bool) -> nn.Conv2d:
+    # No bias where a norm follows, now or after the sum: it takes the mean out.
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=not batchnorm)
 
 
-def _make_activation(channels: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels), nn.ReLU()]
+def _make_activation(channels: int, batchnorm: bool) -> list[nn.Module]:
+    return [*([nn.BatchNorm2d(channels)] if batchnorm else []), nn.ReLU()]

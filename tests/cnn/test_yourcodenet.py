@@ -246,3 +246,32 @@ def test_forward_can_be_captured_by_a_cuda_graph():
             scores = model(x)
         graph.replay()
     torch.testing.assert_close(scores, expected)
+
+
+ARGUMENTS = ((3, 32, 32), 10, [4, 4, 4, 8, 8, 8], 3, [])
+
+
+def count(model: nn.Module, kind: type[nn.Module]) -> int:
+    return sum(isinstance(module, kind) for module in model.modules())
+
+
+def test_shortcuts_can_be_switched_off():
+    plain = YourCodeNet(*ARGUMENTS, shortcuts=False)
+    shapes = [m.kernel_size for m in plain.modules() if isinstance(m, nn.Conv2d)]
+    assert shapes == [(3, 3)] * 6
+    block = next(m for m in plain.modules() if isinstance(m, PreActivationBlock))
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(x), block.main_path(block.activation(x)))
+
+
+def test_norms_can_be_switched_off():
+    model = YourCodeNet(*ARGUMENTS, batchnorm=False)
+    assert count(model, nn.BatchNorm2d) == 0 < count(YourCodeNet(*ARGUMENTS), nn.BatchNorm2d)
+    assert all(m.bias is not None for m in model.modules() if getattr(m, "padding", 0) == (1, 1))
+
+
+def test_the_head_can_see_positions():
+    assert YourCodeNet(*ARGUMENTS).classifier[0].in_features == 8
+    assert YourCodeNet(*ARGUMENTS, head="flatten").classifier[0].in_features == 8 * 8 * 8
+    with pytest.raises(ValueError, match="head must be one of average, flatten, got 'max'"):
+        YourCodeNet(*ARGUMENTS, head="max")
