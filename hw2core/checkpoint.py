@@ -7,6 +7,7 @@ of its own content; the one before it is kept beside it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -53,15 +54,30 @@ class Checkpoint:
         self.log = log
         self.seconds_between_writes = seconds_between_writes
         self._last_write = time.monotonic()
+        self._unwritten: Snapshot | None = None
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a state, unless the last one was written a moment ago.
+        """Write a state, unless the last one was written a moment ago: then keep it for ``flush``.
 
         When the disk is full or the folder cannot be written, training goes on: the last file is
         kept, and the log says so.
         """
+        self._unwritten = snapshot
         if time.monotonic() - self._last_write < self.seconds_between_writes:
+            # A copy: the next epoch changes tensors and lists in place.
+            tensors = {name: t.detach().clone() for name, t in snapshot.tensors.items()}
+            self._unwritten = Snapshot(tensors, copy.deepcopy(snapshot.values))
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the last state given to ``save`` where it is not written yet."""
+        if self._unwritten is None:
             return
+        self._write(self._unwritten)
+        self._unwritten = None
+
+    def _write(self, snapshot: Snapshot) -> None:
         tensors = {name: t.detach().cpu().contiguous() for name, t in snapshot.tensors.items()}
         values = json.dumps(snapshot.values)
         header = {
@@ -95,6 +111,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete both files: the training is done."""
+        self._unwritten = None
         self.path.unlink(missing_ok=True)
         self.previous.unlink(missing_ok=True)
 

@@ -187,7 +187,28 @@ def test_short_epochs_are_not_all_written(saved):
     assert len(saved.load().values["train"]) == 2
 
 
+def test_a_state_not_yet_written_is_flushed_as_it_was(saved):
+    slow = Checkpoint(saved.path, IDENTITY, LOG, seconds_between_writes=3600)
+    tensor, curve = torch.ones(3), [[[1.0], 50.0]] * 3
+    slow.save(Snapshot({"w": tensor}, {"train": curve}))
+    tensor.zero_()  # the next epoch changes both in place
+    curve.append([[0.5], 60.0])
+    slow.flush()
+    snapshot = saved.load()
+    assert torch.equal(snapshot.tensors["w"], torch.ones(3))
+    assert len(snapshot.values["train"]) == 3
+
+
+def test_a_state_is_written_once(saved):
+    before = saved.path.stat()
+    saved.flush()
+    assert saved.path.stat() == before
+
+
 def test_nothing_is_left_when_training_is_done(saved):
-    saved.remove()
+    slow = Checkpoint(saved.path, IDENTITY, LOG, seconds_between_writes=3600)
+    slow.save(Snapshot({}, {"train": []}))
+    slow.remove()
+    slow.flush()
     assert list(saved.path.parent.iterdir()) == []
     assert saved.load() is None
