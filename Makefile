@@ -1,14 +1,16 @@
 # Two commands do everything: `make demo` and `make test`. Both set up .venv when it is missing.
 
 PYTHON ?= python3
+MINUTES ?= 60
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint help
+.PHONY: demo test lint study-gpu help
 
 help:
 	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
 	@echo "make test   set up, then check style, types and behaviour"
+	@echo "make study-gpu MINUTES=60   train what is stale on this machine's GPU, then pack the results"
 
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
@@ -16,6 +18,9 @@ demo: $(READY)
 	@echo "Done. Open  demo/output/report/report.html   (the report)"
 	@echo "            demo/output/figures/             (its figures)"
 	@echo "            demo/output/results/summary.csv  (every run, one row)"
+
+study-gpu: $(READY)
+	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES)
 
 test: $(READY) lint
 	$(VENV)/bin/python -m pytest

@@ -8,13 +8,16 @@ import shutil
 import subprocess
 
 
-def has_gpu() -> bool:
-    """Return whether a GPU that torch can train on is in this machine (CUDA, or Apple's)."""
+def measure_gpu_memory() -> int:
+    """Return the bytes of the first GPU that torch can train on (CUDA, or Apple's); 0 for none."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return True
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if shutil.which("nvidia-smi") is None:
-        return False
-    return subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0
+        return 0
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True)
+    first = answer.stdout.partition("\n")[0].strip()
+    return int(first) << 20 if answer.returncode == 0 and first.isdigit() else 0  # from MiB
 
 
 def count_allotted_threads() -> int:

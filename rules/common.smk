@@ -13,7 +13,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 from snakemake.exceptions import WorkflowError
 
-from hw2core import artifacts, fingerprint, machine, staleness
+from hw2core import artifacts, fingerprint, gpu_share, machine, staleness
 from hw2core.config_file import ConfigError, read_config
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.outline import dump_outlines
@@ -61,10 +61,16 @@ def hash_results(experiment):
     return artifacts.hash_files(results_of(experiment))
 
 
+def gpu_percent_of(wildcards):
+    run = STUDY.runs[wildcards.run]
+    return gpu_share.estimate_percent(run, GPU_MEMORY) if GPU_MEMORY else 0
+
+
 def hash_code(*modules):
     return fingerprint.combine_hashes(fingerprint.hash_modules(modules))
 
 
+GPU_MEMORY = machine.measure_gpu_memory()
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 ALL_OUTLINES = dump_outlines(STUDY.outlines)

@@ -13,7 +13,7 @@ rule train:
         artifacts.log_path("train", "{run}", "seed{seed}"),
     threads: 2
     resources:
-        gpu=int(machine.has_gpu()),
+        gpu_percent=gpu_percent_of,
     params:
         spec=lambda wildcards: STUDY.runs[wildcards.run].to_json(),
         code=lambda wildcards: staleness.code_hash(STUDY.runs[wildcards.run]),

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
-PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "slurm", "report"]
+PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "slurm", "gpu", "report"]
 
 TINY = {
     "data": {"name": "generated", "pool": 240, "test_pool": 60, "train": 160, "validation": 80}

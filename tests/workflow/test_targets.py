@@ -67,6 +67,17 @@ def test_slurm_asks_for_two_cores_and_one_gpu(fresh):
     assert "gres=gpu:1" in plan
 
 
+def test_small_runs_share_a_gpu(fresh, tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    small = fresh.snakemake("-n", "--profile", "gpu", "results/exp1_1_L2_K32")
+    assert "gpu_percent=10\n" in small
+    assert "threads: 2" not in small
+    wide = fresh.snakemake("-n", "--profile", "gpu", "results/exp1_2_L8_K256")
+    assert "gpu_percent=100\n" in wide
+
+
 def test_demo_trains_at_least_eight_runs_beside_the_study(fresh):
     assert fresh.plan("--profile", "demo")["train"] >= 8
     assert not (fresh / "demo/output/results").exists()
