@@ -155,8 +155,9 @@ def _load_batches(
     )
     common: dict[str, Any] = {"mean": data.mean, "std": data.std, "device": device}
     train = ResidentBatches(
-        data.train_images[chosen],
-        data.train_labels[chosen],
+        data.train_images,
+        data.train_labels,
+        indices=chosen,
         batch_size=spec.training.batch_size,
         shuffle=True,
         seed=seed,
@@ -167,7 +168,7 @@ def _load_batches(
         **common,
     )
     common["batch_size"] = evaluation_batch
-    validation = ResidentBatches(data.train_images[held_out], data.train_labels[held_out], **common)
+    validation = ResidentBatches(data.train_images, data.train_labels, indices=held_out, **common)
     tested = slice(spec.data.test)
     test = ResidentBatches(data.test_images[tested], data.test_labels[tested], **common)
     return train, validation, test

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,9 @@ class ResidentBatches:
     side ``cutout``, wholly inside it. What is shifted in or cut out is 0, the mean colour.
 
     Args:
-        images: uint8 (N, 32, 32, 3), N >= 1; any height and width will do.
+        images: uint8 (N, 32, 32, 3), N >= 1; any height and width will do. They are copied.
         labels: integers (N,).
+        indices: integers (M,), M >= 1: only these images, in this order; None for all.
         batch_size: images in a batch, >= 1.
         mean: by channel, in units where 255 is 1.
         std: by channel, in the same units, > 0.
@@ -59,6 +60,7 @@ class ResidentBatches:
         images: npt.NDArray[np.uint8] | Tensor,
         labels: npt.NDArray[np.integer] | Tensor,
         *,
+        indices: npt.NDArray[np.integer] | None = None,
         batch_size: int,
         mean: Sequence[float],
         std: Sequence[float],
@@ -70,9 +72,7 @@ class ResidentBatches:
         translate: int = 0,
         cutout: int = 0,
     ) -> None:
-        # Copies: the caller's may change, or be a read-only map of a file.
-        pixels = images.clone() if isinstance(images, Tensor) else torch.tensor(images)
-        classes = labels.clone() if isinstance(labels, Tensor) else torch.tensor(labels)
+        pixels, classes = _copy(images, indices), _copy(labels, indices)
         if (
             pixels.dtype != torch.uint8
             or pixels.ndim != 4
@@ -113,10 +113,13 @@ class ResidentBatches:
         at_once = 1 if self._device.type == "cpu" else max(1, GPU_IMAGES_AT_ONCE // batch_size)
         self._images_at_once = batch_size * at_once
         self._labels = classes.to(self._device, torch.int64)
-        self._images = pad(pixels.to(self._device), (0, 0, *4 * [translate])).contiguous()
-        # Every crop of every image, as a view: (N, 2 translate + 1, 2 translate + 1, H, W, 3).
-        crops = self._images.unfold(1, self._height, 1).unfold(2, self._width, 1)
+        self._images = pixels.to(self._device).contiguous()
+        # The images of a batch with room to shift them: (B, H + 2 translate, W + 2 translate, 3).
+        self._padded = pad(self._images[:batch_size], (0, 0, *4 * [translate])).contiguous()
+        # Every crop of them, as a view: (B, 2 translate + 1, 2 translate + 1, H, W, 3).
+        crops = self._padded.unfold(1, self._height, 1).unfold(2, self._width, 1)
         self._crops = crops.permute(0, 1, 2, 4, 5, 3)
+        self._places = torch.arange(len(self._padded), device=self._device)
         # x = image * scale + offset, held for a whole image: rows this long are vectorised.
         spread = torch.tensor(std, dtype=torch.float64)
         offset = -torch.tensor(mean, dtype=torch.float64) / spread
@@ -170,14 +173,16 @@ class ResidentBatches:
 
     def _make_batch(self, plan: _EpochPlan) -> tuple[Tensor, Tensor]:
         """Gather, mirror, normalise and blank the images of one batch."""
-        if plan.shift is None:
-            pixels = self._images.index_select(0, plan.order)  # (B, H, W, 3)
-        else:
+        pixels = self._images.index_select(0, plan.order)  # (B, H, W, 3)
+        if plan.shift is not None:
             down, right = plan.shift.unbind(1)
             # The crop is mirrored after it is taken: its shift is then the other way round.
             if plan.flip is not None:
                 right = torch.where(plan.flip, -right, right)
-            pixels = self._crops[plan.order, self.translate - down, self.translate - right]
+            inside = slice(self.translate, -self.translate)
+            self._padded[: len(pixels), inside, inside] = pixels
+            places = self._places[: len(pixels)]
+            pixels = self._crops[places, self.translate - down, self.translate - right]
         if plan.flip is not None:
             # Sums of bytes, one of them 0: several times faster than torch.where on bytes.
             mirrored = plan.flip.to(torch.uint8)[:, None, None, None]
@@ -201,3 +206,13 @@ class ResidentBatches:
             rows = (row >= top) & (row < top + self.cutout)
             columns = (column >= left) & (column < left + self.cutout)
             x.mul_(1 - rows[:, :, None].to(x.dtype) * columns[:, None, :].to(x.dtype))
+
+
+def _copy(values: npt.NDArray[Any] | Tensor, indices: npt.NDArray[np.integer] | None) -> Tensor:
+    """Return ``values`` or some of them: the caller's may change, or be a read-only map of a file.
+
+    Arrays are copied by numpy, whose memory comes in large pages: several times faster to fill.
+    """
+    if isinstance(values, Tensor):
+        return values.clone() if indices is None else values[torch.from_numpy(indices)]
+    return torch.from_numpy(np.array(values) if indices is None else values[indices])

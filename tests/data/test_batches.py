@@ -225,6 +225,16 @@ def test_arrays_are_copied_and_read_only_ones_accepted(images):
     assert same(collect(batches(frozen))[0], normalise(images))
 
 
+def test_indices_choose_images_and_their_labels(images):
+    chosen = np.array([5, 3, 60])
+    for given in (images, torch.from_numpy(images)):
+        loader = batches(given, indices=chosen)
+        assert loader.num_images == 3
+        x, y = collect(loader)
+        assert y.tolist() == [5, 3, 60]
+        assert same(x, normalise(images)[chosen])
+
+
 def test_batches_do_not_share_memory_with_the_set(images):
     loader = batches(images)
     for x, y in loader:

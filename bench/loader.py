@@ -1,0 +1,88 @@
+"""How much faster are resident batches than torchvision's data set behind a DataLoader?
+
+An epoch of batches of 128, without and with augmentation (flip and shifts by up to 4 pixels; there
+RandomCrop with padding 4 and RandomHorizontalFlip), shuffled and normalised, on the CPU. The
+contestants take turns. Usage: python bench/loader.py [--images 20000] [--rounds 5] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from measure import (
+    add_data_option,
+    describe_machine,
+    load_images,
+    print_table,
+    summarize,
+    time_interleaved,
+    use_allotted_threads,
+)
+from plain import make_plain_loader
+
+from hw2core.data.batches import ResidentBatches
+
+BATCH_SIZE = 128
+OURS = "hw2core, resident"
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "flip, translate 4": {"flip": True, "translate": 4},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time an epoch of batches without training.")
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--quick", action="store_true", help="a few images, once: does it run?")
+    add_data_option(parser)
+    args = parser.parse_args()
+    if args.quick:
+        args.images, args.rounds = 512, 1
+    use_allotted_threads()
+    data = load_images(args.data, args.images)
+    images, labels = data.train_images[: args.images], data.train_labels[: args.images]
+
+    print(
+        f"{len(labels)} {data.name}, batches of {BATCH_SIZE}, {args.rounds} interleaved rounds.\n"
+        f"{describe_machine()}\n"
+    )
+    rows: list[list[object]] = []
+    for title, augmentation in {
+        "none": {},
+        "flip, translate 4": {"flip": True, "translate": 4},
+    }.items():
+        ours = ResidentBatches(
+            images,
+            labels,
+            batch_size=BATCH_SIZE,
+            mean=data.mean,
+            std=data.std,
+            shuffle=True,
+            **augmentation,
+        )
+        epochs: dict[str, Callable[[], object]] = {OURS: lambda batches=ours: exhaust(batches)}
+        for workers in args.workers:
+            loader = make_plain_loader(
+                data, len(labels), batch_size=BATCH_SIZE, workers=workers, **augmentation
+            )
+            name = f"torchvision, {workers} workers"
+            epochs[name] = lambda batches=loader: exhaust(batches)
+        times = time_interleaved(epochs, args.rounds)
+        seconds = {name: summarize(values) for name, values in times.items()}
+        for name, spread in seconds.items():
+            speed = summarize([len(labels) / value for value in times[name]])
+            rows.append([title, name, speed, spread.median / seconds[OURS].median])
+    print_table(["augmentation", "batches", "images/s (quartiles)", "time / ours"], rows)
+
+
+def exhaust(batches: Iterable[object]) -> None:
+    for _ in batches:
+        pass
+
+
+if __name__ == "__main__":
+    main()

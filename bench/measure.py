@@ -1,0 +1,140 @@
+"""What measuring scripts share: contestants that take turns, medians, tables, machine, images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from hw2core.data.arrays import measure_channels
+from hw2core.data.generated import generate_images
+from hw2core.data.prepared import PreparedData
+from hw2core.environment import describe_environment
+from hw2core.machine import count_allotted_threads
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA_VARIABLE = "HW2_DATA"
+
+
+class Spread(NamedTuple):
+    """A median and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def summarize(values: Sequence[float]) -> Spread:
+    """Return the median and the quartiles of one value or more."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
+def time_interleaved(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    repeats: int = 1,
+    warmup: int = 1,
+    device: torch.device | str = "cpu",
+) -> dict[str, list[float]]:
+    """Return, per contestant, the seconds of a call in each round.
+
+    Contestants take turns within a round, in an order that rotates, so that a noisy neighbour slows
+    all of them.
+
+    Args:
+        contestants: what to time, by name.
+        rounds: number of rounds that count.
+        repeats: calls a contestant and round; their mean counts.
+        warmup: rounds before those that count.
+        device: waited for before the clock is read.
+    """
+    names = list(contestants)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for i in range(-warmup, rounds):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                contestants[name]()
+            wait_for(device)
+            if i >= 0:
+                times[name].append((time.perf_counter() - start) / repeats)
+    return times
+
+
+def wait_for(device: torch.device | str) -> None:
+    """Wait until the device has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get(DATA_VARIABLE),
+        help=f"folder of CIFAR-10; default: {DATA_VARIABLE}, without it generated images",
+    )
+
+
+def load_images(root: Path | None, num_train: int, num_test: int = 1) -> PreparedData:
+    """Return CIFAR-10 from ``root``, or without one so many generated images."""
+    if root is None:
+        arrays, name = generate_images(num_train, num_test), "generated images"
+    else:
+        from hw2core.data.cifar10 import read_cifar10  # only here: it needs torchvision
+
+        arrays, name = read_cifar10(root=root, download_dir=root), "CIFAR-10"
+    mean, std = measure_channels(arrays.train_images)
+    return PreparedData(
+        *arrays[:4],
+        name=name,
+        sha256="",
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        classes=arrays.classes,
+    )
+
+
+def use_allotted_threads() -> int:
+    """Give torch the cores that this process may use, and return their number."""
+    torch.set_num_threads(count_allotted_threads())
+    return torch.get_num_threads()
+
+
+def describe_machine(device: torch.device | str = "cpu") -> str:
+    """Name the processor and the versions that the figures belong to."""
+    facts = describe_environment(str(device))
+    where = f"torch {torch.__version__}, Python {platform.python_version()}"
+    if torch.device(device).type == "cuda":
+        return f"{facts['processor']} ({count_allotted_threads()} CPU cores), {where}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{facts['processor']} ({torch.get_num_threads()} threads, {capability}), {where}"
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table; floats with three significant digits."""
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(map(show, row)) + " |")
+    print(flush=True)
+
+
+def show(value: object) -> str:
+    """Return a number as a table shows it."""
+    if isinstance(value, Spread):
+        return f"{show(value.median)} ({show(value.low)}-{show(value.high)})"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)
