@@ -57,10 +57,24 @@ def small() -> dict:
 
 def test_study_has_the_34_named_runs(config):
     study = load_study(config)
-    own = study.experiments["exp1_5"].outline.runs  # the study's own question
+    own = [
+        run for name in ("exp1_5", "exp2_ablation") for run in study.experiments[name].outline.runs
+    ]  # the study's own questions
     cnn_names = [name for name in study.runs if name.startswith("exp") and name not in own]
     assert len(cnn_names) == 34
     assert set(cnn_names) == EXPECTED_NAMES
+
+
+def test_the_ablation_takes_out_one_part_at_a_time(config):
+    runs = load_study(config).experiments["exp2_ablation"].runs
+    full, *others = [run.describe(0) for run in runs]
+    for other in others:
+        changed = [
+            part
+            for part in ("model", "architecture", "training", "data")
+            if other[part] != full[part]
+        ]
+        assert len(changed) == 1, other["name"]
 
 
 def test_each_remedy_changes_the_untreated_nets_in_one_thing(config):

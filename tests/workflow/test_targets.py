@@ -24,8 +24,9 @@ PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4",
 # Seven runs with five seeds each, whatever the seeds of the others.
 PART_2_TRAININGS, PART_2_FIGURES = 35, 3
 REMEDY_TRAININGS = 16  # exp1_5
-ALL_TRAININGS = 34 + REMEDY_TRAININGS + PART_2_TRAININGS
-ALL_FIGURES = 5 + 1 + PART_2_FIGURES
+ABLATION_TRAININGS = 7  # exp2_ablation
+ALL_TRAININGS = 34 + REMEDY_TRAININGS + ABLATION_TRAININGS + PART_2_TRAININGS
+ALL_FIGURES = 5 + 2 + PART_2_FIGURES
 
 
 @pytest.mark.parametrize(
