@@ -10,7 +10,8 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ class GraphedStep:
 
     def _capture(self, x: Tensor, y: Tensor) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with try_algorithms(), torch.cuda.graph(graph):
             self._step(x, y)
         return graph.replay
 
@@ -74,6 +75,20 @@ class GraphedStep:
         current = torch.cuda.current_stream()
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+        with try_algorithms(), torch.cuda.stream(aside):
             self._step(x, y)
         current.wait_stream(aside)
+
+
+@contextmanager
+def try_algorithms() -> Iterator[None]:
+    """Let cuDNN choose the fastest algorithm by trying them, unless sums have to repeat exactly.
+
+    For training steps only: it takes longer than the few batches of an evaluation.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -43,15 +43,12 @@ def pick_precision(wanted: str, device: torch.device) -> str:
 
 
 def prepare_device(device: torch.device, *, deterministic: bool) -> None:
-    """Let a GPU choose its fastest algorithms by trying them, or only those that repeat exactly.
-
-    A CPU does nothing else than repeat.
-    """
+    """Say what a GPU may do for speed; a CPU always repeats exactly, in full single precision."""
     if device.type != "cuda":
         return
     # cuBLAS repeats its sums only with a workspace of fixed size; read when it is first used.
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = False  # "fp32" means it; what is fast is "bf16"
     # Warnings only: pools that overlap would not repeat exactly, and those here do not overlap.
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
