@@ -83,7 +83,9 @@ def train_run(
     """
     target = pick_device(device)
     prepare_device(target, deterministic=spec.training.deterministic)
+    start = time.perf_counter()
     train, validation, test = _load_batches(spec, seed, data, target, evaluation_batch)
+    seconds_loading = time.perf_counter() - start
     num_steps = spec.training.epochs * min(len(train), spec.training.batches or len(train))
 
     torch.manual_seed(seed)
@@ -105,11 +107,14 @@ def train_run(
         post_epoch_fn=watch,
         history=watch.history,
     )
+    epoch_images = min(train.num_images, num_steps // spec.training.epochs * train.batch_size)
     facts: dict[str, Any] = {
         "status": decide_status(results),
         **_evaluate_best(trainer, watch, results, test),
         **trainer.count_costs()._asdict(),
         "layers": watch.layers or None,  # the from-scratch half does not look at them
+        "seconds_loading": round(seconds_loading, 3),
+        "seconds_training": round(sum(epoch_images / speed for speed in watch.speeds), 3),
         "seconds_per_epoch": [round(seconds, 3) for seconds in watch.seconds],
         "images_per_second": round(statistics.median(watch.speeds), 1),
         "seconds": round(sum(watch.seconds) + time.perf_counter() - watch.last, 3),

@@ -31,6 +31,8 @@ def test_a_run_learns_and_tells_what_it_did(tiny_spec, tiny_data):
     assert facts["parameters"] == sum(tensor.numel() for tensor in trained.weights.values())
     assert facts["precision"] == "fp32"
     assert len(facts["seconds_per_epoch"]) == 3
+    assert 0 < facts["seconds_training"] < sum(facts["seconds_per_epoch"]) < facts["seconds"]
+    assert facts["seconds_loading"] > 0
     assert sum(map(sum, facts["confusion"])) == tiny_spec.data.test
     hits = sum(row[i] for i, row in enumerate(facts["confusion"]))
     assert 100 * hits / tiny_spec.data.test == facts["test_accuracy"]
