@@ -107,7 +107,8 @@ def read_result(path: Path | str) -> dict[str, Any]:
         raise ArtifactError(f"{path}: there is no such result") from None
     # A file of nothing but brackets is too deep for the parser.
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        problem = f"not a result, or a damaged one ({error!r})"
+        # Not its repr: that of a wrong byte holds the whole file.
+        problem = f"not a result, or a damaged one ({type(error).__name__}: {error})"
         raise ArtifactError(f"{path}: {problem}; {WAY_OUT}") from None
     if version != FORMAT:
         raise ArtifactError(f"{path}: format {version!r}, not {FORMAT}; {WAY_OUT}")
@@ -159,12 +160,6 @@ def hash_file(path: Path | str) -> str:
     """Return the sha256 of a file."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def hash_files(paths: Iterable[Path | str]) -> str:
-    """Return one hash over several files, whatever their times say; a missing one counts too."""
-    hashes = [hash_file(path) if Path(path).exists() else "missing" for path in paths]
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path)
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -53,7 +53,7 @@ def write_text_atomically(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Delete the temporary files of writers of ``path`` that are no more."""
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
         writer = leftover.name.split(".")[-3]

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hw2core.atomic import replace_atomically
+from hw2core.atomic import remove_leftovers, replace_atomically
 from hw2core.study_training import Snapshot
 
 FORMAT = "1"
@@ -110,8 +110,9 @@ class Checkpoint:
         return None
 
     def remove(self) -> None:
-        """Delete both files: the training is done."""
+        """Delete both files, and what a killed training left: this one is done."""
         self._unwritten = None
+        remove_leftovers(self.path)
         self.path.unlink(missing_ok=True)
         self.previous.unlink(missing_ok=True)
 

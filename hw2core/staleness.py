@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from hw2core.spec import RunSpec
 
 RUNNER = "hw2core.runner"
 GENERATOR = "hw2core.data.generated"
+SECONDS_OF_A_WRITE = 2.0  # between the last byte of a file and its final name
 
 
 @cache
@@ -115,6 +117,24 @@ def write_notice(spec: RunSpec, seed: int) -> str | None:
         after = max(time.time(), result.stat().st_mtime + 1)
         os.utime(notice, (after, after))
     return str(notice)
+
+
+def settle_times(results: Iterable[str], others: Iterable[Path | str]) -> None:
+    """Give files times that Snakemake can compare, before it compares them.
+
+    It judges by times alone what is to be drawn again. A result that was copied here with its old
+    time would not be drawn, so it gets the time when it came. And a job that reads a file of the
+    future, made before a clock was set right, would fail after its work: such files become of now.
+    """
+    now, copied = time.time(), set(results)
+    for path in [*copied, *others]:
+        with suppress(OSError):  # it is not there, or not ours to change
+            status = Path(path).stat()
+            # The time of the last change to the file's entry: no copy sets it to another one.
+            came = status.st_ctime if path in copied else status.st_mtime
+            if status.st_mtime > now or came > status.st_mtime + SECONDS_OF_A_WRITE:
+                settled = min(max(came, status.st_mtime), now)
+                os.utime(path, (settled, settled))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

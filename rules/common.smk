@@ -55,12 +55,6 @@ def stale_notice(wildcards):
     return [notice] if notice else []
 
 
-def hash_results(experiment):
-    # What a drawing shows, as a param: a result that was copied here, or made while the clock
-    # was wrong, may be older than the drawing and yet newer than what it shows.
-    return artifacts.hash_files(results_of(experiment))
-
-
 def gpu_percent_of(wildcards):
     run = STUDY.runs[wildcards.run]
     return gpu_share.estimate_percent(run, GPU_MEMORY) if GPU_MEMORY else 0
@@ -78,3 +72,15 @@ ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in artifacts.figure_paths(name)
 ]
+
+staleness.settle_times(
+    results=ALL_RESULTS,
+    others=[
+        artifacts.manifest_path(STUDY.data.folder),
+        *ALL_FIGURES,
+        artifacts.SUMMARY_TABLE,
+        artifacts.EPOCHS_TABLE,
+        STYLE,
+        *(path for path in TEMPLATE.parent.rglob("*") if path.is_file()),
+    ],
+)

@@ -11,7 +11,6 @@ rule experiment_figures:
         artifacts.log_path("figures", "{experiment}"),
     params:
         experiment=outline_of,
-        results=lambda wildcards: hash_results(wildcards.experiment),
         code=hash_code("hw2core.analysis.figures"),
     shell:
         "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --experiment {params.experiment:q}"

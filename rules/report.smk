@@ -13,7 +13,6 @@ rule html_report:
         artifacts.log_path("report"),
     params:
         experiments=ALL_OUTLINES,
-        results=lambda wildcards: artifacts.hash_files(ALL_RESULTS + ALL_FIGURES),
         code=hash_code("hw2core.analysis.render"),
     shell:
         "exec {PYTHON:q} {SCRIPTS:q}/make_report.py --experiments {params.experiments:q}"

@@ -11,7 +11,6 @@ rule tables:
         artifacts.log_path("tables"),
     params:
         experiments=ALL_OUTLINES,
-        results=lambda wildcards: artifacts.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.tables"),
     shell:
         "exec {PYTHON:q} {SCRIPTS:q}/make_tables.py --experiments {params.experiments:q}"

@@ -11,7 +11,7 @@ import torch
 
 from hw2core import artifacts, staleness
 from hw2core.spec import RunSpec
-from hw2core.staleness import Provenance, explain, explain_file, write_notice
+from hw2core.staleness import Provenance, explain, explain_file, settle_times, write_notice
 
 
 @pytest.fixture
@@ -143,3 +143,21 @@ def test_a_notice_stays_as_it_is_until_another_result_is_stale(tiny_spec, docume
 def test_stored_hashes_are_those_that_are_compared(tiny_spec):
     wanted = Provenance.of(tiny_spec, 0)
     assert json.loads(json.dumps(wanted.config)) == wanted.config
+
+
+def test_a_result_that_was_copied_with_its_old_time_is_as_new_as_its_arrival(tmp_path):
+    path = tmp_path / "seed0.json"
+    path.touch()
+    os.utime(path, (0, 0))  # what a copy does that keeps times
+    settle_times([str(path)], [])
+    assert abs(path.stat().st_mtime - time.time()) < 5
+
+
+def test_files_of_the_future_become_of_now_and_others_stay(tmp_path):
+    future, past = tmp_path / "future", tmp_path / "past"
+    for path, then in [(future, time.time() + 86_400), (past, 0)]:
+        path.touch()
+        os.utime(path, (then, then))
+    settle_times([], [future, past, tmp_path / "missing"])
+    assert future.stat().st_mtime <= time.time()
+    assert past.stat().st_mtime == 0
