@@ -5,20 +5,27 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-
 from hw2core import artifacts
-from hw2core.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
-from hw2core.data.prepared import DataError, load_prepared
-from hw2core.experiments import identify, run, summarize
+from hw2core.atomic import WriteError
+from hw2core.data.prepared import DataError, PreparedData, load_prepared
 from hw2core.progress import format_epoch, open_log
-from hw2core.spec import RunSpec
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
-    """Train; 1 when the prepared data are damaged."""
+    """Train; 1 when the prepared data are damaged or the outcome cannot be written."""
+    args = parse_arguments()
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        # The images are read and checked while torch is imported, which takes longer.
+        return train(args, aside.submit(load_prepared, args.data))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line, as the rule writes it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="RunSpec as JSON")
     parser.add_argument("--seed", type=int, required=True)
@@ -26,35 +33,55 @@ def main() -> int:
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--checkpoint-seconds", type=float, default=SECONDS_BETWEEN_WRITES)
+    parser.add_argument("--checkpoint-seconds", type=float, help="least time between writes")
     parser.add_argument("--log", type=Path)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
+    """Train with the images that are being read; see ``main``."""
+    import torch
+
+    from hw2core.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
+    from hw2core.experiments import identify, run, summarize
+    from hw2core.spec import RunSpec
+
     torch.set_num_threads(args.threads)
     spec = RunSpec.model_validate_json(args.spec)
     log = open_log(f"{spec.name} seed {args.seed}", args.log)
 
-    def stop(*_: object) -> None:
-        log.warning("stopped by a signal; the next call goes on from the last checkpoint")
-        sys.exit(128 + signal.SIGTERM)
+    def stop(number: int, _: object) -> None:
+        for each in STOPPING:  # Slurm sends more than one, and the checkpoint is to be written
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOPPING:
+        signal.signal(number, stop)
     try:
-        data = load_prepared(args.data)
+        data = loading.result()
     except DataError as error:
         log.error(str(error))
         return 1
     path = artifacts.checkpoint_path(args.result)
     identity = identify(spec, args.seed, data)
-    checkpoint = Checkpoint(path, identity, log, seconds_between_writes=args.checkpoint_seconds)
-    document, trained = run(
-        spec,
-        args.seed,
-        data,
-        checkpoint=checkpoint,
-        on_epoch=lambda report: log.info(format_epoch(report)),
-    )
-    artifacts.write_weights(args.weights, trained.weights)
-    artifacts.write_result(args.result, document)
+    pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
+    checkpoint = Checkpoint(path, identity, log, seconds_between_writes=pause)
+    try:
+        document, trained = run(
+            spec,
+            args.seed,
+            data,
+            checkpoint=checkpoint,
+            on_epoch=lambda report: log.info(format_epoch(report)),
+        )
+        artifacts.write_training(args.result, args.weights, document, trained.weights)
+    except WriteError as error:
+        log.error(str(error))
+        return 1
+    except SystemExit:
+        checkpoint.flush()
+        log.warning("stopped by a signal; the next call goes on after the last whole epoch")
+        raise
     checkpoint.remove()
     log.info(summarize(document, str(args.result)))
     return 0

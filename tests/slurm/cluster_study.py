@@ -1,0 +1,96 @@
+"""A tiny study, and the calls of Snakemake that send it to a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from checkout import TINY, copy_sources
+from cluster import Cluster, wait_until
+from torch import Tensor
+
+from hw2core import artifacts
+from hw2core.artifacts import read_weights
+
+# The profile as it is; only that nobody here waits for a network file system.
+ON_CLUSTER = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"]
+ON_CLUSTER += ["--latency-wait", "5"]
+# Experiments of one training each, the same but for its name: long enough to be disturbed.
+DISTURBED = ("undisturbed", "damaged", "cancelled", "requeued", "limited", "interrupted")
+EPOCHS = 60
+
+
+def configure() -> dict:
+    """Return the six runs of exp1_4, in small, and the trainings to disturb."""
+    exp1_1, exp1_4 = TINY["experiments"]["exp1_1"], TINY["experiments"]["exp1_4"]
+    six = [
+        {"filters_per_layer": [[4]], "layers_per_block": [2, 3, 4]},
+        {"filters_per_layer": [[4, 8]], "layers_per_block": [1, 2, 3]},
+    ]
+    one = {"filters_per_layer": [[4]], "layers_per_block": [2]}
+    config = copy.deepcopy({**TINY, "experiments": {"exp1_4": {**exp1_4, "grid": six}}})
+    for name in DISTURBED:
+        config["experiments"][name] = {**exp1_1, "grid": one, "training": {"epochs": EPOCHS}}
+    return config
+
+
+class ClusterStudy:
+    """The study in a folder of its own, its images prepared, and the cluster that trains it."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.checkout = copy_sources(folder)
+        self.checkout.configure(configure())
+        self.checkout.snakemake("prepare_data")
+
+    def submit(self, *arguments: str, succeeds: bool = True) -> str:
+        """Run targets as jobs; return what Snakemake printed."""
+        return self.checkout.snakemake(*arguments, *ON_CLUSTER, succeeds=succeeds)
+
+    def train(self, experiment: str, *arguments: str, succeeds: bool = True) -> str:
+        """Run one of the DISTURBED as a job, in one thread as the one it is compared with."""
+        return self.submit(*call_for(experiment), *arguments, succeeds=succeeds)
+
+    @contextlib.contextmanager
+    def training(self, experiment: str, *arguments: str) -> Iterator[subprocess.Popen]:
+        """Start ``train``; the block begins when the third epoch is over."""
+        process = self.checkout.start(*call_for(experiment), *ON_CLUSTER, *arguments)
+        try:
+            self.wait_for_epoch(experiment, 3)
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def wait_for_epoch(self, experiment: str, epoch: int) -> None:
+        line = f"epoch {epoch:>2}/{EPOCHS}"
+        wait_until(lambda: line in self.read_log(experiment), f"{experiment}: {line}", seconds=90)
+
+    def read_log(self, experiment: str) -> str:
+        """Return the training's own log, as far as it is."""
+        path = self.checkout / artifacts.log_path("train", name_run(experiment), "seed0")
+        return path.read_text() if path.exists() else ""
+
+    def read_job_logs(self, experiment: str) -> str:
+        """Return what Slurm kept of the jobs of a training."""
+        folder = self.checkout / f"logs/slurm/rule_train/{name_run(experiment)}_0"
+        return "".join(path.read_text() for path in sorted(folder.glob("*.log")))
+
+    def read_outcome(self, experiment: str) -> tuple[dict, dict[str, Tensor]]:
+        """Return curves and weights."""
+        result = self.checkout / artifacts.result_path(name_run(experiment), 0)
+        weights = self.checkout / artifacts.weights_path(name_run(experiment), 0)
+        return json.loads(result.read_text())["results"], read_weights(weights)
+
+
+def name_run(experiment: str) -> str:
+    return f"{experiment}_L2_K4"
+
+
+def call_for(experiment: str) -> list[str]:
+    """Return the arguments that train one of the DISTURBED, on a cluster or not."""
+    return [f"results/{name_run(experiment)}", "--set-threads", "train=1"]
