@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,6 +51,21 @@ def write_text_atomically(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(paths: Iterable[Path | str]) -> None:
+    """Refuse what could not be written, before anything is made or deleted for it.
+
+    Raises:
+        WriteError: the folder of one of them, or the nearest that is there, is read-only.
+    """
+    for path in map(Path, paths):
+        folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise WriteError(
+                f"{path}: cannot be written ({folder} is read-only); "
+                "give leave to write there, and run again"
+            )
 
 
 def remove_leftovers(path: Path) -> None:

@@ -14,6 +14,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 from snakemake.exceptions import WorkflowError
 
 from hw2core import artifacts, fingerprint, gpu_share, machine, staleness
+from hw2core.atomic import WriteError, check_writable
 from hw2core.config_file import ConfigError, read_config
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.outline import dump_outlines
@@ -84,3 +85,12 @@ staleness.settle_times(
         *(path for path in TEMPLATE.parent.rglob("*") if path.is_file()),
     ],
 )
+
+
+onstart:
+    try:
+        check_writable(
+            path for job in workflow.dag.needrun_jobs() for path in job.output
+        )
+    except WriteError as error:
+        raise WorkflowError(str(error)) from None
