@@ -26,6 +26,8 @@ localrules:
 
 rule all:
     input:
+        # Named, or one that was deleted would not be missed while its table is there.
+        ALL_RESULTS,
         artifacts.SUMMARY_TABLE,
         artifacts.EPOCHS_TABLE,
         ALL_FIGURES,

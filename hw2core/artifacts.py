@@ -27,9 +27,23 @@ WAY_OUT = "delete it and run again"
 SUMMARY_TABLE = "results/summary.csv"
 EPOCHS_TABLE = "results/epochs.csv"
 REPORT = "report/report.html"
+REPORT_PDF = "report/report.pdf"
 REPORT_TEMPLATE = "report/report.md.j2"
+REPORT_STYLE = "report/style.css"
+REPORT_PAPER = "report/paper.typ"
+PUBLIC_RECORD = "report/public_record.csv"
 FIGURE_STYLE = "hw2core/analysis/style.mplstyle"
 FIGURE_KINDS = ("curves", "accuracy")
+STUDY_FIGURES = (
+    "gradient_flow",
+    "trainability",
+    "cost",
+    "gap",
+    "confusion",
+    "mistakes",
+    "public_record",
+    "remedies",
+)
 FIGURE_FORMATS = ("svg", "png")
 
 
@@ -70,6 +84,21 @@ def figure_path(experiment: str, kind: str, suffix: str) -> str:
 def figure_paths(experiment: str) -> list[str]:
     """All figures of an experiment in all formats."""
     return [figure_path(experiment, k, s) for k in FIGURE_KINDS for s in FIGURE_FORMATS]
+
+
+def study_figure_path(kind: str, suffix: str) -> str:
+    """One figure over all experiments; ``kind`` in STUDY_FIGURES."""
+    return figure_path("study", kind, suffix)
+
+
+def study_figure_paths() -> list[str]:
+    """All figures over all experiments in all formats."""
+    return [study_figure_path(k, s) for k in STUDY_FIGURES for s in FIGURE_FORMATS]
+
+
+def locate_figure(kind: str, experiment: str | None) -> str:
+    """The SVG file of a figure, of an experiment or over all (None)."""
+    return figure_path(experiment, kind, "svg") if experiment else study_figure_path(kind, "svg")
 
 
 def manifest_path(data_folder: str) -> str:
@@ -123,14 +152,29 @@ def read_results(outlines: Iterable[Outline]) -> list[dict[str, Any]]:
     Raises:
         ArtifactError: one of them cannot be read.
     """
-    documents = []
+    return [
+        _read_as(outline.name, run, seed)
+        for outline in outlines
+        for run, seed in outline.list_trainings()
+    ]
+
+
+def find_results(
+    outlines: Iterable[Outline],
+) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+    """Read the results that are there, and name by experiment the runs that have none.
+
+    Raises:
+        ArtifactError: one that is there cannot be read.
+    """
+    documents: list[dict[str, Any]] = []
+    missing: dict[str, list[str]] = {}
     for outline in outlines:
-        for run, seed in outline.list_trainings():
-            document = read_result(result_path(run, seed))
-            # A result may have been made under another name: here it counts as this run's.
-            document["config"] |= {"name": run, "experiment": outline.name}
-            documents.append(document)
-    return documents
+        there = [x for x in outline.list_trainings() if Path(result_path(*x)).exists()]
+        documents += [_read_as(outline.name, *training) for training in there]
+        found = {run for run, _ in there}
+        missing[outline.name] = [run for run in outline.runs if run not in found]
+    return documents, missing
 
 
 def write_training(
@@ -153,7 +197,7 @@ def check_weights(path: Path | str, document: Mapping[str, Any]) -> None:
     """
     expected = document["metadata"].get("weights_sha256")
     if expected and Path(path).exists() and hash_file(path) != expected:
-        raise ArtifactError(f"{path}: not the weights of its result, or damaged; {WAY_OUT}")
+        raise ArtifactError(f"{path}: not the weights of its result, or damaged; run again")
 
 
 def hash_file(path: Path | str) -> str:
@@ -188,7 +232,14 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{path}: {error}; {WAY_OUT}") from None
+        raise ArtifactError(f"{path}: {error}; delete the result beside it and run again") from None
+
+
+def _read_as(experiment: str, run: str, seed: int) -> dict[str, Any]:
+    """Read a result; one that was made under another name counts as this run's."""
+    document = read_result(result_path(run, seed))
+    document["config"] |= {"name": run, "experiment": experiment}
+    return document
 
 
 def _digest(document: Mapping[str, Any]) -> str:
