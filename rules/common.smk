@@ -1,5 +1,6 @@
 # Loads the study once and answers the questions that rules ask about it. No rule stands here.
 
+import logging
 import os
 import re
 import sys
@@ -19,6 +20,8 @@ from hw2core.config_file import ConfigError, read_config
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.outline import dump_outlines
 from hw2core.study import load_study
+
+logging.raiseExceptions = False  # on a full disk each line would come with a traceback
 
 PYTHON = sys.executable
 # Relative, so that a checkout may be moved: where these lie is no reason to draw again.
