@@ -55,6 +55,8 @@ class Study(Checkout):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A test that runs in the background ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             **options,
         )
 
