@@ -142,6 +142,11 @@ def find_wrong_files(study: Study, reference: Study, damaged: set[str]) -> list[
 def find_unfinished(study: Study, reference: Study) -> list[str]:
     """Return what is missing, superfluous or not up to date after the healing call."""
     expected, found = set(list_files(reference)), set(list_files(study))
+    if MANIFEST not in found:  # no training was left to do: images are prepared for the next one
+        data = f"{Path(MANIFEST).parent}/"
+        expected, found = (
+            {path for path in paths if not path.startswith(data)} for paths in (expected, found)
+        )
     problems = [f"{path}: missing" for path in sorted(expected - found)]
     problems += [f"{path}: left over" for path in sorted(found - expected)]
     return problems + find_stale_tables(study)
