@@ -36,7 +36,10 @@ class ConfigError(ValueError):
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         """Collect ``problems`` (each starting with its key) about the file ``source``."""
         # A problem in a default shows in every run that inherits it: say it once.
-        self.lines = [f"{source}: {problem}" for problem in dict.fromkeys(problems)]
+        # And a line break in a key must not break the line.
+        self.lines = [
+            f"{source}: {problem}".replace("\n", "\\n") for problem in dict.fromkeys(problems)
+        ]
         super().__init__("\n".join(self.lines))
 
 

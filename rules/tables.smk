@@ -10,7 +10,8 @@ rule tables:
     log:
         artifacts.log_path("tables"),
     params:
-        experiments=ALL_OUTLINES,
+        # A function: Snakemake would take words in braces for its own.
+        experiments=lambda wildcards: ALL_OUTLINES,
         code=hash_code("hw2core.analysis.tables"),
     shell:
         "exec {PYTHON:q} {SCRIPTS:q}/make_tables.py --experiments {params.experiments:q}"

@@ -172,7 +172,7 @@ def list_files(study: Study) -> list[str]:
     paths = (path for folder in FOLDERS for path in (study / folder).rglob("*") if path.is_file())
     names = (path.relative_to(study.folder).as_posix() for path in paths)
     # The report's sources lie beside it.
-    return sorted(n for n in names if not n.startswith("report/") or n == artifacts.REPORT)
+    return sorted(n for n in names if not n.startswith("report/") or n.endswith((".html", ".pdf")))
 
 
 def read_content(study: Study, path: str) -> object:
@@ -191,6 +191,6 @@ def read_content(study: Study, path: str) -> object:
         with safe_open(file, framework="pt") as tensors:
             assert tensors.keys()
     content = file.read_bytes()
-    if path == artifacts.REPORT:  # it speaks of durations
-        return content.rstrip().endswith(b"</html>")
+    if path.startswith("report/"):  # it speaks of durations
+        return content.rstrip().endswith((b"</html>", b"%%EOF"))
     return content

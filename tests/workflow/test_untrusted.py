@@ -1,0 +1,165 @@
+"""What others wrote is read and never executed: pickles, and words that a shell would obey."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkout import TINY, copy_sources
+
+from hw2core import artifacts
+from hw2core.artifacts import ArtifactError
+from hw2core.checkpoint import Checkpoint
+from hw2core.config_file import ConfigError, read_config
+from hw2core.data.cifar10 import read_cifar10
+from hw2core.data.prepared import DataError, load_prepared
+from hw2core.study import load_study
+
+# A shell would run a command, end the word, the quotes or the line, or put something in its place.
+HOSTILE = 'it\'s "$(touch pwned1)" `touch pwned2`; touch pwned3 | $HOME {run} *\ntouch pwned4 & x'
+
+
+class Bomb:
+    """A pickle of this makes a file where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def pwned(tmp_path) -> Path:
+    """The file that a bomb makes; a bomb that is loaded does go off."""
+    path = tmp_path / "pwned"
+    pickle.loads(pickle.dumps(Bomb(path)))
+    assert path.exists()
+    path.unlink()
+    return path
+
+
+def test_a_pickle_in_place_of_a_result_is_not_executed(tmp_path, pwned):
+    path = tmp_path / "seed0.json"
+    path.write_bytes(pickle.dumps(Bomb(pwned)))
+    with pytest.raises(ArtifactError, match=r"seed0\.json.*delete it and run again"):
+        artifacts.read_result(path)
+    assert not pwned.exists()
+
+
+def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path, pwned):
+    path = tmp_path / "seed0.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(pwned)))
+    with pytest.raises(ArtifactError, match=r"seed0\.safetensors"):
+        artifacts.read_weights(path)
+    assert not pwned.exists()
+
+
+def test_a_pickle_in_place_of_a_checkpoint_is_not_executed(tmp_path, pwned, caplog):
+    path = tmp_path / "seed0.checkpoint"
+    path.write_bytes(pickle.dumps(Bomb(pwned)))
+    assert Checkpoint(path, {}, logging.getLogger("test")).load() is None
+    assert f"{path}: not used" in caplog.text
+    assert not pwned.exists()
+
+
+def test_a_pickle_among_the_original_images_is_not_executed(tmp_path, pwned):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for number in range(1, 6):
+        (folder / f"data_batch_{number}").write_bytes(pickle.dumps(Bomb(pwned)))
+    with pytest.raises(DataError, match=r"data_batch_1: damaged"):
+        read_cifar10(root=tmp_path, download_dir=tmp_path / "download")
+    assert not pwned.exists()
+
+
+@pytest.mark.parametrize("content", ["a pickle", "an array of objects"])
+def test_a_pickle_in_prepared_data_is_not_executed(content, tiny_manifest, tmp_path, pwned):
+    for file in tiny_manifest.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "train_labels.npy"
+    if content == "a pickle":
+        path.write_bytes(pickle.dumps(Bomb(pwned)))
+    else:
+        np.save(path, np.array([Bomb(pwned)], dtype=object), allow_pickle=True)
+    # Whoever can place a pickle can write its hash into the manifest, too.
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    record = manifest["arrays"]["train_labels.npy"]
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    vouched = [manifest[key] for key in ("arrays", "mean", "std", "classes")]
+    text = json.dumps(vouched, sort_keys=True)
+    manifest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"train_labels\.npy.* is damaged"):
+        load_prepared(tmp_path / "manifest.json")
+    assert not pwned.exists()
+
+
+def test_a_configuration_makes_no_python_objects(tmp_path, pwned):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"x: !!python/object/apply:pathlib.Path.touch [{pwned}]\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        read_config(path)
+    assert not pwned.exists()
+
+
+@pytest.mark.parametrize("place", ["experiment", "label"])
+@pytest.mark.parametrize(
+    "name",
+    [HOSTILE, "a b", "$(touch x)", "`x`", "a;b", "'", '"', "a\nb", "../x", "/x", "{run}", "*"],
+)
+def test_a_name_that_is_more_than_a_word_is_refused_in_one_line(place, name):
+    config = copy.deepcopy(TINY)
+    if place == "experiment":
+        config["experiments"][name] = config["experiments"].pop("exp2")
+    else:
+        config["experiments"]["exp2"]["runs"] = {name: {}}
+    with pytest.raises(ConfigError) as caught:
+        load_study(config)
+    (line,) = str(caught.value).splitlines()
+    assert repr(name) in line
+    assert "has only letters, digits" in line
+
+
+@pytest.mark.parametrize("name", ["-n", "-", "--force"])
+def test_no_run_begins_with_a_dash(name):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp2"]["runs"] = {name: {}}
+    assert all(run.startswith("exp") for run in load_study(config).runs)
+    config["experiments"][name] = config["experiments"].pop("exp2")
+    with pytest.raises(ConfigError, match="has only letters, digits"):
+        load_study(config)
+
+
+@pytest.mark.workflow
+def test_hostile_words_reach_no_shell(tmp_path):
+    """The whole pipeline in a folder, with a root and in words that a shell would obey."""
+    checkout = copy_sources(tmp_path / 'it\'s $(touch pwned5); `touch pwned6` & "a" b')
+    config = copy.deepcopy(TINY)
+    experiment = config["experiments"]["exp1_4"]
+    config["experiments"] = {"exp1_4": experiment}
+    experiment |= dict.fromkeys(("question", "varies", "fixed"), HOSTILE)
+    config["data"]["root"] = HOSTILE
+    checkout.configure(config)
+    checkout.snakemake("results/exp1_4", "results/summary.csv")
+    assert (checkout / "figures/exp1_4_curves.svg").exists()
+    assert list(tmp_path.rglob("pwned*")) == []
+
+
+@pytest.mark.workflow
+def test_a_hostile_root_is_a_folder_that_is_not_there(tmp_path):
+    checkout = copy_sources(tmp_path / "clone")
+    config = copy.deepcopy(TINY)
+    config["data"] = {"name": "cifar10", "train": 100, "validation": 100, "test": 100}
+    config["data"]["root"] = f"--log=pwned {HOSTILE}"
+    checkout.configure(config)
+    output = checkout.snakemake("data/cifar10/manifest.json", succeeds=False)
+    assert "Traceback" not in output
+    assert "touch pwned4 & x/cifar-10-batches-py: no such folder" in output
+    assert list(tmp_path.rglob("pwned*")) == []
