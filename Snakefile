@@ -21,7 +21,8 @@ localrules:
     tables,
     prepare_data,
     experiment_figures,
-    html_report,
+    study_figures,
+    written_report,
 
 
 rule all:
@@ -32,6 +33,7 @@ rule all:
         artifacts.EPOCHS_TABLE,
         ALL_FIGURES,
         artifacts.REPORT,
+        artifacts.REPORT_PDF,
 
 
 rule figures:
@@ -42,6 +44,7 @@ rule figures:
 rule report:
     input:
         artifacts.REPORT,
+        artifacts.REPORT_PDF,
 
 
 include: "rules/data.smk"

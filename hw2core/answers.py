@@ -1,6 +1,8 @@
-"""The course's answers: hyper-parameters of part 2.
+"""The course's answers: hyper-parameters of part 2, and the texts ``part1_q1`` to ``part3_q6``.
 
-They are those that the study's own runs use: each is read from config.yaml, where it stands once.
+Hyper-parameters are those that the study's own runs use: each is read from config.yaml, where it
+stands once. The texts are those of the report, in Markdown, with what the results in ``results/``
+of the working folder say; what is not run is said to be not run.
 """
 
 from __future__ import annotations
@@ -8,9 +10,37 @@ from __future__ import annotations
 from functools import cache
 
 from hw2core.architectures import MLPArchitecture
+from hw2core.artifacts import PUBLIC_RECORD, REPORT_TEMPLATE, find_results, locate_figure
 from hw2core.config_file import read_config
 from hw2core.spec import RunSpec
-from hw2core.study import STUDY_FILE, load_study
+from hw2core.study import ROOT, STUDY_FILE, load_outlines, load_study
+
+QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number in range(1, 7)))
+
+
+def __getattr__(name: str) -> str:
+    """Write the answer to one of ``QUESTIONS``, from the results as they are now.
+
+    Raises:
+        ArtifactError: a result is damaged.
+    """
+    if name not in QUESTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Here: hyper-parameters are wanted where training is, which imports no pandas.
+    from hw2core.analysis.public_record import read_public_record
+    from hw2core.analysis.render import ReportText
+    from hw2core.analysis.study_tables import build_tables
+
+    outlines = load_outlines()
+    documents, missing = find_results(outlines)
+    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
+    folder = (ROOT / REPORT_TEMPLATE).parent
+    text = ReportText(folder, outlines, tables, missing, locate_figure)
+    return text.render(f"answers/{name}.md.j2", "plain").strip()
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *QUESTIONS])
 
 
 def part2_overfit_hp() -> dict[str, float]:

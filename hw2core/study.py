@@ -13,11 +13,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from hw2core.architectures import MODELS, Frozen, Whole
-from hw2core.config_file import ConfigError, describe_errors
+from hw2core.config_file import ConfigError, describe_errors, read_config
 from hw2core.outline import Outline
 from hw2core.spec import DataSpec, RunSpec, TrainingSpec
 
-STUDY_FILE = Path(__file__).parent.parent / "config.yaml"  # of this checkout
+ROOT = Path(__file__).parent.parent  # of this checkout
+STUDY_FILE = ROOT / "config.yaml"
 Values = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 # Names become file names, Snakemake targets and words on command lines.
@@ -125,6 +126,11 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     if problems or data is None:
         raise ConfigError(source, problems)
     return Study(data, experiments)
+
+
+def load_outlines() -> list[Outline]:
+    """Return the outlines of the study that config.yaml of this checkout describes."""
+    return load_study(read_config(STUDY_FILE), str(STUDY_FILE)).outlines
 
 
 def _expand(name: str, entry: _StudyEntry, problems: list[str]) -> Experiment:

@@ -29,6 +29,7 @@ SOURCES = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = SOURCES / "workflow_scripts"
 STYLE = SOURCES / artifacts.FIGURE_STYLE
 TEMPLATE = SOURCES / artifacts.REPORT_TEMPLATE
+RECORD = SOURCES / artifacts.PUBLIC_RECORD
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
@@ -64,6 +65,19 @@ def gpu_percent_of(wildcards):
     return gpu_share.estimate_percent(run, GPU_MEMORY) if GPU_MEMORY else 0
 
 
+def show_in_report(paths, category):
+    # In Snakemake's own report: the SVG of each figure, with the caption of the written one.
+    kinds = sorted((*artifacts.FIGURE_KINDS, *artifacts.STUDY_FIGURES), key=len)
+    shown = []
+    for path in paths:
+        kind = [kind for kind in kinds if Path(path).stem.endswith(kind)][-1]
+        caption = f"../report/captions/{kind}.rst"
+        labels = {"figure": kind}
+        flagged = report(path, caption=caption, category=category, labels=labels)
+        shown.append(flagged if path.endswith(".svg") else path)
+    return shown
+
+
 def hash_code(*modules):
     return fingerprint.combine_hashes(fingerprint.hash_modules(modules))
 
@@ -75,7 +89,12 @@ ALL_OUTLINES = dump_outlines(STUDY.outlines)
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in artifacts.figure_paths(name)
-]
+] + artifacts.study_figure_paths()
+REPORT_SOURCES = sorted(
+    os.fspath(path)
+    for path in TEMPLATE.parent.rglob("*")
+    if path.suffix in (".j2", ".rst", ".css", ".typ", ".csv")
+)
 
 staleness.settle_times(
     results=ALL_RESULTS,

@@ -1,4 +1,4 @@
-# The results of one experiment -> its figures, as SVG and PNG.
+# The results -> figures, as SVG and PNG: of each experiment, and over the whole study.
 
 
 rule experiment_figures:
@@ -6,12 +6,31 @@ rule experiment_figures:
         results=lambda wildcards: results_of(wildcards.experiment),
         style=STYLE,
     output:
-        artifacts.figure_paths("{experiment}"),
+        show_in_report(artifacts.figure_paths("{experiment}"), "{experiment}"),
     log:
         artifacts.log_path("figures", "{experiment}"),
     params:
-        experiment=outline_of,
+        experiments=outline_of,
+        code=hash_code("hw2core.analysis.experiment_figures"),
+    shell:
+        "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --only experiments"
+        " --experiments {params.experiments:q} --log {log:q}"
+
+
+rule study_figures:
+    input:
+        results=ALL_RESULTS,
+        style=STYLE,
+        record=RECORD,
+    output:
+        show_in_report(artifacts.study_figure_paths(), "The whole study"),
+    log:
+        artifacts.log_path("figures", "study"),
+    params:
+        experiments=lambda wildcards: ALL_OUTLINES,
+        # Shown where it is there; results that came without their images are drawn without them.
+        data=artifacts.manifest_path(STUDY.data.folder),
         code=hash_code("hw2core.analysis.figures"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --experiment {params.experiment:q}"
-        " --log {log:q}"
+        "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --only study --data {params.data:q}"
+        " --experiments {params.experiments:q} --log {log:q}"

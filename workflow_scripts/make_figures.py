@@ -1,4 +1,4 @@
-"""Rule experiment_figures: draw the figures of one experiment."""
+"""Rules experiment_figures and study_figures: draw figures of the results that are there."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ import argparse
 import sys
 from pathlib import Path
 
-from hw2core.analysis.figures import plot_accuracy, plot_curves, save_figure
-from hw2core.analysis.tables import epochs_table, summary_table
-from hw2core.artifacts import FIGURE_FORMATS, ArtifactError, figure_path, read_results
+from hw2core.analysis.experiment_figures import draw_experiment
+from hw2core.artifacts import ArtifactError, find_results
 from hw2core.atomic import WriteError
+from hw2core.data.prepared import DataError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
+from hw2core.study import load_outlines
 
 
 def main() -> int:
     """Draw the figures; 1 when a result cannot be read or a figure not be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", required=True, help="outline as JSON, a list of one")
+    parser.add_argument("--experiments", help="outlines as JSON; default: those of config.yaml")
+    parser.add_argument("--only", choices=["experiments", "study"], help="default: both kinds")
+    parser.add_argument("--data", type=Path, help="manifest of the images, for those it shows")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
-    (outline,) = parse_outlines(args.experiment)
-    log = open_log(f"figures {outline.name}", args.log)
+    outlines = parse_outlines(args.experiments) if args.experiments else load_outlines()
+    log = open_log("figures", args.log)
     try:
-        documents = read_results([outline])
-        summary, epochs = summary_table(documents), epochs_table(documents)
-        figures = {
-            "curves": plot_curves(outline, summary, epochs),
-            "accuracy": plot_accuracy(outline, summary),
-        }
-        for kind, figure in figures.items():
-            paths = [figure_path(outline.name, kind, suffix) for suffix in FIGURE_FORMATS]
-            save_figure(figure, [Path(path) for path in paths])
-            log.info(f"wrote {', '.join(paths)}")
-    except (ArtifactError, WriteError) as error:
+        documents, _ = find_results(outlines)
+        written = []
+        if args.only != "study":
+            written += [path for x in outlines for path in draw_experiment(x, documents)]
+        if args.only != "experiments":
+            # Here: it imports more than the figures of one experiment need.
+            from hw2core.analysis.figures import draw_study
+
+            written += draw_study(documents, args.data)
+    except (ArtifactError, DataError, WriteError) as error:
         log.error(str(error))
         return 1
+    log.info(f"wrote {', '.join(written)}")
     return 0
 
 

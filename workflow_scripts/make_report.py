@@ -1,4 +1,4 @@
-"""Rule html_report: write the report from all results and figures."""
+"""Rule written_report: write the report, as HTML and PDF, from the results that are there."""
 
 from __future__ import annotations
 
@@ -6,34 +6,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from hw2core.analysis.render import ReportError, render_report
-from hw2core.artifacts import FIGURE_KINDS, ArtifactError, figure_path, read_results
+from hw2core.analysis.publish import publish_report
+from hw2core.analysis.render import ReportError
+from hw2core.artifacts import REPORT, REPORT_PDF, ArtifactError, find_results
 from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
+from hw2core.study import load_outlines
 
 
 def main() -> int:
-    """Write the report; 1 when a result cannot be read or pandoc fails."""
+    """Write the report; 1 when a result cannot be read, or pandoc or Typst fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", required=True, help="outlines as JSON")
-    parser.add_argument("--template", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--experiments", help="outlines as JSON; default: those of config.yaml")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
-    outlines = parse_outlines(args.experiments)
+    outlines = parse_outlines(args.experiments) if args.experiments else load_outlines()
     log = open_log("report", args.log)
-    figures = {
-        outline.name: [Path(figure_path(outline.name, kind, "svg")) for kind in FIGURE_KINDS]
-        for outline in outlines
-    }
     try:
-        documents = read_results(outlines)
-        render_report(outlines, documents, figures, args.template, args.output, missing={})
+        documents, missing = find_results(outlines)
+        publish_report(outlines, documents, missing, Path(REPORT), Path(REPORT_PDF))
     except (ArtifactError, ReportError, WriteError) as error:
         log.error(str(error))
         return 1
-    log.info(f"wrote {args.output}")
+    log.info(f"wrote {REPORT} and {REPORT_PDF}")
     return 0
 
 

@@ -16,14 +16,13 @@ from hw2core.analysis.drawing import (
     INK,
     MUTED,
     PAGE_WIDTH,
-    add_look,
     place_labels,
     plot_nothing,
-    sort_facets,
     spread_labels,
     title_figure,
     use_style,
 )
+from hw2core.analysis.looks import add_look, sort_facets
 from hw2core.analysis.tables import CHANCE_ACCURACY, iterate_rows
 from hw2core.analysis.wording import Experiment
 
@@ -51,7 +50,7 @@ def plot_accuracy(experiment: Experiment, summary: pd.DataFrame) -> Figure:
     A panel stands for what varies. Lines join the means over the seeds that trained. Seeds at
     chance are hollow, diverged ones crosses (at chance where they have no accuracy). When these
     lie far below, the axis is broken, so that differences between trained nets stay visible.
-    Runs without a depth (MLP), or all of one depth and width, get one row each.
+    Runs without a depth (MLP), with labels, or all of one depth and width, get one row each.
 
     Args:
         experiment: what the title says; its name selects the rows of ``summary``.
@@ -62,7 +61,8 @@ def plot_accuracy(experiment: Experiment, summary: pd.DataFrame) -> Figure:
         summary["shown"] = summary["test_accuracy"].fillna(CHANCE_ACCURACY)
         if summary.empty:
             return plot_nothing(experiment, summary)
-        panels = [] if summary["depth"].isna().any() else _panels(summary)
+        labelled = (summary["variant"] != "").any()
+        panels = [] if labelled or summary["depth"].isna().any() else _panels(summary)
         if not panels:
             return _plot_rows(experiment, summary)
         limits = _limits(summary)
@@ -106,7 +106,7 @@ def _panels(summary: pd.DataFrame) -> list[Panel]:
         "Filters per layer K",
         places,
         lambda rows: [places[name] for name in rows["widths"]],
-        lambda rows: rows["label"] + rows["variant"],
+        lambda rows: rows["label"],
         True,
     )
     panels = [by_depth] if len(depths) > 1 else []

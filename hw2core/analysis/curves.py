@@ -17,14 +17,13 @@ from hw2core.analysis.drawing import (
     INK,
     MUTED,
     PAGE_WIDTH,
-    add_look,
     place_labels,
     plot_nothing,
-    sort_facets,
     spread_labels,
     title_figure,
     use_style,
 )
+from hw2core.analysis.looks import add_look, sort_facets
 from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, iterate_rows
 from hw2core.analysis.wording import Experiment, describe_status
 

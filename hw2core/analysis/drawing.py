@@ -1,16 +1,9 @@
-"""What all figures share: the style, the meaning of colours and markers, labels, saving.
-
-Colour stands for the depth L and marker shape for the widths K, by value, so that a net looks
-the same in every figure. Lightness rises with depth, so that the order survives in grey, and
-depths that meet in one panel differ in hue (CIELAB distance at least 16, also as simulated for
-deuteranopia and protanopia).
-"""
+"""What all figures share: the style, titles, labels that keep apart, saving."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,13 +13,12 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from hw2core.analysis.tables import iterate_rows, split_numbers
+from hw2core.analysis.looks import darken
 from hw2core.analysis.wording import Experiment, describe_evidence
 from hw2core.atomic import replace_atomically
 
@@ -34,81 +26,10 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 INK, MUTED, FAINT = "#262626", "#6b6b6b", "#b3b3b3"
 PAGE_WIDTH = 7.1  # inches: 180 mm, a double column
 
-# Where depths stand along the colours: wide steps where the study puts neighbours in one panel.
-# Depths between these are interpolated, deeper ones take the last colour.
-DEPTH_COLOURS = ("#1a1a5e", "#0072b2", "#1ba3a0", "#8fb339", "#f0b400")
-DEPTH_PLACES = {1: 0.0, 2: 0.15, 3: 0.29, 4: 0.43, 6: 0.5, 8: 0.6, 9: 0.66, 16: 0.82, 32: 1.0}
-WIDTH_MARKERS = {
-    "32": "o",
-    "64": "s",
-    "128": "^",
-    "256": "D",
-    "64-128-256": "v",
-    "32-64-128": "p",
-}
-OTHER_MARKERS = ("h", "<", ">", "d")
-
 
 def use_style() -> AbstractContextManager[None]:
     """Return a context in which figures are made and saved in the style of the study."""
     return mpl.style.context(["default", STYLE])
-
-
-def depth_colour(depth: int) -> str:
-    """Return the colour of depth L, the same in every figure."""
-    place = np.interp(math.log2(depth), np.log2(list(DEPTH_PLACES)), list(DEPTH_PLACES.values()))
-    return to_hex(seaborn.blend_palette(DEPTH_COLOURS, as_cmap=True)(float(place)))
-
-
-def darken(colour: str) -> str:
-    """Return ``colour``, darkened until text in it has contrast 4.5 on white (WCAG 2 AA)."""
-    rgb = np.array(to_rgb(colour))
-    while 1.05 / (_luminance(rgb) + 0.05) < 4.5:
-        rgb = 0.95 * rgb
-    return to_hex(rgb.tolist())
-
-
-def _luminance(rgb: np.ndarray) -> float:
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def width_marker(widths: str) -> str:
-    """Return the marker of widths K (joined by hyphens), the same in every figure."""
-    other = OTHER_MARKERS[zlib.crc32(widths.encode()) % len(OTHER_MARKERS)]
-    return WIDTH_MARKERS.get(widths, other)
-
-
-def add_look(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return ``summary`` with ``label``, ``facet``, ``variant``, ``colour`` and ``marker`` per run.
-
-    Nets with a depth are labelled by it and fall into facets by their widths and by what else
-    their names say (``exp_warmup_L8_K32``: facet ``K = 32, warmup``). Other runs are labelled by
-    their names, in one facet without a title, in the colours of the style.
-    """
-    looks: dict[str, tuple[str, ...]] = {}
-    cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    for row in iterate_rows(summary.drop_duplicates("run")):
-        if pd.isna(row.depth):
-            label = row.run.removeprefix(f"{row.experiment}_")
-            looks[row.run] = (label, "", "", cycle[len(looks) % len(cycle)], "o")
-            continue
-        suffix = f"_L{row.depth}_K{row.widths}"
-        variant = row.run.removesuffix(suffix).removeprefix(row.experiment).strip("_")
-        variant = f", {variant}" if variant else ""
-        facet = f"K = {row.widths}{variant}"
-        depth = int(row.depth)
-        marker = width_marker(row.widths)
-        looks[row.run] = (f"L = {depth}", facet, variant, depth_colour(depth), marker)
-    frame = summary.copy()
-    for column, name in enumerate(("label", "facet", "variant", "colour", "marker")):
-        frame[name] = [looks[run][column] for run in frame["run"]]
-    return frame
-
-
-def sort_facets(facets: Iterable[str]) -> list[str]:
-    """Return the distinct facets in natural order."""
-    return sorted(set(facets), key=split_numbers)
 
 
 def title_figure(figure: Figure, experiment: Experiment, summary: pd.DataFrame) -> None:
@@ -123,6 +44,33 @@ def plot_nothing(experiment: Experiment, summary: pd.DataFrame) -> Figure:
     """Return a figure that says that there is no result yet (``summary`` is empty)."""
     figure = Figure(figsize=(PAGE_WIDTH, 0.6))
     title_figure(figure, experiment, summary)
+    return figure
+
+
+def write_powers(*axes: Axes, axis: str) -> None:
+    """Give ``axis`` ("x" or "y") of each axes a logarithmic scale, labelled 10⁻³, 10⁻², ..."""
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+    def write(value: float, _place: int) -> str:
+        return "10" + str(round(math.log10(value))).translate(digits)
+
+    for panel in axes:
+        panel.set(**{f"{axis}scale": "log"})
+        scale = panel.xaxis if axis == "x" else panel.yaxis
+        scale.set_major_formatter(FuncFormatter(write))
+        scale.set_minor_locator(NullLocator())
+
+
+def title_study_figure(figure: Figure, title: str, summary: pd.DataFrame) -> None:
+    """Head a figure over several experiments with its question and the evidence."""
+    lines = [title, describe_evidence(summary)]
+    figure.suptitle("\n".join(lines), x=0.008, ha="left", linespacing=1.35, color=INK)
+
+
+def plot_missing(reason: str) -> Figure:
+    """Return a figure that only says why there is nothing to show."""
+    figure = Figure(figsize=(PAGE_WIDTH, 0.5))
+    figure.suptitle(reason, x=0.008, ha="left", color=INK)
     return figure
 
 

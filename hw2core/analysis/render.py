@@ -1,78 +1,119 @@
-"""The report: a Jinja2 template in Markdown, filled from documents, as one HTML file."""
+"""The report's text: Jinja2 templates in Markdown, filled with what the results say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jinja2
-import pypandoc
 
+from hw2core.analysis.claims import Evidence, judge_claims
+from hw2core.analysis.report_claims import ClaimsText, Target
 from hw2core.analysis.report_context import build_context
-from hw2core.analysis.tables import Document
-from hw2core.analysis.wording import Experiment
-from hw2core.atomic import write_text_atomically
+from hw2core.analysis.report_figures import FigureBook
+from hw2core.analysis.report_sections import describe_outcome
+from hw2core.analysis.study_tables import StudyTables
+from hw2core.analysis.wording import Experiment, describe_evidence
+
+OTHER = "other"  # the text of an experiment that the report does not know
 
 
 class ReportError(RuntimeError):
     """The report cannot be built; the message says why in one line."""
 
 
-def render_report(
-    experiments: Sequence[Experiment],
-    documents: Iterable[Document],
-    figures: Mapping[str, Sequence[Path]],
-    template: Path,
-    output: Path,
-    *,
-    missing: Mapping[str, Sequence[str]],
-) -> None:
-    """Write the report as one HTML file that needs no other file and no network.
+class ReportText:
+    """The report of one study as Markdown.
 
-    The same documents, figures and template give the same bytes.
+    The same study and templates give the same text.
 
     Args:
-        experiments: in the order of the sections; their sentences may hold Markdown.
-        documents: the result documents.
-        figures: per experiment its figure files; of one stem, SVG is preferred to PNG. A file
-            that does not exist is named in the report.
-        template: the Jinja2 template; ``style.css`` lies beside it.
-        output: the HTML file.
-        missing: per experiment the names of the runs without a result.
-
-    Raises:
-        ReportError: the template is wrong, or pandoc is not there or fails.
+        folder: the templates, with ``captions/`` among them.
+        experiments: in the order of their sections.
+        tables: of the results.
+        missing: per experiment the names of its runs without a result.
+        locate: returns the SVG file of a kind of figure, and of its experiment if it has one.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # the output is Markdown
-    )
-    try:
-        context = build_context(experiments, documents, figures, missing)
-        markdown = environment.get_template(template.name).render(context)
-    except jinja2.TemplateError as error:
-        raise ReportError(f"{template}: {error}") from error
-    write_text_atomically(output, _convert_to_html(markdown, template.with_name("style.css")))
 
+    def __init__(
+        self,
+        folder: Path,
+        experiments: Sequence[Experiment],
+        tables: StudyTables,
+        missing: Mapping[str, Sequence[str]],
+        locate: Callable[[str, str | None], str],
+    ) -> None:
+        self.folder = folder
+        self.experiments = experiments
+        self.tables = tables
+        self.missing = missing
+        self.locate = locate
 
-def _convert_to_html(markdown: str, style: Path) -> str:
-    arguments = [
-        "--standalone",
-        "--embed-resources",
-        "--mathml",
-        "--toc",
-        "--toc-depth=2",
-        f"--css={style.resolve().as_posix()}",
-        "--columns=10000",  # no line of a table is long enough for pandoc to fix column widths
-        "--fail-if-warnings",
-    ]
-    try:
-        return str(
-            pypandoc.convert_text(markdown, "html5", format="markdown", extra_args=arguments)
+    def render(self, template: str, target: Target) -> str:
+        """Fill one template for one kind of reader.
+
+        Raises:
+            ReportError: the template is wrong.
+        """
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self.folder),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,  # the blank line behind a paragraph that is included
+            autoescape=False,  # the output is Markdown
+            comment_start_string="<#",  # {# starts the name of a heading in Markdown
+            comment_end_string="#>",
         )
-    except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ReportError(f"pandoc could not build the report: {reason}") from error
+        try:
+            environment.globals["target"] = target
+            macros: Any = environment.get_template("macros.md.j2").module
+            environment.globals |= {name: getattr(macros, name) for name in ("left", "right")}
+            environment.globals |= {"table": macros.table, **self._context}
+            environment.globals |= self._speak(target)
+            return environment.get_template(template).render()
+        except (jinja2.TemplateError, KeyError) as error:
+            raise ReportError(f"{self.folder / template}: {error}") from error
+
+    @cached_property
+    def _context(self) -> dict[str, Any]:
+        known = {path.name.partition(".")[0] for path in self.folder.glob("experiments/*.j2")}
+        absent = sorted(known - {OTHER} - {experiment.name for experiment in self.experiments})
+        return {
+            **build_context(self.experiments, self.tables, self.missing),
+            "claims": judge_claims(
+                Evidence(
+                    self.tables.summary, self.tables.epochs, self.tables.layers, self.tables.record
+                )
+            ),
+            "absent_experiments": absent,
+        }
+
+    def _speak(self, target: Target) -> dict[str, Any]:
+        """Return the functions that templates call, fresh for each text: figures are counted."""
+        claims = ClaimsText(self._context["claims"], target)
+        summary = self.tables.summary
+
+        def select(experiment: str | None) -> Any:
+            return summary if experiment is None else summary[summary["experiment"] == experiment]
+
+        figures = FigureBook(
+            self.locate,
+            self.folder / "captions",
+            lambda experiment: describe_evidence(select(experiment)),
+            lambda experiment: (
+                f"{describe_outcome(select(experiment))} The run table holds the numbers."
+                if experiment
+                else "The tables hold the numbers."
+            ),
+        )
+        return {
+            "say": claims.say,
+            "state": claims.decide,
+            "tag": claims.tag,
+            "states": claims.count_states(),
+            "figure": figures.place,
+            "figures_shown": figures.shown,
+        }

@@ -1,211 +1,159 @@
-"""What the report's template may print: every number of it, computed from the documents."""
+"""What the report's templates may print: every number of it, computed from the documents."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from hw2core.analysis.tables import (
-    CHANCE_ACCURACY,
-    CHANCE_LOSS,
-    Document,
-    aggregate_runs,
-    iterate_rows,
-    summary_table,
+from hw2core.analysis.arithmetic import (
+    BATCH,
+    IN_FEATURES,
+    OUT_FEATURES,
+    compare_blocks,
+    measure_jacobian,
 )
+from hw2core.analysis.curious_epochs import find_curious_epoch
+from hw2core.analysis.gradient_checks import check_gradients
+from hw2core.analysis.report_sections import describe_experiment, share_values
+from hw2core.analysis.statistics import CONFIDENCE
+from hw2core.analysis.study_tables import StudyTables, compare_twins, compare_with_record
+from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, Document, iterate_rows
 from hw2core.analysis.wording import (
     Experiment,
+    count,
     describe_evidence,
-    describe_status,
     format_duration,
     format_number,
     format_range,
-    join_words,
+    scientific,
 )
+
+CURIOUS_EXPERIMENT = "part2_dropout"
 
 
 def build_context(
     experiments: Sequence[Experiment],
-    documents: Iterable[Document],
-    figures: Mapping[str, Sequence[Path]],
+    tables: StudyTables,
     missing: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Return the template's variables; documents of experiments not named are left out."""
-    names = [experiment.name for experiment in experiments]
-    kept = [document for document in documents if document["config"]["experiment"] in names]
-    summary = summary_table(kept)
-    runs = aggregate_runs(summary)
-    settings, differing = share_values(kept, "data", "training")
-    numbered = iter(range(1, 1 + sum(len(paths) for paths in figures.values())))
-    sections = []
-    for experiment in experiments:
-        own = [document for document in kept if document["config"]["experiment"] == experiment.name]
-        seeds = summary[summary["experiment"] == experiment.name]
-        own_runs = runs[runs["experiment"] == experiment.name]
-        absent = list(missing.get(experiment.name, ()))
-        sections.append(
-            {
-                "name": experiment.name,
-                "question": _one_line(experiment.question),
-                "varies": _one_line(experiment.varies),
-                "fixed": _one_line(experiment.fixed),
-                "rows": [_describe_run(run, seeds) for run in iterate_rows(own_runs)],
-                "missing": absent,
-                "planned": len(own_runs) + len(absent),
-                "trained": int((own_runs["trained"] == own_runs["seeds"]).sum()),
-                "outcome": _describe_outcome(own_runs, seeds),
-                "best": _find_best(own_runs),
-                "settings": [
-                    (name, value)
-                    for name, value in share_values(own, "architecture", "data", "training")[0]
-                    if name not in dict(settings)
-                ],
-                "evidence": describe_evidence(seeds),
-                "figures": [
-                    {**figure, "number": next(numbered)}
-                    for figure in _describe_figures(experiment, figures, own_runs, seeds)
-                ],
-            }
+    """Return the templates' variables.
+
+    Args:
+        experiments: in the order of their sections; their sentences may hold Markdown.
+        tables: of the results.
+        missing: per experiment the names of its runs without a result.
+    """
+    summary = tables.summary
+    settings, differing = share_values(tables.documents, "data", "training")
+    sections = [
+        describe_experiment(
+            experiment,
+            tables.documents,
+            summary,
+            missing.get(experiment.name, ()),
+            dict(settings),
         )
+        for experiment in experiments
+    ]
+    part2 = [section for section in sections if section["name"].startswith("part2")]
     return {
         "experiments": sections,
+        "part2_experiments": part2,
+        "part3_experiments": [section for section in sections if section not in part2],
         "results": len(summary),
-        "runs": len(runs),
+        "runs": summary["run"].nunique(),
         "planned": sum(section["planned"] for section in sections),
         "evidence": describe_evidence(summary),
         "reduced": bool((~summary["study_size"].fillna(True).astype(bool)).any()),
         "chance_accuracy": format_number(CHANCE_ACCURACY, 0),
         "chance_loss": format_number(CHANCE_LOSS, 2),
+        "confidence": format_number(100 * CONFIDENCE, 0),
         "settings": settings,
         "differing": differing,
         "duration": format_duration(float(summary["seconds"].sum())),
-        "provenance": _trace(kept),
+        "costs": _describe_costs(summary),
+        "devices": _describe_devices(tables.documents),
+        "provenance": _trace(tables.documents),
+        "jacobian": measure_jacobian(BATCH, IN_FEATURES, OUT_FEATURES),
+        "blocks": compare_blocks(),
+        "checks": check_gradients(),
+        **_find_curious(tables.epochs),
+        "twins": [
+            (
+                f"L = {row.depth}, K = {row.widths}",
+                str(row.seed),
+                format_number(row.first, 2),
+                format_number(row.second, 2),
+            )
+            for row in iterate_rows(compare_twins(summary))
+        ],
+        "public": _describe_public(summary, tables.record),
+        "number": format_number,
+        "count": count,
+        "scientific": scientific,
     }
 
 
-def share_values(
-    documents: Sequence[Document], *groups: str
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the settings that all documents share, and the names of those that differ.
-
-    A setting is named as in config.yaml, by its group and key: ``training.lr``.
-    """
-    values: dict[str, set[str]] = {}
-    for group in groups:
-        for key in dict.fromkeys(
-            key for document in documents for key in document["config"][group]
-        ):
-            values[f"{group}.{key}"] = {
-                json.dumps(document["config"][group].get(key), sort_keys=True)
-                for document in documents
-            }
-    shared = [(name, only) for name, (only, *others) in values.items() if not others]
-    return (
-        [(name, _format_setting(json.loads(value))) for name, value in shared],
-        [name for name, found in values.items() if len(found) > 1],
-    )
-
-
-def _format_setting(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    words = {None: "none", True: "yes", False: "no"}
-    return words[value] if value is None or isinstance(value, bool) else json.dumps(value)
-
-
-def _describe_run(run: Any, seeds: pd.DataFrame) -> dict[str, str]:
-    own = seeds[seeds["run"] == run.run]
-    test = format_range(run.test_accuracy_mean, run.test_accuracy_min, run.test_accuracy_max)
-    if 0 < run.trained < run.seeds:
-        test += f"; trained {format_number(run.trained_test_accuracy_mean)}"
-    best = dict.fromkeys(format_number(x, 0) for x in (run.best_epoch_min, run.best_epoch_max))
+def _find_curious(epochs: pd.DataFrame) -> dict[str, Any]:
+    """Return the epoch in which loss and accuracy rise together, or why there is none to show."""
+    own = epochs[epochs["experiment"] == CURIOUS_EXPERIMENT]
+    curious = find_curious_epoch(own)
+    if curious is None and own.empty:
+        return {"curious": None, "curious_missing": f"`{CURIOUS_EXPERIMENT}` is not run"}
     return {
-        "name": run.run,
-        "seeds": str(run.seeds),
-        "status": describe_status(own["status"].tolist()) or "trained",
-        "parameters": format_number(run.parameters, 0),
-        "mflops": format_number(run.flops_per_image / 1e6),
-        "best_epoch": f"{'–'.join(best)} of {own['epochs'].max()}",
-        "validation": format_number(run.validation_accuracy_mean),
-        "test": test,
-        "duration": format_duration(run.seconds_mean),
-        "reduced": "" if run.study_size else "reduced data",
+        "curious": curious,
+        "curious_where": f"`{CURIOUS_EXPERIMENT}`",
+        "curious_missing": f"in `{CURIOUS_EXPERIMENT}` there is none",
     }
 
 
-def _find_best(runs: pd.DataFrame) -> dict[str, str] | None:
-    """Return the run that validation ranks first; the test images must not choose."""
-    ranked = runs[runs["trained"] > 0].dropna(subset="validation_accuracy_mean")
-    if ranked.empty:
-        return None
-    run = ranked.nlargest(1, "validation_accuracy_mean").iloc[0]
-    return {
-        "name": run["run"],
-        "validation": format_number(run["validation_accuracy_mean"]),
-        "test": format_range(
-            run["test_accuracy_mean"], run["test_accuracy_min"], run["test_accuracy_max"]
-        ),
-        "seeds": "one seed" if run["seeds"] == 1 else f"mean [range] of {run['seeds']} seeds",
-    }
-
-
-def _describe_outcome(runs: pd.DataFrame, seeds: pd.DataFrame) -> str:
-    """Return which runs did not train, and with how many of their seeds."""
-    failed = [
-        f"`{run.run}` ({describe_status(seeds.loc[seeds['run'] == run.run, 'status'].tolist())})"
-        for run in iterate_rows(runs[runs["trained"] < runs["seeds"]])
+def _describe_public(summary: pd.DataFrame, record: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": row.run,
+            "cells": (
+                format_range(row.mean, row.low, row.high),
+                f"{row.failed} of {row.seeds}",
+                format_number(row.median),
+                f"{format_number(row.lowest)}–{format_number(row.highest)}",
+                str(row.solutions),
+                f"{100 * row.at_chance_share:.0f} %",
+            ),
+        }
+        for row in iterate_rows(compare_with_record(summary, record))
     ]
-    if runs.empty:
-        return "No run of this experiment has a result yet."
-    if not failed:
-        return f"Every seed of the {len(runs)} runs trained."
-    whole = int((runs["trained"] == runs["seeds"]).sum())
-    return f"{whole} of {len(runs)} runs trained with every seed; not {join_words(failed)}."
 
 
-def _describe_figures(
-    experiment: Experiment,
-    figures: Mapping[str, Sequence[Path]],
-    runs: pd.DataFrame,
-    seeds: pd.DataFrame,
-) -> list[dict[str, Any]]:
-    """Return caption, alternative text and file of each figure, the SVG before the PNG."""
-    stems: dict[str, list[Path]] = {}
-    for path in figures.get(experiment.name, ()):
-        stems.setdefault(path.stem, []).append(path)
-    captions = {
-        "curves": "Loss and accuracy over the epochs, in training and on validation.",
-        "accuracy": "Accuracy on the test images at the epoch that validation chose.",
-    }
-    described = []
-    for stem, paths in stems.items():
-        kind = stem.removeprefix(f"{experiment.name}_")
-        caption = captions.get(kind, f"{kind.replace('_', ' ').capitalize()}.")
-        existing = sorted(
-            (path for path in paths if path.is_file()), key=lambda p: p.suffix != ".svg"
-        )
-        described.append(
-            {
-                "path": existing[0].resolve().as_posix() if existing else None,
-                "name": stem,
-                "caption": f"{caption} {describe_evidence(seeds)}",
-                "alt": f"{experiment.name}, {len(runs)} runs. {caption} "
-                + _describe_outcome(runs, seeds).replace("`", "")
-                + " The run table holds the numbers.",
-            }
-        )
-    return described
+def _describe_costs(summary: pd.DataFrame) -> str:
+    """Return what of the training time was spent on GPUs, as the end of a sentence."""
+    on_gpu = summary["device"].fillna("").astype(str).str.startswith("cuda")
+    if not on_gpu.any():
+        return ""
+    minutes = float(summary.loc[on_gpu, "seconds"].sum()) / 60
+    return f", of which {format_number(minutes)} GPU-minutes"
+
+
+def _describe_devices(documents: Sequence[Document]) -> list[tuple[str, ...]]:
+    """Return a row per kind of machine: what it is, how many results, and their time."""
+    keys = ("device", "processor", "precision", "threads")
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    for document in documents:
+        metadata = document["metadata"]
+        kind = tuple(str(metadata.get(key)) for key in keys)
+        seconds.setdefault(kind, []).append(float(metadata["seconds"]))
+    return [
+        (*kind, str(len(times)), format_duration(sum(times)))
+        for kind, times in sorted(seconds.items())
+    ]
 
 
 def _trace(documents: Sequence[Document]) -> dict[str, list[tuple[str, ...]]]:
     """Return where the results come from, each fact with the number of results that share it."""
 
-    def count(*keys: str) -> list[tuple[str, ...]]:
+    def tally(*keys: str) -> list[tuple[str, ...]]:
         found = Counter(
             tuple(str(document["metadata"].get(key)) for key in keys) for document in documents
         )
@@ -220,18 +168,12 @@ def _trace(documents: Sequence[Document]) -> dict[str, list[tuple[str, ...]]]:
         (
             str(document["config"]["model"]),
             str(document["metadata"]["code_hash"])[:12],
-            ", ".join(f"`{module}`" for module in sorted(document["metadata"]["code"])),
         )
         for document in documents
     )
     return {
-        "devices": count("device", "processor", "threads", "precision"),
-        "commits": count("git_commit"),
-        "data": count("data_sha256"),
+        "commits": tally("git_commit"),
+        "data": tally("data_sha256"),
         "versions": [(*pair, str(number)) for pair, number in sorted(versions.items())],
         "code": [(*row, str(number)) for row, number in sorted(code.items())],
     }
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -84,3 +84,18 @@ def join_words(words: Sequence[str]) -> str:
 def count_seeds(count: int) -> str:
     """Return ``one seed`` or ``3 seeds``."""
     return "one seed" if count == 1 else f"{count} seeds"
+
+
+def count(value: int) -> str:
+    """Return a whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def scientific(value: float | None) -> str:
+    """Return ``1.2 · 10⁻¹⁵`` as a formula, 0 as it is, or a dash where there is none."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return rf"${mantissa} \cdot 10^{{{int(exponent)}}}$"

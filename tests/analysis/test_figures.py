@@ -6,8 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 from result_documents import Experiment, build_document, build_experiment
 
-from hw2core.analysis.drawing import DEPTH_PLACES, darken, depth_colour, width_marker
-from hw2core.analysis.figures import plot_accuracy, plot_curves, save_figure
+from hw2core.analysis.accuracy import plot_accuracy
+from hw2core.analysis.curves import plot_curves
+from hw2core.analysis.drawing import save_figure
+from hw2core.analysis.looks import DEPTH_PLACES, darken, depth_colour, width_marker
 from hw2core.analysis.tables import epochs_table, summary_table
 
 
@@ -204,7 +206,10 @@ def test_runs_that_do_not_differ_in_size_get_a_row_each(model, widths, names):
     assert [label.get_text() for label in axes.get_yticklabels()] == names
     assert len(find_lines(figure, "trained")) == 4
     curves = draw_curves("trial", documents)
-    assert len(curves.axes) == (4 if model == "mlp" else 8)
+    assert len(curves.axes) == 4
+    labels = {text.get_text(): text.get_color() for text in curves.axes[3].texts}
+    assert {name.partition("_")[0] for name in names} <= set(labels)
+    assert len({labels[name.partition("_")[0]] for name in names}) == 2
 
 
 def test_colours_and_markers_depend_on_the_value_alone():

@@ -109,7 +109,7 @@ def copy_sources(folder: Path) -> Checkout:
     folder.mkdir(parents=True)
     for part in PARTS:
         if (ROOT / part).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "report.html")
+            ignored = shutil.ignore_patterns("__pycache__", "report.html", "report.pdf")
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
         else:
             shutil.copy2(ROOT / part, folder / part)

@@ -15,8 +15,9 @@ from checkout import NUM_RUNS, TINY
 
 pytestmark = pytest.mark.workflow
 
-ALL_FIGURES = {"experiment_figures": 3, "html_report": 1}
-AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, "html_report": 1}
+OVER_ALL = {"study_figures": 1, "written_report": 1}
+ALL_FIGURES = {"experiment_figures": 3, **OVER_ALL}
+AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 
 
 def test_everything_is_made_and_a_second_run_does_nothing(study):
@@ -27,7 +28,9 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
         "results/epochs.csv",
         "figures/exp1_1_curves.svg",
         "figures/exp2_accuracy.png",
+        "figures/study_cost.svg",
         "report/report.html",
+        "report/report.pdf",
         "logs/train/exp2_L4_K4/seed0.log",
     ]:
         assert (study / path).stat().st_size > 0, path

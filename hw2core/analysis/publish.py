@@ -1,0 +1,101 @@
+"""From the report's Markdown to its two files: a page that needs no other file, and a PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pypandoc
+import typst
+
+from hw2core.analysis.public_record import read_public_record
+from hw2core.analysis.render import ReportError, ReportText
+from hw2core.analysis.study_tables import build_tables
+from hw2core.analysis.tables import Document
+from hw2core.analysis.wording import Experiment
+from hw2core.artifacts import (
+    PUBLIC_RECORD,
+    REPORT_PAPER,
+    REPORT_STYLE,
+    REPORT_TEMPLATE,
+    locate_figure,
+)
+from hw2core.atomic import replace_atomically, write_text_atomically
+from hw2core.study import ROOT
+
+# No line of a table is long enough for pandoc to fix the widths of its columns.
+COMMON = ("--standalone", "--toc", "--toc-depth=2", "--columns=10000")
+PAPER = ("--variable=papersize:a4", "--variable=fontsize:10pt", "--variable=section-numbering:")
+
+
+def publish_report(
+    experiments: Sequence[Experiment],
+    documents: Iterable[Document],
+    missing: Mapping[str, Sequence[str]],
+    page: Path,
+    pdf: Path,
+) -> None:
+    """Write the report of the results in ``documents`` as HTML and as PDF.
+
+    Args:
+        experiments: in the order of their sections.
+        documents: the results that are there.
+        missing: per experiment the names of its runs without a result; they are named.
+        page: the HTML file.
+        pdf: the PDF.
+
+    Raises:
+        ReportError: a template is wrong, or pandoc or Typst is not there or fails.
+    """
+    template = ROOT / REPORT_TEMPLATE
+    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
+    text = ReportText(template.parent, experiments, tables, missing, locate_figure)
+    write_page(text.render(template.name, "page"), ROOT / REPORT_STYLE, page)
+    write_pdf(text.render(template.name, "paper"), ROOT / REPORT_PAPER, pdf)
+
+
+def write_page(markdown: str, style: Path, output: Path) -> None:
+    """Write one HTML file with formulas as MathML, style and figures inside.
+
+    Raises:
+        ReportError: pandoc is not there or fails.
+    """
+    arguments = [
+        *COMMON,
+        "--embed-resources",
+        "--mathml",
+        f"--css={style.resolve().as_posix()}",
+        "--fail-if-warnings",
+    ]
+    write_text_atomically(output, _convert(markdown, "html5", arguments))
+
+
+def write_pdf(markdown: str, header: Path, output: Path) -> None:
+    """Write the PDF, set by Typst with its own fonts; ``header`` holds Typst's show rules.
+
+    The same text gives the same bytes: the file carries no date.
+
+    Raises:
+        ReportError: pandoc or Typst is not there or fails.
+    """
+    arguments = [*COMMON, *PAPER, f"--include-in-header={header.resolve().as_posix()}"]
+    source = _convert(markdown, "typst", arguments)
+    try:
+        # Figures have absolute paths; Typst reads none outside of its root.
+        compiled = typst.Compiler(root="/", ignore_system_fonts=True).compile(source.encode())
+    except (RuntimeError, OSError) as error:
+        raise ReportError(f"typst could not set the report: {_one_line(error)}") from error
+    assert isinstance(compiled, bytes)
+    with replace_atomically(output) as temporary:
+        Path(temporary).write_bytes(compiled)
+
+
+def _convert(markdown: str, target: str, arguments: list[str]) -> str:
+    try:
+        return str(pypandoc.convert_text(markdown, target, format="markdown", extra_args=arguments))
+    except (RuntimeError, OSError) as error:
+        raise ReportError(f"pandoc could not build the report: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

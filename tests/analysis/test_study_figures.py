@@ -1,0 +1,181 @@
+import copy
+
+import numpy as np
+import pytest
+from result_documents import build_document, build_experiment, build_study
+
+from hw2core.analysis.cost import plot_cost, plot_gap
+from hw2core.analysis.figures import PLOTS, draw_study
+from hw2core.analysis.gradient_flow import plot_gradient_flow
+from hw2core.analysis.layers_table import layers_table
+from hw2core.analysis.mistakes import plot_confusion, plot_mistakes
+from hw2core.analysis.public_record import COLUMNS, read_public_record
+from hw2core.analysis.record_figure import plot_public_record
+from hw2core.analysis.remedies import plot_remedies
+from hw2core.analysis.study_tables import Pictures, build_tables
+from hw2core.analysis.trainability import plot_trainability
+from hw2core.artifacts import PUBLIC_RECORD, STUDY_FIGURES, study_figure_paths
+from hw2core.study import ROOT
+
+RECORD = read_public_record(ROOT / PUBLIC_RECORD)
+CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    generator = np.random.default_rng(0)
+    pictures = Pictures(generator.integers(0, 255, (30, 32, 32, 3), dtype=np.uint8), CLASSES)
+    return build_tables(build_study(seeds=(0, 1, 2), epochs=3), RECORD, pictures)
+
+
+def find_lines(figure, gid):
+    return [line for axes in figure.axes for line in axes.get_lines() if line.get_gid() == gid]
+
+
+def list_texts(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_every_named_figure_has_a_function_and_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert set(PLOTS) == set(STUDY_FIGURES)
+    written = draw_study(build_experiment("exp1_1", epochs=2))
+    assert written == study_figure_paths()
+    assert all((tmp_path / path).stat().st_size > 0 for path in written)
+
+
+@pytest.mark.parametrize("kind", STUDY_FIGURES)
+def test_a_figure_without_results_says_so(kind):
+    figure = PLOTS[kind](build_tables([], RECORD))
+    assert figure.axes == []
+    assert figure.get_suptitle()
+
+
+def test_gradient_flow_holds_the_recorded_numbers(tables):
+    figure = plot_gradient_flow(tables)
+    assert len(figure.axes) == 8
+    line = find_lines(figure, "exp1_1_L2_K32")[0]
+    own = next(
+        x["metadata"]["layers"] for x in tables.documents if x["config"]["name"] == "exp1_1_L2_K32"
+    )
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_allclose(line.get_ydata(), own["gradient_norm"][0])
+    dead = [x for x in figure.axes[3].get_lines() if x.get_gid() == "exp1_1_L2_K32"]
+    np.testing.assert_allclose(dead[0].get_ydata(), [20.0, 20.0, 20.0])
+
+
+def test_a_layers_table_has_a_row_a_layer_and_moment():
+    layers = {
+        "names": ["conv1", "fc1"],
+        "epochs": [0, 3],
+        "gradient_norm": [[1.0, 2.0], [3.0, 4.0]],
+        "activation_std": [[0.5, 0.6], [0.7, 0.8]],
+        "dead_fraction": [[0.1, None], [0.2, None]],
+    }
+    table = layers_table([build_document("exp1_1_L2_K32", layers=layers), build_document("x")])
+    assert len(table) == 4
+    last = table.iloc[3]
+    assert (last["epoch"], last["layer"], last["place"], last["gradient_norm"]) == (3, "fc1", 2, 4)
+    assert np.isnan(last["dead_fraction"])
+
+
+def test_trainability_counts_a_training_under_two_names_once():
+    documents = build_experiment("exp1_1", seeds=(0, 1), epochs=2)
+    twins = copy.deepcopy([x for x in documents if "L8_K32" in x["config"]["name"]])
+    for twin in twins:
+        twin["config"] |= {"experiment": "exp1_2", "name": "exp1_2_L8_K32"}
+    figure = plot_trainability(build_tables([*documents, *twins], RECORD))
+    line = find_lines(figure, "plain")[0]
+    shares = np.asarray(line.get_ydata(), dtype=float)
+    np.testing.assert_allclose(shares, [100, 100, 50, 0])  # L = 2, 4, 8, 16
+
+
+def test_labelled_runs_do_not_enter_the_share_that_trains(tables):
+    only = [x for x in tables.documents if x["config"]["experiment"] == "exp1_5"]
+    assert plot_trainability(build_tables(only, RECORD)).axes == []
+
+
+def test_cost_and_gap_show_every_run_that_trained(tables):
+    nets = tables.summary.dropna(subset="depth")
+    trained = set(nets.loc[nets["status"] == "trained", "run"])
+    for figure, panels in ((plot_cost(tables), 2), (plot_gap(tables), 1)):
+        drawn = [x.get_gid() for axes in figure.axes for x in axes.get_lines() if x.get_gid()]
+        assert sorted(set(drawn) & trained) == sorted(trained)
+        assert len([gid for gid in drawn if gid in trained]) == panels * len(trained)
+        labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert f"{nets['run'].nunique() - len(trained)} runs did not train" in labels
+
+
+def test_the_front_joins_runs_that_no_cheaper_one_equals():
+    documents = [
+        build_document(f"exp1_1_L{depth}_K32", depth=depth, parameters=size, test_accuracy=accuracy)
+        for depth, size, accuracy in ((2, 100, 60.0), (4, 200, 55.0), (8, 300, 70.0))
+    ]
+    figure = plot_cost(build_tables(documents, RECORD))
+    named = [text.get_text() for text in figure.axes[0].texts]
+    assert sorted(named) == ["exp1_1_L2", "exp1_1_L8"]
+
+
+def test_confusion_is_in_percent_of_the_true_class(tables):
+    figure = plot_confusion(tables)
+    texts = list_texts(figure)
+    assert texts.count("90.0") == 10
+    assert texts.count("10.0") == 10
+    assert [x.get_text() for x in figure.axes[0].get_xticklabels()] == list(CLASSES)
+    assert "One seed per run." in figure.get_suptitle()
+
+
+def test_the_best_net_by_validation_is_the_one_that_is_shown(tables):
+    documents = copy.deepcopy([x for x in tables.documents if "confusion" in x["metadata"]])
+    documents[3]["metadata"]["validation_accuracy"] = 99.9
+    name = documents[3]["config"]["name"]
+    assert name in plot_confusion(build_tables(documents, RECORD)).get_suptitle()
+
+
+def test_worst_mistakes_are_shown_with_their_names_or_left_out(tables):
+    texts = list_texts(plot_mistakes(tables))
+    assert len(texts) == 25
+    assert texts[0] == "plane, taken for\ncar (99.0 %)"
+    without = plot_mistakes(tables._replace(pictures=None))
+    assert "not on this machine" in without.get_suptitle()
+    assert [
+        x.get_text()
+        for x in plot_confusion(tables._replace(pictures=None)).axes[0].get_xticklabels()
+    ] == list("0123456789")
+
+
+def test_ours_stands_beside_the_public_median(tables):
+    figure = plot_public_record(tables)
+    (axes,) = figure.axes
+    assert [x.get_text() for x in axes.get_yticklabels()] == list(RECORD["run"])
+    (dot,) = find_lines(figure, "exp1_1_L2_K32")
+    own = tables.summary[tables.summary["run"] == "exp1_1_L2_K32"]["test_accuracy"]
+    assert dot.get_xdata()[0] == pytest.approx(own.mean())
+
+
+def test_remedies_show_every_seed_beside_the_untreated_net(tables):
+    figure = plot_remedies(tables)
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "L = 8, K = 32",
+        "L = 8, K = 64",
+        "L = 16, K = 32",
+        "L = 16, K = 64",
+    ]
+    ticks = [x.get_text() for x in figure.axes[0].get_xticklabels()]
+    assert ticks[0] == "none"
+    assert set(ticks) == {"none", "he", "bn", "residual", "warmup"}
+    (seed,) = find_lines(figure, "exp1_5_warmup_L16_K32/seed0")
+    assert seed.get_markerfacecolor() == "white"
+    (seed,) = find_lines(figure, "exp1_5_he_L16_K32/seed0")
+    assert seed.get_markerfacecolor() != "white"
+    assert len(find_lines(figure, "exp1_1_L8_K64/seed1")) == 1
+
+
+def test_the_public_record_is_whole_and_a_wrong_one_refused(tmp_path):
+    assert len(RECORD) == 34
+    assert RECORD["at_chance_share"].between(0, 1).all()
+    assert (RECORD["lowest"] <= RECORD["median"]).all()
+    assert (RECORD["median"] <= RECORD["highest"]).all()
+    (tmp_path / "x.csv").write_text("run,median\na,1\n")
+    with pytest.raises(ValueError, match=rf"x\.csv: columns .*must be \['{COLUMNS[0]}'"):
+        read_public_record(tmp_path / "x.csv")
