@@ -12,7 +12,6 @@ Usage: python bench/sweep.py [--jobs 1 2 4 8 auto] [--images 20000] [--epochs 20
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 import torch
 from measure import add_data_option, describe_machine, print_table
-from workspace import make_workspace, read_study_config, run_snakemake
+from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
 from hw2core import artifacts
 from hw2core.devices import pick_device
@@ -66,7 +65,7 @@ def main() -> None:
             for part in ("results", "logs"):
                 shutil.rmtree(folder / part, ignore_errors=True)
             targets = [artifacts.result_path(run, 0) for run in runs]
-            wall = run_snakemake(folder, *limit_jobs(jobs, device), "--", *targets)
+            wall = run_snakemake(folder, *limit_jobs(jobs, device), "--", *targets).seconds
             rows.append([jobs, *split_seconds(folder, targets, wall)])
     print_table(
         ["at once", "wall s", "Snakemake", "start", "data", "training", "evaluation", "s a job"],
@@ -121,13 +120,6 @@ def split_seconds(folder: Path, targets: Sequence[str], wall: float) -> list[flo
         parts["start"] += ended - begun - facts["seconds"] - facts["seconds_loading"]
     busy = measure_union(intervals)
     return [wall, wall - busy, *parts.values(), sum(b - a for a, b in intervals) / len(targets)]
-
-
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Return what Snakemake noted of each file that it made."""
-    files = (folder / ".snakemake" / "metadata").rglob("*")
-    records = (json.loads(file.read_text()) for file in files if file.is_file())
-    return [record for record in records if record.get("rule") == "train"]
 
 
 def measure_union(intervals: Iterable[tuple[float, float]]) -> float:

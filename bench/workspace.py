@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from measure import ROOT
@@ -16,6 +18,13 @@ from measure import ROOT
 from hw2core.config_file import read_config
 
 PARTS = ("Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu", "report")
+
+
+class Usage(NamedTuple):
+    """What a call took: seconds, and the largest resident bytes of one of its processes."""
+
+    seconds: float
+    memory: int
 
 
 def read_study_config() -> dict[str, Any]:
@@ -35,15 +44,26 @@ def make_workspace(folder: Path, config: dict[str, Any]) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def run_snakemake(folder: Path, *arguments: str) -> float:
-    """Run Snakemake in a workspace and return its seconds; end with its output where it fails."""
+def run_snakemake(folder: Path, *arguments: str) -> Usage:
+    """Run Snakemake in a workspace; end with its output where it fails."""
     command = [sys.executable, "-m", "snakemake", *arguments]
-    start = time.perf_counter()
-    done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-5000:]}")
-    return seconds
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    with tempfile.TemporaryFile("w+") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{output.read()[-5000:]}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Usage(seconds, used.ru_maxrss * unit)
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Return what Snakemake noted of each file that it made: rule, log, start and end."""
+    files = (folder / ".snakemake" / "metadata").rglob("*")
+    return [json.loads(file.read_text()) for file in files if file.is_file()]

@@ -1,0 +1,220 @@
+"""How do time and memory grow with images, depth, width, and the number of runs?
+
+Three parts, each a table:
+
+- training: seconds of a training epoch against one quantity at a time, and the exponent b of the
+  fitted line log(seconds) = a + b log(quantity). For depth and width also against the counted
+  FLOPs, in which the work is linear by definition: twice the width is four times the work.
+- study: a generated study of many runs and three seeds each: loading its configuration, Snakemake's
+  dry run of it, and, from made-up results, its tables and the figures of all its experiments.
+- memory: the largest resident size of one training on the full-size set (44,000, 6,000 and 10,000
+  generated images), and of tables, figures and report of a study.
+
+Usage: python bench/scaling.py [--parts training study memory] [--runs 1000] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import (
+    ROOT,
+    describe_machine,
+    load_images,
+    print_table,
+    summarize,
+    time_interleaved,
+    use_allotted_threads,
+)
+from train import make_ours
+from workspace import make_workspace, read_records, read_study_config, run_snakemake
+
+from hw2core import artifacts
+from hw2core.data.prepared import read_manifest
+from hw2core.devices import pick_device, prepare_device
+from hw2core.spec import RunSpec
+from hw2core.staleness import hash_run_code
+from hw2core.study import Study, load_study
+
+sys.path.insert(0, str(ROOT / "tests" / "analysis"))
+from result_documents import build_document
+
+SEEDS = [0, 1, 2]
+RUNS_PER_EXPERIMENT = 100  # of a generated study: 25 widths in 4 depths
+WIDTHS, DEPTHS = range(8, 108, 4), (1, 2, 3, 4)
+GROWTH: dict[str, tuple[int, ...]] = {
+    "images": (1280, 2560, 5120, 10240),
+    "depth": (2, 4, 8, 16),
+    "width": (32, 64, 128, 256),
+}
+SMALL = {"name": "generated", "pool": 360, "test_pool": 100}
+SMALL |= {"train": 260, "validation": 100, "test": 100}
+FULL = {"name": "generated", "pool": 50_000, "test_pool": 10_000}
+FULL |= {"train": 44_000, "validation": 6_000, "test": 10_000}
+LIMIT_DRY_RUN, LIMIT_DRAWING, LIMIT_MEMORY = 20.0, 60.0, 2e9  # s, s, bytes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how time and memory grow.")
+    parts = {"training": measure_training, "study": measure_study, "memory": measure_memory}
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--images", type=int, default=1280, help="where depth or width grows")
+    parser.add_argument("--runs", type=int, default=1000, help="of the largest generated study")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: does it run?")
+    args = parser.parse_args()
+    if args.quick:
+        args.images, args.runs, args.rounds = 128, 4, 1
+    use_allotted_threads()
+    print(describe_machine(pick_device()) + "\n")
+    for part in args.parts:
+        parts[part](args)
+
+
+def measure_training(args: argparse.Namespace) -> None:
+    """Print seconds of an epoch against images, depth and width, and the fitted exponents."""
+    device = pick_device()
+    prepare_device(device, deterministic=False)
+    spec, rows = load_study(make_config(1)).runs["grid0_L1_K8"], []
+    for quantity, values in GROWTH.items():
+        values = values[:2] if args.quick else values
+        sizes = {value: value // 10 if args.quick else value for value in values}
+        data = load_images(None, max(sizes.values()) if quantity == "images" else args.images)
+        epochs: dict[str, Callable[[], object]] = {}
+        flops = []
+        for value in values:
+            images = sizes[value] if quantity == "images" else args.images
+            trainer, batches = make_ours(vary(spec, quantity, value), data, images, device)
+            epochs[str(value)] = lambda t=trainer, b=batches: t.train_epoch(b)
+            flops.append(float(trainer.count_costs().flops_per_image * batches.num_images))
+        times = time_interleaved(epochs, args.rounds, device=device)
+        spreads = [summarize(times[name]) for name in epochs]
+        medians = [spread.median for spread in spreads]
+        exponents = [fit_exponent(values, medians), fit_exponent(flops, medians)]
+        for value, spread, work in zip(values, spreads, flops, strict=True):
+            rows.append([quantity, value, work / 1e9, spread, *exponents])
+            exponents = ["", ""]  # said once
+    print(f"Training, {args.images} images an epoch where they do not grow.\n")
+    head = ["what grows", "to", "GFLOP forward", "s an epoch (quartiles)"]
+    print_table([*head, "exponent", "exponent by FLOPs"], rows)
+
+
+def measure_study(args: argparse.Namespace) -> None:
+    """Print what a study of many runs costs before and after training."""
+    rows: list[list[Any]] = []
+    numbers = {args.runs} if args.quick else {args.runs // 4, args.runs // 2, args.runs}
+    for number in sorted(numbers):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder, config = Path(temporary), make_config(number)
+            make_workspace(folder, config)
+            start = time.perf_counter()
+            study = load_study(config)
+            loading = time.perf_counter() - start
+            run_snakemake(folder, artifacts.manifest_path(study.data.folder))
+            dry_run = run_snakemake(folder, "--dry-run", "--quiet", "rules").seconds
+            write_results(folder, study)
+            whole = run_snakemake(folder, artifacts.SUMMARY_TABLE, "figures").seconds
+            jobs = {record["log"][0]: record for record in read_records(folder)}
+            assert all(job["rule"] != "train" for job in jobs.values()), "made-up results are stale"
+            seconds = {log: job["endtime"] - job["starttime"] for log, job in jobs.items()}
+            tables = seconds[artifacts.log_path("tables")]
+            drawn = [s for log, s in seconds.items() if log.startswith("logs/figures/")]
+            rows.append([number, loading, dry_run, tables, sum(drawn), whole])
+    counts, *columns = zip(*rows, strict=True)
+    if len(rows) > 1:
+        rows.append(["exponent", *(fit_exponent(counts, column) for column in columns)])
+    print(f"A study of so many runs with {len(SEEDS)} seeds each, seconds.\n")
+    print_table(["runs", "load", "dry run", "tables", "figures", "both in Snakemake"], rows)
+    print_verdict("dry run, s", columns[1][-1], LIMIT_DRY_RUN)
+    print_verdict("tables and figures, s", columns[2][-1] + columns[3][-1], LIMIT_DRAWING)
+
+
+def measure_memory(args: argparse.Namespace) -> None:
+    """Print the largest resident size of a training, and of what draws and writes."""
+    config = read_study_config()
+    config["data"] = SMALL if args.quick else FULL
+    config["training"] |= {"epochs": 1, "batches": 2 if args.quick else 20}
+    if args.quick:
+        config["experiments"] = {"exp1_1": config["experiments"]["exp1_1"]}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_workspace(folder, config)
+        study = load_study(config)
+        run_snakemake(folder, artifacts.manifest_path(study.data.folder))
+        training = run_snakemake(folder, artifacts.result_path("exp1_1_L2_K32", 0)).memory
+        write_results(folder, study)
+        writing = run_snakemake(folder, artifacts.SUMMARY_TABLE, "figures", "report").memory
+    print_verdict("memory of a training of exp1_1_L2_K32, bytes", training, LIMIT_MEMORY)
+    print_verdict("memory of tables, figures and report, bytes", writing, LIMIT_MEMORY)
+
+
+def make_config(number: int) -> dict[str, Any]:
+    """Return a study of so many runs: experiments of a grid of widths and depths."""
+    shape = {"model": "cnn", "architecture": {"pools": 2, "hidden_dims": [16]}}
+    text = {"question": "What do width and depth do?", "varies": "K, L", "fixed": "the rest"}
+    experiments = {}
+    for index in range(math.ceil(number / RUNS_PER_EXPERIMENT)):
+        left = min(RUNS_PER_EXPERIMENT, number - index * RUNS_PER_EXPERIMENT)
+        widths = list(WIDTHS)[: math.ceil(left / len(DEPTHS))]
+        grid = {"filters_per_layer": [[width] for width in widths]}
+        grid["layers_per_block"] = list(DEPTHS)
+        experiments[f"grid{index}"] = {**text, **shape, "grid": grid}
+    training = read_study_config()["training"]
+    return {"data": SMALL, "training": training, "seeds": SEEDS, "experiments": experiments}
+
+
+def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
+    """Return the run with another depth or width; images are no property of it."""
+    key = {"depth": "layers_per_block", "width": "filters_per_layer"}.get(quantity)
+    if key is None:
+        return spec
+    values = spec.model_dump(mode="json")
+    values["architecture"] |= {key: [value] if quantity == "width" else value}
+    values["architecture"]["pool_every"] = -(-values["architecture"]["layers_per_block"] // 2)
+    return RunSpec.model_validate(values)
+
+
+def write_results(folder: Path, study: Study) -> None:
+    """Write made-up results that are current: of the study's specs, code and data."""
+    manifest = read_manifest(folder / artifacts.manifest_path(study.data.folder))
+    weights = {"w": torch.zeros(1)}
+    for experiment in study.experiments.values():
+        specs = {spec.name: spec for spec in experiment.runs}
+        for run, seed in experiment.outline.list_trainings():
+            spec = specs[run]
+            document = build_document(run, seed=seed, epochs=spec.training.epochs)
+            document["config"] = spec.describe(seed)
+            document["metadata"] |= {
+                "format": artifacts.FORMAT,
+                "code": hash_run_code(spec),
+                "data_sha256": manifest.sha256,
+                "study_size": spec.study_size,
+            }
+            result = folder / artifacts.result_path(run, seed)
+            held = folder / artifacts.weights_path(run, seed)
+            artifacts.write_training(result, held, document, weights)
+
+
+def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Return the slope of log(seconds) against log(size), by least squares."""
+    x, y = [math.log(size) for size in sizes], [math.log(second) for second in seconds]
+    centre = sum(x) / len(x)
+    slope = sum((a - centre) * b for a, b in zip(x, y, strict=True))
+    return slope / sum((a - centre) ** 2 for a in x)
+
+
+def print_verdict(what: str, value: float, limit: float) -> None:
+    """Print a value and whether it keeps to its limit."""
+    print(f"{what}: {value:,.4g}, at most {limit:,.4g}: {'kept' if value <= limit else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    main()
