@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kinds import KINDS, Impossible, Outcome
+from kinds import KINDS
+from outcome import Impossible, Outcome
 from small_study import Study, copy_study, find_unfinished, find_wrong_files
 
 DISK = "96m"
