@@ -1,0 +1,146 @@
+"""Is the fast path as accurate as the plain one?
+
+Fast: as the study trains, in the precision that the device likes (bf16 where it is fast), channels
+last, on a GPU as one CUDA graph a step. Plain: fp32, in the network's own memory layout, eager.
+Same seeds, so the same images in the same order; the initial weights are the same too. The figure
+is the validation accuracy after the last epoch: the best of all epochs would favour noise. The
+interval of the mean difference is Student's, for the paired differences of the seeds.
+Usage: python bench/precision.py [--runs NAME ...] [--seeds 0 1 2] [--images 20000] [--epochs 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+
+import torch
+from measure import (
+    add_data_option,
+    describe_machine,
+    load_images,
+    print_table,
+    use_allotted_threads,
+)
+from plain import build_network
+
+from hw2core.analysis.statistics import average
+from hw2core.architectures import IN_SIZE
+from hw2core.config_file import read_config
+from hw2core.data.batches import ResidentBatches
+from hw2core.data.prepared import PreparedData
+from hw2core.data.split import split_train_validation
+from hw2core.devices import pick_device, prepare_device
+from hw2core.recipe import build_loss, build_optimizer, build_schedule
+from hw2core.spec import RunSpec
+from hw2core.study import STUDY_FILE, load_study
+from hw2core.torch_training import DeviceTrainer, build_trainer
+
+RUNS = ("exp1_1_L4_K32", "exp1_4_L8_K32", "exp2_L3_K32-64-128")
+EVALUATION_BATCH = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare accuracies of two ways to train.")
+    parser.add_argument("--runs", nargs="+", default=RUNS, help="of config.yaml, not of part 2")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--images", type=int, default=20_000, help="to train on")
+    parser.add_argument("--validation", type=int, default=6_000)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--device", help="default: the best there is")
+    parser.add_argument("--quick", action="store_true", help="a few images, once: does it run?")
+    add_data_option(parser)
+    args = parser.parse_args()
+    if len(args.seeds) < 2:
+        parser.error("argument --seeds: a spread needs two seeds or more")
+    if args.quick:
+        args.runs, args.seeds, args.data = RUNS[:1], [0, 1], None
+        args.images, args.validation, args.epochs = 300, 100, 1
+    device = pick_device(args.device)
+    prepare_device(device, deterministic=False)
+    use_allotted_threads()
+    data = load_images(args.data, args.images + args.validation)
+    study = load_study(read_config(STUDY_FILE))
+    accuracies: dict[tuple[str, str], list[float]] = {}
+    for run in args.runs:
+        spec = study.runs[run]
+        training = spec.training.model_copy(update={"epochs": args.epochs})
+        spec = spec.model_copy(update={"training": training})
+        for seed in args.seeds:
+            train, validation = make_batches(spec, seed, data, device, args)
+            for way, build in (("fast", build_trainer), ("plain", build_plain_trainer)):
+                torch.manual_seed(seed)
+                trainer = build(spec, device, args.epochs * len(train))
+                results = trainer.fit(train, validation, args.epochs, print_every=0)
+                accuracies.setdefault((run, way), []).append(results.test_acc[-1])
+    print(
+        f"{args.images} {data.name}, {args.epochs} epochs, seeds {args.seeds}; validation accuracy "
+        f"on {args.validation} after the last.\n{describe_machine(device)}\n"
+    )
+    print_comparison(args.runs, accuracies)
+
+
+def make_batches(
+    spec: RunSpec, seed: int, data: PreparedData, device: torch.device, args: argparse.Namespace
+) -> tuple[ResidentBatches, ResidentBatches]:
+    """Return the training and validation batches, as the study makes them."""
+    chosen, held_out = split_train_validation(
+        data.train_labels, num_train=args.images, num_validation=args.validation, seed=0
+    )
+    options = {"mean": data.mean, "std": data.std, "device": device}
+    train = ResidentBatches(
+        data.train_images,
+        data.train_labels,
+        indices=chosen,
+        batch_size=spec.training.batch_size,
+        shuffle=True,
+        seed=seed,
+        drop_last=True,
+        flip=spec.training.flip,
+        translate=spec.training.translate,
+        cutout=spec.training.cutout,
+        **options,
+    )
+    options |= {"indices": held_out, "batch_size": EVALUATION_BATCH}
+    return train, ResidentBatches(data.train_images, data.train_labels, **options)
+
+
+def build_plain_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
+    """Return a trainer of the same recipe in fp32, eager, in the network's own memory layout."""
+    network = build_network(spec).to(device)
+    return DeviceTrainer(
+        network,
+        build_loss(spec.training),
+        build_optimizer(spec.training, network),
+        device,
+        schedule=build_schedule(spec.training, num_steps),
+        in_size=IN_SIZE,
+        precision="fp32",
+        clip_norm=spec.training.clip_norm,
+    )
+
+
+def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list[float]]) -> None:
+    """Print both ways' accuracies with their spread over the seeds, and the paired difference."""
+    rows = []
+    for run in runs:
+        fast, plain = accuracies[run, "fast"], accuracies[run, "plain"]
+        difference = average(a - b for a, b in zip(fast, plain, strict=True))
+        means = [
+            f"{statistics.fmean(way):.2f} ± {statistics.stdev(way):.2f}" for way in (fast, plain)
+        ]
+        rows.append(
+            [
+                run,
+                *means,
+                f"{difference.estimate:+.2f}",
+                f"{difference.low:+.2f} to {difference.high:+.2f}",
+                "yes" if difference.low <= 0 <= difference.high else "NO",
+            ]
+        )
+    head = ["run", "fast, % ± sd", "plain, % ± sd", "fast - plain", "95 % interval", "holds 0"]
+    print_table(head, rows)
+
+
+if __name__ == "__main__":
+    main()
