@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 
 NUM_FAULTS = int(os.environ.get("HW2_FAULTS", len(KINDS)))
 SEED = int(os.environ.get("HW2_FAULT_SEED", "0"))
-CHAIN = 10
+CHAIN = 15
 
 
 def test_no_fault_loses_or_changes_a_number(tmp_path):
