@@ -81,15 +81,7 @@ def build_context(
         "blocks": compare_blocks(),
         "checks": check_gradients(),
         **_find_curious(tables.epochs),
-        "twins": [
-            (
-                f"L = {row.depth}, K = {row.widths}",
-                str(row.seed),
-                format_number(row.first, 2),
-                format_number(row.second, 2),
-            )
-            for row in iterate_rows(compare_twins(summary))
-        ],
+        "twins": _describe_twins(summary),
         "public": _describe_public(summary, tables.record),
         "number": format_number,
         "count": count,
@@ -108,6 +100,17 @@ def _find_curious(epochs: pd.DataFrame) -> dict[str, Any]:
         "curious_where": f"`{CURIOUS_EXPERIMENT}`",
         "curious_missing": f"in `{CURIOUS_EXPERIMENT}` there is none",
     }
+
+
+def _describe_twins(summary: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return a row per configuration under two names: seeds, means, largest difference."""
+    rows = []
+    for (depth, widths), pairs in compare_twins(summary).groupby(["depth", "widths"]):
+        largest = (pairs["first"] - pairs["second"]).abs().max()
+        means = (format_number(pairs[name].mean(), 2) for name in ("first", "second"))
+        size = f"L = {depth}, K = {widths}"
+        rows.append((size, str(len(pairs)), *means, format_number(largest, 2)))
+    return rows
 
 
 def _describe_public(summary: pd.DataFrame, record: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ class FigureBook:
     Args:
         locate: returns the SVG file of a kind of figure, and of its experiment if it has one.
         captions: folder of ``<kind>.rst``, which Snakemake's own report uses too.
-        evidence: what to say of seeds and data behind the figures of an experiment (None: all).
+        evidence: what to say of seeds and data behind the figures of an experiment; those over
+            the study say it themselves.
         outcome: what the runs of an experiment did, for those who cannot see the figure.
     """
 
@@ -28,7 +29,7 @@ class FigureBook:
         self,
         locate: Callable[[str, str | None], str],
         captions: Path,
-        evidence: Callable[[str | None], str],
+        evidence: Callable[[str], str],
         outcome: Callable[[str | None], str],
     ) -> None:
         self.locate = locate
@@ -45,7 +46,9 @@ class FigureBook:
         if not Path(target).is_file():
             return f"Figure {number} (`{Path(target).stem}`) has not been drawn.\n"
         caption = self.captions.joinpath(f"{kind}.rst").read_text(encoding="utf-8")
-        caption = f"{' '.join(caption.split())} {self.evidence(experiment)}"
+        caption = " ".join(caption.split())
+        if experiment:
+            caption += f" {self.evidence(experiment)}"
         subject = f"{experiment}: " if experiment else ""
         alt = f"{subject}{caption} {self.outcome(experiment)}".replace('"', "'").replace("`", "")
         path = Path(target).resolve().as_posix()

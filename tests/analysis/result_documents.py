@@ -19,6 +19,8 @@ GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
     "exp2": ("ycn", [((32, 64, 128), depth) for depth in (3, 6, 9, 12)]),
 }
 REMEDIES = {"he": "cnn", "bn": "cnn", "residual": "resnet", "warmup": "cnn"}
+ABLATION = ("full", "no_cutout", "no_smoothing", "no_augmentation", "flat_head")
+ABLATION += ("no_shortcuts", "no_batchnorm")
 PART_2 = {
     "overfit": [""],
     "optim": ["vanilla", "momentum", "rmsprop"],
@@ -209,6 +211,24 @@ def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dic
     ]
 
 
+def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
+    """Return the documents of exp2_ablation: each part that is taken out costs more."""
+    return [
+        build_document(
+            f"exp2_ablation_{part}_L3_K32-64-128",
+            experiment="exp2_ablation",
+            model="ycn",
+            widths=(32, 64, 128),
+            depth=3,
+            seed=seed,
+            epochs=epochs,
+            ceiling=80.0 - 4 * place,
+        )
+        for place, part in enumerate(ABLATION)
+        for seed in seeds
+    ]
+
+
 def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
     """Return the documents of part 2; the runs of an experiment get better one after another."""
     documents = []
@@ -248,4 +268,5 @@ def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[di
             )
             document["metadata"] |= {"layers": layers, **build_mistakes()}
             documents.append(document)
-    return documents + build_remedies(seeds=seeds, epochs=epochs)
+    documents += build_remedies(seeds=seeds, epochs=epochs)
+    return documents + build_ablation(seeds=seeds, epochs=epochs)

@@ -84,3 +84,19 @@ def custom_depth_helps(evidence: Evidence, deep: int, shallow: int) -> Finding:
 )
 def custom_beats(evidence: Evidence, other: str, words: str) -> Finding:
     return judge_difference(evidence, "exp2_L3_K32-64-128", other)
+
+
+@claim(
+    "At the settings of the ablation, the custom net is more accurate than {words}.",
+    [
+        {"part": "no_shortcuts", "words": "without its shortcuts"},
+        {"part": "no_batchnorm", "words": "without its batch norm"},
+        {"part": "flat_head", "words": "with a head that sees every pixel instead of a mean"},
+        {"part": "no_smoothing", "words": "without label smoothing"},
+        {"part": "no_cutout", "words": "without cutout"},
+        {"part": "no_augmentation", "words": "without any augmentation"},
+    ],
+)
+def part_contributes(evidence: Evidence, part: str, words: str) -> Finding:
+    full, without = (f"exp2_ablation_{name}_L3_K32-64-128" for name in ("full", part))
+    return judge_difference(evidence, full, without)
