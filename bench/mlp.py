@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import platform
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from measure import describe_machine, summarize, time_interleaved
 from torch import nn
 
 from hw2core.layers import MLP, CrossEntropyLoss
@@ -70,22 +67,6 @@ def make_torch_step(
     return step
 
 
-def time_interleaved(
-    steps: dict[str, Callable[[], float]], rounds: int, repeats: int
-) -> dict[str, list[float]]:
-    """Return, per contestant, the milliseconds of a step in each round (mean of ``repeats``)."""
-    names = list(steps)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for i in range(-3, rounds):  # the first three rounds warm up and are not kept
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                steps[name]()
-            if i >= 0:
-                times[name].append((time.perf_counter() - start) / repeats * 1e3)
-    return times
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time one training step of an MLP.")
     parser.add_argument("--rounds", type=int, default=60)
@@ -107,31 +88,16 @@ def main() -> None:
     summaries = []
     for threads in args.threads:
         torch.set_num_threads(threads)
-        times = time_interleaved(steps, args.rounds, args.repeats)
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        for name, values in times.items():
-            low, _, high = statistics.quantiles(values, n=4)
-            ratio = medians[name] / medians[OURS]
-            print(
-                f"| {threads} | {name} | {medians[name]:.2f} | {low:.2f}-{high:.2f} | {ratio:.2f} |"
-            )
+        times = time_interleaved(steps, args.rounds, repeats=args.repeats, warmup=3)
+        millis = {name: summarize([1e3 * t for t in values]) for name, values in times.items()}
+        medians = {name: spread.median for name, spread in millis.items()}
+        for name, (median, low, high) in millis.items():
+            ratio = median / medians[OURS]
+            print(f"| {threads} | {name} | {median:.2f} | {low:.2f}-{high:.2f} | {ratio:.2f} |")
         fastest = min(TORCH_VARIANTS, key=medians.__getitem__)
         ratio = medians[fastest] / medians[OURS]
         summaries.append(f"{threads} thread(s): {ratio:.2f}x the speed of {fastest}")
     print("\n" + "\n".join(summaries))
-
-
-def describe_machine() -> str:
-    """Name the processor and the versions that the figures belong to."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        cpu = platform.processor() or "unknown processor"
-    return (
-        f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, "
-        f"torch {torch.__version__}, Python {platform.python_version()}"
-    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,14 @@ from measure import ROOT
 
 from hw2core.config_file import read_config
 
+# A process counts as its own what its parent held when it was forked: this parent is small.
+WATCHED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
 PARTS = ("Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu", "report")
 
 
@@ -48,19 +56,21 @@ def run_snakemake(folder: Path, *arguments: str) -> Usage:
     """Run Snakemake in a workspace; end with its output where it fails."""
     command = [sys.executable, "-m", "snakemake", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.NamedTemporaryFile("r") as memory:
         start = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        done = subprocess.run(
+            [sys.executable, "-c", WATCHED, memory.name, *command],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            sys.exit(f"{' '.join(command)} failed:\n{output.read()[-5000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Usage(seconds, used.ru_maxrss * unit)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-5000:]}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        return Usage(seconds, int(memory.read()) * unit)
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""Each measuring script runs, small and once; its figures mean nothing here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_script(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "bench" / name), "--quick", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "HW2_DATA"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def read_rows(output: str) -> list[list[str]]:
+    """Return the cells of the rows of the Markdown tables, without their heads."""
+    lines = output.splitlines()
+    tables = [i for i, line in enumerate(lines) if line.startswith("|---")]
+    rows = []
+    for start in tables:
+        for line in lines[start + 1 :]:
+            if not line.startswith("|"):
+                break
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "names"),
+    [
+        (
+            "loader.py",
+            [],
+            ["hw2core, resident", "torchvision, 0 workers", "torchvision, 2 workers"],
+        ),
+        ("train.py", [], ["exp1_1_L2_K32"]),
+        ("train.py", ["--no-augment"], ["augmentation off"]),
+        ("train.py", ["--profile"], ["convolution_backward"]),
+        ("start.py", [], ["import torch", "train.py, first step", "train.py, all in place"]),
+        ("precision.py", [], ["exp1_1_L4_K32"]),
+        ("scaling.py", ["--parts", "training"], ["images", "depth", "width"]),
+    ],
+)
+def test_a_script_runs_and_says_on_what(script, arguments, names):
+    output = run_script(script, *arguments)
+    assert "generated images" in output or script in ("start.py", "scaling.py")
+    assert "torch " in output  # the machine and its versions
+    assert all(name in output for name in names)
+    assert read_rows(output) or "--profile" in arguments
+
+
+def test_training_is_held_against_a_roof_that_it_cannot_beat():
+    rows = read_rows(run_script("train.py"))
+    ratio, by_layer = map(float, rows[-1][-2:])
+    assert ratio >= by_layer > 1
+
+
+@pytest.mark.workflow
+def test_the_parts_of_a_sweep_add_up():
+    rows = read_rows(run_script("sweep.py"))
+    (_, wall, rest, *parts, job), *others = rows
+    assert not others
+    assert float(wall) == pytest.approx(float(rest) + sum(map(float, parts)), rel=0.05)
+    assert sum(map(float, parts)) == pytest.approx(float(job), rel=0.05)
+
+
+@pytest.mark.workflow
+def test_a_generated_study_is_drawn_from_made_up_results():
+    output = run_script("scaling.py", "--parts", "study", "memory")
+    assert output.count("at most") == 4
