@@ -209,15 +209,12 @@ def hash_file(path: Path | str) -> str:
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> None:
     """Write a model's tensors as safetensors, whole or not at all."""
     # Here and not above: reading results, which Snakemake does first of all, needs no torch.
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replace_atomically(path) as temporary:
-        try:
-            save_file(plain, temporary)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        # Not save_file: a temporary file of its own, of a random name, would outlive a kill.
+        temporary.write_bytes(save(plain))
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hw2core.atomic import remove_leftovers, replace_atomically
@@ -88,10 +88,11 @@ class Checkpoint:
         }
         try:
             with replace_atomically(self.path) as temporary:
-                save_file(tensors, temporary, metadata=header)
+                # Not save_file: its own temporary file, of a random name, would outlive a kill.
+                temporary.write_bytes(save(tensors, metadata=header))
                 if self.path.exists():
                     self.path.replace(self.previous)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             self.log.warning(f"{self.path}: no checkpoint written: {error}")
         self._last_write = time.monotonic()
 

@@ -174,7 +174,7 @@ def test_a_full_disk_stops_no_training(saved, monkeypatch, caplog):
     def fail(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hw2core.checkpoint.save_file", fail)
+    monkeypatch.setattr("hw2core.checkpoint.save", fail)
     saved.save(Snapshot({}, {"train": []}))
     assert "no checkpoint written" in caplog.text
     assert saved.path.read_bytes() == before

@@ -33,13 +33,10 @@ def make_fault(
     stem, suffix = Path(path).stem, Path(path).suffix
     temporary = rf"^\.{re.escape(stem)}\.\d+\.tmp{re.escape(suffix)}$"
     fault = {"script": script, "name": temporary, "event": "open", "nth": 1, "action": action}
-    rust = suffix in (".safetensors", ".checkpoint")
     if point == "half":
         fault["size"] = rng.randrange(full_size // 4, full_size)
-        if rust:  # nothing tells of the start of its write: no file may be so large at all
-            del fault["event"]
     elif point == "written":
-        fault["nth"] = 1 if rust else 2  # opened once more, to be flushed
+        fault["nth"] = 2  # opened once more, to be flushed
     elif point == "flushed":
         fault |= {"event": "os.rename", "name": rf"^{re.escape(Path(path).name)}$"}
     elif point == "renamed":
@@ -64,8 +61,9 @@ def cut_training_write(which: str, action: str) -> Kind:
         study.delete_training(run)
         point = rng.choice(POINTS if action == "kill" else POINTS[:4])
         fault = make_fault("train.py", str(path), point, action, rng, full_size=size)
-        if which == "checkpoint" and "event" in fault:
-            fault["nth"] += rng.randrange(EPOCHS)
+        if which == "checkpoint":  # at any epoch: each write opens its file twice
+            opened = 2 if fault["event"] == "open" else 1
+            fault["nth"] += opened * rng.randrange(EPOCHS)
         status, output = finish(study.train(run, fault=fault, every_epoch=which == "checkpoint"))
         if action == "kill":
             if status not in (-signal.SIGKILL, -signal.SIGXFSZ):

@@ -4,8 +4,8 @@ Python runs this before anything else when its folder is on PYTHONPATH. The vari
 what to do, as JSON: in processes of ``script``, when the audit event ``event`` (``open``,
 ``os.rename``, ``os.remove``) concerns a file whose name matches ``name`` for the ``nth`` time, then
 ``action``: ``kill`` the process, ``kill_group`` with all that belongs to it, or pretend that the
-disk is ``full``. With ``size``, this comes when a file has so many bytes, after the event, or from
-the start where none is given: in the middle of a write, whoever writes, code in Rust too.
+disk is ``full``. With ``size``, this comes when a file has so many bytes, after the event: in the
+middle of a write.
 """
 
 import errno
@@ -20,9 +20,6 @@ from pathlib import Path
 
 def _install(fault):
     if not any(part.endswith(fault["script"]) for part in sys.orig_argv):
-        return
-    if "event" not in fault:
-        _act(fault, "")
         return
     name, left = re.compile(fault["name"]), [fault["nth"]]
 
