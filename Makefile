@@ -15,7 +15,7 @@ help:
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
 	@echo
-	@echo "Done. Open  demo/output/report/report.html   (the report)"
+	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf beside it)"
 	@echo "            demo/output/figures/             (its figures)"
 	@echo "            demo/output/results/summary.csv  (every run, one row)"
 

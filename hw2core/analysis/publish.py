@@ -25,7 +25,6 @@ from hw2core.study import ROOT
 
 # No line of a table is long enough for pandoc to fix the widths of its columns.
 COMMON = ("--standalone", "--toc", "--toc-depth=2", "--columns=10000")
-PAPER = ("--variable=papersize:a4", "--variable=fontsize:10pt", "--variable=section-numbering:")
 
 
 def publish_report(
@@ -71,14 +70,19 @@ def write_page(markdown: str, style: Path, output: Path) -> None:
 
 
 def write_pdf(markdown: str, header: Path, output: Path) -> None:
-    """Write the PDF, set by Typst with its own fonts; ``header`` holds Typst's show rules.
+    """Write the PDF, set by Typst with its own fonts.
 
-    The same text gives the same bytes: the file carries no date.
+    ``header`` holds Typst's show rules, and beside it a file of its name with the suffix ``.yaml``
+    the layout. The same text gives the same bytes: the file carries no date.
 
     Raises:
         ReportError: pandoc or Typst is not there or fails.
     """
-    arguments = [*COMMON, *PAPER, f"--include-in-header={header.resolve().as_posix()}"]
+    arguments = [
+        *COMMON,
+        f"--include-in-header={header.resolve().as_posix()}",
+        f"--metadata-file={header.with_suffix('.yaml').resolve().as_posix()}",
+    ]
     source = _convert(markdown, "typst", arguments)
     try:
         # Figures have absolute paths; Typst reads none outside of its root.

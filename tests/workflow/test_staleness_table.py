@@ -38,6 +38,22 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
     assert "Nothing to be done" in study.snakemake()
 
 
+def test_snakemakes_own_report_shows_the_figures_with_captions(study):
+    study.snakemake("--report", "snakemake_report.html")
+    page = (study / "snakemake_report.html").read_text(encoding="utf-8")
+    assert "The whole study" in page
+    assert "exp1_1_curves.svg" in page
+    assert "study_cost.svg" in page
+    assert "Test accuracy of every run against its parameters" in page
+
+
+def test_a_caption_of_a_figure_or_a_text_only_writes_the_report_again(study):
+    study.edit("report/captions/cost.rst", "Test accuracy of every run", "Accuracy of every run")
+    assert study.plan() == {"written_report": 1}
+    study.edit("report/parts/limits.md.j2", "# Limits of the study", "# Limits")
+    assert study.plan() == {"written_report": 1}
+
+
 def test_touching_any_source_trains_nothing(study):
     later = time.time() + 60
     for folder in ("hw2core", "workflow_scripts", "rules", "report", "profiles"):
