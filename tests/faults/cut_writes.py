@@ -93,6 +93,8 @@ def cut_drawing_write(paths: list[str], script: str, size: int, action: str) -> 
             outcome.unclear.append(f"was not hit ({path}, {point}): {output[-2000:]}")
         if action == "full":
             outcome.expect(output, re.escape(path), "cannot be written", "run again")
+        if MANIFEST in paths:  # or what is drawn next would lack the images that it may show
+            make_sure(study, MANIFEST)
         return outcome
 
     return inject

@@ -79,6 +79,7 @@ def damage_data(study: Study, rng: random.Random) -> Outcome:
     _, output = study.call("-n", artifacts.result_path(other, 0))
     outcome.expect(output, "Nothing to be done")
     shutil.rmtree(folder)
+    make_sure(study, MANIFEST)  # or what is drawn next would lack the images that it may show
     return outcome
 
 
