@@ -77,8 +77,13 @@ class Cluster:
         self.folder = folder
 
     def list_jobs(self) -> list[str]:
-        """Return the numbers of the jobs that wait or run, first come first."""
-        return sorted(call("squeue", "--noheader", "--format=%i").split(), key=int)
+        """Return the numbers of the jobs that wait or run."""
+        return call("squeue", "--noheader", "--format=%i").split()
+
+    def find_running(self) -> str:
+        """Return the number of the job that runs; there is a GPU for one."""
+        (job,) = call("squeue", "--noheader", "--states=running", "--format=%i").split()
+        return job
 
     def read_finished(self) -> list[tuple[str, str, datetime, datetime]]:
         """Return number, state, start and end of the jobs that are over: Slurm's own record."""

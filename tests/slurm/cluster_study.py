@@ -20,7 +20,8 @@ from hw2core.artifacts import read_weights
 ON_CLUSTER = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"]
 ON_CLUSTER += ["--latency-wait", "5"]
 # Experiments of one training each, the same but for its name: long enough to be disturbed.
-DISTURBED = ("undisturbed", "damaged", "cancelled", "requeued", "limited", "interrupted")
+DISTURBED = ("undisturbed", "another", "damaged", "cancelled", "requeued", "limited")
+DISTURBED += ("interrupted",)
 EPOCHS = 60
 
 
@@ -56,19 +57,23 @@ class ClusterStudy:
         return self.submit(*call_for(experiment), *arguments, succeeds=succeeds)
 
     @contextlib.contextmanager
-    def training(self, experiment: str, *arguments: str) -> Iterator[subprocess.Popen]:
-        """Start ``train``; the block begins when the third epoch is over."""
-        process = self.checkout.start(*call_for(experiment), *ON_CLUSTER, *arguments)
+    def training(
+        self, experiment: str, *arguments: str, beside: tuple[str, ...] = ()
+    ) -> Iterator[subprocess.Popen]:
+        """Start ``train``, others ``beside`` it; the block begins when its third epoch is over."""
+        process = self.checkout.start(*call_for(experiment, *beside), *ON_CLUSTER, *arguments)
+        line = f"epoch  3/{EPOCHS}"
         try:
-            self.wait_for_epoch(experiment, 3)
+            wait_until(
+                lambda: line in self.read_log(experiment) or process.poll() is not None,
+                f"{experiment}: {line}",
+                seconds=180,
+            )
+            assert process.poll() is None, process.communicate()[0]
             yield process
         finally:
             process.kill()
             process.communicate()
-
-    def wait_for_epoch(self, experiment: str, epoch: int) -> None:
-        line = f"epoch {epoch:>2}/{EPOCHS}"
-        wait_until(lambda: line in self.read_log(experiment), f"{experiment}: {line}", seconds=90)
 
     def read_log(self, experiment: str) -> str:
         """Return the training's own log, as far as it is."""
@@ -91,6 +96,6 @@ def name_run(experiment: str) -> str:
     return f"{experiment}_L2_K4"
 
 
-def call_for(experiment: str) -> list[str]:
-    """Return the arguments that train one of the DISTURBED, on a cluster or not."""
-    return [f"results/{name_run(experiment)}", "--set-threads", "train=1"]
+def call_for(*experiments: str) -> list[str]:
+    """Return the arguments that train some of the DISTURBED, on a cluster or not."""
+    return [*(f"results/{name_run(name)}" for name in experiments), "--set-threads", "train=1"]

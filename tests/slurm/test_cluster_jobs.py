@@ -60,7 +60,7 @@ def test_the_courses_own_call(cluster, study):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert process.returncode == 0, process.stdout
     document = json.loads((study.checkout / "results/test_L2_K32-64.json").read_text())

@@ -27,24 +27,25 @@ def assert_equal(study, experiment, undisturbed) -> None:
 
 
 def test_a_cancelled_job_is_reported_and_the_next_call_finishes(cluster, study, undisturbed):
-    with study.training("cancelled", "--retries", "0") as snakemake:
-        (job,) = cluster.list_jobs()
+    with study.training("cancelled", "--retries", "0", beside=("another",)) as snakemake:
+        job = cluster.find_running()
         call("scancel", job)
-        output, _ = snakemake.communicate(timeout=90)
+        output, _ = snakemake.communicate(timeout=300)
     assert snakemake.returncode != 0
     assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in output
     assert "stopped by a signal" in study.read_log("cancelled")
+    assert study.read_outcome("another")[0]["num_epochs"] == EPOCHS
     study.train("cancelled")
     assert_equal(study, "cancelled", undisturbed)
 
 
 def test_a_requeued_job_goes_on(cluster, study, undisturbed):
     with study.training("requeued") as snakemake:
-        (job,) = cluster.list_jobs()
+        job = cluster.find_running()
         call("scontrol", "requeue", job)
         wait_until(lambda: "PENDING" in call("squeue", "-h", "-j", job, "-o", "%T"), job, 30)
         call("scontrol", "update", f"JobId={job}", "StartTime=now")  # else in two minutes
-        output, _ = snakemake.communicate(timeout=120)
+        output, _ = snakemake.communicate(timeout=300)
     assert snakemake.returncode == 0, output
     assert output.count("has been submitted with SLURM jobid") == 1
     assert_equal(study, "requeued", undisturbed)
@@ -54,12 +55,12 @@ def test_at_the_time_limit_a_job_is_warned_and_a_second_one_finishes(cluster, st
     with study.training("limited") as snakemake:
         (trainer,) = find_trainers(study, "limited")
         trainer.suspend()  # as slow as it has to be: the limit is minutes, the training seconds
-        (job,) = cluster.list_jobs()
+        job = cluster.find_running()
         call("scontrol", "update", f"JobId={job}", "TimeLimit=1")
         wait_until(lambda: is_asked_to_stop(trainer), "the warning", seconds=60)
         with contextlib.suppress(psutil.NoSuchProcess):
             trainer.resume()
-        output, _ = snakemake.communicate(timeout=180)
+        output, _ = snakemake.communicate(timeout=300)
     assert snakemake.returncode == 0, output
     assert output.count("has been submitted with SLURM jobid") == 2
     assert f"SLURM-job '{job}' failed, SLURM status is: 'FAILED'" in output  # and not TIMEOUT
@@ -71,7 +72,8 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_call_finishes(cluster, study, undi
     with study.training("interrupted") as snakemake:
         snakemake.send_signal(signal.SIGINT)
         wait_until(lambda: not cluster.list_jobs(), "the job to be cancelled", seconds=30)
-        assert snakemake.wait(120) != 0
+        snakemake.communicate(timeout=300)
+    assert snakemake.returncode != 0
     study.train("interrupted")  # no lock is in the way
     assert_equal(study, "interrupted", undisturbed)
 
