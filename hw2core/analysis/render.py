@@ -13,9 +13,8 @@ from hw2core.analysis.claims import Evidence, judge_claims
 from hw2core.analysis.report_claims import ClaimsText, Target
 from hw2core.analysis.report_context import build_context
 from hw2core.analysis.report_figures import FigureBook
-from hw2core.analysis.report_sections import describe_outcome
 from hw2core.analysis.study_tables import StudyTables
-from hw2core.analysis.wording import Experiment, describe_evidence
+from hw2core.analysis.wording import Experiment
 
 OTHER = "other"  # the text of an experiment that the report does not know
 
@@ -94,21 +93,8 @@ class ReportText:
     def _speak(self, target: Target) -> dict[str, Any]:
         """Return the functions that templates call, fresh for each text: figures are counted."""
         claims = ClaimsText(self._context["claims"], target)
-        summary = self.tables.summary
-
-        def select(experiment: str | None) -> Any:
-            return summary if experiment is None else summary[summary["experiment"] == experiment]
-
-        figures = FigureBook(
-            self.locate,
-            self.folder / "captions",
-            lambda experiment: describe_evidence(select(experiment)),
-            lambda experiment: (
-                f"{describe_outcome(select(experiment))} The run table holds the numbers."
-                if experiment
-                else "The tables hold the numbers."
-            ),
-        )
+        sections = {section["name"]: section for section in self._context["experiments"]}
+        figures = FigureBook(self.locate, self.folder / "captions", sections)
         return {
             "say": claims.say,
             "state": claims.decide,

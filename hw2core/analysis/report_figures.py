@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ShownFigure(NamedTuple):
@@ -20,22 +20,19 @@ class FigureBook:
     Args:
         locate: returns the SVG file of a kind of figure, and of its experiment if it has one.
         captions: folder of ``<kind>.rst``, which Snakemake's own report uses too.
-        evidence: what to say of seeds and data behind the figures of an experiment; those over
-            the study say it themselves.
-        outcome: what the runs of an experiment did, for those who cannot see the figure.
+        sections: what the report says of each experiment, by name: ``evidence`` (seeds and data)
+            and ``outcome``, for those who cannot see the figure.
     """
 
     def __init__(
         self,
         locate: Callable[[str, str | None], str],
         captions: Path,
-        evidence: Callable[[str], str],
-        outcome: Callable[[str | None], str],
+        sections: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.locate = locate
         self.captions = captions
-        self.evidence = evidence
-        self.outcome = outcome
+        self.sections = sections
         self.shown: list[ShownFigure] = []
 
     def place(self, kind: str, experiment: str | None = None) -> str:
@@ -46,10 +43,11 @@ class FigureBook:
         if not Path(target).is_file():
             return f"Figure {number} (`{Path(target).stem}`) has not been drawn.\n"
         caption = self.captions.joinpath(f"{kind}.rst").read_text(encoding="utf-8")
-        caption = " ".join(caption.split())
-        if experiment:
-            caption += f" {self.evidence(experiment)}"
-        subject = f"{experiment}: " if experiment else ""
-        alt = f"{subject}{caption} {self.outcome(experiment)}".replace('"', "'").replace("`", "")
+        caption = alt = " ".join(caption.split())
+        if experiment:  # those over the study say their evidence themselves
+            section = self.sections[experiment]
+            caption += f" {section['evidence']}"
+            alt = f"{experiment}: {caption} {section['outcome']}"
+        alt = f"{alt} The tables hold the numbers.".replace('"', "'").replace("`", "")
         path = Path(target).resolve().as_posix()
         return f'![**Figure {number}.** {caption}](<{path}>){{alt="{alt}"}}\n'

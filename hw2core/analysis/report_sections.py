@@ -11,6 +11,7 @@ import pandas as pd
 from hw2core.analysis.tables import Document, aggregate_runs, iterate_rows
 from hw2core.analysis.wording import (
     Experiment,
+    describe_evidence,
     describe_status,
     format_duration,
     format_number,
@@ -50,15 +51,15 @@ def describe_experiment(
         "missing": list(missing),
         "planned": len(runs) + len(missing),
         "trained": int((runs["trained"] == runs["seeds"]).sum()),
-        "outcome": describe_outcome(seeds),
+        "outcome": _describe_outcome(runs, seeds),
+        "evidence": describe_evidence(seeds),
         "best": _find_best(runs),
         "settings": [(name, value) for name, value in shared if name not in known],
     }
 
 
-def describe_outcome(seeds: pd.DataFrame) -> str:
-    """Return which of the runs in ``seeds`` did not train, and with how many of their seeds."""
-    runs = aggregate_runs(seeds)
+def _describe_outcome(runs: pd.DataFrame, seeds: pd.DataFrame) -> str:
+    """Return which runs did not train, and with how many of their seeds."""
     failed = [
         f"`{run.run}` ({describe_status(seeds.loc[seeds['run'] == run.run, 'status'].tolist())})"
         for run in iterate_rows(runs[runs["trained"] < runs["seeds"]])

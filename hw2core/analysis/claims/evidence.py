@@ -37,6 +37,7 @@ class Evidence:
         self.layers = layers
         self.record = record
         self.asked: set[str] = set()
+        self._seeds = {str(run): rows.set_index("seed") for run, rows in summary.groupby("run")}
 
     def list_seeds(self, run: str) -> pd.DataFrame:
         """Return the rows of a run, indexed by seed.
@@ -45,10 +46,9 @@ class Evidence:
             NotRun: it has no result.
         """
         self.asked.add(run)
-        rows = self.summary[self.summary["run"] == run].set_index("seed")
-        if rows.empty:
+        if run not in self._seeds:
             raise NotRun(run)
-        return rows
+        return self._seeds[run]
 
     def measure(self, run: str, column: str = "test_accuracy") -> pd.Series:
         """Return a column of the summary, by seed, of the seeds that trained."""

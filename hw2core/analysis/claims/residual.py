@@ -10,7 +10,7 @@ ONE_WIDTH = tuple(f"exp1_4_L{depth}_K32" for depth in (8, 16, 32))
 GROWING = tuple(f"exp1_4_L{depth}_K64-128-256" for depth in (2, 4, 8))
 
 
-@claim("Most residual nets of experiment 1.4 train, at whatever depth.")
+@claim("Most residual nets of experiment 1.4 train (all depths and widths together).")
 def residual_nets_train(evidence: Evidence) -> Finding:
     return judge_share(*evidence.count_trained(*ONE_WIDTH, *GROWING))
 
@@ -59,7 +59,7 @@ def residual_rescues_stages(evidence: Evidence) -> Finding:
     return judge_shares(residual, plain)
 
 
-@claim("Most trainings of the custom net train, at whatever depth.")
+@claim("Most custom nets of experiment 2 train (all depths together).")
 def custom_nets_train(evidence: Evidence) -> Finding:
     runs = (f"exp2_L{depth}_K32-64-128" for depth in (3, 6, 9, 12))
     return judge_share(*evidence.count_trained(*runs))
