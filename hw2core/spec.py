@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from hw2core.architectures import (
     FROM_SCRATCH,
     MODELS,
+    NUM_CLASSES,
     Architecture,
     Count,
     Flag,
@@ -57,6 +58,8 @@ class DataSpec(Frozen):
     def _check_sizes(self) -> DataSpec:
         if self.name == "cifar10" and (self.pool, self.test_pool) != (CIFAR10_POOL, CIFAR10_TEST):
             raise _refuse("pool", f"CIFAR-10 has {CIFAR10_POOL} + {CIFAR10_TEST} images")
+        if self.pool % NUM_CLASSES:
+            raise _refuse("pool", f"must be a multiple of {NUM_CLASSES}: as many of each class")
         if self.train + self.validation > self.pool:
             raise _refuse(
                 "train",

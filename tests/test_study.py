@@ -209,6 +209,7 @@ def test_at_most_five_pools(small, convs, least):
 
 # (path of the key to set, wrong value, what the line must name)
 WRONG = [
+    (["data", "pool"], 104, ["data.pool", "multiple of 10"]),
     (["training", "lr"], -0.1, ["training.lr", "-0.1", "greater than 0"]),
     (["training", "lr"], "fast", ["training.lr", "'fast'", "number"]),
     (["training", "lr"], float("nan"), ["training.lr", "finite"]),
