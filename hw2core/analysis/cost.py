@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from hw2core.analysis.drawing import (
     FAINT,
@@ -18,15 +19,14 @@ from hw2core.analysis.drawing import (
     spread_labels,
     title_study_figure,
     use_style,
-    write_powers,
 )
-from hw2core.analysis.looks import add_family, width_marker
+from hw2core.analysis.looks import add_family, select_nets, width_marker
 from hw2core.analysis.study_tables import StudyTables
 from hw2core.analysis.tables import iterate_rows
 
 PRICES = {
-    "parameters": ("Parameters (log scale)", 1.0),
-    "flops_per_image": ("MFLOP per image (log scale)", 1e-6),
+    "parameters": "Parameters (log scale)",
+    "flops_per_image": "FLOP per image (log scale)",
 }
 
 
@@ -42,16 +42,16 @@ def plot_cost(tables: StudyTables) -> Figure:
             return plot_missing("Accuracy against cost: no convolutional run has trained yet.")
         figure = Figure(figsize=(PAGE_WIDTH, 3.4))
         panels = figure.subplots(1, len(PRICES), sharey=True)
-        title_study_figure(figure, "What does accuracy cost?", tables.summary)
+        title_study_figure(figure, "What does accuracy cost?", select_nets(tables.summary))
         groups: list[tuple[Axes, list[Text]]] = []
-        for axes, (column, (label, scale)) in zip(panels, PRICES.items(), strict=True):
-            priced = runs.assign(price=runs[column].astype(float) * scale)
+        for axes, (column, label) in zip(panels, PRICES.items(), strict=True):
+            priced = runs.assign(price=runs[column].astype(float))
             for run in iterate_rows(priced):
                 axes.plot([run.price] * 2, [run.low, run.high], color=run.colour, linewidth=0.8)
             _draw_points(axes, priced, "price", "accuracy")
             front = _find_front(priced)
             axes.plot(front["price"], front["accuracy"], color=FAINT, linewidth=0.8, zorder=1)
-            write_powers(axes, axis="x")
+            _scale_price(axes)
             axes.set_xlabel(label)
             named = [
                 (run.price, run.accuracy, run.run.split("_K")[0], run.colour)
@@ -72,10 +72,11 @@ def plot_gap(tables: StudyTables) -> Figure:
             return plot_missing("Gap to validation: no convolutional run has trained yet.")
         figure = Figure(figsize=(PAGE_WIDTH, 3.0))
         axes = figure.subplots()
-        title_study_figure(figure, "How far is validation behind training?", tables.summary)
+        nets = select_nets(tables.summary)
+        title_study_figure(figure, "How far is validation behind training?", nets)
         axes.axhline(0, color=MUTED, linestyle=":", linewidth=0.9)
         _draw_points(axes, runs, "parameters", "gap")
-        write_powers(axes, axis="x")
+        _scale_price(axes)
         axes.set_xlabel("Parameters (log scale)")
         axes.set_ylabel("Training − validation accuracy (points)")
         widest = [
@@ -90,7 +91,7 @@ def plot_gap(tables: StudyTables) -> Figure:
 
 def _list_runs(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Return a row per convolutional run that trained, and how many runs did not."""
-    nets = add_family(summary.dropna(subset="depth"))
+    nets = add_family(select_nets(summary))
     trained = nets[nets["status"] == "trained"]
     trained = trained.assign(gap=trained["train_accuracy"] - trained["validation_accuracy"])
     first = ["family", "colour", "widths", "parameters", "flops_per_image"]
@@ -117,6 +118,18 @@ def _draw_points(axes: Axes, runs: pd.DataFrame, x: str, y: str) -> None:
             zorder=3,
             gid=run.run,
         )
+
+
+def _scale_price(axes: Axes) -> None:
+    """Give the x axis a logarithmic scale with ticks 100 k, 200 k, 500 k, 1 M."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    # Within less than a decade the ticks of a logarithm are too few or too many.
+    wide = high > 5 * low
+    locator = LogLocator(subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(nbins=3)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _find_front(runs: pd.DataFrame) -> pd.DataFrame:

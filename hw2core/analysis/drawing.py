@@ -47,18 +47,16 @@ def plot_nothing(experiment: Experiment, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def write_powers(*axes: Axes, axis: str) -> None:
-    """Give ``axis`` ("x" or "y") of each axes a logarithmic scale, labelled 10⁻³, 10⁻², ..."""
+def write_powers(axes: Axes) -> None:
+    """Give the y axis a logarithmic scale, labelled 10⁻³, 10⁻², ..."""
     digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
     def write(value: float, _place: int) -> str:
         return "10" + str(round(math.log10(value))).translate(digits)
 
-    for panel in axes:
-        panel.set(**{f"{axis}scale": "log"})
-        scale = panel.xaxis if axis == "x" else panel.yaxis
-        scale.set_major_formatter(FuncFormatter(write))
-        scale.set_minor_locator(NullLocator())
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(write))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def title_study_figure(figure: Figure, title: str, summary: pd.DataFrame) -> None:

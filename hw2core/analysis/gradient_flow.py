@@ -70,7 +70,7 @@ def _draw_panel(
     axes.set_title(title)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if logs:
-        write_powers(axes, axis="y")
+        write_powers(axes)
     else:
         axes.set_ylim(-3, 103)
     ends = layers.groupby(["run", "seed"])["epoch"].transform("min" if at_start else "max")

@@ -104,9 +104,14 @@ def find_variant(row: Any) -> str:
     return str(row.run.removesuffix(suffix).removeprefix(row.experiment).strip("_"))
 
 
+def select_nets(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of convolutional networks: those that have a depth."""
+    return summary.dropna(subset="depth")
+
+
 def select_unlabelled(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the nets that differ from each other in size only, not in a label of their names."""
-    nets = summary.dropna(subset="depth")
+    nets = select_nets(summary)
     return nets[[not find_variant(row) for row in iterate_rows(nets)]]
 
 

@@ -67,7 +67,7 @@ def _describe_outcome(runs: pd.DataFrame, seeds: pd.DataFrame) -> str:
     if runs.empty:
         return "No run of this experiment has a result yet."
     if not failed:
-        return f"Every seed of the {len(runs)} runs trained."
+        return f"Every seed of {'the run' if len(runs) == 1 else f'the {len(runs)} runs'} trained."
     whole = int((runs["trained"] == runs["seeds"]).sum())
     return f"{whole} of {len(runs)} runs trained with every seed; not {join_words(failed)}."
 

@@ -55,11 +55,16 @@ def read_pictures(manifest: Path | str) -> Pictures | None:
 
 
 def find_best_document(documents: Iterable[Document]) -> Document | None:
-    """Return the result that validation ranks first among those that record their mistakes."""
+    """Return the result of a convolutional network that validation ranks first.
+
+    It must record its mistakes. Networks of part 2 have validation images of their own.
+    """
     able = [
         document
         for document in documents
-        if document["metadata"].get("confusion") and document["metadata"]["status"] == "trained"
+        if document["metadata"].get("confusion")
+        and document["metadata"]["status"] == "trained"
+        and document["config"]["architecture"].get("filters_per_layer")
     ]
     return max(able, key=lambda x: float(x["metadata"]["validation_accuracy"]), default=None)
 

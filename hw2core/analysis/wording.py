@@ -50,7 +50,8 @@ def describe_evidence(summary: pd.DataFrame) -> str:
     reduced = summary[~summary["study_size"].fillna(True).astype(bool)]
     if not reduced.empty:
         sizes = sorted({int(size) for size in reduced["train_images"].dropna()})
-        images = ": " + " or ".join(f"{size:,} training images" for size in sizes) if sizes else ""
+        listed = join_words([f"{size:,}" for size in sizes], "or")
+        images = f": {listed} training images" if sizes else ""
         generated = (reduced["data"] == "generated").all()
         note += f" {'Generated' if generated else 'Reduced'} data{images}."
     return note
@@ -76,9 +77,9 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def join_words(words: Sequence[str]) -> str:
-    """Return ``a``, ``a and b`` or ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``, with ``last`` as the word between."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def count_seeds(count: int) -> str:

@@ -21,7 +21,8 @@ def overfit_reaches_all(evidence: Evidence) -> Finding:
     whole = curves[curves["train_accuracy"] == 100.0].groupby("seed")["epoch"].min()
     numbers = f"{len(whole)} of {len(best)} seeds reach 100 % on the training images"
     if len(whole):
-        numbers += f", first in epoch {whole.min()} to {whole.max()}"
+        first = dict.fromkeys((str(whole.min()), str(whole.max())))
+        numbers += f", first in epoch {' to '.join(first)}"
     if len(best) == 1:
         return Finding(State.UNDECIDED, f"one seed only: {numbers}")
     return Finding(State.SUPPORTED if len(whole) == len(best) else State.CONTRADICTED, numbers)
