@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +72,12 @@ def write_prepared(
     (directory / MANIFEST_FILE).unlink(missing_ok=True)
     records: dict[str, dict[str, Any]] = {}
     for file, array in zip(PREPARED_FILES, arrays[:4], strict=True):
+        # Not straight to the file: numpy does not notice a disk that is full for the last bytes.
+        content = io.BytesIO()
+        np.save(content, np.ascontiguousarray(array), allow_pickle=False)
         with replace_atomically(directory / file) as temporary:
-            np.save(temporary, np.ascontiguousarray(array), allow_pickle=False)
-            digest = _hash_file(temporary)
+            temporary.write_bytes(content.getbuffer())
+        digest = hashlib.sha256(content.getbuffer()).hexdigest()
         records[file] = {"shape": list(array.shape), "dtype": "uint8", "sha256": digest}
     mean, std = measure_channels(arrays.train_images)
     classes = list(arrays.classes)

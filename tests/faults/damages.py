@@ -21,7 +21,7 @@ def damage_result(study: Study, rng: random.Random) -> Outcome:
     """Damage a result: no table may show it, and the next call must train it again."""
     outcome, run = Outcome(), rng.choice(RUNS)
     path = artifacts.result_path(run, 0)
-    make_sure(study, path, artifacts.weights_path(run, 0))
+    make_sure(study, *(artifacts.result_path(each, 0) for each in RUNS))
     version = (f'"format": {artifacts.FORMAT}'.encode(), b'"format": 99')
     damage_file(study, path, rng, version)
     outcome.damaged.add(path)
