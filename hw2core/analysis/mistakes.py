@@ -83,7 +83,7 @@ def plot_mistakes(tables: StudyTables) -> Figure:
                 f"({100 * mistake['probability']:.1f} %)",
                 ha="center",
             )
-        axes.imshow(sheet, interpolation="nearest")
+        axes.imshow(sheet, interpolation="none")  # an SVG keeps the pixels themselves
     return figure
 
 
