@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 500
 # Validation images on which the layers are looked at.
-PROBED_IMAGES = 128
+PROBED_IMAGES = 64
 # A run whose accuracies, in training too, stay below this many times chance has learnt nothing.
 AT_CHANCE_FACTOR = 1.5
 

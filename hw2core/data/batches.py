@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 GPU_IMAGES_AT_ONCE = 4096
 
@@ -37,7 +37,8 @@ class ResidentBatches:
     side ``cutout``, wholly inside it. What is shifted in or cut out is 0, the mean colour.
 
     Args:
-        images: uint8 (N, 32, 32, 3), N >= 1; any height and width will do. They are copied.
+        images: uint8 (N, 32, 32, 3), N >= 1; any height and width will do. They are copied, unless
+            it is an array that nobody can write to and the batches are made on a CPU.
         labels: integers (N,).
         indices: integers (M,), M >= 1: only these images, in this order; None for all.
         batch_size: images in a batch, >= 1.
@@ -50,6 +51,8 @@ class ResidentBatches:
         flip: mirror images at random.
         translate: greatest shift in pixels, 0 for none, less than height and width.
         cutout: side of the square in pixels, 0 for none, at most height and width.
+        images_at_once: images that are made at a time, which changes no image; None for a batch
+            on a CPU and 4096 on a GPU.
 
     Raises:
         ValueError: an argument is out of its range or of the wrong shape or type.
@@ -71,17 +74,19 @@ class ResidentBatches:
         flip: bool = False,
         translate: int = 0,
         cutout: int = 0,
+        images_at_once: int | None = None,
     ) -> None:
-        pixels, classes = _copy(images, indices), _copy(labels, indices)
+        pixels, classes = _hold(images), _hold(labels)
+        chosen = torch.arange(len(pixels)) if indices is None else torch.from_numpy(indices)
         if (
             pixels.dtype != torch.uint8
             or pixels.ndim != 4
             or pixels.shape[3] != 3
-            or not len(pixels)
+            or not len(chosen)
         ):
             raise ValueError(
                 f"images must be uint8 (N, 32, 32, 3) with N >= 1, "
-                f"got {pixels.dtype} {tuple(pixels.shape)}"
+                f"got {pixels.dtype} {(len(chosen), *pixels.shape[1:])}"
             )
         if classes.shape != pixels.shape[:1] or classes.is_floating_point():
             raise ValueError(
@@ -108,18 +113,24 @@ class ResidentBatches:
         self.epoch = 0
         self._height, self._width = pixels.shape[1:3]
         self._device = torch.device(device)
+        on_cpu = self._device.type == "cpu"
         # A CPU keeps a batch in its cache. A GPU is given so much at a time that launching the
-        # operations takes no time beside them; the images are the same.
-        at_once = 1 if self._device.type == "cpu" else max(1, GPU_IMAGES_AT_ONCE // batch_size)
-        self._images_at_once = batch_size * at_once
-        self._labels = classes.to(self._device, torch.int64)
-        self._images = pixels.to(self._device).contiguous()
-        # The images of a batch with room to shift them: (B, H + 2 translate, W + 2 translate, 3).
-        self._padded = pad(self._images[:batch_size], (0, 0, *4 * [translate])).contiguous()
+        # operations takes no time beside them.
+        least = images_at_once or (1 if on_cpu else GPU_IMAGES_AT_ONCE)
+        self._images_at_once = batch_size * max(1, least // batch_size)
+        self._labels = classes[chosen].to(self._device, torch.int64)
+        # On a CPU images stay in the file that is mapped: copying them takes longer than the
+        # first steps.
+        self._images = pixels if on_cpu else pixels[chosen].to(self._device)
+        self._places = chosen if on_cpu else torch.arange(len(chosen), device=self._device)
+        # Images with room to shift them: (B, H + 2 translate, W + 2 translate, 3).
+        room = min(self._images_at_once, len(chosen))
+        padded = (room, *(side + 2 * translate for side in pixels.shape[1:3]), 3)
+        self._padded = torch.zeros(padded, dtype=torch.uint8, device=self._device)
         # Every crop of them, as a view: (B, 2 translate + 1, 2 translate + 1, H, W, 3).
         crops = self._padded.unfold(1, self._height, 1).unfold(2, self._width, 1)
         self._crops = crops.permute(0, 1, 2, 4, 5, 3)
-        self._places = torch.arange(len(self._padded), device=self._device)
+        self._rows = torch.arange(room, device=self._device)
         # x = image * scale + offset, held for a whole image: rows this long are vectorised.
         spread = torch.tensor(std, dtype=torch.float64)
         offset = -torch.tensor(mean, dtype=torch.float64) / spread
@@ -173,7 +184,7 @@ class ResidentBatches:
 
     def _make_batch(self, plan: _EpochPlan) -> tuple[Tensor, Tensor]:
         """Gather, mirror, normalise and blank the images of one batch."""
-        pixels = self._images.index_select(0, plan.order)  # (B, H, W, 3)
+        pixels = self._images.index_select(0, self._places[plan.order])  # (B, H, W, 3)
         if plan.shift is not None:
             down, right = plan.shift.unbind(1)
             # The crop is mirrored after it is taken: its shift is then the other way round.
@@ -181,8 +192,8 @@ class ResidentBatches:
                 right = torch.where(plan.flip, -right, right)
             inside = slice(self.translate, -self.translate)
             self._padded[: len(pixels), inside, inside] = pixels
-            places = self._places[: len(pixels)]
-            pixels = self._crops[places, self.translate - down, self.translate - right]
+            rows = self._rows[: len(pixels)]
+            pixels = self._crops[rows, self.translate - down, self.translate - right]
         if plan.flip is not None:
             # Sums of bytes, one of them 0: several times faster than torch.where on bytes.
             mirrored = plan.flip.to(torch.uint8)[:, None, None, None]
@@ -208,11 +219,12 @@ class ResidentBatches:
             x.mul_(1 - rows[:, :, None].to(x.dtype) * columns[:, None, :].to(x.dtype))
 
 
-def _copy(values: npt.NDArray[Any] | Tensor, indices: npt.NDArray[np.integer] | None) -> Tensor:
-    """Return ``values`` or some of them: the caller's may change, or be a read-only map of a file.
-
-    Arrays are copied by numpy, whose memory comes in large pages: several times faster to fill.
-    """
+def _hold(values: npt.NDArray[Any] | Tensor) -> Tensor:
+    """Return ``values`` as a tensor that the caller cannot change: a copy where there is need."""
     if isinstance(values, Tensor):
-        return values.clone() if indices is None else values[torch.from_numpy(indices)]
-    return torch.from_numpy(np.array(values) if indices is None else values[indices])
+        return values.clone()
+    if values.flags.writeable:
+        return torch.from_numpy(np.array(values))
+    with warnings.catch_warnings():  # torch knows no tensor that cannot be written to
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)

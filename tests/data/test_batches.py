@@ -282,3 +282,25 @@ def test_batches_are_the_same_on_a_gpu(images):
     assert x_gpu.is_cuda
     assert torch.equal(y, y_gpu.cpu())
     assert same(x, x_gpu.cpu())
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 16, 17, 1000])
+def test_how_many_are_made_at_a_time_changes_nothing(images, at_once):
+    options = {"flip": True, "translate": 2, "cutout": 3, "shuffle": True, "seed": 3}
+    expected = batches(images, **options)
+    made = batches(images, images_at_once=at_once, **options)
+    for (x, y), (x_made, y_made) in zip(expected, made, strict=True):
+        assert torch.equal(x, x_made)
+        assert torch.equal(y, y_made)
+
+
+def test_some_images_of_an_array_that_cannot_change_are_not_copied(images):
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    chosen = np.array([5, 3, 8])
+    held = batches(frozen, indices=chosen)
+    assert held._images.data_ptr() == frozen.__array_interface__["data"][0]
+    (x, y), *_ = held
+    assert y.tolist() == [5, 3, 8]
+    (expected, _), *_ = batches(images[chosen])
+    assert torch.equal(x, expected)
