@@ -87,6 +87,8 @@ def make_config(
     config["training"]["epochs"] = epochs
     config["seeds"] = [0]
     config["experiments"] = {name: config["experiments"][name] for name in EXPERIMENTS}
+    for experiment in config["experiments"].values():
+        experiment.get("training", {}).pop("epochs", None)  # the same number for every run
     return config
 
 
