@@ -156,6 +156,7 @@ class YourCodeNetArchitecture(ConvolutionalArchitecture):
     dropout: Fraction = 0.0
     shortcuts: Flag = True
     batchnorm: Flag = True
+    squeeze_excitation: Flag = True
     head: Literal["average", "flatten"] = "average"
 
 

@@ -62,6 +62,11 @@ def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
+def count_averaged_steps(training: TrainingSpec, num_steps: int) -> float:
+    """Return over how many steps the weights are averaged: 0 for no average, else at least 1."""
+    return max(training.average * num_steps, 1.0) if training.average else 0.0
+
+
 def build_loss(training: TrainingSpec) -> nn.Module:
     """Return the training loss; evaluation always uses the plain cross-entropy."""
     return nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)

@@ -23,6 +23,7 @@ from hw2core.data.split import split_train_validation
 from hw2core.devices import pick_device, prepare_device
 from hw2core.epoch_watch import EpochReport, EpochWatch
 from hw2core.evaluation import evaluate_scores
+from hw2core.fit_loop import count_correct
 from hw2core.fit_results import FitResult
 from hw2core.study_training import Snapshot, StudyTrainer
 
@@ -184,12 +185,16 @@ def _evaluate_best(
 ) -> dict[str, Any]:
     """Load the best epoch's weights and evaluate them on the test images, for the only time."""
     trainer.load_state(watch.best_weights)
-    tested = evaluate_scores(*trainer.compute_scores(test))
+    scores, labels = trainer.compute_scores(test)
+    tested = evaluate_scores(scores, labels)
+    # Test-time augmentation, for a column of its own: it decides nothing and ranks nothing.
+    both = scores.float() + trainer.compute_scores(test, mirrored=True)[0].float()
     return {
         "best_epoch": watch.best_epoch,
         "validation_accuracy": results.test_acc[watch.best_epoch - 1],
         "validation_loss": results.test_loss[watch.best_epoch - 1],
         "test_accuracy": tested.pop("accuracy"),
         "test_loss": tested.pop("loss"),
+        "test_accuracy_mirrored": 100.0 * count_correct(both, labels) / len(labels),
         **tested,
     }

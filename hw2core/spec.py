@@ -32,6 +32,7 @@ NOT_FROM_SCRATCH: dict[str, tuple[object, ...]] = {
     "nesterov": (False,),
     "label_smoothing": (0.0,),
     "clip_norm": (None,),
+    "average": (0.0,),
     "precision": ("auto", "fp32"),
 }
 
@@ -94,6 +95,7 @@ class TrainingSpec(Frozen):
     warmup: Fraction = 0.25  # share of the steps up to the peak of one_cycle
     label_smoothing: Fraction = 0.0
     clip_norm: Number | None = Field(None, gt=0)
+    average: Fraction = 0.0  # weights averaged over this share of the steps; 0: none
     flip: Flag = False
     translate: Whole = 0  # pixels
     cutout: Whole = 0  # side of the square in pixels

@@ -89,10 +89,16 @@ class StudyTrainer(Trainer):
         return totals.read(num_images)
 
     @torch.no_grad()
-    def compute_scores(self, dl: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-        """Return the class scores (N, D) and the labels (N,) of all images, in their order."""
+    def compute_scores(
+        self, dl: Iterable[Batch], *, mirrored: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the class scores (N, D) and the labels (N,) of all images, in their order.
+
+        With ``mirrored``, every image is shown as its mirror image, left to right.
+        """
         self.set_training_mode(False)
-        scores, labels = zip(*((self.test_step(x, y)[1], y) for x, y in dl), strict=True)
+        shown = ((x.flip(3) if mirrored else x, y) for x, y in dl)
+        scores, labels = zip(*((self.test_step(x, y)[1], y) for x, y in shown), strict=True)
         return torch.cat(scores), torch.cat(labels)
 
     def probe_layers(self, x: Tensor, y: Tensor) -> LayerProbe | None:

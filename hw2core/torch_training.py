@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,9 +14,10 @@ from hw2core.cuda_graph import GraphedStep
 from hw2core.devices import pick_precision
 from hw2core.diagnostics import count_flops, count_parameters
 from hw2core.layer_probe import LayerProbe, probe_layers
-from hw2core.recipe import build_loss, build_optimizer, build_schedule
+from hw2core.recipe import build_loss, build_optimizer, build_schedule, count_averaged_steps
 from hw2core.study_training import Costs, Snapshot, StudyTrainer
 from hw2core.training import TorchTrainer
+from hw2core.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from hw2core.spec import RunSpec
@@ -35,6 +36,7 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         precision: "bf16" runs the network under autocast, "fp32" as it is.
         clip_norm: largest norm of the whole gradient; None for no limit.
         batches: batches an epoch; None for all.
+        average_steps: steps over which the weights are averaged for evaluation; 0 for no average.
         graph: what makes a graph of the training step; None for no graph.
     """
 
@@ -50,6 +52,7 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         precision: str = "fp32",
         clip_norm: float | None = None,
         batches: int | None = None,
+        average_steps: float = 0.0,
         graph: type[GraphedStep] | None = None,
     ) -> None:
         super().__init__(model, loss_fn, optimizer, device)
@@ -59,6 +62,7 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         self.clip_norm = clip_norm
         self.batches = batches
         self.num_steps = 0
+        self.average = WeightAverage(model, average_steps) if average_steps else None
         self._graph = None if graph is None else graph(super().take_step)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
@@ -72,6 +76,8 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         return loss.detach(), scores.detach()
 
     def take_step(self, x: Tensor, y: Tensor) -> None:
@@ -90,15 +96,37 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
         """Whether a training step is one CUDA graph."""
         return self._graph is not None and self._graph.captured
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated and kept: the average where there is one."""
+        model: nn.Module = self.model if self.average is None else self.average.model
+        return model
+
+    def set_training_mode(self, training: bool) -> None:
+        """Switch layers that behave differently in training; an average is never trained."""
+        super().set_training_mode(training)
+        if self.average is not None:
+            self.average.model.eval()
+
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate (N, C, H, W) images with (N,) labels."""
         with self._autocast:
-            scores = self.model(x)  # (N, classes)
+            scores = self.evaluated(x)  # (N, classes)
         return F.cross_entropy(scores.float(), y), scores
 
+    def get_state(self) -> dict[str, Tensor]:
+        """Return the state dict of what is evaluated."""
+        return dict(self.evaluated.state_dict())
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict into what is evaluated."""
+        self.evaluated.load_state_dict(state)
+
     def take_snapshot(self) -> Snapshot:
-        """Return the state of model, optimizer and schedule."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.get_state().items()}
+        """Return the state of model, average, optimizer and schedule."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.get_state().items()}
         optimizer = self.optimizer.state_dict()
         for index, memory in optimizer["state"].items():
             held = {name: value for name, value in memory.items() if isinstance(value, Tensor)}
@@ -107,11 +135,13 @@ class DeviceTrainer(StudyTrainer, TorchTrainer):
 
     def load_snapshot(self, snapshot: Snapshot) -> None:
         """Load what ``take_snapshot`` returned."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
         for key, tensor in snapshot.tensors.items():
             part, name = key.split(".", 1)
             parts[part][name] = tensor
-        self.load_state(parts["model"])
+        self.model.load_state_dict(parts["model"])
+        if self.average is not None:
+            self.average.model.load_state_dict(parts["average"])
         optimizer = self.optimizer.state_dict()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for key, tensor in parts["optimizer"].items():
@@ -156,5 +186,6 @@ def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> Device
         precision=pick_precision(spec.training.precision, device),
         clip_norm=spec.training.clip_norm,
         batches=spec.training.batches,
+        average_steps=count_averaged_steps(spec.training, num_steps),
         graph=GraphedStep if device.type == "cuda" else None,
     )

@@ -21,19 +21,50 @@ HEADS: dict[str, Callable[[], list[nn.Module]]] = {
 }
 
 
+class SqueezeExcitation(nn.Module):
+    """Scales each map by a factor in (0, 1) that a small network makes of the means of all maps.
+
+    ::
+
+        y = x * sigmoid(CONV(relu(CONV(mean(x)))))
+
+    Both convolutions are 1x1, the first to C / 8 maps, at least 4 (Hu et al. 2018,
+    arXiv:1709.01507): what is seen anywhere in the image decides which maps count.
+
+    Shapes: input (N, C, H, W), output the same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = max(channels // 8, 4)
+        self.factors = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, kernel_size=1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, channels, kernel_size=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the scaled maps of ``x`` (N, C, H, W)."""
+        y: Tensor = x * self.factors(x)  # factors (N, C, 1, 1)
+        return y
+
+
 class PreActivationBlock(nn.Module):
     """A residual block with norm and activation before each 3x3 convolution.
 
     ::
 
         a = relu(norm(x))
-        y = shortcut + CONV(relu(norm(CONV(a))))
+        y = shortcut + scale(CONV(relu(norm(CONV(a)))))
 
     The shortcut is x itself, or a 1x1 convolution of a where the number of channels changes
     (He et al. 2016, arXiv:1603.05027): nothing but additions stands between one identity shortcut
     and the next, so the gradient reaches the first blocks however deep the network is. On the
     image (``activate_input=False``) a = x, since a ReLU there would discard the dark half of it.
-    Without ``shortcut`` y is the main path alone; without ``batchnorm`` there are no norms.
+    Without ``shortcut`` y is the main path alone; without ``batchnorm`` there are no norms;
+    without ``squeeze_excitation`` nothing is scaled.
 
     Shapes: input (N, in_channels, H, W), output (N, channels[1], H, W).
     """
@@ -46,6 +77,7 @@ class PreActivationBlock(nn.Module):
         activate_input: bool = True,
         batchnorm: bool = True,
         shortcut: bool = True,
+        squeeze_excitation: bool = True,
     ) -> None:
         super().__init__()
         inner, outer = channels
@@ -56,6 +88,7 @@ class PreActivationBlock(nn.Module):
             *_make_activation(inner, batchnorm),
             _make_conv(inner, outer, batchnorm),
         )
+        self.scaling = SqueezeExcitation(outer) if squeeze_excitation else nn.Identity()
         self.shortcut = shortcut
         self.projection = (
             nn.Conv2d(in_channels, outer, kernel_size=1, bias=False)
@@ -66,7 +99,7 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Compute the block's output (N, channels[1], H, W) of ``x`` (N, in_channels, H, W)."""
         activated = self.activation(x)
-        y: Tensor = self.main_path(activated)
+        y: Tensor = self.scaling(self.main_path(activated))
         if not self.shortcut:
             return y
         return y + (x if self.projection is None else self.projection(activated))
@@ -104,9 +137,10 @@ class YourCodeNet(ConvClassifier):
         pool_every: P, the convolutions of a group and before each 2x2 max pool.
         hidden_dims: widths of the hidden fully connected layers; may be empty.
         dropout: probability to drop a feature before the fully connected layers.
-        shortcuts: whether blocks have shortcuts. This and the next two are there to be switched
+        shortcuts: whether blocks have shortcuts. This and the next three are there to be switched
             off in a comparison, one at a time.
         batchnorm: whether NORM is batch norm, or nothing.
+        squeeze_excitation: whether blocks scale the maps of their main path.
         head: ``average`` for the global average pool; ``flatten`` for none.
 
     Raises:
@@ -126,6 +160,7 @@ class YourCodeNet(ConvClassifier):
         dropout: float = 0.0,
         shortcuts: bool = True,
         batchnorm: bool = True,
+        squeeze_excitation: bool = True,
         head: str = "average",
     ) -> None:
         check_probability("dropout", dropout)
@@ -133,6 +168,7 @@ class YourCodeNet(ConvClassifier):
         # Set before the parent's constructor, which builds the feature extractor from them.
         self.dropout = dropout
         self.shortcuts = shortcuts
+        self.squeeze_excitation = squeeze_excitation
         self.head = head
         super().__init__(
             in_size, out_classes, channels, pool_every, hidden_dims, batchnorm=batchnorm
@@ -157,6 +193,7 @@ class YourCodeNet(ConvClassifier):
                         activate_input=bool(layers),
                         batchnorm=self.batchnorm,
                         shortcut=self.shortcuts,
+                        squeeze_excitation=self.squeeze_excitation,
                     )
                 )
                 in_channels = outer
