@@ -79,12 +79,17 @@ def _draw_seed(axes: Axes, place: float, seed: Any) -> None:
     """Draw one training; there is nothing to draw of one without a test accuracy."""
     face = OURS if seed.status == "trained" else "white"
     gid = f"{seed.run}/seed{seed.seed}"
-    look = {"markersize": 3.2, "markerfacecolor": face, "markeredgewidth": 0.8, "alpha": 0.75}
+    look: dict[str, Any] = {
+        "markersize": 3.2,
+        "markerfacecolor": face,
+        "markeredgewidth": 0.8,
+        "alpha": 0.75,
+    }
     axes.plot(seed.test_accuracy, place, "o", color=OURS, gid=gid, **look)
 
 
 def _list_handles() -> list[Line2D | Patch]:
-    dot = {"marker": "o", "linestyle": "", "markersize": 3.2, "color": OURS}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3.2, "color": OURS}
     return [
         Line2D([], [], label="ours: a seed", **dot),
         Line2D([], [], label="a seed that did not train", markerfacecolor="white", **dot),

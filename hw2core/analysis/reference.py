@@ -23,8 +23,10 @@ COLUMNS = (
     "verdict",
 )
 # What is read of a published table; one of an older checkout may lack columns that came since.
-NEEDED = ("experiment", "run", "seed", "status", "validation_accuracy", "test_accuracy")
-NEEDED += ("spec_hash", REDUCED)
+NEEDED = (
+    *("experiment", "run", "seed", "status", "validation_accuracy", "test_accuracy"),
+    *("spec_hash", REDUCED),
+)
 SIX_DIGITS = 1e-5  # published numbers are rounded to them
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NO_TOLERANCE = "no tolerance from one seed"
