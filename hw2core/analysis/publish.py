@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pypandoc
@@ -64,11 +64,16 @@ def write_report(
     missing: Mapping[str, Sequence[str]],
     page: Path,
     pdf: Path,
+    locate_for_page: Callable[[str, str | None], str] = locate_figure,
 ) -> None:
-    """Write the report of ``tables``; see ``publish_report``."""
+    """Write the report of ``tables``; see ``publish_report``.
+
+    The PDF has the SVG files of figures; ``locate_for_page`` may return others for the page.
+    """
     template = ROOT / REPORT_TEMPLATE
-    text = ReportText(template.parent, experiments, tables, missing, locate_figure)
+    text = ReportText(template.parent, experiments, tables, missing, locate_for_page)
     write_page(text.render(template.name, "page"), ROOT / REPORT_STYLE, page)
+    text.locate = locate_figure
     write_pdf(text.render(template.name, "paper"), ROOT / REPORT_PAPER, pdf)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from hw2core.analysis.drawing import save_figure
 from hw2core.analysis.experiment_figures import draw_experiment
@@ -39,6 +40,7 @@ from hw2core.artifacts import (
     STUDY_FIGURES,
     find_results,
     hash_file,
+    locate_figure,
     manifest_path,
     result_path,
     study_figure_path,
@@ -56,6 +58,7 @@ SIZES = {
     "validation images": ("data", "validation"),
     "test images": ("data", "test"),
 }
+COLOURS = 256  # of a picture's palette
 
 
 class PublishError(RuntimeError):
@@ -166,10 +169,25 @@ def write_views(
         for experiment in experiments:
             draw_experiment(experiment, tables.documents)
         for kind in STUDY_FIGURES:
-            drawn = Path(study_figure_path(kind, "svg"))
-            save_figure(PLOTS[kind](tables), [drawn])
-            shutil.copyfile(drawn, new / REFERENCE_FIGURES / drawn.name)
-        write_report(experiments, tables, missing, page, pdf)
+            paths = [study_figure_path(kind, suffix) for suffix in ("svg", "png")]
+            save_figure(PLOTS[kind](tables), paths)
+        for picture in Path("figures").glob("*.png"):
+            shrink_picture(picture)
+        for kind in STUDY_FIGURES:
+            shutil.copy(study_figure_path(kind, "png"), new / REFERENCE_FIGURES)
+        write_report(experiments, tables, missing, page, pdf, locate_picture)
+
+
+def locate_picture(kind: str, experiment: str | None) -> str:
+    """Return the PNG file of a figure, which is a quarter of the SVG's size when it is shrunk."""
+    return Path(locate_figure(kind, experiment)).with_suffix(".png").as_posix()
+
+
+def shrink_picture(path: Path) -> None:
+    """Bring a PNG from the size for print to that for screens: half as wide, with a palette."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").reduce(2)
+    small.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def sum_files(folder: Path) -> str:

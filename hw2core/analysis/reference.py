@@ -40,11 +40,14 @@ def read_reference(path: Path | str) -> pd.DataFrame:
     Raises:
         ValueError: the file lacks a column.
     """
-    table = pd.read_csv(path)
+    types = {**SUMMARY_TYPES, REDUCED: "object"}
+    # Words stay words: the widths of a run may look like a number.
+    words = {name: "object" for name, kind in types.items() if kind == "object"}
+    table = pd.read_csv(path, dtype=words)
     if lacking := [column for column in NEEDED if column not in table]:
         raise ValueError(f"{path}: lacks the columns {lacking}")
-    table = table.reindex(columns=[*SUMMARY_TYPES, REDUCED]).astype(SUMMARY_TYPES)
-    return table.assign(**{REDUCED: table[REDUCED].fillna("").astype("object")})
+    table = table.reindex(columns=list(types)).astype(types)
+    return table.assign(**{REDUCED: table[REDUCED].fillna("")})
 
 
 def compare_with_reference(summary: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -66,6 +69,8 @@ def compare_with_reference(summary: pd.DataFrame, reference: pd.DataFrame) -> pd
             verdict = OTHER
         elif _are_equal(mean, reference_mean):
             verdict = REPRODUCED
+        elif math.isnan(mean) or math.isnan(reference_mean):  # of the one, all seeds diverged
+            verdict = NOT_REPRODUCED
         elif math.isnan(tolerance):
             verdict = NO_TOLERANCE
         else:
@@ -80,7 +85,7 @@ def predict_tolerance(published: pd.Series, seeds: int) -> float:
     With the published standard deviation s over n seeds, and m further seeds, 95 % of the means
     lie within ``t(n - 1) * s * sqrt(1 / n + 1 / m)``. NaN from one published seed.
     """
-    count = len(published)
+    count = int(published.count())  # a seed that diverged has no accuracy
     if count < 2:
         return math.nan
     spread = float(published.std()) * math.sqrt(1 / count + 1 / seeds)

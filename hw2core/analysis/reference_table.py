@@ -25,7 +25,7 @@ from hw2core.artifacts import (
 
 BEGIN = "<!-- results: what stands here is written by workflow_scripts/publish_reference.py -->"
 END = "<!-- end of results -->"
-FIGURE = study_figure_path("public_record", "svg").replace("figures", REFERENCE_FIGURES, 1)
+FIGURE = study_figure_path("public_record", "png").replace("figures", REFERENCE_FIGURES, 1)
 HEAD = (
     *("Experiment", "Networks", "Runs that trained", "Best run", "Test accuracy (%)"),
     *("Public median, best (%)", "Epochs, images"),

@@ -149,7 +149,7 @@ def _describe_reference(
                 f"`{row.run}`",
                 f"{format_number(row.mean)} ({row.seeds})",
                 f"{format_number(row.reference_mean)} ({row.reference_seeds})",
-                format_number(row.tolerance),
+                format_number(None if row.verdict == OTHER else row.tolerance),
                 row.verdict,
             )
             for row in iterate_rows(shared)
