@@ -28,7 +28,7 @@ END = "<!-- end of results -->"
 FIGURE = study_figure_path("public_record", "png").replace("figures", REFERENCE_FIGURES, 1)
 HEAD = (
     *("Experiment", "Networks", "Runs that trained", "Best run", "Test accuracy (%)"),
-    *("Public median, best (%)", "Epochs, images"),
+    *("Public median, best (%)", "Epochs, training images"),
 )
 
 
