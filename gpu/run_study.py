@@ -107,6 +107,7 @@ def pack(archive: Path) -> None:
         for folder in filter(os.path.isdir, PACKED):
             tar.add(folder)
     print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB", flush=True)
+    print("to publish: unpack it in a checkout and see 'On one GPU' in README.md", flush=True)
 
 
 if __name__ == "__main__":

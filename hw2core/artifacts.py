@@ -32,6 +32,15 @@ REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_STYLE = "report/style.css"
 REPORT_PAPER = "report/paper.typ"
 PUBLIC_RECORD = "report/public_record.csv"
+# The published record of this study, and the files in it.
+REFERENCE = "report/reference"
+REFERENCE_TABLE = "summary.csv"
+REFERENCE_RESULTS = "results.tar.gz"
+REFERENCE_STUDY = "study.yaml"
+REFERENCE_FIGURES = "figures"
+REFERENCE_README = "README.md"
+REFERENCE_SUMS = "SHA256SUMS"
+REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".csv")
 FIGURE_STYLE = "hw2core/analysis/style.mplstyle"
 FIGURE_KINDS = ("curves", "accuracy")
 STUDY_FIGURES = (
@@ -99,6 +108,25 @@ def study_figure_paths() -> list[str]:
 def locate_figure(kind: str, experiment: str | None) -> str:
     """The SVG file of a figure, of an experiment or over all (None)."""
     return figure_path(experiment, kind, "svg") if experiment else study_figure_path(kind, "svg")
+
+
+def reference_path(file: str) -> str:
+    """One file of the published record."""
+    return f"{REFERENCE}/{file}"
+
+
+def list_report_sources(folder: Path) -> list[Path]:
+    """What the report is made from besides results and figures, in the folder of its template.
+
+    Of the published record that is its table: all else in it was made from results, too.
+    """
+    record = folder / Path(REFERENCE).name
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in REPORT_SUFFIXES
+        and (record not in path.parents or path == record / REFERENCE_TABLE)
+    )
 
 
 def manifest_path(data_folder: str) -> str:

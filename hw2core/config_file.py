@@ -64,6 +64,20 @@ def read_config(path: Path | str) -> dict[str, Any]:
     return values
 
 
+def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:
+    """Read configurations and lay each over those before it, as Snakemake does with several.
+
+    Mappings are merged key by key; a list, like any other value, takes the place of what was there.
+
+    Raises:
+        ConfigError: as ``read_config``.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = _lay_over(merged, read_config(path))
+    return merged
+
+
 def describe_errors(
     error: ValidationError,
     locate: Callable[[tuple[int | str, ...]], str],
@@ -107,6 +121,13 @@ def _describe(
     if isinstance(details["input"], str | int | float | bool | list | tuple | None):
         return f"{path}: {details['input']!r}: {said}"
     return f"{path}: {said}"
+
+
+def _lay_over(below: object, above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below) if isinstance(below, Mapping) else {}
+    for key, value in above.items():
+        merged[key] = _lay_over(merged.get(key), value) if isinstance(value, Mapping) else value
+    return merged
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -90,11 +90,7 @@ ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in artifacts.figure_paths(name)
 ] + artifacts.study_figure_paths()
-REPORT_SOURCES = sorted(
-    os.fspath(path)
-    for path in TEMPLATE.parent.rglob("*")
-    if path.suffix in (".j2", ".rst", ".css", ".typ", ".yaml", ".csv")
-)
+REPORT_SOURCES = list(map(os.fspath, artifacts.list_report_sources(TEMPLATE.parent)))
 
 staleness.settle_times(
     results=ALL_RESULTS,
@@ -104,7 +100,9 @@ staleness.settle_times(
         artifacts.SUMMARY_TABLE,
         artifacts.EPOCHS_TABLE,
         STYLE,
-        *(path for path in TEMPLATE.parent.rglob("*") if path.is_file()),
+        artifacts.REPORT,
+        artifacts.REPORT_PDF,
+        *REPORT_SOURCES,
     ],
 )
 

@@ -145,3 +145,14 @@ def test_paths_make_patterns_and_names():
 def test_infinite_numbers_never_reach_json(tmp_path):
     artifacts.write_result(tmp_path / "r.json", make_document())
     json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_of_the_published_record_the_report_reads_the_table_only(tmp_path):
+    sources = {"report.md.j2", "parts/x.md.j2", "style.css", "reference/summary.csv"}
+    others = {"report.html", "README.md", "reference/study.yaml", "reference/figures/x.csv"}
+    for name in sources | others:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = artifacts.list_report_sources(tmp_path)
+    assert {path.relative_to(tmp_path).as_posix() for path in found} == sources

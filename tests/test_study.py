@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from snakemake.utils import update_config
 
-from hw2core.config_file import ConfigError, read_config
+from hw2core.config_file import ConfigError, read_config, read_configs
 from hw2core.spec import RunSpec, hash_config
 from hw2core.study import load_study
 
@@ -123,6 +124,14 @@ def test_only_width_or_depth_varies_within_the_plain_experiments(config):
         }
         assert len(others) == 1
         assert pools == {2}
+
+
+def test_files_are_laid_over_each_other_as_snakemake_does():
+    paths = [CONFIG, CONFIG.parent / "demo" / "study.yaml"]
+    expected, above = map(read_config, paths)
+    update_config(expected, above)
+    assert read_configs(paths) == expected
+    assert read_configs(paths[:1]) == read_config(CONFIG)
 
 
 def test_merge_order_is_defaults_experiment_grid_run(small):

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from hw2core.analysis.publish import publish_report
 from hw2core.analysis.render import ReportError
-from hw2core.artifacts import REPORT, REPORT_PDF, ArtifactError, find_results
+from hw2core.artifacts import (
+    REFERENCE_TABLE,
+    REPORT,
+    REPORT_PDF,
+    ArtifactError,
+    find_results,
+    reference_path,
+)
 from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
-from hw2core.study import load_outlines
+from hw2core.study import ROOT, load_outlines
 
 
 def main() -> int:
@@ -25,7 +32,8 @@ def main() -> int:
     log = open_log("report", args.log)
     try:
         documents, missing = find_results(outlines)
-        publish_report(outlines, documents, missing, Path(REPORT), Path(REPORT_PDF))
+        reference = ROOT / reference_path(REFERENCE_TABLE)
+        publish_report(outlines, documents, missing, Path(REPORT), Path(REPORT_PDF), reference)
     except (ArtifactError, ReportError, WriteError) as error:
         log.error(str(error))
         return 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pypandoc
 import typst
 
 from hw2core.analysis.public_record import read_public_record
+from hw2core.analysis.reference import read_reference
 from hw2core.analysis.render import ReportError, ReportText
-from hw2core.analysis.study_tables import build_tables
+from hw2core.analysis.study_tables import StudyTables, build_tables
 from hw2core.analysis.tables import Document
 from hw2core.analysis.wording import Experiment
 from hw2core.artifacts import (
@@ -33,6 +34,7 @@ def publish_report(
     missing: Mapping[str, Sequence[str]],
     page: Path,
     pdf: Path,
+    reference: Path | None = None,
 ) -> None:
     """Write the report of the results in ``documents`` as HTML and as PDF.
 
@@ -42,14 +44,36 @@ def publish_report(
         missing: per experiment the names of its runs without a result; they are named.
         page: the HTML file.
         pdf: the PDF.
+        reference: table of the published results, to be shown beside these where it is there.
 
     Raises:
-        ReportError: a template is wrong, or pandoc or Typst is not there or fails.
+        ReportError: a template or ``reference`` is wrong, or pandoc or Typst fails.
+    """
+    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
+    if reference and reference.exists():
+        try:
+            tables = tables._replace(reference=read_reference(reference))
+        except ValueError as error:
+            raise ReportError(_one_line(error)) from error
+    write_report(experiments, tables, missing, page, pdf)
+
+
+def write_report(
+    experiments: Sequence[Experiment],
+    tables: StudyTables,
+    missing: Mapping[str, Sequence[str]],
+    page: Path,
+    pdf: Path,
+    locate_for_page: Callable[[str, str | None], str] = locate_figure,
+) -> None:
+    """Write the report of ``tables``; see ``publish_report``.
+
+    The PDF has the SVG files of figures; ``locate_for_page`` may return others for the page.
     """
     template = ROOT / REPORT_TEMPLATE
-    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
-    text = ReportText(template.parent, experiments, tables, missing, locate_figure)
+    text = ReportText(template.parent, experiments, tables, missing, locate_for_page)
     write_page(text.render(template.name, "page"), ROOT / REPORT_STYLE, page)
+    text.locate = locate_figure
     write_pdf(text.render(template.name, "paper"), ROOT / REPORT_PAPER, pdf)
 
 

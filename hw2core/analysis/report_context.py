@@ -17,6 +17,7 @@ from hw2core.analysis.arithmetic import (
 )
 from hw2core.analysis.curious_epochs import find_curious_epoch
 from hw2core.analysis.gradient_checks import check_gradients
+from hw2core.analysis.reference import OTHER, VERDICTS, compare_with_reference
 from hw2core.analysis.report_sections import describe_experiment, share_values
 from hw2core.analysis.statistics import CONFIDENCE
 from hw2core.analysis.study_tables import StudyTables, compare_twins, compare_with_record
@@ -75,14 +76,15 @@ def build_context(
         "differing": differing,
         "duration": format_duration(float(summary["seconds"].sum())),
         "costs": _describe_costs(summary),
-        "devices": _describe_devices(tables.documents),
-        "provenance": _trace(tables.documents),
+        "devices": describe_devices(tables.documents),
+        "provenance": trace_provenance(tables.documents),
         "jacobian": measure_jacobian(BATCH, IN_FEATURES, OUT_FEATURES),
         "blocks": compare_blocks(),
         "checks": check_gradients(),
         **_find_curious(tables.epochs),
         "twins": _describe_twins(summary),
         "public": _describe_public(summary, tables.record),
+        "reference": _describe_reference(summary, tables.reference),
         "number": format_number,
         "count": count,
         "scientific": scientific,
@@ -130,6 +132,31 @@ def _describe_public(summary: pd.DataFrame, record: pd.DataFrame) -> list[dict[s
     ]
 
 
+def _describe_reference(
+    summary: pd.DataFrame, reference: pd.DataFrame | None
+) -> dict[str, Any] | None:
+    """Return the comparison with the published results; None where there is nothing in common."""
+    shared = compare_with_reference(summary, summary.head(0) if reference is None else reference)
+    if shared.empty:
+        return None
+    verdicts = Counter(shared["verdict"])
+    return {
+        "runs": len(shared),
+        "compared": len(shared) - verdicts[OTHER],
+        "verdicts": [(verdict, verdicts[verdict]) for verdict in VERDICTS if verdicts[verdict]],
+        "rows": [
+            (
+                f"`{row.run}`",
+                f"{format_number(row.mean)} ({row.seeds})",
+                f"{format_number(row.reference_mean)} ({row.reference_seeds})",
+                format_number(None if row.verdict == OTHER else row.tolerance),
+                row.verdict,
+            )
+            for row in iterate_rows(shared)
+        ],
+    }
+
+
 def _describe_costs(summary: pd.DataFrame) -> str:
     """Return what of the training time was spent on GPUs, as the end of a sentence."""
     on_gpu = summary["device"].fillna("").astype(str).str.startswith("cuda")
@@ -139,7 +166,7 @@ def _describe_costs(summary: pd.DataFrame) -> str:
     return f", of which {format_number(minutes)} GPU-minutes"
 
 
-def _describe_devices(documents: Sequence[Document]) -> list[tuple[str, ...]]:
+def describe_devices(documents: Sequence[Document]) -> list[tuple[str, ...]]:
     """Return a row per kind of machine: what it is, how many results, and their time."""
     keys = ("device", "processor", "precision", "threads")
     seconds: dict[tuple[str, ...], list[float]] = {}
@@ -153,7 +180,7 @@ def _describe_devices(documents: Sequence[Document]) -> list[tuple[str, ...]]:
     ]
 
 
-def _trace(documents: Sequence[Document]) -> dict[str, list[tuple[str, ...]]]:
+def trace_provenance(documents: Sequence[Document]) -> dict[str, list[tuple[str, ...]]]:
     """Return where the results come from, each fact with the number of results that share it."""
 
     def tally(*keys: str) -> list[tuple[str, ...]]:

@@ -31,6 +31,7 @@ class StudyTables(NamedTuple):
     layers: pd.DataFrame
     record: pd.DataFrame
     pictures: Pictures | None  # None where the data are not on this machine
+    reference: pd.DataFrame | None = None  # the published results; None where there are none
 
 
 def build_tables(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pandas as pd
 
+REDUCED = "reduced"  # the column that says what a published training has less of than the study
 STATUS_WORDS = {"at_chance": "at chance", "diverged": "diverged"}
 
 
@@ -40,13 +41,18 @@ def describe_status(statuses: Sequence[str]) -> str:
 
 
 def describe_evidence(summary: pd.DataFrame) -> str:
-    """Return how many seeds and images stand behind a figure: one seed is said to be one seed."""
+    """Return how many seeds and images stand behind a figure: one seed is said to be one seed.
+
+    Where ``summary`` has the column ``REDUCED``, fewer epochs or images than the study's are said.
+    """
     counts = summary.groupby("run")["seed"].nunique()
     if counts.empty:
         return "No result yet."
     low, high = int(counts.min()), int(counts.max())
     seeds = "One seed" if high == 1 else f"{low} seeds" if low == high else f"{low} to {high} seeds"
     note = f"{seeds} per run."
+    if REDUCED in summary:
+        return f"{note} {describe_reduction(summary)}".rstrip()
     reduced = summary[~summary["study_size"].fillna(True).astype(bool)]
     if not reduced.empty:
         sizes = sorted({int(size) for size in reduced["train_images"].dropna()})
@@ -55,6 +61,22 @@ def describe_evidence(summary: pd.DataFrame) -> str:
         generated = (reduced["data"] == "generated").all()
         note += f" {'Generated' if generated else 'Reduced'} data{images}."
     return note
+
+
+def describe_reduction(summary: pd.DataFrame) -> str:
+    """Return what trainings of a published record have less of than the study; "" for nothing.
+
+    What a training has less of stands in the column ``REDUCED``: ``10 of 20 epochs; ...``.
+    """
+    reduced = summary[summary[REDUCED] != ""]
+    if reduced.empty:
+        return ""
+    amounts: dict[str, list[str]] = {}
+    for fact in dict.fromkeys(fact for said in reduced[REDUCED] for fact in said.split("; ")):
+        *amount, thing = fact.split(" ", 3)  # 10, of, 20, epochs
+        amounts.setdefault(thing, []).append(" ".join(amount))
+    listed = "; ".join(f"{join_words(sorted(of, key=len))} {x}" for x, of in amounts.items())
+    return f"Reduced: {listed} ({len(reduced)} of {len(summary)} trainings)."
 
 
 def format_number(value: float | None, digits: int = 1) -> str:

@@ -42,6 +42,10 @@ def judge(own: list[float], published: list[float]) -> str:
         ([80.0], [80.0], REPRODUCED),
         ([10.0, 10.0], [10.0, 10.0, 10.0], REPRODUCED),  # at chance each time
         ([10.5], [10.0, 10.0, 10.0], NOT_REPRODUCED),
+        ([100 * 0.7123], [71.23], REPRODUCED),  # equal, but for the last bit
+        ([math.nan], [math.nan, math.nan], REPRODUCED),  # diverged each time
+        ([80.0], [math.nan, math.nan], NOT_REPRODUCED),
+        ([80.0], [81.0, math.nan], NO_TOLERANCE),
     ],
 )
 def test_a_mean_is_reproduced_within_the_spread_of_the_published_seeds(own, published, verdict):
@@ -66,6 +70,16 @@ def test_runs_that_only_one_of_the_two_has_are_left_out():
     table = compare_with_reference(tabulate(a=[1.0], b=[2.0]), tabulate(b=[2.0], c=[3.0]))
     assert table["run"].tolist() == ["b"]
     assert compare_with_reference(summary_table([]), tabulate(b=[2.0])).empty
+
+
+def test_columns_that_came_after_a_table_was_published_are_not_asked_of_it(tmp_path):
+    table = tabulate(a=[80.0]).assign(reduced="", widths="32").drop(columns="data_sha256")
+    table.to_csv(tmp_path / "table.csv", index=False)
+    read = read_reference(tmp_path / "table.csv")
+    assert read["data_sha256"].isna().all()
+    assert read["widths"].tolist() == ["32"]
+    assert read["reduced"].tolist() == [""]
+    assert read["test_accuracy"].tolist() == [80.0]
 
 
 def test_a_file_that_is_no_summary_is_refused(tmp_path):

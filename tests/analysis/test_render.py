@@ -19,6 +19,7 @@ from hw2core.analysis.render import ReportError, ReportText
 from hw2core.analysis.report_context import build_context
 from hw2core.analysis.report_sections import share_values
 from hw2core.analysis.study_tables import build_tables
+from hw2core.analysis.tables import summary_table
 from hw2core.artifacts import PUBLIC_RECORD, STUDY_FIGURES, locate_figure
 from hw2core.study import ROOT
 
@@ -262,6 +263,61 @@ def test_the_same_documents_in_any_order_give_the_same_text():
     documents = build_experiment("exp1_1", seeds=(0, 1))
     experiments = [Experiment("exp1_1")]
     assert write_text(experiments, documents) == write_text(experiments, documents[::-1])
+
+
+def compare(own, published):
+    """The section that compares a run's test accuracies, one a seed, with published ones."""
+
+    def build(accuracies):
+        return [
+            build_document(f"exp1_1_{run}", seed=seed, test_accuracy=accuracy, spec_hash=spec)
+            for run, (spec, *values) in accuracies.items()
+            for seed, accuracy in enumerate(values)
+        ]
+
+    reference = summary_table(build(published)) if published else None
+    tables = build_tables(build(own), RECORD)._replace(reference=reference)
+    text = ReportText(FOLDER, [Experiment("exp1_1")], tables, {}, locate_figure)
+    section = text.render("report.md.j2", "page").partition("# Beside the published record")[2]
+    return " ".join(section.partition("# Limits")[0].split())
+
+
+def test_own_runs_stand_beside_the_published_ones():
+    own = {"L2": ("a", 71.0), "L4": ("b", 60.0), "L8": ("d", 50.0), "L16": ("e", 50.0)}
+    published = {
+        "L2": ("a", 70.0, 71.0, 72.0),
+        "L4": ("b", 70.0, 71.0, 72.0),
+        "L8": ("c", 70.0, 71.0),
+        "L16": ("e", 51.0),
+        "other": ("f", 70.0),
+    }
+    section = compare(own, published)
+    assert "4 of its runs have a result here" in section
+    assert (
+        "(reproduced: 1; not reproduced: 1; no tolerance from one seed: 1; "
+        "another configuration: 1)" in section
+    )
+    assert "the 95 % prediction interval" in section
+    assert "| `exp1_1_L2` | 71.0 (1) | 71.0 (3) | 5.0 | reproduced |" in section
+    assert "| `exp1_1_L4` | 60.0 (1) | 71.0 (3) | 5.0 | not reproduced |" in section
+    assert "| `exp1_1_L8` | 50.0 (1) | 70.5 (2) | – | another configuration |" in section
+    assert "| `exp1_1_L16` | 50.0 (1) | 51.0 (1) | – | no tolerance from one seed |" in section
+
+
+def test_without_a_published_run_in_common_there_is_no_comparison():
+    assert compare({"L2": ("a", 70.0)}, None) == ""
+    assert compare({"L2": ("a", 70.0)}, {"L4": ("a", 70.0)}) == ""
+    alone = compare({"L2": ("a", 70.0)}, {"L2": ("b", 70.0), "L4": ("c", 70.0)})
+    assert "not comparable" in alone
+    assert "|" not in alone
+
+
+def test_a_published_table_that_cannot_be_read_is_one_clear_error(tmp_path):
+    (tmp_path / "table.csv").write_text("run,seed\n")
+    page, pdf = tmp_path / "x.html", tmp_path / "x.pdf"
+    with pytest.raises(ReportError, match=r"table\.csv: lacks the columns"):
+        publish_report([], [], {}, page, pdf, tmp_path / "table.csv")
+    assert not page.exists()
 
 
 def test_page_and_pdf_of_the_whole_study_are_built_twice_with_the_same_bytes(tmp_path, monkeypatch):

@@ -153,6 +153,15 @@ def test_ours_stands_beside_the_public_median(tables):
     assert dot.get_xdata()[0] == pytest.approx(own.mean())
 
 
+def test_every_seed_is_shown_and_one_that_did_not_train_is_hollow(tables):
+    figure = plot_public_record(tables)
+    for seed, face in ((0, "#0072b2"), (1, "white")):
+        (dot,) = find_lines(figure, f"exp1_1_L8_K32/seed{seed}")
+        assert dot.get_markerfacecolor() == face
+    for experiment in ("exp1_1: plain", "exp1_4: residual", "exp2: custom"):
+        assert experiment in list_texts(figure)
+
+
 def test_remedies_show_every_seed_beside_the_untreated_net(tables):
     figure = plot_remedies(tables)
     assert [axes.get_title("left") for axes in figure.axes] == [

@@ -1,0 +1,152 @@
+"""The README of the published record: what it is, how it was made, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from hw2core.analysis.reference_table import is_reduced
+from hw2core.analysis.report_context import describe_devices, trace_provenance
+from hw2core.analysis.tables import Document
+from hw2core.analysis.wording import (
+    REDUCED,
+    count,
+    describe_evidence,
+    format_duration,
+    join_words,
+)
+from hw2core.artifacts import (
+    REFERENCE_FIGURES,
+    REFERENCE_RESULTS,
+    REFERENCE_STUDY,
+    REFERENCE_SUMS,
+    REFERENCE_TABLE,
+    reference_path,
+)
+
+
+class Command(NamedTuple):
+    """What a reader adds to the commands to mean this record's study and not config.yaml's."""
+
+    study: bool  # whether the record comes with changes to config.yaml
+    seeds: tuple[int, ...]  # that were asked for; empty: those of the configuration
+
+    def write_snakemake(self) -> str:
+        """Return the call that trains, draws and writes all that is missing."""
+        files = f" --configfile config.yaml {reference_path(REFERENCE_STUDY)}" * self.study
+        listed = ",".join(map(str, self.seeds))
+        return f"snakemake{files}" + (f" --config 'seeds=[{listed}]'" if self.seeds else "")
+
+    def write_publish(self) -> str:
+        """Return the call that writes the record."""
+        files = f" --config config.yaml {reference_path(REFERENCE_STUDY)}" * self.study
+        seeds = f" --seeds {' '.join(map(str, self.seeds))}" if self.seeds else ""
+        return f"python workflow_scripts/publish_reference.py{files}{seeds}"
+
+
+def write_readme(
+    documents: Sequence[Document],
+    reference: pd.DataFrame,
+    missing: Mapping[str, Sequence[str]],
+    command: Command,
+) -> str:
+    """Return the text, all of it computed.
+
+    Args:
+        documents: the results of the record.
+        reference: their table, with the column ``REDUCED``.
+        missing: per experiment the names of its runs without a result.
+        command: how to call for this record's study.
+    """
+    absent = [f"`{run}`" for runs in missing.values() for run in runs]
+    runs = reference["run"].nunique()
+    provenance = trace_provenance(documents)
+    paragraphs = [
+        "# The published record",
+        _warn(reference) if is_reduced(reference) else "",
+        f"{count(len(documents))} results, of {runs} of {runs + len(absent)} planned runs."
+        f" {describe_evidence(reference)} Their training took"
+        f" {format_duration(float(reference['seconds'].sum()))} together.",
+        f"Not in this record: {join_words(absent)}." if absent else "",
+        _list_files(command),
+        "## Again",
+        f"What is missing is trained, drawn and written by\n\n```\n{command.write_snakemake()}\n"
+        "```\n\nand its report says of each run whether this record is reproduced. To use the"
+        " results of this record instead of training, where the code and the images are still the"
+        f" same, unpack them first:\n\n```\ntar -xzf {reference_path(REFERENCE_RESULTS)}\n```",
+        f"This folder is written, and what it held replaced, by\n\n```\n{command.write_publish()}"
+        f"\n```\n\n`sha256sum -c {REFERENCE_SUMS}`, in this folder, checks that its files belong"
+        " together.",
+        "## Images, epochs, seeds",
+        _write_table(
+            ("Experiment", "Runs", "Seeds", "Training", "Validation", "Test", "Epochs", "Time"),
+            _list_experiments(documents, reference),
+        ),
+        "## Machine",
+        _write_table(
+            ("Device", "Processor", "Precision", "Threads", "Results", "Time"),
+            describe_devices(documents),
+        ),
+        "## Versions",
+        _write_table(("Software", "Version", "Results"), provenance["versions"]),
+        _write_table(("Model", "Code hash", "Results"), provenance["code"]),
+        _write_table(("Commit", "Results"), provenance["commits"]),
+        _write_table(("sha256 of the images", "Results"), provenance["data"]),
+    ]
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
+
+
+def _warn(reference: pd.DataFrame) -> str:
+    """Return that the record is reduced, in what, and which experiments."""
+    reduced = reference[reference[REDUCED] != ""]
+    lines = []
+    for facts, rows in reduced.groupby(REDUCED, sort=False):
+        names = [f"`{name}`" for name in dict.fromkeys(rows["experiment"])]
+        lines.append(f"- {facts}: {join_words(names)}")
+    return (
+        "**This record is a reduced one.** Of its"
+        f" {len(reference)} trainings, {len(reduced)} had less than the study asks for:\n\n"
+        + "\n".join(lines)
+    )
+
+
+def _list_files(command: Command) -> str:
+    files = [
+        ("report.html, report.pdf", "the report of these results"),
+        (REFERENCE_TABLE, "one row a training; the last column says what it has less of"),
+        (REFERENCE_RESULTS, "the result of each training: configuration, curves, provenance"),
+        (f"{REFERENCE_FIGURES}/", "the figures over all experiments"),
+    ]
+    if command.study:
+        files.append((REFERENCE_STUDY, "what is laid over `config.yaml`"))
+    return _write_table(("File", "Holds"), [(f"`{name}`", holds) for name, holds in files])
+
+
+def _list_experiments(
+    documents: Sequence[Document], reference: pd.DataFrame
+) -> Iterable[tuple[str, ...]]:
+    for experiment, own in reference.groupby("experiment", sort=False):
+        configs = [x["config"] for x in documents if x["config"]["experiment"] == experiment]
+        images = [_span(x["data"][size] for x in configs) for size in ("train", "validation")]
+        yield (
+            str(experiment),
+            str(own["run"].nunique()),
+            _span(own.groupby("run")["seed"].count()),
+            *images,
+            _span(x["data"]["test"] for x in configs),
+            _span(x["training"]["epochs"] for x in configs),
+            format_duration(float(own["seconds"].sum())),
+        )
+
+
+def _span(values: Iterable[int]) -> str:
+    """Return the one value, or lowest–highest."""
+    found = sorted(set(values))
+    return "–".join(count(value) for value in dict.fromkeys((found[0], found[-1])))
+
+
+def _write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, [":--"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

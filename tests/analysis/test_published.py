@@ -1,0 +1,166 @@
+"""The published record, made of synthetic results of a small study."""
+
+from __future__ import annotations
+
+import tarfile
+from contextlib import chdir
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from result_documents import build_document
+
+from hw2core import artifacts
+from hw2core.analysis import published
+from hw2core.analysis.public_record import read_public_record
+from hw2core.analysis.published import PublishError, publish_record, sum_files
+from hw2core.analysis.reference import read_reference
+from hw2core.analysis.reference_table import BEGIN, END, FIGURE, read_block, write_block
+from hw2core.config_file import read_configs
+from hw2core.study import ROOT, load_study
+
+SEEDS = (0, 1)
+CHANGES = {"data": {"train": 20_000}, "training": {"epochs": 4}}
+README = f"# A study\n\n{BEGIN}\nNothing yet.\n{END}\n\nThe end.\n"
+
+
+class Place(NamedTuple):
+    """A folder with results of a reduced study, and a checkout that gets their record."""
+
+    root: Path
+    configs: list[Path]
+
+    def publish(self, configs=None, seeds=SEEDS):
+        with chdir(self.root.parent):
+            return publish_record(configs or self.configs, seeds, self.root)
+
+
+def make_place(folder: Path) -> Place:
+    root = folder / "checkout"
+    root.mkdir()
+    (root / "README.md").write_text(README)
+    study = read_configs([ROOT / "config.yaml"])
+    grid = {"filters_per_layer": [[32]], "layers_per_block": [2, 4]}
+    study["experiments"] = {"exp1_1": study["experiments"]["exp1_1"] | {"grid": grid}}
+    configs = [folder / "config.yaml", folder / "cpu.yaml"]
+    for path, values in zip(configs, (study, CHANGES), strict=True):
+        path.write_text(yaml.safe_dump(values))
+    with chdir(folder):
+        for run, spec in load_study(read_configs(configs)).runs.items():
+            for seed in SEEDS:
+                document = build_document(run, depth=spec.architecture.layers_per_block, seed=seed)
+                document["config"] = spec.describe(seed)
+                document["metadata"]["format"] = artifacts.FORMAT
+                artifacts.write_result(artifacts.result_path(run, seed), document)
+    return Place(root, configs)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    made = make_place(tmp_path_factory.mktemp("study"))
+    made.publish()
+    return made
+
+
+def read_folder(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_record_holds_report_results_figures_and_what_it_was_made_with(place):
+    folder = place.root / artifacts.REFERENCE
+    figures = {f"figures/study_{kind}.png" for kind in artifacts.STUDY_FIGURES}
+    files = read_folder(folder)
+    assert set(files) == figures | {
+        *("README.md", "SHA256SUMS", "report.html", "report.pdf", "results.tar.gz"),
+        *("study.yaml", "summary.csv"),
+    }
+    assert files["study.yaml"] == place.configs[1].read_bytes()
+    assert files["SHA256SUMS"].decode() == sum_files(folder)
+    assert b"not been drawn.\n" not in files["report.html"]
+    assert [path.name for path in folder.parent.iterdir()] == ["reference"]
+    assert not (place.root.parent / "figures").exists()
+
+
+def test_the_readme_of_the_project_shows_its_table_and_figure(place):
+    text = (place.root / "README.md").read_text()
+    reference = read_reference(place.root / artifacts.REFERENCE / artifacts.REFERENCE_TABLE)
+    record = read_public_record(ROOT / artifacts.PUBLIC_RECORD)
+    assert read_block(text) == write_block(reference, record)
+    assert (place.root / artifacts.REFERENCE / FIGURE).exists()
+    assert text.startswith("# A study")
+    assert text.endswith("The end.\n")
+
+
+def test_a_reduced_record_says_in_what(place):
+    facts = "4 of 20 epochs; 20,000 of 44,000 training images"
+    files = read_folder(place.root / artifacts.REFERENCE)
+    assert set(read_reference_facts(place)) == {facts}
+    readme = files["README.md"].decode()
+    assert "**This record is a reduced one.** Of its 4 trainings, 4 had less" in readme
+    assert f"- {facts}: `exp1_1`" in readme
+    assert "| exp1_1 | 2 | 2 | 20,000 | 6,000 | 10,000 | 4 |" in readme
+    assert b"Reduced: 4 of 20 epochs; 20,000 of 44,000 training images" in files["report.html"]
+
+
+def read_reference_facts(place):
+    return read_reference(place.root / artifacts.REFERENCE / "summary.csv")["reduced"]
+
+
+def test_its_readme_names_the_commands(place):
+    readme = (place.root / artifacts.REFERENCE / "README.md").read_text()
+    files = "config.yaml report/reference/study.yaml"
+    assert f"snakemake --configfile {files} --config 'seeds=[0,1]'\n" in readme
+    assert f"publish_reference.py --config {files} --seeds 0 1\n" in readme
+
+
+def test_its_results_can_be_used_where_they_are_unpacked(place, tmp_path):
+    with tarfile.open(place.root / artifacts.REFERENCE / artifacts.REFERENCE_RESULTS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    results = sorted(tmp_path.rglob("*.json"))
+    assert len(results) == 4
+    for path in results:
+        assert path.read_bytes() == (place.root.parent / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_the_same_results_give_the_same_bytes(place):
+    before = read_folder(place.root)
+    place.publish()
+    assert read_folder(place.root) == before
+
+
+def test_a_fault_leaves_the_record_that_was_there(place, monkeypatch):
+    before = read_folder(place.root)
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(published, "write_report", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        place.publish()
+    assert read_folder(place.root) == before
+
+
+def test_results_of_another_configuration_are_refused(place):
+    with pytest.raises(PublishError, match=r"exp1_1_L2_K32 seed 0: data\.train: was 20000, is 44"):
+        place.publish(place.configs[:1])
+
+
+def test_runs_without_a_result_are_named(tmp_path):
+    place = make_place(tmp_path)
+    for seed in SEEDS:
+        Path(tmp_path, artifacts.result_path("exp1_1_L4_K32", seed)).unlink()
+    readme = (place.publish() / "README.md").read_text()
+    assert "2 results, of 1 of 2 planned runs" in readme
+    assert "Not in this record: `exp1_1_L4_K32`." in readme
+
+
+def test_nothing_is_published_from_nothing_or_into_a_readme_without_a_place(tmp_path):
+    place = make_place(tmp_path)
+    with pytest.raises(PublishError, match="no result"):
+        place.publish(seeds=(7,))
+    (place.root / "README.md").write_text("# A study\n")
+    with pytest.raises(PublishError, match=r"README\.md: no place for the results"):
+        place.publish()
+    assert [path.name for path in place.root.iterdir()] == ["README.md"]

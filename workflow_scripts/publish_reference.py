@@ -1,0 +1,40 @@
+"""Write report/reference/, the published record, and the README's table, from the results here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hw2core.analysis.published import PublishError, publish_record
+from hw2core.analysis.render import ReportError
+from hw2core.artifacts import ArtifactError
+from hw2core.config_file import ConfigError
+from hw2core.data.prepared import DataError
+from hw2core.study import STUDY_FILE
+
+
+def main() -> int:
+    """Publish; 1 when the results are no record of the study, or something cannot be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[STUDY_FILE],
+        help="config.yaml, then the file that was laid over it, if any",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: those of both")
+    args = parser.parse_args()
+    if len(args.config) > 2:
+        parser.error("--config: one file can be laid over the first, not more")
+    try:
+        print(f"wrote {publish_record(args.config, args.seeds)} and the table in README.md")
+    except (ArtifactError, ConfigError, DataError, OSError, PublishError, ReportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
