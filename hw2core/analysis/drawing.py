@@ -61,7 +61,8 @@ def write_powers(axes: Axes) -> None:
 
 def title_study_figure(figure: Figure, title: str, summary: pd.DataFrame) -> None:
     """Head a figure over several experiments with its question and the evidence."""
-    lines = [title, describe_evidence(summary)]
+    width = int(15.5 * figure.get_figwidth())  # characters of the title's size on a line
+    lines = [title, *textwrap.wrap(describe_evidence(summary), width)]
     figure.suptitle("\n".join(lines), x=0.008, ha="left", linespacing=1.35, color=INK)
 
 

@@ -47,7 +47,6 @@ from hw2core.artifacts import (
 )
 from hw2core.atomic import write_text_atomically
 from hw2core.config_file import read_config, read_configs
-from hw2core.spec import RunSpec
 from hw2core.staleness import Provenance, explain
 from hw2core.study import ROOT, Study, load_study
 
@@ -96,7 +95,7 @@ def publish_record(configs: Sequence[Path], seeds: Sequence[int] = (), root: Pat
         raise PublishError(f"{readme}: {error}") from None
     pictures = read_pictures(manifest_path(study.data.folder))
     tables = build_tables(documents, record, pictures)
-    tables = tables._replace(summary=add_reduction(tables.summary, documents, planned.runs))
+    tables = tables._replace(summary=add_reduction(tables.summary, documents, planned))
     folder = root / REFERENCE
     with replace_folder(folder) as new:
         write_table(tables.summary, new / REFERENCE_TABLE)
@@ -115,7 +114,7 @@ def publish_record(configs: Sequence[Path], seeds: Sequence[int] = (), root: Pat
 
 
 def add_reduction(
-    summary: pd.DataFrame, documents: Iterable[Document], planned: Mapping[str, RunSpec]
+    summary: pd.DataFrame, documents: Iterable[Document], planned: Study
 ) -> pd.DataFrame:
     """Return ``summary`` with the column ``REDUCED``: what each training has less of than planned.
 
@@ -124,8 +123,10 @@ def add_reduction(
     said = {}
     for document in documents:
         config = document["config"]
-        spec = planned.get(config["name"])
-        wanted = spec.describe(config["seed"]) if spec else config
+        spec = planned.runs.get(config["name"])
+        # A run that only the changes have is measured by the images of the study.
+        own = {**config, "data": planned.data.model_dump()}
+        wanted = spec.describe(config["seed"]) if spec else own
         facts = [
             f"{config[group][key]:,} of {wanted[group][key]:,} {what}"
             for what, (group, key) in SIZES.items()

@@ -14,9 +14,10 @@ from result_documents import build_document
 from hw2core import artifacts
 from hw2core.analysis import published
 from hw2core.analysis.public_record import read_public_record
-from hw2core.analysis.published import PublishError, publish_record, sum_files
+from hw2core.analysis.published import PublishError, add_reduction, publish_record, sum_files
 from hw2core.analysis.reference import read_reference
 from hw2core.analysis.reference_table import BEGIN, END, FIGURE, read_block, write_block
+from hw2core.analysis.tables import summary_table
 from hw2core.config_file import read_configs
 from hw2core.study import ROOT, load_study
 
@@ -106,6 +107,15 @@ def test_a_reduced_record_says_in_what(place):
 
 def read_reference_facts(place):
     return read_reference(place.root / artifacts.REFERENCE / "summary.csv")["reduced"]
+
+
+def test_a_run_that_only_the_changes_have_is_measured_by_the_images_of_the_study(place):
+    planned = load_study(read_configs(place.configs[:1]))
+    config = planned.runs["exp1_1_L2_K32"].describe(0) | {"name": "other"}
+    document = build_document("other") | {"config": config | {"data": {**config["data"]}}}
+    document["config"]["data"]["train"] = 30_000
+    facts = add_reduction(summary_table([document]), [document], planned)["reduced"]
+    assert facts.tolist() == ["30,000 of 44,000 training images"]
 
 
 def test_its_readme_names_the_commands(place):

@@ -112,7 +112,10 @@ def copy_sources(folder: Path) -> Checkout:
     folder.mkdir(parents=True)
     for part in PARTS:
         if (ROOT / part).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__", "report.html", "report.pdf")
+            # "reference": the published record, of another study than the tests'.
+            ignored = shutil.ignore_patterns(
+                "__pycache__", "report.html", "report.pdf", "reference"
+            )
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
         else:
             shutil.copy2(ROOT / part, folder / part)

@@ -54,6 +54,16 @@ def test_a_caption_of_a_figure_or_a_text_only_writes_the_report_again(study):
     assert study.plan() == {"written_report": 1}
 
 
+def test_of_a_published_record_only_its_table_writes_the_report_again(study):
+    record = study / "report/reference"
+    (record / "figures").mkdir(parents=True)
+    for name in ("study.yaml", "report.html", "figures/study_cost.png"):
+        (record / name).write_text("x\n")
+    assert study.plan() == {}
+    (record / "summary.csv").write_text("x\n")
+    assert study.plan() == {"written_report": 1}
+
+
 def test_touching_any_source_trains_nothing(study):
     later = time.time() + 60
     for folder in ("hw2core", "workflow_scripts", "rules", "report", "profiles"):
