@@ -15,10 +15,10 @@ from measure import (
     add_data_option,
     describe_machine,
     load_images,
+    prepare_process,
     print_table,
     summarize,
     time_interleaved,
-    use_allotted_threads,
 )
 from plain import make_plain_loader
 
@@ -42,7 +42,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.images, args.rounds = 512, 1
-    use_allotted_threads()
+    prepare_process()
     data = load_images(args.data, args.images)
     images, labels = data.train_images[: args.images], data.train_labels[: args.images]
 

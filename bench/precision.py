@@ -19,8 +19,8 @@ from measure import (
     add_data_option,
     describe_machine,
     load_images,
+    prepare_process,
     print_table,
-    use_allotted_threads,
 )
 from plain import build_network
 
@@ -31,7 +31,7 @@ from hw2core.data.batches import ResidentBatches
 from hw2core.data.prepared import PreparedData
 from hw2core.data.split import split_train_validation
 from hw2core.devices import pick_device, prepare_device
-from hw2core.recipe import build_loss, build_optimizer, build_schedule
+from hw2core.recipe import build_loss, build_optimizer, build_schedule, count_averaged_steps
 from hw2core.spec import RunSpec
 from hw2core.study import STUDY_FILE, load_study
 from hw2core.torch_training import DeviceTrainer, build_trainer
@@ -58,7 +58,7 @@ def main() -> None:
         args.images, args.validation, args.epochs = 300, 100, 1
     device = pick_device(args.device)
     prepare_device(device, deterministic=False)
-    use_allotted_threads()
+    prepare_process()
     data = load_images(args.data, args.images + args.validation)
     study = load_study(read_config(STUDY_FILE))
     accuracies: dict[tuple[str, str], list[float]] = {}
@@ -117,6 +117,7 @@ def build_plain_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> 
         in_size=IN_SIZE,
         precision="fp32",
         clip_norm=spec.training.clip_norm,
+        average_steps=count_averaged_steps(spec.training, num_steps),
     )
 
 

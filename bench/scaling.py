@@ -29,10 +29,10 @@ from measure import (
     ROOT,
     describe_machine,
     load_images,
+    prepare_process,
     print_table,
     summarize,
     time_interleaved,
-    use_allotted_threads,
 )
 from train import make_ours
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
@@ -73,7 +73,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.images, args.runs, args.rounds = 128, 4, 1
-    use_allotted_threads()
+    prepare_process()
     print(describe_machine(pick_device()) + "\n")
     for part in args.parts:
         parts[part](args)

@@ -17,10 +17,10 @@ from measure import (
     add_data_option,
     describe_machine,
     load_images,
+    prepare_process,
     print_table,
     summarize,
     time_interleaved,
-    use_allotted_threads,
 )
 from plain import PlainTraining, build_network, make_plain_loader
 from roofline import Rates, find_roof, measure_rates
@@ -49,7 +49,7 @@ def main() -> None:
     args = parse_arguments()
     device = pick_device(args.device)
     prepare_device(device, deterministic=False)
-    use_allotted_threads()
+    prepare_process()
     num_images = args.images or (20_000 if device.type == "cuda" else 1_024)
     data = load_images(args.data, num_images)
     runs = load_study(read_config(ROOT / "config.yaml")).runs

@@ -104,7 +104,8 @@ def _list_imports(node: ast.AST) -> Iterator[str]:
         names = (f"{node.module}.{alias.name}" for alias in node.names)
         yield from (name for name in names if _find_source(name) is not None)
     for child in ast.iter_child_nodes(node):
-        yield from _list_imports(child)
+        if not isinstance(child, ast.expr):  # most of the tree, and no import in it
+            yield from _list_imports(child)
 
 
 def _is_type_checking(test: ast.expr) -> bool:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -45,3 +47,24 @@ def test_threads_are_slurms_allotment_or_the_affinity(monkeypatch):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
     assert machine.count_allotted_threads() == 2
+
+
+# Counts the pages (of 4 kB or more) that the system clears for a block that was freed before.
+REUSED = """
+import resource
+from hw2core.machine import keep_freed_memory
+keep_freed_memory()
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = bytearray(100 << 20)
+    del block
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps its own way")
+def test_freed_memory_is_used_again():
+    done = subprocess.run(
+        [sys.executable, "-c", REUSED], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from hw2core import artifacts
 from hw2core.atomic import WriteError
 from hw2core.data.prepared import DataError, PreparedData, load_prepared
+from hw2core.machine import keep_freed_memory
 from hw2core.progress import format_epoch, open_log
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -19,6 +21,10 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 def main() -> int:
     """Train; 1 when the prepared data are damaged or the outcome cannot be written."""
     args = parse_arguments()
+    # Importing makes hundreds of thousands of objects that stay: to look for garbage among them,
+    # again and again and once more at the end, takes as long as a third of the import of torch.
+    gc.disable()
+    keep_freed_memory()
     with ThreadPoolExecutor(max_workers=1) as aside:
         # The images are read and checked while torch is imported, which takes longer.
         return train(args, aside.submit(load_prepared, args.data))
@@ -66,6 +72,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
     identity = identify(spec, args.seed, data)
     pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
     checkpoint = Checkpoint(path, identity, log, seconds_between_writes=pause)
+    gc.freeze()  # what there is by now is not looked at again
+    gc.enable()
     try:
         document, trained = run(
             spec,
