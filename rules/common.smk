@@ -93,7 +93,7 @@ ALL_FIGURES = [
 REPORT_SOURCES = sorted(
     os.fspath(path)
     for path in TEMPLATE.parent.rglob("*")
-    if path.suffix in (".j2", ".rst", ".css", ".typ", ".yaml", ".csv")
+    if path.suffix in (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 )
 
 staleness.settle_times(

@@ -1,4 +1,5 @@
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -275,6 +276,22 @@ def test_page_and_pdf_of_the_whole_study_are_built_twice_with_the_same_bytes(tmp
         made.append((page.read_bytes(), pdf.read_bytes()))
     assert made[0] == made[1]
     assert made[0][1].startswith(b"%PDF-")
+
+
+def test_figures_of_the_pdf_have_alternative_texts(tmp_path):
+    picture = tmp_path / "a picture.svg"
+    picture.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    alt = "exp1_1: loss over the epochs, 80 % \\\\ [dashed] – 'at chance'"
+    markdown = f'![**Figure 1.** A caption.](<{picture}>){{alt="{alt}"}}\n'
+    publish.write_pdf(markdown, FOLDER / "paper.typ", tmp_path / "x.pdf")
+    read = alt.replace(r"\\", "\\").encode("utf-16-be").hex().upper()
+    assert f"/Alt<FEFF{read}>".encode() in read_pdf(tmp_path / "x.pdf")
+
+
+def read_pdf(path):
+    """Return the parts of a PDF that are compressed, one after another."""
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", path.read_bytes(), re.DOTALL)
+    return b"".join(zlib.decompressobj().decompress(x) for x in streams if x[:1] == b"x")
 
 
 # What may hold a digit, in the order in which it is taken out.
