@@ -19,7 +19,7 @@ FLOPS_OF_A_WHOLE_GPU = 3e11
 LEAST_PERCENT = 10
 CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take, and the images
 TENSORS_PER_CONVOLUTION = 4  # output, norm, activation; gradients live shortly
-BYTES_PER_PARAMETER = 20  # weight, gradient, momentum, best weights, and a cast
+BYTES_PER_PARAMETER = 24  # weight, gradient, momentum, average, best weights, and a cast
 
 
 def estimate_percent(spec: RunSpec, memory: int) -> int:

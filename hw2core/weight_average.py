@@ -29,7 +29,7 @@ class WeightAverage:
             raise ValueError(f"horizon must be at least 1 step, got {horizon}")
         self.model = copy.deepcopy(model).requires_grad_(False)
         self._averaged, self._current = _list_numbers(self.model), _list_numbers(model)
-        self._move = get_ema_multi_avg_fn(1 - 1 / horizon)
+        self._move = get_ema_multi_avg_fn(1 - 1 / horizon)  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
         """Take in the weights after a step."""

@@ -29,6 +29,7 @@ CASES = {
         {"optimizer": "adamw", "clip_norm": 1.0},
     ),
     "ycn, bf16": ("ycn", {}, {"optimizer": "sgd", "momentum": 0.9, "precision": "bf16"}),
+    "ycn, average": ("ycn", {}, {"optimizer": "sgd", "lr": 0.05, "average": 0.2}),
     "mlp, momentum, dropout": (
         "mlp",
         {"dropout": 0.4},

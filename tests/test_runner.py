@@ -53,7 +53,7 @@ def test_weights_are_those_of_the_epoch_validation_chose(tiny_spec, tiny_data):
     assert again.facts["test_accuracy"] == trained.facts["test_accuracy"]
 
 
-def test_the_test_images_are_evaluated_once_and_decide_nothing(tiny_spec, tiny_data, monkeypatch):
+def test_the_test_images_come_last_and_decide_nothing(tiny_spec, tiny_data, monkeypatch):
     sizes = []
 
     def spy_on(name):
@@ -69,7 +69,45 @@ def test_the_test_images_are_evaluated_once_and_decide_nothing(tiny_spec, tiny_d
     spy_on("test_epoch")
     spy_on("compute_scores")
     train_run(spec, 0, tiny_data, device="cpu")
-    assert sizes == [*[("test_epoch", 100)] * 3, ("compute_scores", 70)]
+    # As they are, and mirrored.
+    assert sizes == [*[("test_epoch", 100)] * 3, *[("compute_scores", 70)] * 2]
+
+
+def test_the_mirrored_images_count_in_a_number_of_their_own(tiny_spec, tiny_data, monkeypatch):
+    def score(self, x, y):
+        # Only the mirror image shows the class: its score outweighs a wrong one.
+        right = torch.nn.functional.one_hot(y, 10).float()
+        return torch.zeros(()), 3 * right if self.mirrored else right.roll(1, dims=1)
+
+    compute = StudyTrainer.compute_scores
+
+    def remember(self, batches, *, mirrored=False):
+        self.mirrored = mirrored
+        return compute(self, batches, mirrored=mirrored)
+
+    monkeypatch.setattr(StudyTrainer, "compute_scores", remember)
+    monkeypatch.setattr(StudyTrainer, "mirrored", False, raising=False)
+    monkeypatch.setattr(DeviceTrainer, "test_step", score)
+    facts = train_run(tiny_spec, 0, tiny_data, device="cpu").facts
+    assert facts["test_accuracy"] == 0.0
+    assert facts["test_accuracy_mirrored"] == 100.0
+
+
+def test_mirrored_scores_are_those_of_mirrored_images(tiny_spec):
+    trainer = build_trainer(tiny_spec, torch.device("cpu"), 1)
+    x, y = torch.rand(4, 3, 32, 32), torch.arange(4)
+    scores, labels = trainer.compute_scores([(x, y)], mirrored=True)
+    assert torch.equal(scores, trainer.compute_scores([(x.flip(3), y)])[0])
+    assert not torch.equal(scores, trainer.compute_scores([(x, y)])[0])
+    assert torch.equal(labels, y)
+
+
+def test_what_is_evaluated_and_kept_is_the_average(tiny_values, tiny_data):
+    first = train_run(specify(tiny_values, epochs=1), 0, tiny_data, device="cpu")
+    averaged = train_run(specify(tiny_values, epochs=1, average=0.5), 0, tiny_data, device="cpu")
+    assert averaged.results.train_loss == first.results.train_loss  # the steps are the same
+    assert averaged.results.test_loss != first.results.test_loss
+    assert any(not torch.equal(averaged.weights[k], w) for k, w in first.weights.items())
 
 
 def test_a_seed_decides_everything(tiny_spec, tiny_data):
@@ -179,6 +217,7 @@ def test_a_run_learns_on_a_gpu(tiny_values, tiny_data, optimizer):
     [
         {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "clip_norm": 1.0},
         {"optimizer": "adamw", "schedule": "one_cycle"},
+        {"optimizer": "sgd", "lr": 0.05, "average": 0.2},
     ],
 )
 def test_a_graph_gives_on_a_gpu_what_single_steps_give(

@@ -37,6 +37,15 @@ def build_pair(better, worse, seeds=(0, 1, 2)):
     ]
 
 
+def test_runs_on_different_images_are_not_compared():
+    documents = build_pair([75.0, 76.0, 75.5], [70.0, 71.2, 70.3])
+    for document in documents[:3]:
+        document["config"]["data"]["train"] = 5_000
+    finding = judge(documents)["depth_helps_32_4_2"].finding
+    assert finding.state is State.UNDECIDED
+    assert finding.numbers == "not the same images: 44,000 of cifar10 and 5,000 of cifar10"
+
+
 @pytest.fixture(scope="module")
 def study():
     return build_study(seeds=(0, 2, 3, 4, 5))

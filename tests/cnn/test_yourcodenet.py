@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hw2core.cnn.conv import ConvClassifier
-from hw2core.cnn.yourcodenet import PreActivationBlock, YourCodeNet
+from hw2core.cnn.yourcodenet import PreActivationBlock, SqueezeExcitation, YourCodeNet
 from hw2core.diagnostics import count_parameters
 
 HEAD = ["norm", "relu", "average"]
@@ -49,6 +49,7 @@ def test_groups_blocks_and_pools(channels, pool_every, expected):
 def test_block_equals_its_formula():
     torch.manual_seed(0)
     block = PreActivationBlock(3, (6, 4))
+    squeeze, excite = (m for m in block.scaling.modules() if isinstance(m, nn.Conv2d))
 
     def activate(h):
         mean = h.mean((0, 2, 3), keepdim=True)
@@ -58,9 +59,21 @@ def test_block_equals_its_formula():
     x = torch.randn(5, 3, 7, 7)
     a = activate(x)
     h = activate(F.conv2d(a, block.main_path[0].weight, padding=1))
-    expected = F.conv2d(h, block.main_path[3].weight, padding=1)
-    expected = expected + F.conv2d(a, block.projection.weight)
+    maps = F.conv2d(h, block.main_path[3].weight, padding=1)  # (5, 4, 7, 7)
+    squeezed = (maps.mean((2, 3)) @ squeeze.weight[:, :, 0, 0].T + squeeze.bias).relu()
+    factors = (squeezed @ excite.weight[:, :, 0, 0].T + excite.bias).sigmoid()  # (5, 4)
+    expected = maps * factors[:, :, None, None] + F.conv2d(a, block.projection.weight)
     torch.testing.assert_close(block(x), expected)
+
+
+def test_scaling_weighs_whole_maps_by_what_all_of_them_show():
+    scaling = SqueezeExcitation(6)
+    x = torch.rand(2, 6, 5, 5) + 0.1
+    factors = scaling(x) / x
+    assert ((factors > 0) & (factors < 1)).all()
+    torch.testing.assert_close(factors, factors[:, :, :1, :1].expand_as(factors))
+    moved = scaling(x.roll((2, 1), (2, 3)))  # the means do not see where
+    torch.testing.assert_close(moved, scaling(x).roll((2, 1), (2, 3)))
 
 
 def test_identity_shortcut_passes_the_input_on_unchanged():
@@ -96,7 +109,8 @@ def test_parameter_count_by_hand():
     first = 3 * 9 * 32 + 2 * 32 + 32 * 9 * 32 + 3 * 32
     second = 2 * 32 + 32 * 9 * 64 + 2 * 64 + 64 * 9 * 64 + 32 * 64
     head = 2 * 64 + (64 * 100 + 100) + (100 * 10 + 10)
-    assert count_parameters(model) == first + second + head
+    scaling = (32 * 4 + 4 + 4 * 32 + 32) + (64 * 8 + 8 + 8 * 64 + 64)
+    assert count_parameters(model) == first + second + head + scaling
 
 
 @pytest.mark.parametrize("depth", [3, 6, 9, 12])
@@ -126,7 +140,9 @@ def test_convolutions_start_with_he_variance_and_without_bias():
     model = YourCodeNet((3, 8, 8), 10, [64, 128], 2, [])
     for layer in model.feature_extractor.modules():
         if isinstance(layer, nn.Conv2d):
-            assert layer.bias is None
+            scales = isinstance(layer.bias, nn.Parameter)
+            assert layer.kernel_size == (1, 1) if scales else layer.bias is None
+            assert not scales or (layer.bias == 0).all()
             fan_in = layer.in_channels * layer.kernel_size[0] ** 2
             assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.15)
 
@@ -203,6 +219,8 @@ def test_state_dict_keys_are_stable():
         "feature_extractor.1.main_path.0.weight",
         "feature_extractor.1.main_path.1.weight",
         "feature_extractor.1.main_path.3.weight",
+        "feature_extractor.1.scaling.factors.1.weight",
+        "feature_extractor.1.scaling.factors.3.weight",
         "feature_extractor.1.projection.weight",
         "feature_extractor.3.weight",
         "classifier.0.weight",
@@ -257,11 +275,17 @@ def count(model: nn.Module, kind: type[nn.Module]) -> int:
 
 def test_shortcuts_can_be_switched_off():
     plain = YourCodeNet(*ARGUMENTS, shortcuts=False)
-    shapes = [m.kernel_size for m in plain.modules() if isinstance(m, nn.Conv2d)]
-    assert shapes == [(3, 3)] * 6
-    block = next(m for m in plain.modules() if isinstance(m, PreActivationBlock))
+    block, *others = (m for m in plain.modules() if isinstance(m, PreActivationBlock))
+    assert all(other.projection is None for other in (block, *others))
     x = torch.randn(2, 4, 8, 8)
-    assert torch.equal(block(x), block.main_path(block.activation(x)))
+    assert torch.equal(block(x), block.scaling(block.main_path(block.activation(x))))
+
+
+def test_scaling_can_be_switched_off():
+    assert count(YourCodeNet(*ARGUMENTS), SqueezeExcitation) == 2
+    plain = YourCodeNet(*ARGUMENTS, squeeze_excitation=False)
+    assert count(plain, SqueezeExcitation) == 0
+    assert count(plain, nn.Conv2d) == 6
 
 
 def test_norms_can_be_switched_off():

@@ -24,7 +24,7 @@ PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4",
 # Seven runs with five seeds each, whatever the seeds of the others.
 PART_2_TRAININGS, PART_2_FIGURES = 35, 3
 REMEDY_TRAININGS = 16  # exp1_5
-ABLATION_TRAININGS = 7  # exp2_ablation
+ABLATION_TRAININGS = 9  # exp2_ablation
 ALL_TRAININGS = 34 + REMEDY_TRAININGS + ABLATION_TRAININGS + PART_2_TRAININGS
 ALL_FIGURES = 5 + 2 + PART_2_FIGURES
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from hw2core.analysis.claims.evidence import Evidence, NotRun
+from hw2core.analysis.wording import join_words
 
 
 class State(StrEnum):
@@ -78,7 +79,11 @@ def claim(sentence: str, cases: Sequence[Mapping[str, Any]] = ({},)) -> Callable
 
 
 def judge_claims(evidence: Evidence) -> list[Judged]:
-    """Judge every claim; one that speaks of a run without a result is undecided."""
+    """Judge every claim.
+
+    One that speaks of a run without a result is undecided; so is one that compares runs of
+    different data sets or numbers of images, whatever their accuracies say.
+    """
     judged = []
     for entry in CLAIMS:
         evidence.asked.clear()
@@ -86,5 +91,7 @@ def judge_claims(evidence: Evidence) -> list[Judged]:
             finding = entry.judge(evidence)
         except NotRun as error:
             finding = Finding(State.UNDECIDED, str(error))
+        if len(images := evidence.list_images()) > 1:
+            finding = Finding(State.UNDECIDED, f"not the same images: {join_words(images)}")
         judged.append(Judged(entry, finding, tuple(sorted(evidence.asked))))
     return judged

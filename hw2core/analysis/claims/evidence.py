@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from hw2core.analysis.wording import count
+
 
 class NotRun(LookupError):
     """A run that a claim speaks of has no result; the message says which."""
@@ -49,6 +51,12 @@ class Evidence:
         if run not in self._seeds:
             raise NotRun(run)
         return self._seeds[run]
+
+    def list_images(self) -> list[str]:
+        """Return on what the runs in ``asked`` were trained, each data set and number once."""
+        rows = self.summary[self.summary["run"].isin(self.asked)]
+        kinds = rows[["data", "train_images"]].dropna().drop_duplicates()
+        return [f"{count(size)} of {name}" for name, size in kinds.itertuples(index=False)]
 
     def measure(self, run: str, column: str = "test_accuracy") -> pd.Series:
         """Return a column of the summary, by seed, of the seeds that trained."""
