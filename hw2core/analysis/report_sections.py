@@ -19,7 +19,6 @@ from hw2core.analysis.wording import (
     join_words,
 )
 
-
 # Where the report shows the accuracy with mirror images too; it ranks nothing.
 MIRRORED = ("exp2", "exp2_ablation")
 

@@ -131,6 +131,19 @@ def test_the_run_table_holds_the_numbers_of_the_documents(build_page):
     )
 
 
+def test_the_accuracy_with_mirror_images_is_a_column_of_experiment_2_only(build_page):
+    def head(name, **metadata):
+        documents = build_experiment(name, seeds=(0, 1), **metadata)
+        html = build_page([Experiment(name)], documents)
+        return html.partition(f'aria-label="Runs of {name}"')[2].partition("</table>")[0]
+
+    table = head("exp2", test_accuracy_mirrored=12.5)
+    assert "Test, mirrored (%)" in table
+    assert table.count('<td style="text-align: right;">12.5</td>') == 4
+    assert "mirrored" not in head("exp2")
+    assert "mirrored" not in head("exp1_4", test_accuracy_mirrored=12.5)
+
+
 def test_the_best_run_is_chosen_by_validation_not_by_test():
     documents = [
         build_document("exp1_1_L2_K32", depth=2, validation_accuracy=71.0, test_accuracy=69.0),
