@@ -40,8 +40,9 @@ def compare_layer_to_torch(
             torch.manual_seed(seed)
             out = layer(leaves[0], **kw)
             dout = torch.randn_like(out, requires_grad=False)
+            # A scalar: given dout, torch would load its symbolic shapes to compare two sizes.
             by_torch = torch.autograd.grad(
-                out, leaves, dout, allow_unused=True, materialize_grads=True
+                (out * dout).sum(), leaves, allow_unused=True, materialize_grads=True
             )
         finally:
             for p, requires_grad in zip(params, required, strict=True):

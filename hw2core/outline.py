@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-
-from pydantic import TypeAdapter
-
-from hw2core.architectures import Frozen
+from dataclasses import asdict, dataclass
 
 
-class Outline(Frozen):
+# Not of pydantic, as the study is: each job that draws would load it for this alone.
+@dataclass(frozen=True)
+class Outline:
     """An experiment without the details of its runs: these stand in their results."""
 
     name: str
@@ -27,10 +26,13 @@ class Outline(Frozen):
 
 def dump_outlines(outlines: Iterable[Outline]) -> str:
     """Return canonical JSON: the same experiments give the same text."""
-    plain = [outline.model_dump(mode="json") for outline in outlines]
+    plain = [asdict(outline) for outline in outlines]
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def parse_outlines(text: str) -> list[Outline]:
     """Read what ``dump_outlines`` wrote."""
-    return TypeAdapter(list[Outline]).validate_json(text)
+    return [
+        Outline(**{**plain, "runs": tuple(plain["runs"]), "seeds": tuple(plain["seeds"])})
+        for plain in json.loads(text)
+    ]

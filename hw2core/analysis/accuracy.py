@@ -66,7 +66,7 @@ def plot_accuracy(experiment: Experiment, summary: pd.DataFrame) -> Figure:
         if not panels:
             return _plot_rows(experiment, summary)
         limits = _limits(summary)
-        figure = Figure(figsize=(PAGE_WIDTH, 3.1))
+        figure = Figure(figsize=(PAGE_WIDTH, 2.6))
         grid = figure.subplots(
             len(limits),
             len(panels),

@@ -40,7 +40,7 @@ def plot_cost(tables: StudyTables) -> Figure:
         runs, failed = _list_runs(tables.summary)
         if runs.empty:
             return plot_missing("Accuracy against cost: no convolutional run has trained yet.")
-        figure = Figure(figsize=(PAGE_WIDTH, 3.4))
+        figure = Figure(figsize=(PAGE_WIDTH, 3.0))
         panels = figure.subplots(1, len(PRICES), sharey=True)
         title_study_figure(figure, "What does accuracy cost?", select_nets(tables.summary))
         groups: list[tuple[Axes, list[Text]]] = []
@@ -70,7 +70,7 @@ def plot_gap(tables: StudyTables) -> Figure:
         runs, failed = _list_runs(tables.summary)
         if runs.empty:
             return plot_missing("Gap to validation: no convolutional run has trained yet.")
-        figure = Figure(figsize=(PAGE_WIDTH, 3.0))
+        figure = Figure(figsize=(PAGE_WIDTH, 2.8))
         axes = figure.subplots()
         nets = select_nets(tables.summary)
         title_study_figure(figure, "How far is validation behind training?", nets)
@@ -78,7 +78,7 @@ def plot_gap(tables: StudyTables) -> Figure:
         _draw_points(axes, runs, "parameters", "gap")
         _scale_price(axes)
         axes.set_xlabel("Parameters (log scale)")
-        axes.set_ylabel("Training − validation accuracy (points)")
+        axes.set_ylabel("Training − validation (points)")
         widest = [
             (float(run.parameters), run.gap, run.run.split("_K")[0], run.colour)
             for run in iterate_rows(runs.nlargest(3, "gap"))

@@ -90,15 +90,20 @@ def place_labels(axes: Axes, labels: Sequence[tuple[float, float, str, str]]) ->
     ]
 
 
+def lay_out(figure: Figure) -> None:
+    """Give all parts of ``figure`` their places, and keep these."""
+    engine = figure.get_layout_engine()
+    if figure.axes and engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+
+
 def spread_labels(figure: Figure, groups: Iterable[tuple[Axes, Sequence[Text]]]) -> None:
     """Move the labels of each axes apart vertically where they would overlap.
 
-    Call it last: it lays the figure out, to learn how high the axes are, and keeps that layout.
+    Call it last: it lays the figure out, to learn how high the axes are.
     """
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-    figure.set_layout_engine("none")
+    lay_out(figure)
     for axes, labels in groups:
         height = axes.get_window_extent().height
         gap = 1.2 * mpl.rcParams["font.size"] * figure.dpi / 72
@@ -138,7 +143,10 @@ def save_figure(figure: Figure, paths: Iterable[Path | str]) -> None:
         ".png": {"Software": None},
         ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
-    with use_style():
+    # With an engine, or one that comes back, each file is laid out again and drawn twice.
+    with use_style(), mpl.rc_context({"figure.constrained_layout.use": False}):
+        lay_out(figure)
+        figure.set_layout_engine(None)
         for path in map(Path, paths):
             with replace_atomically(path) as temporary:
                 figure.savefig(temporary, metadata=metadata.get(path.suffix))

@@ -96,8 +96,9 @@ def write_page(markdown: str, style: Path, output: Path) -> None:
 def write_pdf(markdown: str, header: Path, output: Path) -> None:
     """Write the PDF, set by Typst with its own fonts.
 
-    ``header`` holds Typst's show rules, and beside it a file of its name with the suffix ``.yaml``
-    the layout. The same text gives the same bytes: the file carries no date.
+    ``header`` holds Typst's show rules; beside it lie files of its name, the layout with the
+    suffix ``.yaml`` and pandoc's filter with ``.lua``. The same text gives the same bytes: the
+    file carries no date.
 
     Raises:
         ReportError: pandoc or Typst is not there or fails.
@@ -106,6 +107,7 @@ def write_pdf(markdown: str, header: Path, output: Path) -> None:
         *COMMON,
         f"--include-in-header={header.resolve().as_posix()}",
         f"--metadata-file={header.with_suffix('.yaml').resolve().as_posix()}",
+        f"--lua-filter={header.with_suffix('.lua').resolve().as_posix()}",
     ]
     source = _convert(markdown, "typst", arguments)
     try:

@@ -19,6 +19,9 @@ from hw2core.analysis.wording import (
     join_words,
 )
 
+# Where the report shows the accuracy with mirror images too; it ranks nothing.
+MIRRORED = ("exp2", "exp2_ablation")
+
 
 def describe_experiment(
     experiment: Experiment,
@@ -48,6 +51,8 @@ def describe_experiment(
         "varies": _one_line(experiment.varies),
         "fixed": _one_line(experiment.fixed),
         "rows": [_describe_run(run, seeds) for run in iterate_rows(runs)],
+        "mirrored": experiment.name in MIRRORED
+        and bool(runs["test_accuracy_mirrored_mean"].notna().any()),
         "missing": list(missing),
         "planned": len(runs) + len(missing),
         "trained": int((runs["trained"] == runs["seeds"]).sum()),
@@ -117,6 +122,7 @@ def _describe_run(run: Any, seeds: pd.DataFrame) -> dict[str, str]:
         "best_epoch": f"{'–'.join(best)} of {own['epochs'].max()}",
         "validation": format_number(run.validation_accuracy_mean),
         "test": test,
+        "mirrored": format_number(run.test_accuracy_mirrored_mean),
         "duration": format_duration(run.seconds_mean),
         "reduced": "" if run.study_size else "reduced data",
     }

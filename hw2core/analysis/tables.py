@@ -38,6 +38,7 @@ SUMMARY_TYPES = {
     "train_accuracy": "float64",
     "validation_accuracy": "float64",
     "test_accuracy": "float64",
+    "test_accuracy_mirrored": "float64",
     "test_loss": "float64",
     "parameters": "Int64",
     "flops_per_image": "Int64",
@@ -76,6 +77,7 @@ def summary_table(documents: Iterable[Document]) -> pd.DataFrame:
     ``depth`` is L, ``widths`` the K of the blocks joined by hyphens, ``num_conv`` = L * len(K);
     a model without ``filters_per_layer`` has none of them. ``train_accuracy`` and
     ``validation_accuracy`` are those of ``best_epoch``, the (1-based) epoch that validation chose.
+    ``test_accuracy_mirrored`` is that of the mean scores of each image and its mirror image.
 
     Raises:
         ValueError: a run and seed stand in two documents, or a best epoch was not trained.
@@ -132,7 +134,8 @@ def aggregate_runs(summary: pd.DataFrame) -> pd.DataFrame:
             for statistic in ("mean", "min", "max"):
                 value = rows_of["test_accuracy"].agg(statistic)
                 row[f"{prefix}test_accuracy_{statistic}"] = value
-        row["validation_accuracy_mean"] = seeds["validation_accuracy"].mean()
+        for name in ("validation_accuracy", "test_accuracy_mirrored"):
+            row[f"{name}_mean"] = seeds[name].mean()
         row["best_epoch_min"] = seeds["best_epoch"].min()
         row["best_epoch_max"] = seeds["best_epoch"].max()
         row |= {name: first[name] for name in ("parameters", "flops_per_image")}
@@ -150,7 +153,7 @@ AGGREGATE_TYPES = {
         for prefix in ("", "trained_")
         for statistic in ("mean", "min", "max")
     },
-    "validation_accuracy_mean": "float64",
+    **dict.fromkeys(("validation_accuracy_mean", "test_accuracy_mirrored_mean"), "float64"),
     **dict.fromkeys(("best_epoch_min", "best_epoch_max", "parameters", "flops_per_image"), "Int64"),
     "seconds_mean": "float64",
     "study_size": "boolean",

@@ -20,7 +20,7 @@ GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
 }
 REMEDIES = {"he": "cnn", "bn": "cnn", "residual": "resnet", "warmup": "cnn"}
 ABLATION = ("full", "no_cutout", "no_smoothing", "no_augmentation", "flat_head")
-ABLATION += ("no_shortcuts", "no_batchnorm")
+ABLATION += ("no_shortcuts", "no_batchnorm", "no_scaling", "no_average")
 PART_2 = {
     "overfit": [""],
     "optim": ["vanilla", "momentum", "rmsprop"],

@@ -1,4 +1,5 @@
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -129,6 +130,19 @@ def test_the_run_table_holds_the_numbers_of_the_documents(build_page):
     assert "By validation the best is exp1_1_L2_K32, with 73.0 % on validation and 72.0" in (
         Page(html).text
     )
+
+
+def test_the_accuracy_with_mirror_images_is_a_column_of_experiment_2_only(build_page):
+    def head(name, **metadata):
+        documents = build_experiment(name, seeds=(0, 1), **metadata)
+        html = build_page([Experiment(name)], documents)
+        return html.partition(f'aria-label="Runs of {name}"')[2].partition("</table>")[0]
+
+    table = head("exp2", test_accuracy_mirrored=12.5)
+    assert "Test, mirrored (%)" in table
+    assert table.count('<td style="text-align: right;">12.5</td>') == 4
+    assert "mirrored" not in head("exp2")
+    assert "mirrored" not in head("exp1_4", test_accuracy_mirrored=12.5)
 
 
 def test_the_best_run_is_chosen_by_validation_not_by_test():
@@ -331,6 +345,22 @@ def test_page_and_pdf_of_the_whole_study_are_built_twice_with_the_same_bytes(tmp
         made.append((page.read_bytes(), pdf.read_bytes()))
     assert made[0] == made[1]
     assert made[0][1].startswith(b"%PDF-")
+
+
+def test_figures_of_the_pdf_have_alternative_texts(tmp_path):
+    picture = tmp_path / "a picture.svg"
+    picture.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    alt = "exp1_1: loss over the epochs, 80 % \\\\ [dashed] – 'at chance'"
+    markdown = f'![**Figure 1.** A caption.](<{picture}>){{alt="{alt}"}}\n'
+    publish.write_pdf(markdown, FOLDER / "paper.typ", tmp_path / "x.pdf")
+    read = alt.replace(r"\\", "\\").encode("utf-16-be").hex().upper()
+    assert f"/Alt<FEFF{read}>".encode() in read_pdf(tmp_path / "x.pdf")
+
+
+def read_pdf(path):
+    """Return the parts of a PDF that are compressed, one after another."""
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", path.read_bytes(), re.DOTALL)
+    return b"".join(zlib.decompressobj().decompress(x) for x in streams if x[:1] == b"x")
 
 
 # What may hold a digit, in the order in which it is taken out.

@@ -39,6 +39,10 @@ def test_a_summary_row_holds_what_the_document_says():
     assert (row["parameters"], row["flops_per_image"]) == (123, 456)
     assert (row["train_images"], row["study_size"]) == (44_000, True)
     assert row["data_sha256"] == "d" * 64
+    assert pd.isna(row["test_accuracy_mirrored"])
+    assert summary_table([build_known(test_accuracy_mirrored=54.5)])[
+        "test_accuracy_mirrored"
+    ].tolist() == [54.5]
 
 
 @pytest.mark.parametrize("best_epoch", [0, 4])

@@ -91,10 +91,12 @@ def custom_beats(evidence: Evidence, other: str, words: str) -> Finding:
     [
         {"part": "no_shortcuts", "words": "without its shortcuts"},
         {"part": "no_batchnorm", "words": "without its batch norm"},
+        {"part": "no_scaling", "words": "without the scaling of its maps"},
         {"part": "flat_head", "words": "with a head that sees every pixel instead of a mean"},
         {"part": "no_smoothing", "words": "without label smoothing"},
         {"part": "no_cutout", "words": "without cutout"},
         {"part": "no_augmentation", "words": "without any augmentation"},
+        {"part": "no_average", "words": "without the average of its weights"},
     ],
 )
 def part_contributes(evidence: Evidence, part: str, words: str) -> Finding:
