@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -25,11 +26,14 @@ def main() -> int:
         help="config.yaml, then the file that was laid over it, if any",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: those of both")
+    parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
     args = parser.parse_args()
     if len(args.config) > 2:
         parser.error("--config: one file can be laid over the first, not more")
+    configs = [path.resolve() for path in args.config]
     try:
-        print(f"wrote {publish_record(args.config, args.seeds)} and the table in README.md")
+        os.chdir(args.directory)
+        print(f"wrote {publish_record(configs, args.seeds)} and the table in README.md")
     except (ArtifactError, ConfigError, DataError, OSError, PublishError, ReportError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -26,6 +26,10 @@ from hw2core.artifacts import (
     reference_path,
 )
 
+# A study other than config.yaml's has a folder of its own, so that neither makes the other stale.
+APART_FOLDER = "output"
+APART = f" --directory {APART_FOLDER}"
+
 
 class Command(NamedTuple):
     """What a reader adds to the commands to mean this record's study and not config.yaml's."""
@@ -35,13 +39,18 @@ class Command(NamedTuple):
 
     def write_snakemake(self) -> str:
         """Return the call that trains, draws and writes all that is missing."""
-        files = f" --configfile config.yaml {reference_path(REFERENCE_STUDY)}" * self.study
+        files = f" --configfile config.yaml {reference_path(REFERENCE_STUDY)}{APART}" * self.study
         listed = ",".join(map(str, self.seeds))
         return f"snakemake{files}" + (f" --config 'seeds=[{listed}]'" if self.seeds else "")
 
+    def write_unpack(self) -> str:
+        """Return the call that puts the record's results where ``write_snakemake`` looks."""
+        archive = f"tar -xzf {reference_path(REFERENCE_RESULTS)}"
+        return f"mkdir -p {APART_FOLDER} && {archive} -C {APART_FOLDER}" if self.study else archive
+
     def write_publish(self) -> str:
         """Return the call that writes the record."""
-        files = f" --config config.yaml {reference_path(REFERENCE_STUDY)}" * self.study
+        files = f" --config config.yaml {reference_path(REFERENCE_STUDY)}{APART}" * self.study
         seeds = f" --seeds {' '.join(map(str, self.seeds))}" if self.seeds else ""
         return f"python workflow_scripts/publish_reference.py{files}{seeds}"
 
@@ -75,7 +84,7 @@ def write_readme(
         f"What is missing is trained, drawn and written by\n\n```\n{command.write_snakemake()}\n"
         "```\n\nand its report says of each run whether this record is reproduced. To use the"
         " results of this record instead of training, where the code and the images are still the"
-        f" same, unpack them first:\n\n```\ntar -xzf {reference_path(REFERENCE_RESULTS)}\n```",
+        f" same, unpack them first:\n\n```\n{command.write_unpack()}\n```",
         f"This folder is written, and what it held replaced, by\n\n```\n{command.write_publish()}"
         f"\n```\n\n`sha256sum -c {REFERENCE_SUMS}`, in this folder, checks that its files belong"
         " together.",

@@ -121,8 +121,10 @@ def test_a_run_that_only_the_changes_have_is_measured_by_the_images_of_the_study
 def test_its_readme_names_the_commands(place):
     readme = (place.root / artifacts.REFERENCE / "README.md").read_text()
     files = "config.yaml report/reference/study.yaml"
-    assert f"snakemake --configfile {files} --config 'seeds=[0,1]'\n" in readme
-    assert f"publish_reference.py --config {files} --seeds 0 1\n" in readme
+    apart = "--directory output"
+    assert f"snakemake --configfile {files} {apart} --config 'seeds=[0,1]'\n" in readme
+    assert "mkdir -p output && tar -xzf report/reference/results.tar.gz -C output\n" in readme
+    assert f"publish_reference.py --config {files} {apart} --seeds 0 1\n" in readme
 
 
 def test_its_results_can_be_used_where_they_are_unpacked(place, tmp_path):
