@@ -65,7 +65,7 @@ def plot_mistakes(tables: StudyTables) -> Figure:
         rows = math.ceil(len(mistakes) / COLUMNS)
         size = tables.pictures.images.shape[1]
         # One image of all: five by five axes would take ten times as long to draw.
-        height, width = round(1.6 * size), round(1.3 * size)
+        height, width = round(1.7 * size), round(1.3 * size)
         sheet = np.full((rows * height, COLUMNS * width, 3), 255, dtype=np.uint8)
         figure = Figure(figsize=(PAGE_WIDTH, 0.5 + PAGE_WIDTH * sheet.shape[0] / sheet.shape[1]))
         title_study_figure(figure, f"The worst mistakes of {_name(best)}", _row(tables, best))
@@ -79,8 +79,8 @@ def plot_mistakes(tables: StudyTables) -> Figure:
             axes.text(
                 left + size / 2,
                 under - 2,
-                f"{names[mistake['label']]},\ntaken for\n{names[mistake['predicted']]} "
-                f"({100 * mistake['probability']:.0f} %)",
+                f"{names[mistake['label']]},\ntaken for\n{names[mistake['predicted']]}\n"
+                f"({100 * mistake['probability']:.1f} %)",
                 ha="center",
             )
         axes.imshow(sheet, interpolation="none")  # an SVG keeps the pixels themselves

@@ -135,7 +135,7 @@ def test_the_best_net_by_validation_is_the_one_that_is_shown(tables):
 def test_worst_mistakes_are_shown_with_their_names_or_left_out(tables):
     texts = list_texts(plot_mistakes(tables))
     assert len(texts) == 25
-    assert texts[0] == "plane, taken for\ncar (99.0 %)"
+    assert texts[0] == "plane,\ntaken for\ncar\n(99.0 %)"
     without = plot_mistakes(tables._replace(pictures=None))
     assert "not on this machine" in without.get_suptitle()
     assert [
