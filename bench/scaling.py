@@ -37,7 +37,7 @@ from measure import (
 from train import make_ours
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.data.prepared import read_manifest
 from hw2core.devices import pick_device, prepare_device
 from hw2core.spec import RunSpec
@@ -195,14 +195,14 @@ def write_results(folder: Path, study: Study) -> None:
             document = build_document(run, seed=seed, epochs=spec.training.epochs)
             document["config"] = spec.describe(seed)
             document["metadata"] |= {
-                "format": artifacts.FORMAT,
+                "format": result_files.FORMAT,
                 "code": hash_run_code(spec),
                 "data_sha256": manifest.sha256,
                 "study_size": spec.study_size,
             }
             result = folder / artifacts.result_path(run, seed)
             held = folder / artifacts.weights_path(run, seed)
-            artifacts.write_training(result, held, document, weights)
+            result_files.write_training(result, held, document, weights)
 
 
 def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:

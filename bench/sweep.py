@@ -22,7 +22,7 @@ import torch
 from measure import add_data_option, describe_machine, print_table
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.devices import pick_device
 from hw2core.machine import count_allotted_threads
 from hw2core.study import load_study
@@ -111,7 +111,7 @@ def split_seconds(folder: Path, targets: Sequence[str], wall: float) -> list[flo
     parts = {"start": 0.0, "data": 0.0, "training": 0.0, "evaluation": 0.0}
     intervals = []
     for target in targets:
-        facts = artifacts.read_result(folder / target)["metadata"]
+        facts = result_files.read_result(folder / target)["metadata"]
         run, seed = Path(target).parent.name, Path(target).stem
         begun = records[artifacts.log_path("train", run, seed)]["starttime"]
         ended = (folder / target).stat().st_mtime

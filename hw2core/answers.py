@@ -10,8 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 from hw2core.architectures import MLPArchitecture
-from hw2core.artifacts import PUBLIC_RECORD, REPORT_TEMPLATE, find_results, locate_figure
+from hw2core.artifacts import PUBLIC_RECORD, REPORT_TEMPLATE, locate_figure
 from hw2core.config_file import read_config
+from hw2core.result_files import find_results
 from hw2core.spec import RunSpec
 from hw2core.study import ROOT, STUDY_FILE, load_outlines, load_study
 

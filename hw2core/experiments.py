@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.atomic import WriteError
 from hw2core.checkpoint import Checkpoint
 from hw2core.command_line import parse_cli
@@ -62,7 +62,7 @@ def run(
         options |= {"resume_from": checkpoint.load(), "on_snapshot": checkpoint.save}
     trained = train_run(spec, seed, data, on_epoch=on_epoch, **options)
     metadata = {
-        "format": artifacts.FORMAT,
+        "format": result_files.FORMAT,
         **trained.facts,
         **describe_environment(trained.facts["device"]),
         "study_size": spec.study_size,
@@ -172,7 +172,7 @@ def run_experiment(
         on_epoch=lambda report: log.info(format_epoch(report)),
     )
     path = artifacts.flat_result_path(out_dir, name)
-    artifacts.write_result(path, document)
+    result_files.write_result(path, document)
     log.info(summarize(document, path))
     return trained.results
 
@@ -183,7 +183,7 @@ def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
     Raises:
         ArtifactError: the file is missing, damaged or of another format.
     """
-    document = artifacts.read_result(filename)
+    document = result_files.read_result(filename)
     return document["config"], FitResult(**document["results"])
 
 

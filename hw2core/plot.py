@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from hw2core.analysis.drawing import use_style
 from hw2core.analysis.tables import split_numbers
-from hw2core.artifacts import read_result
 from hw2core.fit_results import FitResult
+from hw2core.result_files import read_result
 
 PANELS = (
     ("train_loss", "Training loss"),

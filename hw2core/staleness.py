@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.atomic import write_text_atomically
 from hw2core.data.prepared import DataError, read_manifest
 from hw2core.fingerprint import combine_hashes, hash_modules
@@ -93,10 +93,10 @@ def explain_file(spec: RunSpec, seed: int) -> list[str]:
     if not Path(path).exists():
         return ["not trained yet"]
     try:
-        document = artifacts.read_result(path)
-        artifacts.check_weights(artifacts.weights_path(spec.name, seed), document)
+        document = result_files.read_result(path)
+        result_files.check_weights(artifacts.weights_path(spec.name, seed), document)
         return explain(document, Provenance.of(spec, seed))
-    except artifacts.ArtifactError as error:
+    except result_files.ArtifactError as error:
         return [str(error)]
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hw2core.analysis.tables import aggregate_runs, summary_table
-from hw2core.artifacts import read_result
+from hw2core.result_files import read_result
 
 folders = [Path(name) for name in sys.argv[1:]]
 documents = [read_result(path) for folder in folders for path in folder.glob("seed*.json")]

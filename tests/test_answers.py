@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2core import answers, artifacts
+from hw2core import answers, artifacts, result_files
 
 sys.path.insert(0, str(Path(__file__).parent / "analysis"))
 from result_documents import build_part_2
@@ -42,8 +42,8 @@ def test_results_of_the_working_folder_are_used():
     for document in build_part_2(seeds=range(5), epochs=6):
         config = document["config"]
         path = artifacts.result_path(config["name"], config["seed"])
-        document["metadata"]["format"] = artifacts.FORMAT
-        artifacts.write_result(path, document)
+        document["metadata"]["format"] = result_files.FORMAT
+        result_files.write_result(path, document)
     text = answers.part2_q1
     assert "**Supported**: At the end the gap between training and validation" in text
     assert "5 seeds" in text
@@ -53,7 +53,7 @@ def test_a_damaged_result_is_named():
     path = Path(artifacts.result_path("part2_overfit", 0))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"config": {}}))
-    with pytest.raises(artifacts.ArtifactError, match=r"part2_overfit/seed0\.json"):
+    with pytest.raises(result_files.ArtifactError, match=r"part2_overfit/seed0\.json"):
         _ = answers.part2_q1
 
 

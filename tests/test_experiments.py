@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2core import artifacts, experiments
+from hw2core import experiments, result_files
 from hw2core.command_line import parse_cli
 from hw2core.config_file import ConfigError
 from hw2core.experiments import load_experiment, run, run_experiment
@@ -27,8 +27,8 @@ def in_folder(tmp_path, monkeypatch):
 def test_a_result_document_is_current_the_moment_it_is_written(tiny_spec, tiny_data, tmp_path):
     document, _ = run(tiny_spec, 0, tiny_data, device="cpu")
     path = tmp_path / "seed0.json"
-    artifacts.write_result(path, document)
-    read = artifacts.read_result(path)
+    result_files.write_result(path, document)
+    read = result_files.read_result(path)
     wanted = Provenance(tiny_spec.describe(0), Provenance.of(tiny_spec, 0).code, tiny_data.sha256)
     assert explain(read, wanted) == []
     metadata = read["metadata"]

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hw2core import artifacts
+from hw2core import result_files
 from hw2core.fit_results import FitResult
 from hw2core.plot import plot_exp_results, plot_fit
 
@@ -22,8 +22,12 @@ def _close_figures():
 
 
 def write_result(path: Path, fit: FitResult = FIT) -> None:
-    document = {"config": {"name": "a"}, "results": fit, "metadata": {"format": artifacts.FORMAT}}
-    artifacts.write_result(path, document)
+    document = {
+        "config": {"name": "a"},
+        "results": fit,
+        "metadata": {"format": result_files.FORMAT},
+    }
+    result_files.write_result(path, document)
 
 
 def test_a_fit_is_drawn_in_four_panels():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hw2core import artifacts, staleness
+from hw2core import artifacts, result_files, staleness
 from hw2core.spec import RunSpec
 from hw2core.staleness import Provenance, explain, explain_file, settle_times, write_notice
 
@@ -22,7 +22,11 @@ def document(tiny_spec) -> dict:
         "config": copy.deepcopy(wanted.config),
         "results": {"num_epochs": 0, "train_loss": [], "train_acc": [], "test_loss": []}
         | {"test_acc": []},
-        "metadata": {"format": artifacts.FORMAT, "code": dict(wanted.code), "data_sha256": "abc"},
+        "metadata": {
+            "format": result_files.FORMAT,
+            "code": dict(wanted.code),
+            "data_sha256": "abc",
+        },
     }
 
 
@@ -34,7 +38,7 @@ def in_folder(tmp_path, monkeypatch) -> Path:
 
 def write(spec: RunSpec, document: dict, seed: int = 0) -> Path:
     path = Path(artifacts.result_path(spec.name, seed))
-    artifacts.write_result(path, document)
+    result_files.write_result(path, document)
     return path
 
 
@@ -96,7 +100,7 @@ def test_a_missing_and_a_damaged_result_are_not_current(tiny_spec, in_folder):
 def test_damaged_weights_are_not_current(tiny_spec, document, in_folder):
     result = Path(artifacts.result_path(tiny_spec.name, 0))
     weights = Path(artifacts.weights_path(tiny_spec.name, 0))
-    artifacts.write_training(result, weights, document, {"a": torch.ones(3)})
+    result_files.write_training(result, weights, document, {"a": torch.ones(3)})
     assert explain_file(tiny_spec, 0) == []
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     (reason,) = explain_file(tiny_spec, 0)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from hw2core.analysis.experiment_figures import draw_experiment
-from hw2core.artifacts import ArtifactError, find_results
 from hw2core.atomic import WriteError
 from hw2core.data.prepared import DataError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
+from hw2core.result_files import ArtifactError, find_results
 
 
 def main() -> int:

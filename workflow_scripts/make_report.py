@@ -8,17 +8,11 @@ from pathlib import Path
 
 from hw2core.analysis.publish import publish_report
 from hw2core.analysis.render import ReportError
-from hw2core.artifacts import (
-    REFERENCE_TABLE,
-    REPORT,
-    REPORT_PDF,
-    ArtifactError,
-    find_results,
-    reference_path,
-)
+from hw2core.artifacts import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_path
 from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
+from hw2core.result_files import ArtifactError, find_results
 from hw2core.study import ROOT, load_outlines
 
 

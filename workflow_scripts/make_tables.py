@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from hw2core.analysis.tables import epochs_table, summary_table, write_table
-from hw2core.artifacts import ArtifactError, read_results
 from hw2core.atomic import WriteError
 from hw2core.outline import parse_outlines
 from hw2core.progress import open_log
+from hw2core.result_files import ArtifactError, read_results
 
 
 def main() -> int:

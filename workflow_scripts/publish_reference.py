@@ -9,9 +9,9 @@ from pathlib import Path
 
 from hw2core.analysis.published import PublishError, publish_record
 from hw2core.analysis.render import ReportError
-from hw2core.artifacts import ArtifactError
 from hw2core.config_file import ConfigError
 from hw2core.data.prepared import DataError
+from hw2core.result_files import ArtifactError
 from hw2core.study import STUDY_FILE
 
 

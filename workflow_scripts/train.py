@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.atomic import WriteError
 from hw2core.data.prepared import DataError, PreparedData, load_prepared
 from hw2core.machine import keep_freed_memory
@@ -82,7 +82,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
             checkpoint=checkpoint,
             on_epoch=lambda report: log.info(format_epoch(report)),
         )
-        artifacts.write_training(args.result, args.weights, document, trained.weights)
+        result_files.write_training(args.result, args.weights, document, trained.weights)
     except WriteError as error:
         log.error(str(error))
         return 1

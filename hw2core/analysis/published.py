@@ -38,8 +38,6 @@ from hw2core.artifacts import (
     REPORT,
     REPORT_PDF,
     STUDY_FIGURES,
-    find_results,
-    hash_file,
     locate_figure,
     manifest_path,
     result_path,
@@ -47,6 +45,7 @@ from hw2core.artifacts import (
 )
 from hw2core.atomic import write_text_atomically
 from hw2core.config_file import read_config, read_configs
+from hw2core.result_files import find_results, hash_file
 from hw2core.staleness import Provenance, explain
 from hw2core.study import ROOT, Study, load_study
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from result_documents import build_document
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.analysis import published
 from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.published import PublishError, add_reduction, publish_record, sum_files
@@ -52,8 +52,8 @@ def make_place(folder: Path) -> Place:
             for seed in SEEDS:
                 document = build_document(run, depth=spec.architecture.layers_per_block, seed=seed)
                 document["config"] = spec.describe(seed)
-                document["metadata"]["format"] = artifacts.FORMAT
-                artifacts.write_result(artifacts.result_path(run, seed), document)
+                document["metadata"]["format"] = result_files.FORMAT
+                result_files.write_result(artifacts.result_path(run, seed), document)
     return Place(root, configs)
 
 

@@ -12,7 +12,7 @@ from cut_writes import make_fault
 from outcome import Outcome, make_sure
 from small_study import EPOCHS, MANIFEST, RUNS, STUDY, TABLES, Study, finish
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.outline import dump_outlines
 
@@ -22,7 +22,7 @@ def damage_result(study: Study, rng: random.Random) -> Outcome:
     outcome, run = Outcome(), rng.choice(RUNS)
     path = artifacts.result_path(run, 0)
     make_sure(study, *(artifacts.result_path(each, 0) for each in RUNS))
-    version = (f'"format": {artifacts.FORMAT}'.encode(), b'"format": 99')
+    version = (f'"format": {result_files.FORMAT}'.encode(), b'"format": 99')
     damage_file(study, path, rng, version)
     outcome.damaged.add(path)
     study.delete(*TABLES)

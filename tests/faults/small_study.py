@@ -18,7 +18,7 @@ import pandas as pd
 from checkout import TINY, Checkout, copy_sources
 from safetensors import safe_open
 
-from hw2core import artifacts
+from hw2core import artifacts, result_files
 from hw2core.analysis.tables import epochs_table, summary_table, write_table
 from hw2core.data.prepared import read_manifest
 from hw2core.study import load_study
@@ -155,7 +155,7 @@ def find_unfinished(study: Study, reference: Study) -> list[str]:
 def find_stale_tables(study: Study) -> list[str]:
     """Return the tables that are not, byte for byte, what the results say now, times included."""
     with chdir(study.folder):
-        documents = artifacts.read_results(STUDY.outlines)
+        documents = result_files.read_results(STUDY.outlines)
     wrong = []
     for path, frame in zip(
         TABLES, (summary_table(documents), epochs_table(documents)), strict=True
@@ -181,7 +181,7 @@ def read_content(study: Study, path: str) -> object:
     if path == MANIFEST:
         return read_manifest(file)
     if file.suffix == ".json":
-        document = artifacts.read_result(file)
+        document = result_files.read_result(file)
         facts = {k: v for k, v in document["metadata"].items() if not TIMES.match(k)}
         return {**document, "metadata": facts}
     if path == artifacts.SUMMARY_TABLE:

@@ -14,7 +14,7 @@ from cluster import Cluster, wait_until
 from torch import Tensor
 
 from hw2core import artifacts
-from hw2core.artifacts import read_weights
+from hw2core.result_files import read_weights
 
 # The profile as it is; only that nobody here waits for a network file system.
 ON_CLUSTER = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from checkout import TINY, copy_sources
 
-from hw2core import artifacts
-from hw2core.artifacts import ArtifactError
+from hw2core import result_files
 from hw2core.checkpoint import Checkpoint
 from hw2core.config_file import ConfigError, read_config
 from hw2core.data.cifar10 import read_cifar10
 from hw2core.data.prepared import DataError, load_prepared
+from hw2core.result_files import ArtifactError
 from hw2core.study import load_study
 
 # A shell would run a command, end the word, the quotes or the line, or put something in its place.
@@ -49,7 +49,7 @@ def test_a_pickle_in_place_of_a_result_is_not_executed(tmp_path, pwned):
     path = tmp_path / "seed0.json"
     path.write_bytes(pickle.dumps(Bomb(pwned)))
     with pytest.raises(ArtifactError, match=r"seed0\.json.*delete it and run again"):
-        artifacts.read_result(path)
+        result_files.read_result(path)
     assert not pwned.exists()
 
 
@@ -57,7 +57,7 @@ def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path, pwned):
     path = tmp_path / "seed0.safetensors"
     path.write_bytes(pickle.dumps(Bomb(pwned)))
     with pytest.raises(ArtifactError, match=r"seed0\.safetensors"):
-        artifacts.read_weights(path)
+        result_files.read_weights(path)
     assert not pwned.exists()
 
 
