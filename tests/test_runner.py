@@ -218,11 +218,16 @@ def test_a_run_learns_on_a_gpu(tiny_values, tiny_data, optimizer):
         {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "clip_norm": 1.0},
         {"optimizer": "adamw", "schedule": "one_cycle"},
         {"optimizer": "sgd", "lr": 0.05, "average": 0.2},
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "cutout": 8},
     ],
 )
+@pytest.mark.parametrize("model", ["cnn", "ycn"])
 def test_a_graph_gives_on_a_gpu_what_single_steps_give(
-    tiny_values, tiny_data, monkeypatch, training
+    tiny_values, tiny_data, monkeypatch, model, training
 ):
+    tiny_values["model"] = model
+    if model == "ycn":
+        tiny_values["architecture"]["pool_every"] = 2  # a block takes two convolutions
     spec = specify(tiny_values, deterministic=True, flip=True, translate=2, **training)
     graphed = train_run(spec, 0, tiny_data)
     assert graphed.facts["cuda_graph"]
