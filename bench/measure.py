@@ -17,7 +17,7 @@ from hw2core.data.arrays import measure_channels
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import PreparedData
 from hw2core.environment import describe_environment
-from hw2core.machine import count_allotted_threads, keep_freed_memory
+from hw2core.machine import count_allotted_threads, use_large_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "HW2_DATA"
@@ -108,7 +108,7 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
 
 def prepare_process() -> int:
     """Set this process up as a training is, and return the number of its threads."""
-    keep_freed_memory()
+    use_large_pages()
     torch.set_num_threads(count_allotted_threads())
     return torch.get_num_threads()
 

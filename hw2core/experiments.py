@@ -24,7 +24,7 @@ from hw2core.data.sources import prepare
 from hw2core.environment import describe_environment
 from hw2core.epoch_watch import EpochReport
 from hw2core.fit_results import FitResult
-from hw2core.machine import count_allotted_threads, keep_freed_memory
+from hw2core.machine import count_allotted_threads, use_large_pages
 from hw2core.progress import format_epoch, open_log
 from hw2core.runner import EVALUATION_BATCH, TrainedRun, train_run
 from hw2core.spec import DataSpec, RunSpec, hash_config
@@ -208,7 +208,7 @@ def summarize(document: dict[str, Any], path: str) -> str:
 def main() -> int:
     """Run the command line; a wrong argument or damaged data end in one line, not a traceback."""
     try:
-        keep_freed_memory()
+        use_large_pages()
         torch.set_num_threads(count_allotted_threads())
         run_experiment(**parse_cli())
     except (ConfigError, DataError, ValueError, WriteError) as error:

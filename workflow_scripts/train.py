@@ -12,7 +12,7 @@ from pathlib import Path
 from hw2core import artifacts, result_files
 from hw2core.atomic import WriteError
 from hw2core.data.prepared import DataError, PreparedData, load_prepared
-from hw2core.machine import keep_freed_memory
+from hw2core.machine import use_large_pages
 from hw2core.progress import format_epoch, open_log
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -24,7 +24,7 @@ def main() -> int:
     # Importing makes hundreds of thousands of objects that stay: to look for garbage among them,
     # again and again and once more at the end, takes as long as a third of the import of torch.
     gc.disable()
-    keep_freed_memory()
+    use_large_pages()
     with ThreadPoolExecutor(max_workers=1) as aside:
         # The images are read and checked while torch is imported, which takes longer.
         return train(args, aside.submit(load_prepared, args.data))
