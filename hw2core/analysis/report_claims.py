@@ -71,4 +71,5 @@ class ClaimsText:
             return f"{tag}: {sentence} ({finding.numbers})"
         if finding.state is State.CONTRADICTED:
             return f"{tag}: the results are against the sentence “{sentence}” ({finding.numbers})"
-        return f"{tag}: it is open whether “{sentence}” holds ({finding.numbers})"
+        quoted = sentence.removesuffix(".")  # within a sentence
+        return f"{tag}: it is open whether “{quoted}” holds ({finding.numbers})"
