@@ -98,13 +98,15 @@ def reference_path(file: str) -> str:
 def list_report_sources(folder: Path) -> list[Path]:
     """What the report is made from besides results and figures, in the folder of its template.
 
-    Of the published record that is its table: all else in it was made from results, too.
+    Of the published record that is its table: all else in it was made from results, too. Hidden
+    folders are what a killed writer left.
     """
     record = folder / Path(REFERENCE).name
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix in REPORT_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and (record not in path.parents or path == record / REFERENCE_TABLE)
     )
 

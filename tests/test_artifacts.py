@@ -12,6 +12,7 @@ def test_paths_make_patterns_and_names():
 def test_of_the_published_record_the_report_reads_the_table_only(tmp_path):
     sources = {"report.md.j2", "parts/x.md.j2", "style.css", "reference/summary.csv"}
     others = {"report.html", "README.md", "reference/study.yaml", "reference/figures/x.csv"}
+    others |= {".reference.x/new/summary.csv"}
     for name in sources | others:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
