@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 import torch
+from measure import load_images
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
 from hw2core.data.prepared import PreparedData
+from hw2core.machine import LARGE_PAGES, count_allotted_threads
 from hw2core.spec import RunSpec
 
 
@@ -90,3 +97,58 @@ class PlainTraining:
             num_correct += int((scores.argmax(dim=1) == y).sum().item())
             num_seen += len(y)
         return loss_sum, 100.0 * num_correct / num_seen
+
+
+class PlainJob(NamedTuple):
+    """A plain training: of which run, on which images, where."""
+
+    spec: RunSpec
+    data_root: str | None
+    num_images: int
+    workers: int
+    device: str
+
+
+@contextmanager
+def start_plain_process(job: PlainJob) -> Iterator[Callable[[], object]]:
+    """Yield what trains an epoch in a process of its own and waits for it.
+
+    That process is as a script of the course leaves it: what a training of the study sets for its
+    own, such as large pages of memory, does not hold there.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve_epochs, args=(job, theirs))
+    process.start()
+    theirs.close()
+
+    def train_epoch() -> object:
+        ours.send("train")
+        return ours.recv()
+
+    with ours:
+        yield train_epoch
+    process.join()
+
+
+def _serve_epochs(job: PlainJob, calls: Connection) -> None:
+    """Train an epoch at each call, until the other end is closed."""
+    os.environ.pop(LARGE_PAGES, None)
+    torch.set_num_threads(count_allotted_threads())
+    training = job.spec.training
+    loader = make_plain_loader(
+        load_images(job.data_root, job.num_images),
+        job.num_images,
+        batch_size=training.batch_size,
+        workers=job.workers,
+        flip=training.flip,
+        translate=training.translate,
+        drop_last=True,
+    )
+    plain = PlainTraining(job.spec, loader, torch.device(job.device))
+    while True:
+        try:
+            calls.recv()
+        except EOFError:
+            return
+        calls.send(plain.train_epoch())

@@ -3,8 +3,9 @@
 Three parts, each a table:
 
 - training: seconds of a training epoch against one quantity at a time, and the exponent b of the
-  fitted line log(seconds) = a + b log(quantity). For depth and width also against the counted
-  FLOPs, in which the work is linear by definition: twice the width is four times the work.
+  fitted line log(seconds) = a + b log(quantity). The rest is the shallowest run of experiment 1.2.
+  For depth and width also against the counted FLOPs, in which the work is linear by definition:
+  twice the width is four times the work of all convolutions but the first.
 - study: a generated study of many runs and three seeds each: loading its configuration, Snakemake's
   dry run of it, and, from made-up results, its tables and the figures of all its experiments.
 - memory: the largest resident size of one training on the full-size set (44,000, 6,000 and 10,000
@@ -50,6 +51,7 @@ from result_documents import build_document
 SEEDS = [0, 1, 2]
 RUNS_PER_EXPERIMENT = 100  # of a generated study: 25 widths in 4 depths
 WIDTHS, DEPTHS = range(8, 108, 4), (1, 2, 3, 4)
+BASE = "exp1_2_L2_K32"
 GROWTH: dict[str, tuple[int, ...]] = {
     "images": (1280, 2560, 5120, 10240),
     "depth": (2, 4, 8, 16),
@@ -83,7 +85,7 @@ def measure_training(args: argparse.Namespace) -> None:
     """Print seconds of an epoch against images, depth and width, and the fitted exponents."""
     device = pick_device()
     prepare_device(device, deterministic=False)
-    spec, rows = load_study(make_config(1)).runs["grid0_L1_K8"], []
+    spec, rows = load_study(read_study_config()).runs[BASE], []
     for quantity, values in GROWTH.items():
         values = values[:2] if args.quick else values
         sizes = {value: value // 10 if args.quick else value for value in values}

@@ -3,7 +3,8 @@
 For each run, an epoch as the study trains it (images that lie on the device, precision as the
 device likes it, on a GPU one CUDA graph a step) and an epoch of the plain loop of plain.py
 (torchvision data set and transforms, DataLoader, fp32, eager, ``.item()`` after each step), with
-the same network, optimizer and augmentation. They take turns. The roof is that of roofline.py.
+the same network, optimizer and augmentation, in a process of its own. They take turns. The roof is
+that of roofline.py.
 Usage: python bench/train.py [--runs NAME ...] [--images N] [--rounds 5] [--profile] [--quick]
 """
 
@@ -22,7 +23,7 @@ from measure import (
     summarize,
     time_interleaved,
 )
-from plain import PlainTraining, build_network, make_plain_loader
+from plain import PlainJob, build_network, start_plain_process
 from roofline import Rates, find_roof, measure_rates
 
 from hw2core.architectures import IN_SIZE
@@ -68,21 +69,10 @@ def main() -> None:
     speeds, roofs = [], []
     for spec in specs:
         trainer, ours = make_ours(spec, data, num_images, device)
-        plain = PlainTraining(
-            spec,
-            make_plain_loader(
-                data,
-                num_images,
-                batch_size=spec.training.batch_size,
-                workers=args.workers,
-                flip=spec.training.flip,
-                translate=spec.training.translate,
-                drop_last=True,
-            ),
-            device,
-        )
-        contestants = {OURS: lambda t=trainer, b=ours: t.train_epoch(b), PLAIN: plain.train_epoch}
-        times = time_interleaved(contestants, args.rounds, device=device)
+        job = PlainJob(spec, args.data, num_images, args.workers, str(device))
+        with start_plain_process(job) as train_plainly:
+            contestants = {OURS: lambda t=trainer, b=ours: t.train_epoch(b), PLAIN: train_plainly}
+            times = time_interleaved(contestants, args.rounds, device=device)
         seen = ours.num_images
         medians = {name: summarize(values).median / seen for name, values in times.items()}
         for name, values in times.items():

@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # the environment variable by which torch is asked for them
+
 
 def measure_gpu_memory() -> int:
     """Return the bytes of the first GPU that torch can train on (CUDA, or Apple's); 0 for none."""
@@ -40,4 +42,4 @@ def use_large_pages() -> None:
     it anew each time: with pages of 4 kB a quarter of the time of 128 filters on a CPU. Only Linux
     has such pages, and only where it is set to give them; elsewhere nothing happens.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault(LARGE_PAGES, "1")
