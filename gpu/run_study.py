@@ -38,14 +38,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--archive", type=Path, default=Path("study.tar.gz"))
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("--configfile", type=Path, default=Path("config.yaml"))
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes
     seeds = f"seeds={args.seeds}".replace(" ", "")
-    study = load_study({**read_config(args.config), "seeds": args.seeds}, str(args.config))
+    study = load_study({**read_config(args.configfile), "seeds": args.seeds}, str(args.configfile))
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "gpu")]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(args.config)]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(args.configfile)]
     command += ["--config", seeds, *args.snakemake, "--"]
     codes = []
     for name, trainings in order_trainings(study):

@@ -19,7 +19,7 @@ def main() -> int:
     """Publish; 1 when the results are no record of the study, or something cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--config",
+        "--configfile",
         type=Path,
         nargs="+",
         default=[STUDY_FILE],
@@ -28,9 +28,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: those of both")
     parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
     args = parser.parse_args()
-    if len(args.config) > 2:
-        parser.error("--config: one file can be laid over the first, not more")
-    configs = [path.resolve() for path in args.config]
+    if len(args.configfile) > 2:
+        parser.error("--configfile: one file can be laid over the first, not more")
+    configs = [path.resolve() for path in args.configfile]
     try:
         os.chdir(args.directory)
         print(f"wrote {publish_record(configs, args.seeds)} and the table in README.md")

@@ -37,11 +37,15 @@ class Command(NamedTuple):
     study: bool  # whether the record comes with changes to config.yaml
     seeds: tuple[int, ...]  # that were asked for; empty: those of the configuration
 
+    @property
+    def files(self) -> str:
+        """The words that name the study's files, where it is another than config.yaml's."""
+        return f" --configfile config.yaml {reference_path(REFERENCE_STUDY)}{APART}" * self.study
+
     def write_snakemake(self) -> str:
         """Return the call that trains, draws and writes all that is missing."""
-        files = f" --configfile config.yaml {reference_path(REFERENCE_STUDY)}{APART}" * self.study
         listed = ",".join(map(str, self.seeds))
-        return f"snakemake{files}" + (f" --config 'seeds=[{listed}]'" if self.seeds else "")
+        return f"snakemake{self.files}" + (f" --config 'seeds=[{listed}]'" if self.seeds else "")
 
     def write_unpack(self) -> str:
         """Return the call that puts the record's results where ``write_snakemake`` looks."""
@@ -50,9 +54,8 @@ class Command(NamedTuple):
 
     def write_publish(self) -> str:
         """Return the call that writes the record."""
-        files = f" --config config.yaml {reference_path(REFERENCE_STUDY)}{APART}" * self.study
         seeds = f" --seeds {' '.join(map(str, self.seeds))}" if self.seeds else ""
-        return f"python workflow_scripts/publish_reference.py{files}{seeds}"
+        return f"python workflow_scripts/publish_reference.py{self.files}{seeds}"
 
 
 def write_readme(

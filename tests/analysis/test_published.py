@@ -124,7 +124,7 @@ def test_its_readme_names_the_commands(place):
     apart = "--directory output"
     assert f"snakemake --configfile {files} {apart} --config 'seeds=[0,1]'\n" in readme
     assert "mkdir -p output && tar -xzf report/reference/results.tar.gz -C output\n" in readme
-    assert f"publish_reference.py --config {files} {apart} --seeds 0 1\n" in readme
+    assert f"publish_reference.py --configfile {files} {apart} --seeds 0 1\n" in readme
 
 
 def test_its_results_can_be_used_where_they_are_unpacked(place, tmp_path):

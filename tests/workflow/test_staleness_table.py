@@ -136,18 +136,28 @@ def test_a_stale_result_that_came_with_a_clone_is_trained_again_and_says_why(clo
     config["experiments"]["exp1_4"]["training"] = {"lr": 0.001}
     clone.configure(config)
     assert clone.plan("results/exp1_4_L4_K4")["train"] == 1
-    why = subprocess.run(
-        [sys.executable, "workflow_scripts/why_stale.py", "exp1_4", "exp2"],
+    why = ask_why(clone, "exp1_4", "exp2")
+    assert "exp1_4_L4_K4 seed 0: training.lr: was 0.003, is 0.001" in why
+    assert "exp2_L4_K4 seed 0: current" in why
+    clone.snakemake("results/exp1_4_L4_K4")
+    assert clone.plan("results/exp1_4_L4_K4") == {}
+
+
+def test_why_knows_what_is_laid_over_the_configuration(clone):
+    (clone / "more.yaml").write_text("experiments: {exp2: {training: {lr: 0.001}}}")
+    why = ask_why(clone, "exp2", "--configfile", "config.yaml", "more.yaml", "--directory", ".")
+    assert "exp2_L4_K4 seed 0: training.lr: was 0.003, is 0.001" in why
+
+
+def ask_why(clone, *arguments):
+    return subprocess.run(
+        [sys.executable, "workflow_scripts/why_stale.py", *arguments],
         cwd=clone.folder,
         env={**os.environ, "PYTHONPATH": str(clone.folder)},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert "exp1_4_L4_K4 seed 0: training.lr: was 0.003, is 0.001" in why
-    assert "exp2_L4_K4 seed 0: current" in why
-    clone.snakemake("results/exp1_4_L4_K4")
-    assert clone.plan("results/exp1_4_L4_K4") == {}
 
 
 def test_a_damaged_result_is_trained_again(clone):
