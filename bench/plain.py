@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -103,7 +104,7 @@ class PlainJob(NamedTuple):
     """A plain training: of which run, on which images, where."""
 
     spec: RunSpec
-    data_root: str | None
+    data_root: Path | None
     num_images: int
     workers: int
     device: str

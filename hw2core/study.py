@@ -8,66 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import ValidationError
 
-from hw2core.architectures import MODELS, Frozen, Whole
+from hw2core.architectures import MODELS
 from hw2core.config_file import ConfigError, describe_errors, read_config
 from hw2core.outline import Outline
 from hw2core.spec import DataSpec, RunSpec, TrainingSpec
+from hw2core.study_entries import ExperimentEntry, RunEntry, StudyEntry, Values
 
 ROOT = Path(__file__).parent.parent  # of this checkout
 STUDY_FILE = ROOT / "config.yaml"
-Values = dict[str, Any]
-Text = Annotated[str, Field(min_length=1)]
 # Names become file names, Snakemake targets and words on command lines.
 _EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _RUN_LABEL = re.compile(r"[A-Za-z0-9._-]*")
 _SECTIONS = ("architecture", "training", "data")
-
-
-def _read_grid(value: object) -> object:
-    """Read a single grid as a list of one: the union of several is written as a list."""
-    return [value] if isinstance(value, dict) else value
-
-
-def _read_labels(value: object) -> object:
-    """Read labels such as 0.4, which YAML takes for numbers, as words."""
-    return {str(key): run for key, run in value.items()} if isinstance(value, dict) else value
-
-
-class _RunEntry(Frozen):
-    """What one labelled run of an experiment says beyond its experiment."""
-
-    model: str | None = None
-    architecture: Values = Field(default_factory=dict)
-    training: Values = Field(default_factory=dict)
-    data: Values = Field(default_factory=dict)
-
-
-class _ExperimentEntry(_RunEntry):
-    """An experiment as config.yaml writes it."""
-
-    question: Text
-    varies: Text
-    fixed: Text
-    seeds: Annotated[list[Whole], Field(min_length=1)] | None = None
-    grid: Annotated[list[dict[str, list[Any]]], BeforeValidator(_read_grid)] = Field(
-        default_factory=list
-    )
-    runs: Annotated[dict[str, _RunEntry], BeforeValidator(_read_labels)] = Field(
-        default_factory=dict
-    )
-
-
-class _StudyEntry(Frozen):
-    """config.yaml as a whole."""
-
-    data: Values
-    training: Values
-    seeds: Annotated[list[Whole], Field(min_length=1)]
-    experiments: Annotated[dict[str, _ExperimentEntry], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -106,11 +62,11 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             the value and what is allowed.
     """
     allowed = {
-        "": _StudyEntry.model_fields,
-        **{f"experiments.{name}": _ExperimentEntry.model_fields for name in _names(config)},
+        "": StudyEntry.model_fields,
+        **{f"experiments.{name}": ExperimentEntry.model_fields for name in _names(config)},
     }
     try:
-        entry = _StudyEntry.model_validate(dict(config))
+        entry = StudyEntry.model_validate(dict(config))
     except ValidationError as error:
         raise ConfigError(source, describe_errors(error, _join, allowed)) from None
 
@@ -133,7 +89,7 @@ def load_outlines() -> list[Outline]:
     return load_study(read_config(STUDY_FILE), str(STUDY_FILE)).outlines
 
 
-def _expand(name: str, entry: _StudyEntry, problems: list[str]) -> Experiment:
+def _expand(name: str, entry: StudyEntry, problems: list[str]) -> Experiment:
     """Return the experiment with its runs; what is wrong with it is added to ``problems``."""
     said, path = entry.experiments[name], f"experiments.{name}"
     if not _EXPERIMENT_NAME.fullmatch(name):
@@ -173,15 +129,15 @@ def _expand(name: str, entry: _StudyEntry, problems: list[str]) -> Experiment:
 
 
 def _list_overrides(
-    said: _ExperimentEntry,
-) -> Iterator[tuple[tuple[Values, str], _RunEntry]]:
+    said: ExperimentEntry,
+) -> Iterator[tuple[tuple[Values, str], RunEntry]]:
     """Yield every point of the grid with every labelled run (or with none, where none is given)."""
     points = [
         dict(zip(grid, values, strict=True))
         for grid in said.grid or [{}]
         for values in itertools.product(*grid.values())
     ]
-    for point, (label, run) in itertools.product(points, (said.runs or {"": _RunEntry()}).items()):
+    for point, (label, run) in itertools.product(points, (said.runs or {"": RunEntry()}).items()):
         yield (point, label), run
 
 

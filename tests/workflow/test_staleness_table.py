@@ -143,10 +143,14 @@ def test_a_stale_result_that_came_with_a_clone_is_trained_again_and_says_why(clo
     assert clone.plan("results/exp1_4_L4_K4") == {}
 
 
-def test_why_knows_what_is_laid_over_the_configuration(clone):
+def test_why_knows_a_study_laid_over_the_configuration_in_a_folder_of_its_own(clone):
     (clone / "more.yaml").write_text("experiments: {exp2: {training: {lr: 0.001}}}")
-    why = ask_why(clone, "exp2", "--configfile", "config.yaml", "more.yaml", "--directory", ".")
+    (clone / "apart").mkdir()
+    (clone / "results").rename(clone / "apart" / "results")
+    laid_over = ["--configfile", "config.yaml", "more.yaml"]
+    why = ask_why(clone, "exp1_4", "exp2", *laid_over, "--directory", "apart")
     assert "exp2_L4_K4 seed 0: training.lr: was 0.003, is 0.001" in why
+    assert "exp1_4_L4_K4 seed 0: current" in why
 
 
 def ask_why(clone, *arguments):
