@@ -57,8 +57,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
     log = open_log(f"{spec.name} seed {args.seed}", args.log)
 
     def stop(number: int, _: object) -> None:
-        for each in STOPPING:  # Slurm sends more than one, and the checkpoint is to be written
-            signal.signal(each, signal.SIG_IGN)
+        ignore_signals()  # Slurm sends more than one, and the checkpoint is to be written
         sys.exit(128 + number)
 
     for number in STOPPING:
@@ -83,6 +82,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
             on_epoch=lambda report: log.info(format_epoch(report)),
         )
         result_files.write_training(args.result, args.weights, document, trained.weights)
+        ignore_signals()  # all is written: a training that is done cannot be stopped any more
     except WriteError as error:
         log.error(str(error))
         return 1
@@ -93,6 +93,12 @@ def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
     checkpoint.remove()
     log.info(summarize(document, str(args.result)))
     return 0
+
+
+def ignore_signals() -> None:
+    """Let the rest of this process run to its end, whatever it is told."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,23 @@ from hw2core.spec import RunSpec
 pytestmark = pytest.mark.workflow
 
 
-def start(spec: RunSpec, manifest: Path, folder: Path, seconds: int) -> subprocess.Popen:
-    command = [sys.executable, ROOT / "workflow_scripts/train.py", "--spec", spec.to_json()]
+SCRIPT = ROOT / "workflow_scripts/train.py"
+# Its exit callbacks are called in the reverse order: torch's own come after this signal.
+SIGNALLED_AT_ITS_END = f"""
+import atexit, os, runpy, signal, torch
+atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+runpy.run_path("{SCRIPT}", run_name="__main__")
+"""
+
+
+def start(
+    spec: RunSpec, manifest: Path, folder: Path, seconds: int, program: tuple = (SCRIPT,), **options
+) -> subprocess.Popen:
+    command = [sys.executable, *program, "--spec", spec.to_json()]
     command += ["--seed", "0", "--data", manifest, "--result", folder / "seed0.json"]
     command += ["--weights", folder / "seed0.safetensors", "--log", folder / "log"]
     command += ["--threads", "1", "--checkpoint-seconds", str(seconds)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
 
 
 def read_outcome(folder: Path) -> tuple[dict, bytes]:
@@ -62,3 +73,12 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
         "seed0.json",
         "seed0.safetensors",
     ]
+
+
+def test_a_training_that_is_done_cannot_be_stopped(tiny_spec, tiny_manifest, tmp_path):
+    program = ("-c", SIGNALLED_AT_ITS_END)
+    process = start(tiny_spec, tiny_manifest, tmp_path, 0, program, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
+    assert (tmp_path / "seed0.json").exists()
