@@ -52,7 +52,7 @@ def test_when_the_time_is_over_every_process_is_asked_to_stop(tmp_path):
     saved = tmp_path / "saved"
     start = time.monotonic()
     shell = f"{sys.executable} {tmp_path}/child.py {saved} & wait"
-    assert run_study.run_until(start + 2, ["bash", "-c", shell]) is None
+    assert run_study.run_until(start + 5, ["bash", "-c", shell]) is None
     while not saved.exists() and time.monotonic() < start + 30:
         time.sleep(0.05)
     assert saved.read_text() == "saved"

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from checkout import NUM_RUNS, TINY
 
 pytestmark = pytest.mark.workflow
 
+SCRIPT = "workflow_scripts/train.py"
 OVER_ALL = {"study_figures": 1, "written_report": 1}
 CURVES = {"experiment_figures": 3, "written_report": 1}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
@@ -192,10 +194,9 @@ def test_a_run_killed_midway_is_finished_by_the_next_call(study, victim):
         process.communicate()
         study.snakemake("--unlock")
     else:
-        subprocess.run(
-            ["pkill", "-KILL", "-f", f"^{sys.executable} workflow_scripts/train.py.*exp2_L4_K4"],
-            check=True,
-        )
+        children = psutil.Process(process.pid).children(recursive=True)
+        (training,) = (child for child in children if SCRIPT in child.cmdline())
+        training.kill()
         process.communicate()
     config["experiments"]["exp2"]["training"] = {"epochs": 3}
     study.configure(config)
