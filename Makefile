@@ -22,9 +22,8 @@ demo: $(READY)
 study-gpu: $(READY)
 	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES)
 
-# The tests with Slurm mostly wait, and are the longest: beside them there is time for all others.
 test: $(READY) lint
-	$(VENV)/bin/python -m pytest tests/slurm tests --numprocesses logical --maxprocesses 4 \
+	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
 lint: $(READY)

@@ -18,6 +18,11 @@ POOL, TEST = 400, 100
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with Slurm: its tests take longest and mostly wait, and others run beside them."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_manifest(tmp_path_factory) -> Path:
     """Images whose class is their mean colour and a stripe: learnt in an epoch or two."""
