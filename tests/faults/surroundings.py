@@ -17,6 +17,9 @@ from small_study import FIGURES, FOLDERS, MANIFEST, RUNS, TABLES, Study, finish
 from hw2core import artifacts
 
 OUTPUTS = (artifacts.result_path, artifacts.weights_path)
+# Snakemake's own: one that ends takes the folder of all locks away, and another that is about to
+# write its own there ends with this, before it has done anything.
+LOST_LOCK = r"FileNotFoundError: .*/\.snakemake/locks/\d+\.\w+\.lock"
 
 
 def start_twice(study: Study, rng: random.Random) -> Outcome:
@@ -30,7 +33,7 @@ def start_twice(study: Study, rng: random.Random) -> Outcome:
     if not any(status == 0 for status, _ in ends):
         outcome.unclear.append(f"both failed: {ends}")
     for status, output in ends:
-        if status != 0:
+        if status != 0 and not re.search(LOST_LOCK, output):
             outcome.expect(output, "cannot be locked")
     return outcome
 
