@@ -26,6 +26,9 @@ from hw2core.diagnostics import count_flops, count_parameters
 
 PASSES = 3
 NUMBERS_PER_PARAMETER = 8
+# To find a rate.
+LEAST_CALLS = 20
+LEAST_SECONDS = 1.0
 
 
 class Rates(NamedTuple):
@@ -94,10 +97,10 @@ def find_roof(
 
 
 def _time_best(call: object, device: torch.device) -> float:
-    """Return the least seconds of a call: noise only adds."""
+    """Return the least seconds of a call: noise only adds, and may last for a while."""
     assert callable(call)
-    times = []
-    for _ in range(20):
+    times: list[float] = []
+    while len(times) < LEAST_CALLS or sum(times) < LEAST_SECONDS:
         start = time.perf_counter()
         call()
         wait_for(device)

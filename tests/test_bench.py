@@ -60,10 +60,10 @@ def test_a_script_runs_and_says_on_what(script, arguments, names):
     assert read_rows(output) or "--profile" in arguments
 
 
-def test_training_is_held_against_two_roofs():
+def test_training_is_held_against_a_roof_that_it_cannot_beat():
     rows = read_rows(run_script("train.py"))
     ratio, by_layer = map(float, rows[-1][-2:])
-    assert ratio >= by_layer > 0
+    assert ratio >= by_layer > 1
 
 
 # An activation is 4 bytes, or 2; a parameter is 4 in both.

@@ -23,7 +23,7 @@ SCRIPT = ROOT / "workflow_scripts/train.py"
 SIGNALLED_AT_ITS_END = f"""
 import atexit, os, runpy, signal, torch
 atexit.register(os.kill, os.getpid(), signal.SIGTERM)
-runpy.run_path("{SCRIPT}", run_name="__main__")
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
 
 
