@@ -1,4 +1,4 @@
-# The study from configuration to report. What is trained, and why, stands in config.yaml.
+# The study from configuration to report. What is trained, and why, is in config.yaml.
 #
 #   snakemake                       everything: results, tables, figures, report
 #   snakemake results/exp1_4        the runs of one experiment, and its figures
@@ -6,6 +6,15 @@
 #   snakemake figures | report      all figures; the report
 #   snakemake -n TARGET             what would be done; `python workflow_scripts/why_stale.py`: why
 #   snakemake --profile slurm ...   the same, as jobs of a Slurm cluster
+
+#
+# Rules use shell: and not script:, which would count a fresh clone or a touched script as changed
+# code and train again. `snakemake --lint` also asks for a conda environment or container for each
+# rule: there is none, because `make` sets up one locked environment for the whole project.
+
+from snakemake.utils import min_version
+
+min_version("9.9")
 
 
 configfile: "config.yaml"
@@ -20,31 +29,35 @@ localrules:
     report,
     tables,
     prepare_data,
+    share_result,
     experiment_figures,
     study_figures,
     written_report,
 
 
 rule all:
+    """Make everything: results, tables, figures and the report."""
     input:
-        # Named, or one that was deleted would not be missed while its table is there.
+        # Named, or one that was deleted would not be missed while its table exists.
         ALL_RESULTS,
-        artifacts.SUMMARY_TABLE,
-        artifacts.EPOCHS_TABLE,
+        paths.SUMMARY_TABLE,
+        paths.EPOCHS_TABLE,
         ALL_FIGURES,
-        artifacts.REPORT,
-        artifacts.REPORT_PDF,
+        paths.REPORT,
+        paths.REPORT_PDF,
 
 
 rule figures:
+    """Draw all figures."""
     input:
         ALL_FIGURES,
 
 
 rule report:
+    """Write the report."""
     input:
-        artifacts.REPORT,
-        artifacts.REPORT_PDF,
+        paths.REPORT,
+        paths.REPORT_PDF,
 
 
 include: "rules/data.smk"

@@ -2,9 +2,8 @@
 
     python gpu/run_study.py --minutes 25 --archive study.tar.gz
 
-The most informative trainings come first. When the time is over, those under way write a
-checkpoint and stop; the next call goes on from there, here or, with the archive unpacked in
-another checkout, elsewhere.
+The most informative runs come first. When the time is over, those under way write a checkpoint and
+stop; the next call resumes them, here or, with the archive unpacked in another checkout, elsewhere.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hw2core import artifacts  # noqa: E402 (the checkout's own, whatever is installed)
-from hw2core.config_file import read_config  # noqa: E402
-from hw2core.study import Study, load_study  # noqa: E402
+from hw2core.config.reading import read_config  # noqa: E402 (of this checkout)
+from hw2core.config.study import Study, load_study  # noqa: E402
+from hw2core.pipeline import list_results  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
-FREE = "exp2"  # where the network is free, further seeds tell most
+FREE = "exp2"  # the experiment whose further seeds are the most informative: its network is free
 PACKED = ("results", "logs")
 SECONDS_TO_STOP = 60
 
 
 def main() -> int:
-    """Train stage by stage; 1 when trainings failed, 0 also when the time was too short."""
+    """Train stage by stage; 1 when runs failed, 0 also when the time was too short."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -48,12 +47,11 @@ def main() -> int:
     command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(args.configfile)]
     command += ["--config", seeds, *args.snakemake, "--"]
     codes = []
-    for name, trainings in order_trainings(study):
-        files = [artifacts.result_path(run, seed) for run, seed in trainings]
-        print(f"{name}: {len(files)} trainings", flush=True)
-        if (code := run_until(end, [*command, *files])) is None:
-            print("the time is over; the next call goes on from here", flush=True)
-            # Snakemake may have been killed before it gave its lock back.
+    for name, pairs in order_runs(study):
+        print(f"{name}: {len(pairs)} runs", flush=True)
+        if (code := run_until(end, [*command, *list_results(pairs)])) is None:
+            print("the time is over; the next call resumes from here", flush=True)
+            # Snakemake may have been killed before it removed its lock.
             subprocess.run([*command[:-1], "--unlock", "--quiet"], check=True)
             break
         codes.append(code)
@@ -61,12 +59,12 @@ def main() -> int:
     return int(any(codes))
 
 
-def order_trainings(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Yield the stages with their (run, seed), those that tell most first."""
+def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Yield the stages with their (run, seed), the most informative first."""
     left = [
-        (name, training)
+        (name, pair)
         for name, experiment in study.experiments.items()
-        for training in experiment.outline.list_trainings()
+        for pair in experiment.pairs()
     ]
     first = min((seed for name, (_, seed) in left if name in NAMED), default=0)
     stages = {
@@ -75,8 +73,8 @@ def order_trainings(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]
         "the rest": lambda name, seed: True,
     }
     for stage, belongs in stages.items():
-        chosen = [training for name, training in left if belongs(name, training[1])]
-        left = [(name, training) for name, training in left if training not in chosen]
+        chosen = [pair for name, pair in left if belongs(name, pair[1])]
+        left = [(name, pair) for name, pair in left if pair not in chosen]
         if chosen:
             yield stage, chosen
 
@@ -84,7 +82,7 @@ def order_trainings(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]
 def run_until(end: float, command: list[str]) -> int | None:
     """Run a command until it is done or ``end`` (of ``time.monotonic``) has come; None: stopped.
 
-    A stop reaches every process: Snakemake starts nothing more, trainings write a checkpoint.
+    A stop reaches every process: Snakemake starts nothing more, runs write a checkpoint.
     """
     if end <= time.monotonic():
         return None

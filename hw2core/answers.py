@@ -1,20 +1,20 @@
 """The course's answers: hyper-parameters of part 2, and the texts ``part1_q1`` to ``part3_q6``.
 
-Hyper-parameters are those that the study's own runs use: each is read from config.yaml, where it
-stands once. The texts are those of the report, in Markdown, with what the results in ``results/``
-of the working folder say; what is not run is said to be not run.
+Hyper-parameters are those of the study's own runs, read from config.yaml. The texts are those of
+the report, in Markdown, made from the results in ``results/`` of the working folder; runs that are
+missing are named as missing.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from hw2core.architectures import MLPArchitecture
-from hw2core.artifacts import PUBLIC_RECORD, REPORT_TEMPLATE, locate_figure
-from hw2core.config_file import read_config
-from hw2core.result_files import find_results
-from hw2core.spec import RunSpec
-from hw2core.study import ROOT, STUDY_FILE, load_outlines, load_study
+from hw2core.config.architectures import MLPArchitecture
+from hw2core.config.reading import read_config
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import CHECKOUT, STUDY_FILE, load_experiments, load_study
+from hw2core.runs.files import find_results
+from hw2core.runs.paths import PUBLIC_RECORD, REPORT_TEMPLATE, locate_figure
 
 QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number in range(1, 7)))
 
@@ -23,20 +23,20 @@ def __getattr__(name: str) -> str:
     """Write the answer to one of ``QUESTIONS``, from the results as they are now.
 
     Raises:
-        ArtifactError: a result is damaged.
+        ResultError: a result is damaged.
     """
     if name not in QUESTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Here: hyper-parameters are wanted where training is, which imports no pandas.
+    # Imported here: hyper-parameters are needed where networks are trained, without pandas.
     from hw2core.analysis.public_record import read_public_record
     from hw2core.analysis.render import ReportText
     from hw2core.analysis.study_tables import build_tables
 
-    outlines = load_outlines()
-    documents, missing = find_results(outlines)
-    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
-    folder = (ROOT / REPORT_TEMPLATE).parent
-    text = ReportText(folder, outlines, tables, missing, locate_figure)
+    experiments = load_experiments()
+    results, missing = find_results(experiments)
+    tables = build_tables(results, read_public_record(CHECKOUT / PUBLIC_RECORD))
+    folder = (CHECKOUT / REPORT_TEMPLATE).parent
+    text = ReportText(folder, experiments, tables, missing, locate_figure)
     return text.render(f"answers/{name}.md.j2", "plain").strip()
 
 
@@ -45,13 +45,13 @@ def __dir__() -> list[str]:
 
 
 def part2_overfit_hp() -> dict[str, float]:
-    """Return wstd, lr and reg with which an MLP learns 20 images by heart."""
+    """Return wstd, lr and reg with which an MLP memorises 20 images."""
     run = _get_run("part2_overfit")
     return {"wstd": _wstd(run), "lr": run.training.lr, "reg": run.training.weight_decay}
 
 
 def part2_optim_hp() -> dict[str, float]:
-    """Return wstd, reg and one learning rate an optimizer: lr_vanilla, lr_momentum, lr_rmsprop."""
+    """Return wstd, reg and one learning rate per optimizer: lr_vanilla, lr_momentum, lr_rmsprop."""
     names = ("vanilla", "momentum", "rmsprop")
     runs = {name: _get_run(f"part2_optim_{name}") for name in names}
     first = runs["vanilla"]

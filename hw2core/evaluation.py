@@ -1,47 +1,120 @@
-"""What a network gets right and wrong on a set of images."""
+"""Evaluates trained weights on the test images: what a network gets right and wrong."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hw2core.data.loader import Loader
+from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.run import EVALUATION_BATCH, build_trainer
+
+if TYPE_CHECKING:
+    from hw2core.config.spec import RunSpec
+    from hw2core.data.prepared import PreparedData
+
 NUM_MISTAKES = 25
+NUM_BINS = 15
 
 
-def evaluate_scores(scores: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return accuracy, loss, confusion and the worst mistakes as plain values.
+def evaluate_weights(
+    spec: RunSpec,
+    weights: Mapping[str, Tensor],
+    data: PreparedData,
+    *,
+    num_images: int,
+    precision: str,
+    device: str | None = None,
+    batch_size: int = EVALUATION_BATCH,
+) -> dict[str, Any]:
+    """Evaluate a network on the first ``num_images`` test images; see ``measure_logits``.
 
     Args:
-        scores: class scores (N, D), in the order of the images.
-        labels: true classes (N,).
-
-    Returns:
-        ``accuracy`` in percent; ``loss``, the mean cross-entropy; ``confusion``, how many images
-        of each true class (row) were taken for each class (column); ``mistakes``, the wrong
-        predictions with the highest probability, each with ``index``, ``label``, ``predicted``
-        and ``probability``.
+        spec: the run that the weights are of.
+        weights: what training kept.
+        data: the images.
+        num_images: test images; all where there are fewer.
+        precision: "fp32" or "bf16", as in training.
+        device: name of a device; None for the best there is.
+        batch_size: images per batch; changes speed and memory only.
     """
-    scores, labels = scores.float().cpu(), labels.cpu()
-    num_classes = scores.shape[1]
-    probability, predicted = scores.softmax(dim=1).max(dim=1)  # (N,), (N,)
-    confusion = torch.bincount(num_classes * labels + predicted, minlength=num_classes**2)
-    wrong = (predicted != labels).nonzero()[:, 0]
+    target = pick_device(device)
+    prepare_device(target, deterministic=spec.training.deterministic)
+    training = spec.training.model_copy(update={"precision": precision})
+    trainer = build_trainer(spec.model_copy(update={"training": training}), target, num_steps=1)
+    trainer.load_weights(weights)
+    tested = slice(num_images)
+    batches = Loader(
+        data.test_images[tested],
+        data.test_labels[tested],
+        batch_size=batch_size,
+        mean=data.mean,
+        std=data.std,
+        device=target,
+    )
+    return measure_logits(*trainer.compute_logits(batches))
+
+
+def measure_logits(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return metrics under the names that :class:`hw2core.runs.schema.Evaluation` has.
+
+    Args:
+        logits: (N, D), in the order of the images.
+        labels: true classes (N,).
+    """
+    logits, labels = logits.float().cpu(), labels.cpu()
+    num_classes = logits.shape[1]
+    probability, predicted = logits.softmax(dim=1).max(dim=1)  # (N,), (N,)
+    counts = torch.bincount(num_classes * labels + predicted, minlength=num_classes**2)
+    confusion = counts.view(num_classes, num_classes)
+    return {
+        "num_images": len(labels),
+        "accuracy": 100.0 * int(confusion.diagonal().sum()) / len(labels),
+        "loss": F.cross_entropy(logits, labels).item(),
+        "confusion": confusion.tolist(),
+        "calibration_error": measure_calibration_error(probability, predicted == labels),
+        "mistakes": find_mistakes(probability, predicted, labels),
+    }
+
+
+def measure_calibration_error(probability: Tensor, correct: Tensor) -> float | None:
+    """Return the expected calibration error in percent; None where a probability is not finite.
+
+    Predictions are put into 15 bins of equal width by their probability. The error is the mean
+    over the predictions of the gap between accuracy and mean probability of their bin.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599.
+
+    Args:
+        probability: of the predicted class, (N,).
+        correct: whether the prediction is correct, (N,).
+    """
+    if not probability.isfinite().all():
+        return None
+    bins = (probability * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1  # (N,)
+    gaps = torch.zeros(NUM_BINS, dtype=torch.float64)
+    gaps.index_add_(0, bins, correct.double() - probability.double())
+    return 100.0 * float(gaps.abs().sum()) / len(probability)
+
+
+def find_mistakes(probability: Tensor, predicted: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    """Return the wrong predictions of the highest probability; all arguments are (N,).
+
+    Those of a diverged network have no probability and are left out.
+    """
+    wrong = ((predicted != labels) & probability.isfinite()).nonzero()[:, 0]
     # Stable: of equal probabilities the first image comes first.
     order = probability[wrong].sort(descending=True, stable=True).indices
-    return {
-        "accuracy": 100.0 * (len(labels) - len(wrong)) / len(labels),
-        "loss": F.cross_entropy(scores, labels).item(),
-        "confusion": confusion.view(num_classes, num_classes).tolist(),
-        "mistakes": [
-            {
-                "index": i,
-                "label": int(labels[i]),
-                "predicted": int(predicted[i]),
-                "probability": round(float(probability[i]), 4),
-            }
-            for i in wrong[order][:NUM_MISTAKES].tolist()
-        ],
-    }
+    return [
+        {
+            "index": i,
+            "label": int(labels[i]),
+            "predicted": int(predicted[i]),
+            "probability": round(float(probability[i]), 4),
+        }
+        for i in wrong[order][:NUM_MISTAKES].tolist()
+    ]

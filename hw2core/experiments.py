@@ -1,76 +1,36 @@
-"""One run from spec to result, and the course's calls on top of it.
+"""The course's calls: train one network on CIFAR-10, and read a result.
 
 ``python -m hw2core.experiments run-exp`` is the course's command line.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
-from hw2core import artifacts, result_files
-from hw2core.atomic import WriteError
-from hw2core.checkpoint import Checkpoint
-from hw2core.command_line import parse_cli
-from hw2core.config_file import ConfigError, describe_errors, read_config
-from hw2core.data.prepared import DataError, PreparedData, load_prepared
-from hw2core.data.sources import prepare
-from hw2core.environment import describe_environment
-from hw2core.epoch_watch import EpochReport
-from hw2core.fit_results import FitResult
-from hw2core.machine import count_allotted_threads, use_large_pages
-from hw2core.progress import format_epoch, open_log
-from hw2core.runner import EVALUATION_BATCH, TrainedRun, train_run
-from hw2core.spec import DataSpec, RunSpec, hash_config
-from hw2core.staleness import code_hash, hash_run_code
-from hw2core.study import STUDY_FILE
-
-
-def identify(spec: RunSpec, seed: int, data: PreparedData) -> dict[str, str]:
-    """Return the hashes that make a training this one: of its spec and seed, code and data."""
-    return {
-        "spec_hash": hash_config(spec.describe(seed)),
-        "code_hash": code_hash(spec),
-        "data_sha256": data.sha256,
-    }
-
-
-def run(
-    spec: RunSpec,
-    seed: int,
-    data: PreparedData,
-    *,
-    checkpoint: Checkpoint | None = None,
-    on_epoch: Callable[[EpochReport], None] | None = None,
-    **options: Any,
-) -> tuple[dict[str, Any], TrainedRun]:
-    """Train one run and return the result document with what it was made from.
-
-    With a ``checkpoint``, training goes on from it where it can, and keeps it up to date; it is
-    the caller's to remove once the result is written. ``options`` are those of
-    ``runner.train_run``. The hashes are taken before training, so that an edit of the code in the
-    meantime makes the result stale.
-    """
-    identity, code = identify(spec, seed, data), hash_run_code(spec)
-    if checkpoint is not None:
-        options |= {"resume_from": checkpoint.load(), "on_snapshot": checkpoint.save}
-    trained = train_run(spec, seed, data, on_epoch=on_epoch, **options)
-    metadata = {
-        "format": result_files.FORMAT,
-        **trained.facts,
-        **describe_environment(trained.facts["device"]),
-        "study_size": spec.study_size,
-        **identity,
-        "code": code,
-    }
-    document = {"config": spec.describe(seed), "results": trained.results, "metadata": metadata}
-    return document, trained
+from hw2core.config.errors import ConfigError, describe_errors
+from hw2core.config.reading import read_config
+from hw2core.config.schema import DataSpec
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE
+from hw2core.data.datasets import prepare
+from hw2core.data.prepared import PreparedData, load_prepared
+from hw2core.engine.recorder import Recorder
+from hw2core.engine.run import EVALUATION_BATCH
+from hw2core.errors import UserError
+from hw2core.history import FitResult
+from hw2core.runs import paths
+from hw2core.runs.environment import count_allotted_threads, use_large_pages
+from hw2core.runs.files import read_result, write_single_file
+from hw2core.runs.log import format_epoch, open_log
+from hw2core.runs.make import make_evaluation, make_result
 
 
 def run_experiment(
@@ -99,27 +59,27 @@ def run_experiment(
 
     The optimizer is AdamW at a constant rate with weight decay ``reg``. After each epoch the
     network is evaluated on the validation split, not on the test images: those are evaluated once,
-    at the best epoch, and stand in the file's metadata.
+    at the best epoch, and are in the file's metadata.
 
     Args:
-        run_name: a name; the suffix ``_L{L}_K{K}`` is added unless it is there already.
+        run_name: a name; the suffix ``_L{L}_K{K}`` is added unless it ends in it already.
         out_dir: folder of the result.
         seed: seed of initialisation, order and augmentation; None draws one. 0 is a seed.
         device: device name; None for cuda, mps or cpu, the first there is.
-        bs_train: images a training batch.
-        bs_test: images an evaluation batch; None for the project's default.
-        batches: batches an epoch; None for the whole training set.
+        bs_train: images per training batch.
+        bs_test: images per evaluation batch; None for the project's default.
+        batches: batches per epoch; None for the whole training set.
         epochs: largest number of epochs.
         early_stopping: epochs without a lower validation loss; None trains them all.
         checkpoints: file name without extension for weights, saved when validation improves.
         lr: learning rate.
         reg: weight decay.
-        filters_per_layer: widths K; each is repeated ``layers_per_block`` times, in order.
+        filters_per_layer: channels K; each is repeated ``layers_per_block`` times, in order.
         layers_per_block: convolutions L of each width.
         pool_every: convolutions P before each pool.
         hidden_dims: widths of the hidden linear layers.
         model_type: "cnn", "resnet" or "ycn".
-        data: as ``data`` in config.yaml; None for what stands there.
+        data: as ``data`` in config.yaml; None for what is there.
         kw: further keywords of the model, such as ``batchnorm=True`` for "resnet".
 
     Raises:
@@ -146,7 +106,6 @@ def run_experiment(
     try:
         spec = RunSpec.model_validate(
             {
-                "name": run_name,
                 "experiment": run_name,
                 "model": model_type,
                 "architecture": architecture,
@@ -157,52 +116,85 @@ def run_experiment(
     except ValidationError as error:
         problems = describe_errors(error, lambda location: str(location[-1]))
         raise ConfigError("run_experiment", problems) from None
-    suffix = f"_{spec.architecture.name_suffix}"
-    name = run_name if run_name.endswith(suffix) else run_name + suffix
-    spec = spec.model_copy(update={"name": name})
 
-    log = open_log(name)
-    document, trained = run(
+    log = open_log(spec.name)
+    images = load_or_prepare(spec.data, log)
+    batch_size = bs_test or EVALUATION_BATCH
+    result, trained = make_result(
         spec,
         torch.seed() % 2**32 if seed is None else seed,
-        load_or_prepare(spec.data, log),
+        images,
+        Recorder(on_epoch=lambda recorder: log.info(format_epoch(recorder))),
         device=device,
-        evaluation_batch=bs_test or EVALUATION_BATCH,
+        evaluation_batch=batch_size,
         checkpoints=checkpoints,
-        on_epoch=lambda report: log.info(format_epoch(report)),
     )
-    path = artifacts.flat_result_path(out_dir, name)
-    result_files.write_result(path, document)
-    log.info(summarize(document, path))
-    return trained.results
+    evaluation = make_evaluation(
+        result,
+        trained.weights,
+        images,
+        num_images=spec.data.test,
+        device=device,
+        batch_size=batch_size,
+    )
+    path = paths.flat_result_path(out_dir, spec.name)
+    write_single_file(path, result, evaluation)
+    log.info(
+        f"{result.status}: test accuracy {evaluation.accuracy:.2f} % with the weights of epoch "
+        f"{result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
+    )
+    return trained.history
 
 
 def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
-    """Read a result file and return its ``(config, FitResult)``.
+    """Read a result file and return its ``(config, FitResult)``; "test" is validation.
 
     Raises:
-        ArtifactError: the file is missing, damaged or of another format.
+        ResultError: the file is missing, damaged or of another format.
     """
-    document = result_files.read_result(filename)
-    return document["config"], FitResult(**document["results"])
+    result = read_result(filename)
+    return result.config, result.epochs.as_fit_result()
 
 
 def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
-    """Return the prepared images of ``spec``, preparing them first where they are not yet."""
-    manifest = Path(artifacts.manifest_path(spec.folder))
+    """Return the prepared images of ``spec``, preparing them first where they do not exist."""
+    manifest = Path(paths.manifest_path(spec.folder))
     if not manifest.exists():
         log.info(f"preparing {spec.folder} in {manifest.parent}")
         prepare(spec, manifest.parent)
     return load_prepared(manifest)
 
 
-def summarize(document: dict[str, Any], path: str) -> str:
-    """Return one closing line on a result."""
-    facts = document["metadata"]
-    return (
-        f"{facts['status']}: test accuracy {facts['test_accuracy']:.2f} % with the weights of "
-        f"epoch {facts['best_epoch']}, {facts['seconds']:.0f} s -> {path}"
+def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the arguments of ``run_experiment`` that a command line gives."""
+    parser = argparse.ArgumentParser(prog="python -m hw2core.experiments")
+    commands = parser.add_subparsers(dest="command", required=True)
+    exp = commands.add_parser("run-exp", help="train one network and write its result")
+    exp.add_argument("-n", "--run-name", required=True, help="name of the run and its output file")
+    exp.add_argument("-o", "--out-dir", help="folder of the result")
+    exp.add_argument("-s", "--seed", type=int, help="random seed")
+    exp.add_argument("-d", "--device", help="cuda, mps or cpu")
+    exp.add_argument("--bs-train", type=int, metavar="N", help="images per training batch")
+    exp.add_argument("--bs-test", type=int, metavar="N", help="images per evaluation batch")
+    exp.add_argument("--batches", type=int, metavar="N", help="batches per epoch")
+    exp.add_argument("--epochs", type=int, metavar="N", help="largest number of epochs")
+    exp.add_argument("--early-stopping", type=int, metavar="N", help="epochs without improvement")
+    exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
+    exp.add_argument("--lr", type=float, help="learning rate")
+    exp.add_argument("--reg", type=float, help="weight decay")
+    widths: dict[str, Any] = {"type": int, "nargs": "+", "required": True}
+    exp.add_argument("-K", "--filters-per-layer", metavar="K", help="channels", **widths)
+    exp.add_argument(
+        "-L", "--layers-per-block", type=int, metavar="L", required=True, help="layers per width"
     )
+    exp.add_argument(
+        "-P", "--pool-every", type=int, metavar="P", required=True, help="layers before a pool"
+    )
+    exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
+    exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
+    given = vars(parser.parse_args(arguments))
+    # What was not given keeps the default of run_experiment, which is written down only there.
+    return {k: v for k, v in given.items() if v is not None and k != "command"}
 
 
 def main() -> int:
@@ -211,7 +203,7 @@ def main() -> int:
         use_large_pages()
         torch.set_num_threads(count_allotted_threads())
         run_experiment(**parse_cli())
-    except (ConfigError, DataError, ValueError, WriteError) as error:
+    except (UserError, ValueError) as error:
         print(f"run-exp: {error}", file=sys.stderr)
         return 2
     return 0

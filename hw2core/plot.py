@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from hw2core.analysis.drawing import use_style
 from hw2core.analysis.tables import split_numbers
-from hw2core.fit_results import FitResult
-from hw2core.result_files import read_result
+from hw2core.history import FitResult
+from hw2core.runs import paths
+from hw2core.runs.files import read_result
 
 PANELS = (
     ("train_loss", "Training loss"),
@@ -32,8 +33,8 @@ def plot_fit(
 ) -> tuple[Figure, np.ndarray]:
     """Draw loss and accuracy of a fit, in training and test, over its epochs.
 
-    Losses may be one an epoch or one a batch: a batch stands at the share of its epoch that it
-    ends. "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation
+    Losses may be one per epoch or one per batch: a batch is drawn at the share of its epoch where
+    it ends. "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation
     split.
 
     Args:
@@ -83,16 +84,16 @@ def plot_exp_results(
 
     Raises:
         FileNotFoundError: nothing matches.
-        ArtifactError: a matching file is damaged.
+        ResultError: a matching file is damaged.
     """
     folder, pattern = Path(results_dir), filename_pattern.removesuffix(".json")
-    files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}/seed*.json")]
+    files = [*folder.glob(f"{pattern}.json"), *folder.glob(f"{pattern}/{paths.RESULT_GLOB}")]
     if not files:
         raise FileNotFoundError(f"{folder}: no result matches {filename_pattern!r}")
     fig: Figure | None = None
     for file in sorted(set(files), key=lambda file: split_numbers(file.as_posix())):
         name = file.stem if file.parent == folder else f"{file.parent.name}, {file.stem}"
-        fig, axes = plot_fit(FitResult(**read_result(file)["results"]), fig, legend=name)
+        fig, axes = plot_fit(read_result(file).epochs.as_fit_result(), fig, legend=name)
     assert fig is not None  # there is a file
     return fig, axes
 

@@ -1,14 +1,163 @@
-"""The course's trainers: one by autograd, one by the layers' own backward."""
+"""Trainers: epochs, accuracies, early stopping and saved weights (the course's API).
+
+A trainer of the course reads the loss of every batch. The study's own trainers, in
+:mod:`hw2core.engine`, share ``fit`` and read the device once per epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import abc
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-# The course imports the base class from here.
-from hw2core.fit_loop import Trainer as Trainer
+from hw2core.history import BatchResult as BatchResult
+from hw2core.history import EpochResult as EpochResult
+from hw2core.history import FitResult as FitResult
+from hw2core.history import History, mean_loss
+from hw2core.io import replace_atomically
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Trainer(abc.ABC):
+    """Trains a model with a loss function and an optimizer; a subclass defines a step.
+
+    Args:
+        model: the model to train.
+        loss_fn: called as ``loss_fn(logits, labels)``; the mean loss of a batch.
+        optimizer: has ``zero_grad()`` and ``step()``.
+        device: where batches go; None leaves them where they are.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss_fn: Any,
+        optimizer: Any,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.model = model
+        self.loss_fn = loss_fn
+        self.optimizer = optimizer
+        self.device = device
+
+    def fit(
+        self,
+        dl_train: Iterable[Batch],
+        dl_test: Iterable[Batch],
+        num_epochs: int,
+        checkpoints: str | None = None,
+        early_stopping: int | None = None,
+        print_every: int = 1,
+        *,
+        post_epoch_fn: Callable[[int, EpochResult, EpochResult], None] | None = None,
+        history: History | None = None,
+        **kw: Any,
+    ) -> FitResult:
+        """Train for ``num_epochs`` and evaluate after each.
+
+        Training ends early when the loss is no longer finite: nothing could be learned after that.
+
+        Args:
+            dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called where it has one.
+            dl_test: batches to evaluate on after each epoch.
+            num_epochs: number of passes over ``dl_train``.
+            checkpoints: file name without extension; the weights are saved there as ``.pt``
+                whenever the test accuracy improves.
+            early_stopping: stop after this many epochs in a row without a lower test loss.
+            print_every: print a line every this many epochs; 0 prints none.
+            post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
+            history: epochs that were trained earlier, to resume after; each epoch is added.
+            kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
+        """
+        history = History() if history is None else history
+        while not history.is_over(num_epochs, early_stopping):
+            epoch = len(history.train)
+            if hasattr(dl_train, "set_epoch"):
+                dl_train.set_epoch(epoch)
+            train = self.train_epoch(dl_train, **kw)
+            test = self.test_epoch(dl_test, **kw)
+            history.add(train, test)
+
+            if print_every and (epoch % print_every == 0 or epoch == num_epochs - 1):
+                print(
+                    f"epoch {epoch + 1}/{num_epochs}: train loss {mean_loss(train.losses):.3f}, "
+                    f"accuracy {train.accuracy:.1f} %; test loss {mean_loss(test.losses):.3f}, "
+                    f"accuracy {test.accuracy:.1f} %",
+                    flush=True,
+                )
+            if checkpoints is not None and history.find_best_epoch() == epoch:
+                with replace_atomically(Path(f"{checkpoints}.pt")) as temporary:
+                    torch.save({"model_state": self.get_weights()}, temporary)
+            if post_epoch_fn is not None:
+                post_epoch_fn(epoch, train, test)
+        return history.summarize()
+
+    def train_epoch(self, dl_train: Iterable[Batch], **kw: Any) -> EpochResult:
+        """Train on every batch once."""
+        self.set_training_mode(True)
+        return self._foreach_batch(dl_train, self.train_batch, **kw)
+
+    def test_epoch(self, dl_test: Iterable[Batch], **kw: Any) -> EpochResult:
+        """Evaluate every batch once."""
+        self.set_training_mode(False)
+        return self._foreach_batch(dl_test, self.test_batch, **kw)
+
+    def set_training_mode(self, training: bool) -> None:
+        """Switch layers that behave differently in training, such as dropout."""
+        self.model.train(training)
+
+    def train_batch(self, batch: Batch) -> BatchResult:
+        """Run forward, backward and one optimizer step on ``(x, y)``."""
+        x, y = self._to_device(batch)
+        return _read(*self.train_step(x, y), y)
+
+    @torch.no_grad()
+    def test_batch(self, batch: Batch) -> BatchResult:
+        """Run forward on ``(x, y)`` without learning from it."""
+        x, y = self._to_device(batch)
+        return _read(*self.test_step(x, y), y)
+
+    @abc.abstractmethod
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Learn from a batch on the device; return its mean loss and the logits (N, classes)."""
+
+    @abc.abstractmethod
+    def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate a batch on the device; return its mean loss and the logits (N, classes)."""
+
+    @abc.abstractmethod
+    def get_weights(self) -> dict[str, Tensor]:
+        """Return the model's tensors by name, not copied."""
+
+    def _to_device(self, batch: Batch) -> Batch:
+        x, y = batch
+        return (x, y) if self.device is None else (x.to(self.device), y.to(self.device))
+
+    @staticmethod
+    def _foreach_batch(
+        dl: Iterable[Batch],
+        forward_fn: Callable[[Batch], BatchResult],
+        verbose: bool = False,
+        max_batches: int | None = None,
+    ) -> EpochResult:
+        """Apply ``forward_fn`` to (at most ``max_batches``) batches and collect the results."""
+        losses: list[float] = []
+        num_correct = num_seen = 0
+        for batch in itertools.islice(dl, max_batches):
+            result = forward_fn(batch)
+            losses.append(result.loss)
+            num_correct += result.num_correct
+            # Counted, not computed from the batch size: the last batch may be short.
+            num_seen += len(batch[1])
+            if verbose:
+                print(f"  batch {len(losses)}: loss {result.loss:.3f}", flush=True)
+        return EpochResult(losses, 100.0 * num_correct / max(num_seen, 1))
 
 
 class TorchTrainer(Trainer):
@@ -28,24 +177,20 @@ class TorchTrainer(Trainer):
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run one step by autograd on a batch on the device."""
         self.optimizer.zero_grad()
-        scores = self.model(x)  # (N, classes)
-        loss = self.loss_fn(scores, y)
+        logits = self.model(x)  # (N, classes)
+        loss = self.loss_fn(logits, y)
         loss.backward()
         self.optimizer.step()
-        return loss.detach(), scores.detach()
+        return loss.detach(), logits.detach()
 
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate a batch on the device."""
-        scores = self.model(x)  # (N, classes)
-        return self.loss_fn(scores, y), scores
+        logits = self.model(x)  # (N, classes)
+        return self.loss_fn(logits, y), logits
 
-    def get_state(self) -> dict[str, Tensor]:
+    def get_weights(self) -> dict[str, Tensor]:
         """Return the model's state dict."""
         return dict(self.model.state_dict())
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load a state dict."""
-        self.model.load_state_dict(state)
 
 
 class LayerTrainer(Trainer):
@@ -53,34 +198,38 @@ class LayerTrainer(Trainer):
 
     Args:
         model: a layer, such as an MLP, on flattened images (N, C*H*W).
-        loss_fn: a loss layer: ``loss_fn(scores, y)`` and ``loss_fn.backward()``.
+        loss_fn: a loss layer: ``loss_fn(logits, y)`` and ``loss_fn.backward()``.
         optimizer: of ``hw2core.optimizers``, on ``model.params()``.
         device: where batches go; the model's own device.
     """
 
-    # Nothing here is recorded for autograd: the gradients are the layers' own work.
+    # No autograd graph is recorded: the gradients come from the layers' own backward.
     @torch.no_grad()
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run forward, the layers' backward and one optimizer step."""
         self.optimizer.zero_grad()
-        scores = self.model(x.flatten(1))  # (N, C, H, W) -> (N, C*H*W) -> (N, classes)
-        loss = self.loss_fn(scores, y)
-        # Nobody asks for the gradient of the images.
+        logits = self.model(x.flatten(1))  # (N, C, H, W) -> (N, C*H*W) -> (N, classes)
+        loss = self.loss_fn(logits, y)
+        # The gradient of the images is not needed.
         self.model.accumulate_gradients(self.loss_fn.backward())
         self.optimizer.step()
-        return loss, scores
+        return loss, logits
 
     @torch.no_grad()
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate a batch."""
-        scores = self.model(x.flatten(1))  # (N, classes)
-        return self.loss_fn(scores, y), scores
+        logits = self.model(x.flatten(1))  # (N, classes)
+        return self.loss_fn(logits, y), logits
 
-    def get_state(self) -> dict[str, Tensor]:
+    def get_weights(self) -> dict[str, Tensor]:
         """Return the parameters by their position in ``model.params()``."""
         return {f"param{i}": p for i, (p, _) in enumerate(self.model.params())}
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy the parameters into the model."""
-        for name, parameter in self.get_state().items():
-            parameter.copy_(state[name])
+
+def count_correct(logits: Tensor, labels: Tensor) -> int:
+    """Return how many rows of ``logits`` (N, classes) have their maximum at ``labels`` (N,)."""
+    return int((logits.argmax(dim=1) == labels).sum())
+
+
+def _read(loss: Tensor, logits: Tensor, labels: Tensor) -> BatchResult:
+    return BatchResult(loss.item(), count_correct(logits, labels.to(logits.device)))

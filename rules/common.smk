@@ -1,4 +1,4 @@
-# Loads the study once and answers the questions that rules ask about it. No rule stands here.
+# Loads the study once, and answers the questions of the rules about it. No rule is in this file.
 
 import logging
 import os
@@ -6,70 +6,117 @@ import re
 import sys
 from pathlib import Path
 
-# Jobs run the code of this checkout, whatever is installed.
-sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")])
-)
-
 from snakemake.exceptions import WorkflowError
 
-from hw2core import artifacts, fingerprint, gpu_share, machine, staleness
-from hw2core.atomic import WriteError, check_writable
-from hw2core.config_file import ConfigError, read_config
+sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is installed
+
+from hw2core import pipeline
+from hw2core.config.experiment import dump_experiments
+from hw2core.config.reading import read_config
+from hw2core.config.study import load_study
 from hw2core.data.prepared import PREPARED_FILES
-from hw2core.outline import dump_outlines
-from hw2core.study import load_study
+from hw2core.errors import UserError
+from hw2core.io import check_writable
+from hw2core.runs import code_hash, paths
 
 logging.raiseExceptions = False  # on a full disk each line would come with a traceback
+pipeline.use_checkout(workflow.basedir)
 
-PYTHON = sys.executable
-# Relative, so that a checkout may be moved: where these lie is no reason to draw again.
+# Relative, so that a checkout may be moved: where these are is no reason to draw again.
 SOURCES = Path(os.path.relpath(workflow.basedir))
-SCRIPTS = SOURCES / "workflow_scripts"
-STYLE = SOURCES / artifacts.FIGURE_STYLE
-TEMPLATE = SOURCES / artifacts.REPORT_TEMPLATE
-RECORD = SOURCES / artifacts.PUBLIC_RECORD
+SCRIPTS = str(SOURCES / "workflow_scripts")
+STYLE = SOURCES / paths.FIGURE_STYLE
+TEMPLATE = SOURCES / paths.REPORT_TEMPLATE
+RECORD = SOURCES / paths.PUBLIC_RECORD
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader lets a key given twice pass
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
-except ConfigError as error:
+except UserError as error:
     raise WorkflowError(str(error)) from None
+
+PLANNER = pipeline.Planner(STUDY)
+# Name and seed as in a file's path -> run, seed, and the run that is trained in its place.
+TWINS = {
+    paths.run_seed(run, seed): (run, seed, original)
+    for (run, seed), original in STUDY.find_twins().items()
+}
 
 
 wildcard_constraints:
     run="|".join(map(re.escape, STUDY.runs)),
+    twin="|".join(map(re.escape, TWINS)) or "none",
     experiment="|".join(map(re.escape, STUDY.experiments)),
     seed=r"\d+",
 
 
+def spec_of(wildcards):
+    return STUDY.runs[wildcards.run]
+
+
+def twin_of(wildcards):
+    return TWINS[wildcards.twin]
+
+
 def results_of(experiment):
-    outline = STUDY.experiments[experiment].outline
-    return [artifacts.result_path(*training) for training in outline.list_trainings()]
+    return pipeline.list_results(STUDY.experiments[experiment].pairs())
 
 
-def outline_of(wildcards):
-    return dump_outlines([STUDY.experiments[wildcards.experiment].outline])
+def images_to_train(wildcards):
+    # Changed images are noticed by their hash, not by their time.
+    trains = PLANNER.trains(wildcards.run, int(wildcards.seed))
+    return ancient(MANIFEST) if trains else []
 
 
-def stale_notice(wildcards):
-    notice = staleness.write_notice(STUDY.runs[wildcards.run], int(wildcards.seed))
-    return [notice] if notice else []
+def images_to_evaluate(wildcards):
+    needed = PLANNER.needs_test_images(wildcards.run, int(wildcards.seed))
+    return ancient(MANIFEST) if needed else []
+
+
+def result_to_evaluate(wildcards):
+    run, seed = wildcards.run, int(wildcards.seed)
+    return paths.result_path(run, seed) if PLANNER.evaluates(run, seed) else []
+
+
+def stale_result(wildcards):
+    return PLANNER.list_notices(wildcards.run, int(wildcards.seed))
+
+
+def stale_evaluation(wildcards):
+    return PLANNER.list_evaluation_notices(wildcards.run, int(wildcards.seed))
+
+
+def result_to_share(wildcards):
+    run, seed, original = twin_of(wildcards)
+    shares = PLANNER.evaluates(run, seed) or PLANNER.evaluates(original, seed)
+    return pipeline.list_results([(original, seed)]) if shares else []
+
+
+def stale_twin(wildcards):
+    run, seed, _ = twin_of(wildcards)
+    notices = PLANNER.list_notices(run, seed)
+    return notices or PLANNER.list_evaluation_notices(run, seed)
 
 
 def gpu_percent_of(wildcards):
-    run = STUDY.runs[wildcards.run]
-    return gpu_share.estimate_percent(run, GPU_MEMORY) if GPU_MEMORY else 0
+    return (
+        pipeline.estimate_gpu_percent(spec_of(wildcards), GPU_MEMORY)
+        if GPU_MEMORY
+        else 0
+    )
 
 
-def show_in_report(paths, category):
+def experiment_of(wildcards):
+    return dump_experiments([STUDY.experiments[wildcards.experiment]])
+
+
+def show_in_report(figures, category):
     # In Snakemake's own report: the SVG of each figure, with the caption of the written one.
-    kinds = sorted((*artifacts.FIGURE_KINDS, *artifacts.STUDY_FIGURES), key=len)
+    kinds = sorted((*paths.FIGURE_KINDS, *paths.STUDY_FIGURES), key=len)
     shown = []
-    for path in paths:
+    for path in figures:
         kind = [kind for kind in kinds if Path(path).stem.endswith(kind)][-1]
         caption = f"../report/captions/{kind}.rst"
         labels = {"figure": kind}
@@ -79,38 +126,27 @@ def show_in_report(paths, category):
 
 
 def hash_code(*modules):
-    return fingerprint.combine_hashes(fingerprint.hash_modules(modules))
+    return code_hash.combine_hashes(code_hash.hash_modules(modules))
 
 
-GPU_MEMORY = machine.measure_gpu_memory()
+GPU_MEMORY = pipeline.measure_gpu_memory()
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
-ALL_OUTLINES = dump_outlines(STUDY.outlines)
+MANIFEST = paths.manifest_path(STUDY.data.folder)
+ALL_EXPERIMENTS = dump_experiments(STUDY.experiments.values())
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
-    path for name in STUDY.experiments for path in artifacts.figure_paths(name)
-] + artifacts.study_figure_paths()
-REPORT_SOURCES = list(map(os.fspath, artifacts.list_report_sources(TEMPLATE.parent)))
-
-staleness.settle_times(
-    results=ALL_RESULTS,
-    others=[
-        artifacts.manifest_path(STUDY.data.folder),
-        *ALL_FIGURES,
-        artifacts.SUMMARY_TABLE,
-        artifacts.EPOCHS_TABLE,
-        STYLE,
-        artifacts.REPORT,
-        artifacts.REPORT_PDF,
-        *REPORT_SOURCES,
-    ],
-)
+    path for name in STUDY.experiments for path in paths.figure_paths(name)
+] + paths.study_figure_paths()
+REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(TEMPLATE.parent)))
 
 
 onstart:
     try:
-        check_writable(
-            path for job in workflow.dag.needrun_jobs() for path in job.output
+        files = [path for job in workflow.dag.needrun_jobs() for path in job.output]
+        check_writable(files)
+        pipeline.settle_times(
+            path for job in workflow.dag.jobs for path in [*job.input, *job.output]
         )
-    except WriteError as error:
+    except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -1,18 +1,22 @@
-# The images, prepared once: arrays, and a manifest that vouches for them.
+# From the data set's source to prepared arrays, once.
+#
+# in   CIFAR-10 under data.root or HW2_DATA, else downloaded; or nothing, for generated images
+# out  data/<name>/*.npy, and the manifest with their hashes
 
 
 rule prepare_data:
+    """Prepare the images: arrays, and a manifest with their hashes."""
     output:
-        manifest=artifacts.manifest_path(STUDY.data.folder),
-        arrays=[
-            artifacts.array_path(STUDY.data.folder, file) for file in PREPARED_FILES
-        ],
+        manifest=MANIFEST,
+        arrays=[paths.array_path(STUDY.data.folder, file) for file in PREPARED_FILES],
     log:
-        artifacts.log_path("prepare_data", STUDY.data.folder),
+        paths.log_path("prepare_data", STUDY.data.folder),
     params:
-        # Splits and the place of the source are no property of the arrays: not compared.
+        scripts=SCRIPTS,
+        # Lint would have DATA and ROOT here, but neither the split nor the place of the source is
+        # a property of the arrays: a change of them must not prepare again.
         data=STUDY.data.folder,
-        code=hash_code("hw2core.data.sources"),
+        code=hash_code("hw2core.data.datasets"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/prepare_data.py --data {DATA:q} --root={ROOT:q}"
+        "exec python {params.scripts:q}/prepare_data.py --data {DATA:q} --root={ROOT:q}"
         " --manifest {output.manifest:q} --log {log:q}"

@@ -1,36 +1,45 @@
-# The results -> figures, as SVG and PNG: of each experiment, and over the whole study.
+# From results to figures, as SVG and PNG: of each experiment, and of the whole study.
+#
+# in   results/*/seed*.json, seed*.test.json; the figure style; what public solutions reached
+# out  figures/<experiment>_<kind>.svg, .png; figures/study_<kind>.svg, .png
 
 
 rule experiment_figures:
+    """Draw the figures of one experiment."""
     input:
         results=lambda wildcards: results_of(wildcards.experiment),
         style=STYLE,
     output:
-        show_in_report(artifacts.figure_paths("{experiment}"), "{experiment}"),
+        show_in_report(paths.figure_paths("{experiment}"), "{experiment}"),
     log:
-        artifacts.log_path("figures", "{experiment}"),
+        paths.log_path("figures", "{experiment}"),
     params:
-        experiments=outline_of,
+        scripts=SCRIPTS,
+        experiments=experiment_of,
+        results=lambda wildcards, input: pipeline.hash_files(input.results),
         code=hash_code("hw2core.analysis.experiment_figures"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --only experiments"
+        "exec python {params.scripts:q}/make_figures.py --only experiments"
         " --experiments {params.experiments:q} --log {log:q}"
 
 
 rule study_figures:
+    """Draw the figures of the whole study."""
     input:
         results=ALL_RESULTS,
         style=STYLE,
         record=RECORD,
     output:
-        show_in_report(artifacts.study_figure_paths(), "The whole study"),
+        show_in_report(paths.study_figure_paths(), "The whole study"),
     log:
-        artifacts.log_path("figures", "study"),
+        paths.log_path("figures", "study"),
     params:
-        experiments=lambda wildcards: ALL_OUTLINES,
-        # Shown where it is there; results that came without their images are drawn without them.
-        data=artifacts.manifest_path(STUDY.data.folder),
+        scripts=SCRIPTS,
+        experiments=lambda wildcards: ALL_EXPERIMENTS,
+        # Shown where they exist; results that came without images are drawn without them.
+        data=MANIFEST,
+        results=lambda wildcards, input: pipeline.hash_files(input.results),
         code=hash_code("hw2core.analysis.figures"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/make_figures.py --only study --data {params.data:q}"
+        "exec python {params.scripts:q}/make_figures.py --only study --data {params.data:q}"
         " --experiments {params.experiments:q} --log {log:q}"

@@ -1,20 +1,26 @@
-# All results and figures -> the written report, as one HTML file and as PDF.
+# From all results and figures to the written report, as one HTML file and as PDF.
+#
+# in   results/*/seed*.json, seed*.test.json; figures/; the templates in report/
+# out  report/report.html, report/report.pdf
 
 
 rule written_report:
+    """Write the report."""
     input:
         results=ALL_RESULTS,
         figures=ALL_FIGURES,
         sources=REPORT_SOURCES,
     output:
-        artifacts.REPORT,
-        artifacts.REPORT_PDF,
+        paths.REPORT,
+        paths.REPORT_PDF,
     log:
-        artifacts.log_path("report"),
+        paths.log_path("report"),
     params:
+        scripts=SCRIPTS,
         # A function: Snakemake would take words in braces for its own.
-        experiments=lambda wildcards: ALL_OUTLINES,
+        experiments=lambda wildcards: ALL_EXPERIMENTS,
+        results=lambda wildcards, input: pipeline.hash_files(input.results),
         code=hash_code("hw2core.analysis.publish"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/make_report.py --experiments {params.experiments:q}"
+        "exec python {params.scripts:q}/make_report.py --experiments {params.experiments:q}"
         " --log {log:q}"

@@ -1,18 +1,25 @@
-# All results of the study -> one row a training, and one row an epoch.
+# From all results to two tables: a row per run and seed, and a row per epoch.
+#
+# in   results/*/seed*.json, seed*.test.json
+# out  results/summary.csv, results/epochs.csv
 
 
 rule tables:
+    """Write the tables of runs and of epochs."""
     input:
         ALL_RESULTS,
     output:
-        summary=artifacts.SUMMARY_TABLE,
-        epochs=artifacts.EPOCHS_TABLE,
+        summary=paths.SUMMARY_TABLE,
+        epochs=paths.EPOCHS_TABLE,
     log:
-        artifacts.log_path("tables"),
+        paths.log_path("tables"),
     params:
+        scripts=SCRIPTS,
         # A function: Snakemake would take words in braces for its own.
-        experiments=lambda wildcards: ALL_OUTLINES,
+        experiments=lambda wildcards: ALL_EXPERIMENTS,
+        # Results that were copied with an old time are noticed by their content.
+        results=lambda wildcards, input: pipeline.hash_files(input),
         code=hash_code("hw2core.analysis.tables"),
     shell:
-        "exec {PYTHON:q} {SCRIPTS:q}/make_tables.py --experiments {params.experiments:q}"
+        "exec python {params.scripts:q}/make_tables.py --experiments {params.experiments:q}"
         " --summary {output.summary:q} --epochs {output.epochs:q} --log {log:q}"

@@ -1,24 +1,85 @@
-# One training: a run and a seed -> its result, and the weights of the epoch validation chose.
+# From a run and a seed to its result, its weights, and their evaluation on the test images.
+#
+# in   data/<name>/manifest.json; the spec of the run, from config.yaml
+# out  results/<run>/seed<k>.json, .safetensors, .test.json
+#
+# A cluster runs train and evaluate of a run in one job (the group "run"). What is current has no
+# inputs, and what is stale has a notice that says why: see Planner in hw2core/pipeline.py.
+
+
+ruleorder: share_result > train
+ruleorder: share_result > evaluate
 
 
 rule train:
+    """Train one run with one seed; keep the weights of the epoch that validation chose."""
     input:
-        # Changed data are seen by their hash, not by their time.
-        data=ancient(artifacts.manifest_path(STUDY.data.folder)),
-        stale=stale_notice,
+        data=images_to_train,
+        stale=stale_result,
     output:
-        result=artifacts.result_path("{run}", "{seed}"),
-        weights=artifacts.weights_path("{run}", "{seed}"),
+        result=paths.result_path("{run}", "{seed}"),
+        weights=paths.weights_path("{run}", "{seed}"),
     log:
-        artifacts.log_path("train", "{run}", "seed{seed}"),
+        paths.log_path("train", "{run}", "seed{seed}"),
+    group:
+        "run"
     threads: 2
     resources:
         gpu_percent=gpu_percent_of,
     params:
-        spec=lambda wildcards: STUDY.runs[wildcards.run].to_json(),
-        code=lambda wildcards: staleness.code_hash(STUDY.runs[wildcards.run]),
+        scripts=SCRIPTS,
+        spec=lambda wildcards: spec_of(wildcards).to_json(),
+        data=MANIFEST,
     shell:
-        # exec: a cluster's signals reach the training itself.
-        "exec {PYTHON:q} {SCRIPTS:q}/train.py --spec {params.spec:q} --seed {wildcards.seed}"
-        " --data {input.data:q} --result {output.result:q} --weights {output.weights:q}"
+        # exec: a cluster's signals reach the training process itself.
+        "exec python {params.scripts:q}/train.py --spec {params.spec:q} --seed {wildcards.seed}"
+        " --data {params.data:q} --result {output.result:q} --weights {output.weights:q}"
         " --threads {threads} --log {log:q}"
+
+
+rule evaluate:
+    """Evaluate a run's weights on the test images."""
+    input:
+        data=images_to_evaluate,
+        result=result_to_evaluate,
+        stale=stale_evaluation,
+    output:
+        evaluation=paths.evaluation_path("{run}", "{seed}"),
+    log:
+        paths.log_path("evaluate", "{run}", "seed{seed}"),
+    group:
+        "run"
+    threads: 2
+    resources:
+        gpu_percent=gpu_percent_of,
+    params:
+        scripts=SCRIPTS,
+        result=paths.result_path("{run}", "{seed}"),
+        # No input: a result that came without weights keeps the evaluation that it came with.
+        weights=paths.weights_path("{run}", "{seed}"),
+        data=MANIFEST,
+        num_images=lambda wildcards: spec_of(wildcards).data.test,
+    shell:
+        "exec python {params.scripts:q}/evaluate.py --result {params.result:q}"
+        " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
+        " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
+
+
+rule share_result:
+    """Give a run the result of its twin, which differs in name only."""
+    input:
+        original=result_to_share,
+        stale=stale_twin,
+    output:
+        result="results/{twin}.json",
+        evaluation="results/{twin}.test.json",
+    log:
+        "logs/share_result/{twin}.log",
+    params:
+        scripts=SCRIPTS,
+        spec=lambda wildcards: STUDY.runs[twin_of(wildcards)[0]].to_json(),
+        original=lambda wildcards: twin_of(wildcards)[2],
+        seed=lambda wildcards: twin_of(wildcards)[1],
+    shell:
+        "exec python {params.scripts:q}/share_result.py --spec {params.spec:q}"
+        " --original {params.original:q} --seed {params.seed} --log {log:q}"

@@ -7,12 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from hw2core.analysis.published import PublishError, publish_record
-from hw2core.analysis.render import ReportError
-from hw2core.config_file import ConfigError
-from hw2core.data.prepared import DataError
-from hw2core.result_files import ArtifactError
-from hw2core.study import STUDY_FILE
+from hw2core.analysis.published import publish_record
+from hw2core.config.study import STUDY_FILE
+from hw2core.errors import UserError
 
 
 def main() -> int:
@@ -34,7 +31,7 @@ def main() -> int:
     try:
         os.chdir(args.directory)
         print(f"wrote {publish_record(configs, args.seeds)} and the table in README.md")
-    except (ArtifactError, ConfigError, DataError, OSError, PublishError, ReportError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

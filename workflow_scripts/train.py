@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import signal
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from hw2core import artifacts, result_files
-from hw2core.atomic import WriteError
-from hw2core.data.prepared import DataError, PreparedData, load_prepared
-from hw2core.machine import use_large_pages
-from hw2core.progress import format_epoch, open_log
+from hw2core.data.prepared import PreparedData, load_prepared
+from hw2core.runs import paths
+from hw2core.runs.environment import use_large_pages
+from hw2core.runs.log import format_epoch, run_job
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
-    """Train; 1 when the prepared data are damaged or the outcome cannot be written."""
+    """Train; 1 when the prepared images are damaged or the outcome cannot be written."""
     args = parse_arguments()
-    # Importing makes hundreds of thousands of objects that stay: to look for garbage among them,
+    # Importing makes hundreds of thousands of objects that stay: looking for garbage among them,
     # again and again and once more at the end, takes as long as a third of the import of torch.
     gc.disable()
     use_large_pages()
     with ThreadPoolExecutor(max_workers=1) as aside:
         # The images are read and checked while torch is imported, which takes longer.
-        return train(args, aside.submit(load_prepared, args.data))
+        loading = aside.submit(load_prepared, args.data)
+        label = f"{args.result.parent.name} {args.result.stem}"
+        return run_job(lambda log: train(args, loading, log), label, args.log)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="RunSpec as JSON")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="manifest of the prepared data")
+    parser.add_argument("--data", type=Path, required=True, help="manifest of the prepared images")
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -44,59 +46,54 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(args: argparse.Namespace, loading: Future[PreparedData]) -> int:
-    """Train with the images that are being read; see ``main``."""
+def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.Logger) -> str:
+    """Train with the images that are being read; return the closing line."""
     import torch
 
-    from hw2core.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
-    from hw2core.experiments import identify, run, summarize
-    from hw2core.spec import RunSpec
+    from hw2core.config.spec import RunSpec
+    from hw2core.engine.recorder import Recorder
+    from hw2core.runs.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
+    from hw2core.runs.files import write_result
+    from hw2core.runs.make import make_result
+    from hw2core.runs.staleness import Identity
+    from hw2core.runs.weights import write_weights
 
     torch.set_num_threads(args.threads)
     spec = RunSpec.model_validate_json(args.spec)
-    log = open_log(f"{spec.name} seed {args.seed}", args.log)
 
     def stop(number: int, _: object) -> None:
-        ignore_signals()  # Slurm sends more than one, and the checkpoint is to be written
+        ignore_signals()  # Slurm sends more than one, and the checkpoint has to be written
         sys.exit(128 + number)
 
     for number in STOPPING:
         signal.signal(number, stop)
-    try:
-        data = loading.result()
-    except DataError as error:
-        log.error(str(error))
-        return 1
-    path = artifacts.checkpoint_path(args.result)
-    identity = identify(spec, args.seed, data)
+    data = loading.result()
+    identity = Identity.of(spec, args.seed).hash_parts() | {"data_sha256": data.sha256}
     pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
-    checkpoint = Checkpoint(path, identity, log, seconds_between_writes=pause)
-    gc.freeze()  # what there is by now is not looked at again
+    checkpoint = Checkpoint(
+        paths.checkpoint_path(args.result), identity, log, seconds_between_writes=pause
+    )
+    gc.freeze()  # what exists by now is not looked at again
     gc.enable()
+    recorder = Recorder(on_epoch=lambda epochs: log.info(format_epoch(epochs)), store=checkpoint)
     try:
-        document, trained = run(
-            spec,
-            args.seed,
-            data,
-            checkpoint=checkpoint,
-            on_epoch=lambda report: log.info(format_epoch(report)),
-        )
-        result_files.write_training(args.result, args.weights, document, trained.weights)
-        ignore_signals()  # all is written: a training that is done cannot be stopped any more
-    except WriteError as error:
-        log.error(str(error))
-        return 1
+        result, trained = make_result(spec, args.seed, data, recorder)
+        sha256 = write_weights(args.weights, trained.weights)
+        write_result(args.result, result.model_copy(update={"weights_sha256": sha256}))
+        ignore_signals()  # everything is written: this run cannot be stopped any more
     except SystemExit:
         checkpoint.flush()
-        log.warning("stopped by a signal; the next call goes on after the last whole epoch")
+        log.warning("stopped by a signal; the next call resumes after the last whole epoch")
         raise
     checkpoint.remove()
-    log.info(summarize(document, str(args.result)))
-    return 0
+    return (
+        f"{result.status}: validation accuracy {result.validation_accuracy:.2f} % in epoch "
+        f"{result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
+    )
 
 
 def ignore_signals() -> None:
-    """Let the rest of this process run to its end, whatever it is told."""
+    """Let the rest of this process run to its end, whatever signal arrives."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 

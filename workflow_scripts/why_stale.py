@@ -1,4 +1,4 @@
-"""Say of each run (or of those named) whether its results are current, and if not, why."""
+"""Report for each run (or for those named) whether its results are current, and if not, why."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-from hw2core.config_file import ConfigError, read_configs
-from hw2core.staleness import explain_file
-from hw2core.study import load_study
+from hw2core.config.reading import read_configs
+from hw2core.config.study import load_study
+from hw2core.errors import UserError
+from hw2core.runs.staleness import explain_evaluation, explain_result
 
 
 def main() -> int:
-    """Print a line a training; 1 when the configuration, the folder or a name is wrong."""
+    """Print a line per run and seed; 1 when the configuration, the folder or a name is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="runs or experiments; none: all")
     parser.add_argument(
@@ -24,17 +25,18 @@ def main() -> int:
     try:
         study = load_study(read_configs(args.configfile), " + ".join(args.configfile))
         os.chdir(args.directory)
-    except (ConfigError, OSError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     known = {*study.runs, *study.experiments}
     if unknown := [name for name in args.names if name not in known]:
         print(f"no run or experiment {', '.join(unknown)}", file=sys.stderr)
         return 1
-    for outline in study.outlines:
-        for run, seed in outline.list_trainings():
-            if not args.names or {run, outline.name} & set(args.names):
-                reasons = explain_file(study.runs[run], seed)
+    for experiment in study.experiments.values():
+        for run, seed in experiment.pairs():
+            if not args.names or {run, experiment.name} & set(args.names):
+                spec = study.runs[run]
+                reasons = explain_result(spec, seed) or explain_evaluation(spec, seed)
                 print(f"{run} seed {seed}: {'; '.join(reasons) or 'current'}")
     return 0
 

@@ -1,1 +1,1 @@
-"""From result documents to tables, figures and the report; training never imports this room."""
+"""Makes tables, figures and the report from results; training never imports this package."""

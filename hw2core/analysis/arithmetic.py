@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock
-from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.engine.flops import count_flops, count_parameters
 
 # Part 1, question 1: a linear layer and a batch.
 BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048

@@ -25,7 +25,8 @@ from hw2core.analysis.drawing import (
 )
 from hw2core.analysis.looks import add_look, sort_facets
 from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, iterate_rows
-from hw2core.analysis.wording import Experiment, describe_status
+from hw2core.analysis.wording import describe_status
+from hw2core.config.experiment import Experiment
 
 PANELS = {
     "train_loss": "Training loss (nats)",
@@ -125,7 +126,7 @@ def _draw_run(
 def _mark_best_epochs(axes: Axes, seeds: pd.DataFrame, curves: pd.DataFrame) -> None:
     """Put a dot where validation chose the weights; at chance, or diverged, that means nothing."""
     for seed in iterate_rows(seeds[seeds["status"] == "trained"]):
-        if seed.seed in curves and not pd.isna(seed.best_epoch):
+        if seed.seed in curves:
             axes.plot(
                 seed.best_epoch,
                 curves[seed.seed].astype(float)[seed.best_epoch],

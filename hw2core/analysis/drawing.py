@@ -19,8 +19,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from hw2core.analysis.looks import darken
-from hw2core.analysis.wording import Experiment, describe_evidence
-from hw2core.atomic import replace_atomically
+from hw2core.analysis.wording import describe_evidence
+from hw2core.config.experiment import Experiment
+from hw2core.io import replace_atomically
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 INK, MUTED, FAINT = "#262626", "#6b6b6b", "#b3b3b3"

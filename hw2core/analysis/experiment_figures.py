@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from hw2core.analysis.accuracy import plot_accuracy
 from hw2core.analysis.curves import plot_curves
 from hw2core.analysis.drawing import save_figure
-from hw2core.analysis.tables import Document, epochs_table, summary_table
-from hw2core.analysis.wording import Experiment
-from hw2core.artifacts import FIGURE_FORMATS, figure_path
+from hw2core.analysis.tables import epochs_table, summary_table
+from hw2core.config.experiment import Experiment
+from hw2core.runs.paths import FIGURE_FORMATS, figure_path
+from hw2core.runs.schema import Result
 
 
-def draw_experiment(experiment: Experiment, documents: Sequence[Document]) -> list[str]:
+def draw_experiment(experiment: Experiment, results: Sequence[Result]) -> list[str]:
     """Draw the figures of one experiment and return their paths."""
-    own = [x for x in documents if x["config"]["experiment"] == experiment.name]
+    own = [result for result in results if result.experiment == experiment.name]
     summary, epochs = summary_table(own), epochs_table(own)
     figures = {
         "curves": plot_curves(experiment, summary, epochs),

@@ -1,6 +1,6 @@
 """The figures over the whole study: tables in, a matplotlib figure out.
 
-A new one is one function and one entry: here, with its name in ``artifacts.STUDY_FIGURES`` and a
+A new one is one function and one entry: here, with its name in ``runs.paths.STUDY_FIGURES`` and a
 caption of that name in ``report/captions/``.
 """
 
@@ -19,10 +19,10 @@ from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.record_figure import plot_public_record
 from hw2core.analysis.remedies import plot_remedies
 from hw2core.analysis.study_tables import StudyTables, build_tables, read_pictures
-from hw2core.analysis.tables import Document
 from hw2core.analysis.trainability import plot_trainability
-from hw2core.artifacts import FIGURE_FORMATS, PUBLIC_RECORD, STUDY_FIGURES, study_figure_path
-from hw2core.study import ROOT
+from hw2core.config.study import CHECKOUT
+from hw2core.runs.paths import FIGURE_FORMATS, PUBLIC_RECORD, STUDY_FIGURES, study_figure_path
+from hw2core.runs.schema import Result
 
 PLOTS: dict[str, Callable[[StudyTables], Figure]] = {
     "gradient_flow": plot_gradient_flow,
@@ -36,18 +36,18 @@ PLOTS: dict[str, Callable[[StudyTables], Figure]] = {
 }
 
 
-def draw_study(documents: Sequence[Document], manifest: Path | None = None) -> list[str]:
+def draw_study(results: Sequence[Result], manifest: Path | None = None) -> list[str]:
     """Draw every figure over the whole study and return their paths.
 
     Args:
-        documents: all results.
+        results: those of the whole study.
         manifest: of the prepared data, whose test images are shown where they are there.
 
     Raises:
         DataError: the data are there, but damaged.
     """
     pictures = read_pictures(manifest) if manifest else None
-    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD), pictures)
+    tables = build_tables(results, read_public_record(CHECKOUT / PUBLIC_RECORD), pictures)
     written = []
     for kind in STUDY_FIGURES:
         paths = [study_figure_path(kind, suffix) for suffix in FIGURE_FORMATS]

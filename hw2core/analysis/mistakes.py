@@ -10,8 +10,9 @@ import seaborn
 from matplotlib.figure import Figure
 
 from hw2core.analysis.drawing import PAGE_WIDTH, plot_missing, title_study_figure, use_style
-from hw2core.analysis.study_tables import StudyTables, find_best_document
-from hw2core.analysis.tables import Document
+from hw2core.analysis.study_tables import StudyTables, find_best_result
+from hw2core.data.arrays import NUM_CLASSES
+from hw2core.runs.schema import Result
 
 COLUMNS = 7
 
@@ -19,12 +20,12 @@ COLUMNS = 7
 def plot_confusion(tables: StudyTables) -> Figure:
     """Return the confusion matrix of the best net by validation, in percent of each row."""
     with use_style():
-        best = find_best_document(tables.documents)
-        if best is None:
-            return plot_missing("Confusion matrix: no result records its mistakes.")
-        counts = np.array(best["metadata"]["confusion"], dtype=float)
+        best = find_best_result(tables.results)
+        if best is None or best.test is None:
+            return plot_missing("Confusion matrix: no network is evaluated yet.")
+        counts = np.array(best.test.confusion, dtype=float)
         shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        names = _name_classes(tables, len(counts))
+        names = _name_classes(tables)
         figure = Figure(figsize=(PAGE_WIDTH, 4.6))
         axes = figure.subplots()
         title_study_figure(figure, f"Which classes does {_name(best)} confuse?", _row(tables, best))
@@ -55,13 +56,13 @@ def plot_confusion(tables: StudyTables) -> Figure:
 def plot_mistakes(tables: StudyTables) -> Figure:
     """Return a sheet of the test images that the best net got wrong with the most confidence."""
     with use_style():
-        best = find_best_document(tables.documents)
-        mistakes = best["metadata"].get("mistakes") if best else None
-        if best is None or not mistakes:
-            return plot_missing("Worst mistakes: no result records them.")
+        best = find_best_result(tables.results)
+        if best is None or best.test is None or not best.test.mistakes:
+            return plot_missing("Worst mistakes: no network is evaluated yet, or it makes none.")
+        mistakes = best.test.mistakes
         if tables.pictures is None:
             return plot_missing("Worst mistakes: the prepared images are not on this machine.")
-        names = _name_classes(tables, 10)
+        names = _name_classes(tables)
         rows = math.ceil(len(mistakes) / COLUMNS)
         size = tables.pictures.images.shape[1]
         # One image of all: five by five axes would take ten times as long to draw.
@@ -74,31 +75,33 @@ def plot_mistakes(tables: StudyTables) -> Figure:
         for place, mistake in enumerate(mistakes):
             top, left = place // COLUMNS * height, place % COLUMNS * width
             under = top + height - size
-            image = tables.pictures.images[mistake["index"]]
+            image = tables.pictures.images[mistake.index]
             sheet[under : under + size, left : left + size] = image
             axes.text(
                 left + size / 2,
                 under - 2,
-                f"{names[mistake['label']]},\ntaken for\n{names[mistake['predicted']]}\n"
-                f"({100 * mistake['probability']:.1f} %)",
+                f"{names[mistake.label]},\ntaken for\n{names[mistake.predicted]}\n"
+                f"({100 * mistake.probability:.1f} %)",
                 ha="center",
             )
         axes.imshow(sheet, interpolation="none")  # an SVG keeps the pixels themselves
     return figure
 
 
-def _name(best: Document) -> str:
-    return f"{best['config']['name']}, seed {best['config']['seed']}"
+def _name(best: Result) -> str:
+    return f"{best.name}, seed {best.seed}"
 
 
-def _row(tables: StudyTables, best: Document) -> pd.DataFrame:
+def _row(tables: StudyTables, best: Result) -> pd.DataFrame:
     """Return the best net's row of the summary: a figure of one training says so."""
-    config, summary = best["config"], tables.summary
-    chosen = (summary["run"] == config["name"]) & (summary["seed"] == config["seed"])
+    summary = tables.summary
+    chosen = (summary["run"] == best.name) & (summary["seed"] == best.seed)
     row: pd.DataFrame = summary[chosen]
     return row
 
 
-def _name_classes(tables: StudyTables, count: int) -> list[str]:
+def _name_classes(tables: StudyTables) -> list[str]:
     """Return the names of the classes, or their numbers where the data are not there."""
-    return list(tables.pictures.classes) if tables.pictures else [str(k) for k in range(count)]
+    if tables.pictures:
+        return list(tables.pictures.classes)
+    return [str(k) for k in range(NUM_CLASSES)]

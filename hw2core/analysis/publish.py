@@ -12,17 +12,17 @@ from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.reference import read_reference
 from hw2core.analysis.render import ReportError, ReportText
 from hw2core.analysis.study_tables import StudyTables, build_tables
-from hw2core.analysis.tables import Document
-from hw2core.analysis.wording import Experiment
-from hw2core.artifacts import (
+from hw2core.config.experiment import Experiment
+from hw2core.config.study import CHECKOUT
+from hw2core.io import replace_atomically, write_text_atomically
+from hw2core.runs.paths import (
     PUBLIC_RECORD,
     REPORT_PAPER,
     REPORT_STYLE,
     REPORT_TEMPLATE,
     locate_figure,
 )
-from hw2core.atomic import replace_atomically, write_text_atomically
-from hw2core.study import ROOT
+from hw2core.runs.schema import Result
 
 # No line of a table is long enough for pandoc to fix the widths of its columns.
 COMMON = ("--standalone", "--toc", "--toc-depth=2", "--columns=10000")
@@ -30,17 +30,17 @@ COMMON = ("--standalone", "--toc", "--toc-depth=2", "--columns=10000")
 
 def publish_report(
     experiments: Sequence[Experiment],
-    documents: Iterable[Document],
+    results: Iterable[Result],
     missing: Mapping[str, Sequence[str]],
     page: Path,
     pdf: Path,
     reference: Path | None = None,
 ) -> None:
-    """Write the report of the results in ``documents`` as HTML and as PDF.
+    """Write the report of ``results`` as HTML and as PDF.
 
     Args:
         experiments: in the order of their sections.
-        documents: the results that are there.
+        results: the existing ones.
         missing: per experiment the names of its runs without a result; they are named.
         page: the HTML file.
         pdf: the PDF.
@@ -49,7 +49,7 @@ def publish_report(
     Raises:
         ReportError: a template or ``reference`` is wrong, or pandoc or Typst fails.
     """
-    tables = build_tables(documents, read_public_record(ROOT / PUBLIC_RECORD))
+    tables = build_tables(results, read_public_record(CHECKOUT / PUBLIC_RECORD))
     if reference and reference.exists():
         try:
             tables = tables._replace(reference=read_reference(reference))
@@ -70,11 +70,11 @@ def write_report(
 
     The PDF has the SVG files of figures; ``locate_for_page`` may return others for the page.
     """
-    template = ROOT / REPORT_TEMPLATE
+    template = CHECKOUT / REPORT_TEMPLATE
     text = ReportText(template.parent, experiments, tables, missing, locate_for_page)
-    write_page(text.render(template.name, "page"), ROOT / REPORT_STYLE, page)
+    write_page(text.render(template.name, "page"), CHECKOUT / REPORT_STYLE, page)
     text.locate = locate_figure
-    write_pdf(text.render(template.name, "paper"), ROOT / REPORT_PAPER, pdf)
+    write_pdf(text.render(template.name, "paper"), CHECKOUT / REPORT_PAPER, pdf)
 
 
 def write_page(markdown: str, style: Path, output: Path) -> None:

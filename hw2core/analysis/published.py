@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -24,9 +23,15 @@ from hw2core.analysis.reference import read_reference
 from hw2core.analysis.reference_readme import Command, write_readme
 from hw2core.analysis.reference_table import replace_block, write_block
 from hw2core.analysis.study_tables import StudyTables, build_tables, read_pictures
-from hw2core.analysis.tables import Document, write_table
-from hw2core.analysis.wording import REDUCED, Experiment
-from hw2core.artifacts import (
+from hw2core.analysis.tables import write_table
+from hw2core.analysis.wording import REDUCED
+from hw2core.config.experiment import Experiment
+from hw2core.config.reading import read_config, read_configs
+from hw2core.config.study import CHECKOUT, Study, load_study
+from hw2core.errors import UserError
+from hw2core.io import hash_file, write_text_atomically
+from hw2core.runs.files import find_results
+from hw2core.runs.paths import (
     PUBLIC_RECORD,
     REFERENCE,
     REFERENCE_FIGURES,
@@ -38,16 +43,14 @@ from hw2core.artifacts import (
     REPORT,
     REPORT_PDF,
     STUDY_FIGURES,
+    evaluation_path,
     locate_figure,
     manifest_path,
     result_path,
     study_figure_path,
 )
-from hw2core.atomic import write_text_atomically
-from hw2core.config_file import read_config, read_configs
-from hw2core.result_files import find_results, hash_file
-from hw2core.staleness import Provenance, explain
-from hw2core.study import ROOT, Study, load_study
+from hw2core.runs.schema import Result
+from hw2core.runs.staleness import Identity
 
 # What a training can have less of than the study: where it stands in a configuration.
 SIZES = {
@@ -59,11 +62,13 @@ SIZES = {
 COLOURS = 256  # of a picture's palette
 
 
-class PublishError(RuntimeError):
+class PublishError(UserError):
     """The results are no record of the study; the message says why."""
 
 
-def publish_record(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = ROOT) -> Path:
+def publish_record(
+    configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHECKOUT
+) -> Path:
     """Write the record of the results in this folder, and the README's table of it.
 
     Args:
@@ -75,36 +80,37 @@ def publish_record(configs: Sequence[Path], seeds: Sequence[int] = (), root: Pat
         The folder of the record; what it held before is gone.
 
     Raises:
-        PublishError: there is no result, one is of another configuration, or the README has no
-            place for the table.
-        ArtifactError: a result cannot be read.
+        PublishError: there is no result, one is of another configuration or not evaluated, or the
+            README has no place for the table.
+        ResultError: a result cannot be read.
         ReportError: the report cannot be built.
         OSError: something cannot be written.
     """
     planned = load_study(read_config(configs[0]), str(configs[0]))
     values = read_configs(configs) | ({"seeds": list(seeds)} if seeds else {})
     study = load_study(values, " + ".join(map(str, configs)))
-    documents, missing = find_results(study.outlines)
-    _check(documents, study)
-    record = read_public_record(ROOT / PUBLIC_RECORD)
+    experiments = list(study.experiments.values())
+    results, missing = find_results(experiments)
+    _check(results, study)
+    record = read_public_record(CHECKOUT / PUBLIC_RECORD)
     readme = root / "README.md"
     try:
         replace_block(readme.read_text(encoding="utf-8"), "")
     except ValueError as error:
         raise PublishError(f"{readme}: {error}") from None
     pictures = read_pictures(manifest_path(study.data.folder))
-    tables = build_tables(documents, record, pictures)
-    tables = tables._replace(summary=add_reduction(tables.summary, documents, planned))
+    tables = build_tables(results, record, pictures)
+    tables = tables._replace(summary=add_reduction(tables.summary, results, planned))
     folder = root / REFERENCE
     with replace_folder(folder) as new:
         write_table(tables.summary, new / REFERENCE_TABLE)
-        write_archive(new / REFERENCE_RESULTS, documents)
+        write_archive(new / REFERENCE_RESULTS, results)
         for changes in configs[1:]:
             shutil.copyfile(changes, new / REFERENCE_STUDY)
-        write_views(new, study.outlines, tables, missing)
+        write_views(new, experiments, tables, missing)
         reference = read_reference(new / REFERENCE_TABLE)
         command = Command(len(configs) > 1, tuple(seeds))
-        text = write_readme(documents, reference, missing, command)
+        text = write_readme(results, reference, missing, command)
         write_text_atomically(new / REFERENCE_README, text)
         write_text_atomically(new / REFERENCE_SUMS, sum_files(new))
     block = write_block(reference, record)
@@ -112,20 +118,18 @@ def publish_record(configs: Sequence[Path], seeds: Sequence[int] = (), root: Pat
     return folder
 
 
-def add_reduction(
-    summary: pd.DataFrame, documents: Iterable[Document], planned: Study
-) -> pd.DataFrame:
+def add_reduction(summary: pd.DataFrame, results: Iterable[Result], planned: Study) -> pd.DataFrame:
     """Return ``summary`` with the column ``REDUCED``: what each training has less of than planned.
 
     ``10 of 20 epochs; 20,000 of 44,000 training images``, or nothing.
     """
     said = {}
-    for document in documents:
-        config = document["config"]
-        spec = planned.runs.get(config["name"])
+    for result in results:
+        config = result.config
+        spec = planned.runs.get(result.name)
         # A run that only the changes have is measured by the images of the study.
         own = {**config, "data": planned.data.model_dump()}
-        wanted = spec.describe(config["seed"]) if spec else own
+        wanted = spec.describe(result.seed) if spec else own
         facts = [
             f"{config[group][key]:,} of {wanted[group][key]:,} {what}"
             for what, (group, key) in SIZES.items()
@@ -133,22 +137,26 @@ def add_reduction(
         ]
         if config["data"]["name"] != wanted["data"]["name"]:
             facts.append(f"{config['data']['name']} images")
-        if not facts and not document["metadata"]["study_size"]:
+        if not facts and not result.study_size:
             facts.append("fewer images than asked for")
-        said[config["name"], config["seed"]] = "; ".join(facts)
+        said[result.name, result.seed] = "; ".join(facts)
     keys = zip(summary["run"], summary["seed"], strict=True)
     return summary.assign(**{REDUCED: [said[key] for key in keys]})
 
 
-def write_archive(path: Path, documents: Iterable[Document]) -> None:
-    """Pack the result files, as they lie in this folder; the same files give the same bytes."""
-    names = [result_path(x["config"]["name"], x["config"]["seed"]) for x in documents]
+def write_archive(path: Path, results: Iterable[Result]) -> None:
+    """Pack the files of results and evaluations in this folder; same files, same bytes.
+
+    A result of an earlier format has its evaluation in its own file.
+    """
+    pairs = [(result.name, result.seed) for result in results]
+    names = [path_of(*pair) for pair in pairs for path_of in (result_path, evaluation_path)]
     with (
         path.open("wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name in sorted(names):
+        for name in sorted(name for name in names if Path(name).exists()):
             content = Path(name).read_bytes()
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -167,7 +175,7 @@ def write_views(
     # Elsewhere: what lies in this folder is the pipeline's.
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for experiment in experiments:
-            draw_experiment(experiment, tables.documents)
+            draw_experiment(experiment, tables.results)
         for kind in STUDY_FIGURES:
             paths = [study_figure_path(kind, suffix) for suffix in ("svg", "png")]
             save_figure(PLOTS[kind](tables), paths)
@@ -213,19 +221,21 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         new.rename(folder)
 
 
-def _check(documents: Sequence[Document], study: Study) -> None:
-    """Refuse results of another configuration than the study's: they would be mixed with it."""
-    if not documents:
+def _check(results: Sequence[Result], study: Study) -> None:
+    """Refuse results of another configuration than the study's, and those without evaluation."""
+    if not results:
         raise PublishError("there is no result to publish")
     problems = []
-    for document in documents:
-        config: dict[str, Any] = document["config"]
-        run, seed = config["name"], config["seed"]
-        wanted = Provenance(study.runs[run].describe(seed), document["metadata"]["code"], None)
-        problems += [f"{run} seed {seed}: {reason}" for reason in explain(document, wanted)]
+    for result in results:
+        spec = study.runs[result.name]
+        reasons = Identity(spec, result.seed, {}, None).find_other_differences(result)
+        if result.test is None:
+            reasons.append("not evaluated yet")
+        problems += [f"{result.name} seed {result.seed}: {reason}" for reason in reasons]
     if problems:
         listed = "\n  ".join(problems[:10])
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise PublishError(
-            f"results of another configuration; name its file, or train again:\n  {listed}{more}"
+            "results of another configuration, or not evaluated; name the configuration's file, "
+            f"or run again:\n  {listed}{more}"
         )

@@ -9,7 +9,6 @@ import pandas as pd
 
 from hw2core.analysis.reference_table import is_reduced
 from hw2core.analysis.report_context import describe_devices, trace_provenance
-from hw2core.analysis.tables import Document
 from hw2core.analysis.wording import (
     REDUCED,
     count,
@@ -17,7 +16,7 @@ from hw2core.analysis.wording import (
     format_duration,
     join_words,
 )
-from hw2core.artifacts import (
+from hw2core.runs.paths import (
     REFERENCE_FIGURES,
     REFERENCE_RESULTS,
     REFERENCE_STUDY,
@@ -25,6 +24,7 @@ from hw2core.artifacts import (
     REFERENCE_TABLE,
     reference_path,
 )
+from hw2core.runs.schema import Result
 
 # A study other than config.yaml's has a folder of its own, so that neither makes the other stale.
 APART_FOLDER = "output"
@@ -59,7 +59,7 @@ class Command(NamedTuple):
 
 
 def write_readme(
-    documents: Sequence[Document],
+    results: Sequence[Result],
     reference: pd.DataFrame,
     missing: Mapping[str, Sequence[str]],
     command: Command,
@@ -67,18 +67,18 @@ def write_readme(
     """Return the text, all of it computed.
 
     Args:
-        documents: the results of the record.
+        results: those of the record, all evaluated.
         reference: their table, with the column ``REDUCED``.
         missing: per experiment the names of its runs without a result.
         command: how to call for this record's study.
     """
     absent = [f"`{run}`" for runs in missing.values() for run in runs]
     runs = reference["run"].nunique()
-    provenance = trace_provenance(documents)
+    provenance = trace_provenance(results)
     paragraphs = [
         "# The published record",
         _warn(reference) if is_reduced(reference) else "",
-        f"{count(len(documents))} results, of {runs} of {runs + len(absent)} planned runs."
+        f"{count(len(results))} results, of {runs} of {runs + len(absent)} planned runs."
         f" {describe_evidence(reference)} Their training took"
         f" {format_duration(float(reference['seconds'].sum()))} together.",
         f"Not in this record: {join_words(absent)}." if absent else "",
@@ -94,12 +94,12 @@ def write_readme(
         "## Images, epochs, seeds",
         _write_table(
             ("Experiment", "Runs", "Seeds", "Training", "Validation", "Test", "Epochs", "Time"),
-            _list_experiments(documents, reference),
+            _list_experiments(results, reference),
         ),
         "## Machine",
         _write_table(
             ("Device", "Processor", "Precision", "Threads", "Results", "Time"),
-            describe_devices(documents),
+            describe_devices(results),
         ),
         "## Versions",
         _write_table(("Software", "Version", "Results"), provenance["versions"]),
@@ -128,7 +128,10 @@ def _list_files(command: Command) -> str:
     files = [
         ("report.html, report.pdf", "the report of these results"),
         (REFERENCE_TABLE, "one row a training; the last column says what it has less of"),
-        (REFERENCE_RESULTS, "the result of each training: configuration, curves, provenance"),
+        (
+            REFERENCE_RESULTS,
+            "each result (configuration, curves, provenance) and its evaluation on the test images",
+        ),
         (f"{REFERENCE_FIGURES}/", "the figures over all experiments"),
     ]
     if command.study:
@@ -137,17 +140,18 @@ def _list_files(command: Command) -> str:
 
 
 def _list_experiments(
-    documents: Sequence[Document], reference: pd.DataFrame
+    results: Sequence[Result], reference: pd.DataFrame
 ) -> Iterable[tuple[str, ...]]:
     for experiment, own in reference.groupby("experiment", sort=False):
-        configs = [x["config"] for x in documents if x["config"]["experiment"] == experiment]
+        made = [result for result in results if result.experiment == experiment]
+        configs = [result.config for result in made]
         images = [_span(x["data"][size] for x in configs) for size in ("train", "validation")]
         yield (
             str(experiment),
             str(own["run"].nunique()),
             _span(own.groupby("run")["seed"].count()),
             *images,
-            _span(x["data"]["test"] for x in configs),
+            _span(result.test.num_images for result in made if result.test),
             _span(x["training"]["epochs"] for x in configs),
             format_duration(float(own["seconds"].sum())),
         )

@@ -16,7 +16,7 @@ from hw2core.analysis.wording import (
     format_number,
     format_range,
 )
-from hw2core.artifacts import (
+from hw2core.runs.paths import (
     REFERENCE_FIGURES,
     REFERENCE_README,
     reference_path,

@@ -14,12 +14,13 @@ from hw2core.analysis.report_claims import ClaimsText, Target
 from hw2core.analysis.report_context import build_context
 from hw2core.analysis.report_figures import FigureBook
 from hw2core.analysis.study_tables import StudyTables
-from hw2core.analysis.wording import Experiment
+from hw2core.config.experiment import Experiment
+from hw2core.errors import UserError
 
 OTHER = "other"  # the text of an experiment that the report does not know
 
 
-class ReportError(RuntimeError):
+class ReportError(UserError):
     """The report cannot be built; the message says why in one line."""
 
 

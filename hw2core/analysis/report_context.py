@@ -1,9 +1,9 @@
-"""What the report's templates may print: every number of it, computed from the documents."""
+"""What the report's templates may print: every number of it, computed from the results."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,9 +21,8 @@ from hw2core.analysis.reference import OTHER, VERDICTS, compare_with_reference
 from hw2core.analysis.report_sections import describe_experiment, share_values
 from hw2core.analysis.statistics import CONFIDENCE
 from hw2core.analysis.study_tables import StudyTables, compare_twins, compare_with_record
-from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, Document, iterate_rows
+from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, iterate_rows
 from hw2core.analysis.wording import (
-    Experiment,
     count,
     describe_evidence,
     format_duration,
@@ -31,6 +30,8 @@ from hw2core.analysis.wording import (
     format_range,
     scientific,
 )
+from hw2core.config.experiment import Experiment
+from hw2core.runs.schema import Result
 
 CURIOUS_EXPERIMENT = "part2_dropout"
 
@@ -48,11 +49,11 @@ def build_context(
         missing: per experiment the names of its runs without a result.
     """
     summary = tables.summary
-    settings, differing = share_values(tables.documents, "data", "training")
+    settings, differing = share_values(tables.results, "data", "training")
     sections = [
         describe_experiment(
             experiment,
-            tables.documents,
+            tables.results,
             summary,
             missing.get(experiment.name, ()),
             dict(settings),
@@ -76,8 +77,8 @@ def build_context(
         "differing": differing,
         "duration": format_duration(float(summary["seconds"].sum())),
         "costs": _describe_costs(summary),
-        "devices": describe_devices(tables.documents),
-        "provenance": trace_provenance(tables.documents),
+        "devices": describe_devices(tables.results),
+        "provenance": trace_provenance(tables.results),
         "jacobian": measure_jacobian(BATCH, IN_FEATURES, OUT_FEATURES),
         "blocks": compare_blocks(),
         "checks": check_gradients(),
@@ -166,44 +167,28 @@ def _describe_costs(summary: pd.DataFrame) -> str:
     return f", of which {format_number(minutes)} GPU-minutes"
 
 
-def describe_devices(documents: Sequence[Document]) -> list[tuple[str, ...]]:
+def describe_devices(results: Sequence[Result]) -> list[tuple[str, ...]]:
     """Return a row per kind of machine: what it is, how many results, and their time."""
-    keys = ("device", "processor", "precision", "threads")
     seconds: dict[tuple[str, ...], list[float]] = {}
-    for document in documents:
-        metadata = document["metadata"]
-        kind = tuple(str(metadata.get(key)) for key in keys)
-        seconds.setdefault(kind, []).append(float(metadata["seconds"]))
+    for result in results:
+        machine = result.environment
+        kind = (machine.device, machine.processor, machine.precision, str(machine.threads))
+        seconds.setdefault(kind, []).append(result.timing.seconds)
     return [
         (*kind, str(len(times)), format_duration(sum(times)))
         for kind, times in sorted(seconds.items())
     ]
 
 
-def trace_provenance(documents: Sequence[Document]) -> dict[str, list[tuple[str, ...]]]:
+def trace_provenance(results: Sequence[Result]) -> dict[str, list[tuple[str, ...]]]:
     """Return where the results come from, each fact with the number of results that share it."""
 
-    def tally(*keys: str) -> list[tuple[str, ...]]:
-        found = Counter(
-            tuple(str(document["metadata"].get(key)) for key in keys) for document in documents
-        )
-        return [(*values, str(number)) for values, number in sorted(found.items())]
+    def tally(facts: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        return [(*fact, str(number)) for fact, number in sorted(Counter(facts).items())]
 
-    versions = Counter(
-        (name, str(version))
-        for document in documents
-        for name, version in document["metadata"]["versions"].items()
-    )
-    code = Counter(
-        (
-            str(document["config"]["model"]),
-            str(document["metadata"]["code_hash"])[:12],
-        )
-        for document in documents
-    )
     return {
-        "commits": tally("git_commit"),
-        "data": tally("data_sha256"),
-        "versions": [(*pair, str(number)) for pair, number in sorted(versions.items())],
-        "code": [(*row, str(number)) for row, number in sorted(code.items())],
+        "commits": tally((str(result.environment.git_commit),) for result in results),
+        "data": tally((result.data_sha256,) for result in results),
+        "versions": tally(pair for x in results for pair in x.environment.versions.items()),
+        "code": tally((result.config["model"], result.code_hash[:12]) for result in results),
     }

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from hw2core.analysis.tables import Document, aggregate_runs, iterate_rows
+from hw2core.analysis.tables import aggregate_runs, iterate_rows
 from hw2core.analysis.wording import (
-    Experiment,
     describe_evidence,
     describe_status,
     format_duration,
@@ -18,14 +17,13 @@ from hw2core.analysis.wording import (
     format_range,
     join_words,
 )
-
-# Where the report shows the accuracy with mirror images too; it ranks nothing.
-MIRRORED = ("exp2", "exp2_ablation")
+from hw2core.config.experiment import Experiment
+from hw2core.runs.schema import Result
 
 
 def describe_experiment(
     experiment: Experiment,
-    documents: Sequence[Document],
+    results: Sequence[Result],
     summary: pd.DataFrame,
     missing: Sequence[str],
     known: Mapping[str, str],
@@ -34,14 +32,12 @@ def describe_experiment(
 
     Args:
         experiment: its sentences may hold Markdown.
-        documents: the results of the whole study; those of other experiments are left out.
+        results: those of the whole study; those of other experiments are left out.
         summary: of :func:`hw2core.analysis.tables.summary_table`.
         missing: names of its runs without a result.
         known: settings that the whole study shares, by name; they are not repeated.
     """
-    own = [
-        document for document in documents if document["config"]["experiment"] == experiment.name
-    ]
+    own = [result for result in results if result.experiment == experiment.name]
     seeds = summary[summary["experiment"] == experiment.name]
     runs = aggregate_runs(seeds)
     shared = share_values(own, "architecture", "data", "training")[0]
@@ -51,8 +47,6 @@ def describe_experiment(
         "varies": _one_line(experiment.varies),
         "fixed": _one_line(experiment.fixed),
         "rows": [_describe_run(run, seeds) for run in iterate_rows(runs)],
-        "mirrored": experiment.name in MIRRORED
-        and bool(runs["test_accuracy_mirrored_mean"].notna().any()),
         "missing": list(missing),
         "planned": len(runs) + len(missing),
         "trained": int((runs["trained"] == runs["seeds"]).sum()),
@@ -78,20 +72,18 @@ def _describe_outcome(runs: pd.DataFrame, seeds: pd.DataFrame) -> str:
 
 
 def share_values(
-    documents: Sequence[Document], *groups: str
+    results: Sequence[Result], *groups: str
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the settings that all documents share, and the names of those that differ.
+    """Return the settings that all results share, and the names of those that differ.
 
     A setting is named as in config.yaml, by its group and key: ``training.lr``.
     """
     values: dict[str, set[str]] = {}
     for group in groups:
-        for key in dict.fromkeys(
-            key for document in documents for key in document["config"][group]
-        ):
+        sections = [result.config[group] for result in results]
+        for key in dict.fromkeys(key for section in sections for key in section):
             values[f"{group}.{key}"] = {
-                json.dumps(document["config"][group].get(key), sort_keys=True)
-                for document in documents
+                json.dumps(section.get(key), sort_keys=True) for section in sections
             }
     shared = [(name, only) for name, (only, *others) in values.items() if not others]
     return (
@@ -122,7 +114,6 @@ def _describe_run(run: Any, seeds: pd.DataFrame) -> dict[str, str]:
         "best_epoch": f"{'–'.join(best)} of {own['epochs'].max()}",
         "validation": format_number(run.validation_accuracy_mean),
         "test": test,
-        "mirrored": format_number(run.test_accuracy_mirrored_mean),
         "duration": format_duration(run.seconds_mean),
         "reduced": "" if run.study_size else "reduced data",
     }

@@ -1,4 +1,4 @@
-"""All that figures, claims and the report read, made from the result documents once."""
+"""Makes what figures, claims and the report read: all tables of some results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from hw2core.analysis.layers_table import layers_table
-from hw2core.analysis.tables import Document, epochs_table, iterate_rows, summary_table
+from hw2core.analysis.tables import epochs_table, iterate_rows, summary_table
 from hw2core.data.prepared import load_prepared
+from hw2core.runs.schema import Result
 
 
 class Pictures(NamedTuple):
@@ -23,9 +24,9 @@ class Pictures(NamedTuple):
 
 
 class StudyTables(NamedTuple):
-    """The result documents and the tables made of them, with the public record beside them."""
+    """Results and the tables made of them, with the public record."""
 
-    documents: Sequence[Document]
+    results: Sequence[Result]
     summary: pd.DataFrame
     epochs: pd.DataFrame
     layers: pd.DataFrame
@@ -35,10 +36,10 @@ class StudyTables(NamedTuple):
 
 
 def build_tables(
-    documents: Iterable[Document], record: pd.DataFrame, pictures: Pictures | None = None
+    results: Iterable[Result], record: pd.DataFrame, pictures: Pictures | None = None
 ) -> StudyTables:
-    """Return the tables of ``documents`` beside the public ``record``."""
-    kept = list(documents)
+    """Return the tables of ``results``, with the public ``record``."""
+    kept = list(results)
     summary, epochs, layers = summary_table(kept), epochs_table(kept), layers_table(kept)
     return StudyTables(kept, summary, epochs, layers, record, pictures)
 
@@ -55,19 +56,19 @@ def read_pictures(manifest: Path | str) -> Pictures | None:
     return Pictures(data.test_images, data.classes)
 
 
-def find_best_document(documents: Iterable[Document]) -> Document | None:
-    """Return the result of a convolutional network that validation ranks first.
+def find_best_result(results: Iterable[Result]) -> Result | None:
+    """Return the evaluated result of a convolutional network that validation ranks first.
 
-    It must record its mistakes. Networks of part 2 have validation images of their own.
+    Networks of part 2 have validation images of their own.
     """
     able = [
-        document
-        for document in documents
-        if document["metadata"].get("confusion")
-        and document["metadata"]["status"] == "trained"
-        and document["config"]["architecture"].get("filters_per_layer")
+        result
+        for result in results
+        if result.test
+        and result.status == "trained"
+        and result.config["architecture"].get("filters_per_layer")
     ]
-    return max(able, key=lambda x: float(x["metadata"]["validation_accuracy"]), default=None)
+    return max(able, key=lambda result: result.validation_accuracy, default=None)
 
 
 def compare_twins(summary: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,7 @@
-"""Result documents as data frames: one row a run and seed, one row an epoch, one row a run.
+"""Puts results into data frames: one row per run and seed, per epoch, or per run.
 
-A *document* is one parsed result file: a mapping with ``config``, ``results`` and ``metadata``.
-Accuracies are in percent, losses in nats, times in seconds, sizes in images. What a document does
-not hold (the depth of an MLP, the test accuracy of a diverged run) is missing, never zero.
+Accuracies are in percent, losses in nats, times in seconds, sizes in images. What a result does not
+have (the depth of an MLP, the test accuracy of a run that is not evaluated) is missing, never zero.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from hw2core.atomic import replace_atomically
+from hw2core.data.arrays import NUM_CLASSES
+from hw2core.io import replace_atomically
+from hw2core.runs.schema import Result
 
-Document = Mapping[str, Any]
-
-NUM_CLASSES = 10
 CHANCE_ACCURACY = 100 / NUM_CLASSES
 CHANCE_LOSS = math.log(NUM_CLASSES)
 
@@ -38,7 +36,6 @@ SUMMARY_TYPES = {
     "train_accuracy": "float64",
     "validation_accuracy": "float64",
     "test_accuracy": "float64",
-    "test_accuracy_mirrored": "float64",
     "test_loss": "float64",
     "parameters": "Int64",
     "flops_per_image": "Int64",
@@ -71,46 +68,33 @@ def split_numbers(name: str) -> list[tuple[int, float, str]]:
     return [(0, float(part), "") if part[0].isdigit() else (1, 0, part) for part in parts]
 
 
-def summary_table(documents: Iterable[Document]) -> pd.DataFrame:
+def summary_table(results: Iterable[Result]) -> pd.DataFrame:
     """Return one row per experiment, run and seed, in natural order of these three.
 
     ``depth`` is L, ``widths`` the K of the blocks joined by hyphens, ``num_conv`` = L * len(K);
     a model without ``filters_per_layer`` has none of them. ``train_accuracy`` and
     ``validation_accuracy`` are those of ``best_epoch``, the (1-based) epoch that validation chose.
-    ``test_accuracy_mirrored`` is that of the mean scores of each image and its mirror image.
 
     Raises:
-        ValueError: a run and seed stand in two documents, or a best epoch was not trained.
+        ValueError: there are two results of a run and seed.
     """
-    rows = [_summarize(document) for document in _in_order(documents)]
+    rows = [_summarize(result) for result in _in_order(results)]
     return _frame(rows, SUMMARY_TYPES)
 
 
-def epochs_table(documents: Iterable[Document]) -> pd.DataFrame:
-    """Return one row per experiment, run, seed and epoch (counted from 1), in natural order.
-
-    Losses that a document holds per batch are averaged over each epoch.
-    """
-    rows: list[dict[str, Any]] = []
-    for document in _in_order(documents):
-        config, results = document["config"], document["results"]
-        num_epochs = int(results["num_epochs"])
-        columns = {
-            "train_loss": average_by_epoch(results["train_loss"], num_epochs),
-            "train_accuracy": average_by_epoch(results["train_acc"], num_epochs),
-            "validation_loss": average_by_epoch(results["test_loss"], num_epochs),
-            "validation_accuracy": average_by_epoch(results["test_acc"], num_epochs),
+def epochs_table(results: Iterable[Result]) -> pd.DataFrame:
+    """Return one row per experiment, run, seed and epoch (counted from 1), in natural order."""
+    rows = [
+        {
+            "experiment": result.experiment,
+            "run": result.name,
+            "seed": result.seed,
+            "epoch": epoch + 1,
+            **{column: curve[epoch] for column, curve in result.epochs},
         }
-        rows += [
-            {
-                "experiment": config["experiment"],
-                "run": config["name"],
-                "seed": config["seed"],
-                "epoch": epoch + 1,
-                **{column: values[epoch] for column, values in columns.items()},
-            }
-            for epoch in range(num_epochs)
-        ]
+        for result in _in_order(results)
+        for epoch in range(len(result.epochs))
+    ]
     return _frame(rows, EPOCH_TYPES)
 
 
@@ -134,8 +118,7 @@ def aggregate_runs(summary: pd.DataFrame) -> pd.DataFrame:
             for statistic in ("mean", "min", "max"):
                 value = rows_of["test_accuracy"].agg(statistic)
                 row[f"{prefix}test_accuracy_{statistic}"] = value
-        for name in ("validation_accuracy", "test_accuracy_mirrored"):
-            row[f"{name}_mean"] = seeds[name].mean()
+        row["validation_accuracy_mean"] = seeds["validation_accuracy"].mean()
         row["best_epoch_min"] = seeds["best_epoch"].min()
         row["best_epoch_max"] = seeds["best_epoch"].max()
         row |= {name: first[name] for name in ("parameters", "flops_per_image")}
@@ -153,7 +136,7 @@ AGGREGATE_TYPES = {
         for prefix in ("", "trained_")
         for statistic in ("mean", "min", "max")
     },
-    **dict.fromkeys(("validation_accuracy_mean", "test_accuracy_mirrored_mean"), "float64"),
+    "validation_accuracy_mean": "float64",
     **dict.fromkeys(("best_epoch_min", "best_epoch_max", "parameters", "flops_per_image"), "Int64"),
     "seconds_mean": "float64",
     "study_size": "boolean",
@@ -171,61 +154,53 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> None:
         frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def average_by_epoch(values: Sequence[float | None], num_epochs: int) -> list[float]:
-    """Return one value per epoch: ``values`` itself, or its mean over each epoch's batches.
+def _in_order(results: Iterable[Result]) -> list[Result]:
+    """Return the results by experiment, run and seed, each of which may occur once."""
 
-    A list that ends early (the run diverged before that epoch was evaluated) is filled with NaN.
-    """
-    numbers = [math.nan if value is None else float(value) for value in values]
-    if len(numbers) <= num_epochs:
-        return numbers + [math.nan] * (num_epochs - len(numbers))
-    bounds = [round(epoch * len(numbers) / num_epochs) for epoch in range(num_epochs + 1)]
-    chunks = [numbers[start:stop] for start, stop in pairwise(bounds)]
-    return [sum(chunk) / len(chunk) for chunk in chunks]
-
-
-def _in_order(documents: Iterable[Document]) -> list[Document]:
-    """Return the documents by experiment, run and seed; each must stand there once."""
-
-    def key(document: Document) -> tuple[Any, ...]:
-        config = document["config"]
-        names = config["experiment"], config["name"]
+    def key(result: Result) -> tuple[Any, ...]:
+        names = result.experiment, result.name
         # The names themselves, too: 0.1 and 0.10 are one number and two runs.
-        return (*map(split_numbers, names), *names, config["seed"])
+        return (*map(split_numbers, names), *names, result.seed)
 
-    ordered = sorted(documents, key=key)
-    for previous, document in pairwise(ordered):
-        if key(previous) == key(document):
-            config = document["config"]
-            raise ValueError(f"{config['name']}, seed {config['seed']}: two result documents")
+    ordered = sorted(results, key=key)
+    for previous, result in pairwise(ordered):
+        if key(previous) == key(result):
+            raise ValueError(f"{result.name}, seed {result.seed}: two results")
     return ordered
 
 
-def _summarize(document: Document) -> dict[str, Any]:
-    config, results, metadata = document["config"], document["results"], document["metadata"]
+def _summarize(result: Result) -> dict[str, Any]:
+    config, test = result.config, result.test
     architecture = config["architecture"]
     widths = architecture.get("filters_per_layer")
     depth = architecture.get("layers_per_block") if widths else None
-    best_epoch = metadata.get("best_epoch")
-    train_accuracies = results["train_acc"]
-    if best_epoch is not None and not 1 <= best_epoch <= len(train_accuracies):
-        raise ValueError(
-            f"{config['name']}, seed {config['seed']}: best_epoch={best_epoch}, "
-            f"but epochs 1 to {len(train_accuracies)} were trained"
-        )
     return {
-        **{name: metadata.get(name) for name in SUMMARY_TYPES},
-        "experiment": config["experiment"],
-        "run": config["name"],
-        "seed": config["seed"],
+        "experiment": result.experiment,
+        "run": result.name,
+        "seed": result.seed,
         "model": config["model"],
         "depth": depth,
         "widths": "-".join(str(width) for width in widths) if widths else None,
         "num_conv": depth * len(widths) if widths and depth is not None else None,
-        "epochs": results["num_epochs"],
-        "train_accuracy": None if best_epoch is None else train_accuracies[best_epoch - 1],
-        "data": config["data"].get("name"),
-        "train_images": config["data"].get("train"),
+        "status": result.status,
+        "epochs": len(result.epochs),
+        "best_epoch": result.best_epoch,
+        "train_accuracy": result.epochs.train_accuracy[result.best_epoch - 1],
+        "validation_accuracy": result.validation_accuracy,
+        "test_accuracy": test.accuracy if test else None,
+        "test_loss": test.loss if test else None,
+        "parameters": result.parameters,
+        "flops_per_image": result.flops_per_image,
+        "seconds": result.timing.seconds,
+        "images_per_second": result.timing.images_per_second,
+        "device": result.environment.device,
+        "precision": result.environment.precision,
+        "data": config["data"]["name"],
+        "train_images": config["data"]["train"],
+        "study_size": result.study_size,
+        "spec_hash": result.spec_hash,
+        "code_hash": result.code_hash,
+        "data_sha256": result.data_sha256,
     }
 
 

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import pandas as pd
 
 REDUCED = "reduced"  # the column that says what a published training has less of than the study
 STATUS_WORDS = {"at_chance": "at chance", "diverged": "diverged"}
-
-
-class Experiment(Protocol):
-    """What a figure or the report says about an experiment; all are sentences of config.yaml."""
-
-    @property
-    def name(self) -> str:
-        """Name, as in the run names."""
-
-    @property
-    def question(self) -> str:
-        """What the experiment asks."""
-
-    @property
-    def varies(self) -> str:
-        """What differs between its runs."""
-
-    @property
-    def fixed(self) -> str:
-        """What its runs have in common."""
 
 
 def describe_status(statuses: Sequence[str]) -> str:

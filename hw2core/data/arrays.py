@@ -1,4 +1,4 @@
-"""A data set in memory: labelled 32x32 RGB images in ten classes."""
+"""Hold, measure and check a data set in memory: labelled 32x32 RGB images in ten classes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Arrays(NamedTuple):
-    """A data set in memory: a training pool of P images, T test images, ten class names."""
+    """S source images, from which train and validation are drawn, T test images, class names."""
 
-    train_images: Bytes  # (P, 32, 32, 3), NHWC
-    train_labels: Bytes  # (P,), 0..9
+    train_images: Bytes  # (S, 32, 32, 3), NHWC
+    train_labels: Bytes  # (S,), 0..9
     test_images: Bytes  # (T, 32, 32, 3)
     test_labels: Bytes  # (T,)
     classes: tuple[str, ...]
 
 
 def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation by channel of (N, 32, 32, 3) bytes, in units where 255 is 1.
+    """Return mean and standard deviation by channel of (N, 32, 32, 3) bytes, where 255 is 1.
 
-    From a histogram, with exact integer sums: no float copy of the images, and the same digits on
-    every machine.
+    They come from a histogram with exact integer sums: no float copy of the images, and the same
+    digits on every machine.
     """
     mean, std = [], []
     for channel in range(3):
@@ -45,7 +45,11 @@ def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Refuse what is no data set of labelled 32x32 RGB bytes in ten classes."""
+    """Check that this is a data set of labelled 32x32 RGB bytes in ten classes.
+
+    Raises:
+        ValueError: an array has the wrong shape, type or labels, or there are not ten classes.
+    """
     for part in ("train", "test"):
         images, labels = getattr(arrays, f"{part}_images"), getattr(arrays, f"{part}_labels")
         if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):

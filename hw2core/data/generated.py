@@ -1,10 +1,10 @@
-"""Built-in images, for a run without CIFAR-10: ten shapes amid clutter, made from a seed.
+"""Generate images for runs without CIFAR-10: ten shapes amid clutter, made from a seed.
 
-One shape a picture, of random place, size, angle, colour and contrast, on a random texture with
+One shape per picture, of random place, size, angle, colour and contrast, on a random texture with
 distracting specks and noise. Place and angle defeat a classifier of pixels (an MLP) and are hard on
-a shallow CNN: architectures come out in a clear order within minutes. Seen after 6 epochs of 6,000
+a shallow CNN: architectures rank in a clear order within minutes. Accuracy after 6 epochs of 6,000
 images (one seed, one-cycle SGD): MLP 24 %, two convolutions 52 %, eight in residual blocks with
-batch norm 74 % (learning rate 0.04), the same with a global average pool 94 % (0.1).
+batch norm 74 % (learning rate 0.04), the same with global average pooling 94 % (0.1).
 
 The bytes are the same on every machine and with every numpy: random bits come from a bit generator
 (whose stream numpy promises to keep, unlike its distributions) and all arithmetic is on integers.
@@ -33,7 +33,7 @@ RADIUS = (6 * PIXEL, 12 * PIXEL)  # of the shape
 SPREAD = 7 * PIXEL  # of its centre about the picture's, at most, along each axis
 TURN = ANGLES // 4  # of the shape either way, at most
 CONTRAST = (60, 120)  # of the shape above the texture in the strongest channel, in grey levels
-SPECKS = 3  # distracting bars a picture
+SPECKS = 3  # distracting bars per picture
 NOISE = 8  # standard deviation of the noise, in grey levels, about
 
 # 1024 times cos and sin; math's are correctly rounded to far more digits than are kept.
@@ -110,7 +110,7 @@ def generate_images(num_train: int, num_test: int, *, seed: int = 0) -> Arrays:
     """Make a data set; a smaller one with the same seed is a prefix of a larger one.
 
     Args:
-        num_train: images in the training pool, >= 1; ten in a row hold each class once.
+        num_train: source images for train and validation, >= 1; each ten hold each class once.
         num_test: test images, >= 1.
         seed: >= 0.
 
@@ -125,7 +125,7 @@ def generate_images(num_train: int, num_test: int, *, seed: int = 0) -> Arrays:
 
 
 def _draw_split(seed: int, split: int, number: int) -> tuple[Bytes, Bytes]:
-    """The first ``number`` images of a split, and their labels."""
+    """Draw the first ``number`` images of a split, and their labels."""
     images = np.empty((number, *IMAGE_SHAPE), dtype=np.uint8)
     labels = np.empty(number, dtype=np.uint8)
     for start in range(0, number, CHUNK):
@@ -137,7 +137,7 @@ def _draw_split(seed: int, split: int, number: int) -> tuple[Bytes, Bytes]:
 
 
 def _draw_chunk(draws: _Draws) -> tuple[Bytes, Bytes]:
-    """CHUNK labelled images, (CHUNK, 32, 32, 3) and (CHUNK,)."""
+    """Draw CHUNK labelled images, (CHUNK, 32, 32, 3) and (CHUNK,)."""
     keys = draws.words(CHUNK).reshape(-1, NUM_CLASSES)
     labels = keys.argsort(axis=1, kind="stable").ravel().astype(np.uint8)
     canvas = _draw_texture(draws)
@@ -159,7 +159,7 @@ def _draw_chunk(draws: _Draws) -> tuple[Bytes, Bytes]:
 
 
 def _draw_texture(draws: _Draws) -> Ints:
-    """A colour a picture, with coarse and fine waves of it: (CHUNK, 32, 32, 3)."""
+    """Draw a colour per picture with coarse and fine waves of it: (CHUNK, 32, 32, 3)."""
     canvas = draws.integers(80, 176, CHUNK, 1, 1, 3)
     for step, depth in ((16, 40), (8, 20), (4, 10)):
         grid = draws.integers(-depth, depth + 1, CHUNK, SIZE // step + 1, SIZE // step + 1, 3)
@@ -170,7 +170,7 @@ def _draw_texture(draws: _Draws) -> Ints:
 
 
 def _interpolate(grid: Ints, step: int, axis: int) -> Ints:
-    """Linear interpolation of a grid of SIZE / step + 1 nodes to SIZE pixels along an axis."""
+    """Interpolate a grid of SIZE / step + 1 nodes linearly to SIZE pixels along an axis."""
     pixel = np.arange(SIZE, dtype=np.int32)
     weight = (pixel % step).reshape([-1 if a == axis else 1 for a in range(grid.ndim)])
     before, after = grid.take(pixel // step, axis), grid.take(pixel // step + 1, axis)
@@ -178,13 +178,13 @@ def _interpolate(grid: Ints, step: int, axis: int) -> Ints:
 
 
 def _place(draws: _Draws, *, radius: tuple[int, int], spread: int, turn: int) -> tuple[Ints, Ints]:
-    """Coordinates of each pixel in the frame of a figure put somewhere: two (CHUNK, 32, 32)."""
+    """Return the pixels' coordinates in the frame of a randomly placed shape: (CHUNK, 32, 32)."""
     centre = SIZE * PIXEL // 2 + draws.integers(-spread, spread + 1, 2, CHUNK, 1, 1)
     size = draws.integers(*radius, CHUNK, 1, 1)
     angle = draws.integers(-turn, turn + 1, CHUNK, 1, 1) % ANGLES
     pixel = np.arange(SIZE, dtype=np.int32) * PIXEL + PIXEL // 2
     x, y = pixel[None, None, :] - centre[0], pixel[None, :, None] - centre[1]
-    # 1024 * UNIT / size is folded into cos and sin: one product a term and a shift remain.
+    # 1024 * UNIT / size is folded into cos and sin: one product per term and a shift remain.
     cos, sin = _COS[angle] * UNIT // size, _SIN[angle] * UNIT // size
     return (x * cos + y * sin) >> 10, (y * cos - x * sin) >> 10
 

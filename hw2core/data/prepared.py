@@ -1,4 +1,4 @@
-"""Prepared data on disk: four ``.npy`` arrays and a manifest that vouches for them."""
+"""Write and read prepared data: four ``.npy`` arrays and a manifest with their hashes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from hw2core.atomic import replace_atomically, write_text_atomically
 from hw2core.data.arrays import Arrays, Bytes, check_arrays, measure_channels
+from hw2core.errors import UserError
+from hw2core.io import hash_file, replace_atomically, write_text_atomically
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 PREPARED_FILES = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
 
 
-class DataError(RuntimeError):
-    """Data cannot be had: one line with the file, what is wrong with it, and the way out."""
+class DataError(UserError):
+    """Data is missing or damaged: one line with the file, what is wrong, and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What the manifest says.
+    """The contents of a manifest.
 
-    ``sha256`` is over the arrays' hashes, mean, std and classes: all that training sees, so that
-    the same images from another source are the same data. ``mean`` and ``std`` are those of the
-    training pool, by channel, in units where 255 is 1. ``arrays`` is shape, dtype, sha256 by file.
+    ``sha256`` covers the arrays' hashes, mean, std and classes: everything that training sees, so
+    that the same images from another source are the same data. ``mean`` and ``std`` are those of
+    ``train_images``, by channel, in units where 255 is 1. ``arrays`` is shape, dtype and sha256 by
+    file.
     """
 
     name: str
@@ -42,18 +44,13 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class PreparedData:
-    """The arrays, memory-mapped and read-only, with what the manifest says of them."""
+class PreparedData(Manifest):
+    """The arrays, memory-mapped and read-only, with the contents of their manifest."""
 
-    train_images: Bytes  # (P, 32, 32, 3)
-    train_labels: Bytes  # (P,)
+    train_images: Bytes  # (S, 32, 32, 3), from which train and validation are drawn
+    train_labels: Bytes  # (S,)
     test_images: Bytes  # (T, 32, 32, 3)
     test_labels: Bytes  # (T,)
-    name: str
-    sha256: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    classes: tuple[str, ...]
 
 
 def write_prepared(
@@ -61,8 +58,8 @@ def write_prepared(
 ) -> Path:
     """Write the arrays, then the manifest, and return the manifest's path.
 
-    The bytes depend on the arguments only (no time, host or path). An older manifest goes first
-    and the new one comes last, so that one that is there always vouches for what lies beside it.
+    The bytes depend on the arguments only (no time, host or path). An older manifest is removed
+    first and the new one is written last, so that a manifest always matches the arrays next to it.
 
     Raises:
         ValueError: an array has the wrong shape, type or labels.
@@ -72,7 +69,7 @@ def write_prepared(
     (directory / MANIFEST_FILE).unlink(missing_ok=True)
     records: dict[str, dict[str, Any]] = {}
     for file, array in zip(PREPARED_FILES, arrays[:4], strict=True):
-        # Not straight to the file: numpy does not notice a disk that is full for the last bytes.
+        # Not directly to the file: numpy does not notice if the last bytes meet a full disk.
         content = io.BytesIO()
         np.save(content, np.ascontiguousarray(array), allow_pickle=False)
         with replace_atomically(directory / file) as temporary:
@@ -100,7 +97,7 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
     """Read the manifest alone; the arrays are not opened.
 
     Raises:
-        DataError: it is missing, damaged, or of another format.
+        DataError: the manifest is missing, damaged, or of another format.
     """
     path = Path(manifest_path)
     try:
@@ -131,7 +128,7 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
 
 
 def load_prepared(manifest_path: Path | str, *, verify: bool = True) -> PreparedData:
-    """Map the arrays beside the manifest, after checking them against it.
+    """Memory-map the arrays next to the manifest, after checking them against it.
 
     Size, shape and dtype are always checked, the bytes (sha256, about 0.1 s for 184 MB) unless
     ``verify`` is false.
@@ -144,19 +141,9 @@ def load_prepared(manifest_path: Path | str, *, verify: bool = True) -> Prepared
     arrays = []
     for file, record in manifest.arrays.items():
         arrays.append(_map_array(path.parent / file, record))
-        if verify and _hash_file(path.parent / file) != record["sha256"]:
+        if verify and hash_file(path.parent / file) != record["sha256"]:
             raise _data_error(path.parent / file, "its bytes do not match their sha256")
-    return PreparedData(
-        train_images=arrays[0],
-        train_labels=arrays[1],
-        test_images=arrays[2],
-        test_labels=arrays[3],
-        name=manifest.name,
-        sha256=manifest.sha256,
-        mean=manifest.mean,
-        std=manifest.std,
-        classes=manifest.classes,
-    )
+    return PreparedData(*arrays, **vars(manifest))
 
 
 def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
@@ -176,15 +163,10 @@ def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
     return array  # type: ignore[no-any-return]
 
 
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _hash_content(
     records: dict[str, dict[str, Any]], mean: list[float], std: list[float], classes: list[str]
 ) -> str:
-    """The data set's identity: see ``Manifest``."""
+    """Return the sha256 of the data set, described in ``Manifest``."""
     content = json.dumps([records, mean, std, classes], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 

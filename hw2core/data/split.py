@@ -1,4 +1,4 @@
-"""The split of the training pool into a training and a validation part."""
+"""Split the source images into a training and a validation part."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ Indices = npt.NDArray[np.int64]
 def split_train_validation(
     labels: npt.ArrayLike, *, num_train: int, num_validation: int, seed: int
 ) -> tuple[Indices, Indices]:
-    """Draw two disjoint, stratified parts of a pool and return their indices, each ascending.
+    """Draw two disjoint, stratified parts and return their indices, each ascending.
 
     Within a part the class counts differ by one at most. Each class is shuffled once; validation
     takes from the front, training what follows: the validation part depends on ``seed`` and
     ``num_validation`` only, so that a smaller training part is judged on the same images.
 
     Args:
-        labels: class of each image of the pool, integers (P,).
+        labels: class of each source image, integers (S,).
         num_train: images in the training part.
         num_validation: images in the validation part.
         seed: of the shuffle.
 
     Returns:
-        Indices into the pool: training (num_train,) and validation (num_validation,), int64.
+        Indices of source images: training (num_train,) and validation (num_validation,), int64.
 
     Raises:
-        ValueError: a number is below 1, or the pool (or one class of it) holds too few.
+        ValueError: a number is below 1, or there are too few images, or too few of a class.
     """
-    pool = np.asarray(labels)
+    source = np.asarray(labels)
     for name, value in (("num_train", num_train), ("num_validation", num_validation)):
         if value < 1:
             raise ValueError(f"{name} must be >= 1, got {value}")
-    if num_train + num_validation > len(pool):
+    if num_train + num_validation > len(source):
         raise ValueError(
             f"num_train={num_train} and num_validation={num_validation} must add up to at most "
-            f"the {len(pool)} images of the pool, got {num_train + num_validation}"
+            f"the {len(source)} images of the source, got {num_train + num_validation}"
         )
     generator = np.random.Generator(np.random.PCG64(seed))
-    classes = generator.permutation(np.unique(pool))
+    classes = generator.permutation(np.unique(source))
     # The odd images of validation come from the front of the classes' order and those of training
-    # from its back: a balanced pool then suffices down to its last image.
+    # from its back: balanced images then suffice down to the last one.
     validation_counts = _share(num_validation, len(classes))
     train_counts = _share(num_train, len(classes))[::-1]
     train, validation = [], []
     for name, held, taken in zip(classes, validation_counts, train_counts, strict=True):
-        members = generator.permutation(np.flatnonzero(pool == name))
+        members = generator.permutation(np.flatnonzero(source == name))
         if held + taken > len(members):
             raise ValueError(
                 f"num_train={num_train} and num_validation={num_validation} need {held + taken} "
-                f"images of class {name}, the pool has {len(members)}"
+                f"images of class {name}, there are {len(members)}"
             )
         validation.append(members[:held])
         train.append(members[held : held + taken])
@@ -58,7 +58,7 @@ def split_train_validation(
 
 
 def _share(total: int, parts: int) -> list[int]:
-    """Split ``total`` into ``parts`` counts, equal up to one, the larger first."""
+    """Split ``total`` into ``parts`` counts that differ by at most 1, the larger first."""
     return [total // parts + (part < total % parts) for part in range(parts)]
 
 

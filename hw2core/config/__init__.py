@@ -1,0 +1,1 @@
+"""What config.yaml may say, and its expansion into named run specs."""

@@ -1,0 +1,172 @@
+"""Architectures as config.yaml describes them, and the number types of all configuration."""
+
+from __future__ import annotations
+
+import abc
+import math
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hw2core.config.errors import refuse
+from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
+
+IMAGE_SIZE = IMAGE_SHAPE[0]
+IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
+# Each 2x2 pool halves the image; the last one that leaves a pixel is log2(32) = 5.
+MAX_POOLS = IMAGE_SIZE.bit_length() - 1
+
+
+def _read_number(value: object) -> object:
+    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+    return value
+
+
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_read_number)]
+Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_read_number)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_read_number)]
+Fraction = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), BeforeValidator(_read_number)
+]
+
+
+class Frozen(BaseModel):
+    """Base of all configuration: refuses unknown keys and cannot be changed.
+
+    The docstring under a field is its description in the JSON Schema.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Architecture(Frozen):
+    """Base of the ``architecture`` section; each model has a subclass with its keys."""
+
+    @property
+    def name_suffix(self) -> str:
+        """The end of a run's name; empty for a model without one."""
+        return ""
+
+    @abc.abstractmethod
+    def build_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model class, under the course's names."""
+
+
+class MLPArchitecture(Architecture):
+    """Keys of ``model: mlp``, the from-scratch network of part 2."""
+
+    hidden_dims: tuple[Count, ...]
+    """Widths of the hidden linear layers; empty for none."""
+    activation: Literal["relu", "sigmoid"] = "relu"
+    """Activation after each hidden layer."""
+    dropout: Number = Field(0.0, ge=0, le=1)
+    """Probability to drop a hidden unit."""
+    wstd: Number = Field(ge=0)
+    """Standard deviation of the initial weights."""
+
+    def build_arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``hw2core.layers.MLP``."""
+        return {
+            "in_features": math.prod(IN_SIZE),
+            "num_classes": NUM_CLASSES,
+            "hidden_features": list(self.hidden_dims),
+            **self.model_dump(exclude={"hidden_dims"}),
+        }
+
+
+class ConvolutionalArchitecture(Architecture):
+    """Keys of every network of N = L * len(K) convolutions of 3x3 with a linear head."""
+
+    filters_per_layer: tuple[Count, ...] = Field(min_length=1)
+    """Channels K of the convolutions, one number per stage."""
+    layers_per_block: Count
+    """Convolutions L in each stage."""
+    pool_every: Count = Field(0, json_schema_extra={"default": None})
+    """Convolutions before each pool. Give either this or ``pools``."""
+    pools: Count | None = Field(None, exclude=True)
+    """Maximum number of pools, evenly spaced: pool_every = ceil(N / pools).
+
+    A grid over depths needs this one.
+    """
+    hidden_dims: tuple[Count, ...]
+    """Widths of the hidden linear layers; empty for none."""
+
+    @model_validator(mode="after")
+    def _place_pools(self) -> ConvolutionalArchitecture:
+        spread = -(-len(self.channels) // self.pools) if self.pools else self.pool_every
+        if spread == 0 or self.pool_every not in (0, spread):
+            raise refuse("pool_every", "give either pool_every or pools (one of the two)")
+        num_convs = len(self.channels)
+        if num_convs // spread > MAX_POOLS:
+            raise refuse(
+                "pool_every" if self.pools is None else "pools",
+                f"{num_convs} convolutions with a pool every {spread} leave an empty feature map: "
+                f"{IMAGE_SIZE}x{IMAGE_SIZE} images allow {MAX_POOLS} pools, so pool_every must be "
+                f"at least {num_convs // (MAX_POOLS + 1) + 1}",
+            )
+        # Equal architectures compare equal, whichever key they were given; the model is frozen.
+        object.__setattr__(self, "pool_every", spread)
+        object.__setattr__(self, "pools", None)
+        return self
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each convolution in order: every K repeated L times."""
+        return [k for k in self.filters_per_layer for _ in range(self.layers_per_block)]
+
+    @property
+    def name_suffix(self) -> str:
+        """The end of a run's name, as in ``exp1_3_L2_K64-128-256``."""
+        return f"L{self.layers_per_block}_K{'-'.join(map(str, self.filters_per_layer))}"
+
+    def build_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model class, under the course's names."""
+        special = {"filters_per_layer", "layers_per_block", "hidden_dims"}
+        return {
+            "in_size": IN_SIZE,
+            "out_classes": NUM_CLASSES,
+            "channels": self.channels,
+            "hidden_dims": list(self.hidden_dims),
+            **self.model_dump(exclude=special),
+        }
+
+
+class ConvArchitecture(ConvolutionalArchitecture):
+    """Keys of ``model: cnn``."""
+
+    activation_type: Literal["relu", "lrelu"] = "relu"
+    """Activation after each convolution and hidden layer."""
+    pooling_type: Literal["max", "avg"] = "max"
+    """Kind of the pooling layers."""
+    batchnorm: Flag = False
+    """Batch normalisation after each convolution."""
+    initialization: Literal["default", "he"] = "default"
+    """Initial weights: PyTorch's default or He's."""
+
+
+class ResNetArchitecture(ConvArchitecture):
+    """Keys of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
+
+    dropout: Fraction = 0.0
+    """Probability to drop a channel after every convolution of a block but the last."""
+
+
+class YourCodeNetArchitecture(ConvolutionalArchitecture):
+    """Keys of ``model: ycn``, the custom network of experiment 2."""
+
+    dropout: Fraction = 0.0
+    """Probability to drop a feature before the linear layers."""
+    shortcuts: Flag = True
+    """Skip connections around the blocks."""
+    batchnorm: Flag = True
+    """Batch normalisation of the convolutions."""
+    squeeze_excitation: Flag = True
+    """Scaling of the channels by squeeze-and-excitation."""
+    head: Literal["average", "flatten"] = "average"
+    """Input of the linear layers: the mean of each channel, or all features."""

@@ -1,0 +1,112 @@
+"""Builds the JSON Schema of config.yaml, with which editors complete and check the file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from hw2core.config.models import MODELS
+from hw2core.config.schema import (
+    EXPERIMENT_NAME,
+    RUN_LABEL,
+    DataSpec,
+    ExperimentEntry,
+    RunEntry,
+    StudyEntry,
+    TrainingSpec,
+)
+
+Schema = dict[str, Any]
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator, without a title for each field: it would only repeat the key."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def build_config_schema() -> Schema:
+    """Return the JSON Schema of config.yaml.
+
+    It checks each section by itself; ``load_study`` checks the merged runs. So ``architecture``
+    has the keys of all models, and the keys of ``architecture`` and ``training`` are optional,
+    because another section may give them.
+    """
+    architecture = _unite_architectures()
+    parts = {
+        "model": {"enum": list(MODELS)},
+        "architecture": architecture,
+        "grid": _describe_grid(architecture),
+        "training": _describe(TrainingSpec, partial=True),
+        "data": _describe(DataSpec, partial=True),
+        "run": _describe(RunEntry),
+        "experiment": _describe(ExperimentEntry),
+    }
+    for entry in (parts["run"], parts["experiment"]):
+        for key in ("model", "architecture", "training", "data"):
+            _replace(entry, key, _refer(key))
+    grids = {"anyOf": [_refer("grid"), {"type": "array", "items": _refer("grid")}]}
+    _replace(parts["experiment"], "grid", grids)
+    _replace(parts["experiment"], "runs", _describe_mapping(RUN_LABEL, "run"))
+    study = _describe(StudyEntry)
+    _replace(study, "data", _describe(DataSpec))
+    _replace(study, "training", _refer("training"))
+    experiments = {**_describe_mapping(EXPERIMENT_NAME, "experiment"), "minProperties": 1}
+    _replace(study, "experiments", experiments)
+    # Draft 7 is the newest that every editor supports.
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **study, "$defs": parts}
+
+
+def _unite_architectures() -> Schema:
+    """Return one section with the keys of all models; a key says which models have it."""
+    variants: dict[str, dict[str, list[str]]] = {}  # key -> its schema as text -> models
+    for model, entry in MODELS.items():
+        for key, schema in _describe(entry.architecture)["properties"].items():
+            variants.setdefault(key, {}).setdefault(json.dumps(schema), []).append(model)
+    properties = {}
+    for key, found in variants.items():
+        schemas = [
+            {
+                **(schema := json.loads(text)),
+                "description": f"{', '.join(models)}: {schema['description']}",
+            }
+            for text, models in found.items()
+        ]
+        properties[key] = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _describe_grid(architecture: Schema) -> Schema:
+    """Return a section with a list of values for each key of ``architecture``."""
+    lists = {
+        key: {"type": "array", "items": schema}
+        for key, schema in architecture["properties"].items()
+    }
+    return {**architecture, "properties": lists}
+
+
+def _describe_mapping(pattern: str, part: str) -> Schema:
+    """Return a mapping of names that match ``pattern`` to ``part``."""
+    names = {"pattern": f"^{pattern}$"}
+    return {"type": "object", "propertyNames": names, "additionalProperties": _refer(part)}
+
+
+def _describe(model: type[BaseModel], partial: bool = False) -> Schema:
+    """Return what pydantic makes of ``model``, without required keys if ``partial``."""
+    schema = model.model_json_schema(schema_generator=_Generator)
+    left_out = {"title", "$defs", *(["required"] if partial else [])}
+    return {key: value for key, value in schema.items() if key not in left_out}
+
+
+def _refer(part: str) -> Schema:
+    return {"$ref": f"#/$defs/{part}"}
+
+
+def _replace(entry: Schema, key: str, schema: Schema) -> None:
+    """Replace the schema of ``key``, but keep its description."""
+    description = entry["properties"][key]["description"]
+    entry["properties"][key] = {**schema, "description": description}

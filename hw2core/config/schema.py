@@ -1,0 +1,177 @@
+"""What config.yaml may contain: its sections with their keys, allowed values and defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hw2core.config.architectures import Count, Flag, Fraction, Frozen, Number, Whole
+from hw2core.config.errors import refuse
+from hw2core.data.arrays import NUM_CLASSES
+
+CIFAR10_SIZES = (50_000, 10_000)  # training and test images
+# Patterns: names become file names, Snakemake targets and words on command lines.
+EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
+RUN_LABEL = "[A-Za-z0-9._-]*"
+
+Values = dict[str, Any]
+Text = Annotated[str, Field(min_length=1)]
+Seeds = Annotated[list[Whole], Field(min_length=1)]
+
+
+class DataSpec(Frozen):
+    """The images that a run is trained, validated and tested on."""
+
+    name: Literal["cifar10", "generated"]
+    """The data set; generated images need no download."""
+    source_train: Count = CIFAR10_SIZES[0]
+    """Images that training and validation images are drawn from."""
+    source_test: Count = CIFAR10_SIZES[1]
+    """Test images that the data set has."""
+    train: Count
+    """Training images, drawn stratified by class."""
+    validation: Count
+    """Validation images; the best epoch is chosen on them."""
+    test: Count = CIFAR10_SIZES[1]
+    """Test images: the first of the data set's own."""
+    split_seed: Whole = 0
+    """Seed of the split into training and validation images."""
+    # Specific to a machine, so results and identities leave it out.
+    root: Path | None = Field(None, exclude=True)
+    """Folder that holds CIFAR-10; HW2_DATA does the same. Without either it is downloaded."""
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> DataSpec:
+        sizes = (self.source_train, self.source_test)
+        if self.name == "cifar10" and sizes != CIFAR10_SIZES:
+            train, test = CIFAR10_SIZES
+            raise refuse("source_train", f"CIFAR-10 has {train} + {test} images")
+        if self.source_train % NUM_CLASSES:
+            raise refuse(
+                "source_train", f"must be a multiple of {NUM_CLASSES}: as many of each class"
+            )
+        if self.train + self.validation > self.source_train:
+            raise refuse(
+                "train",
+                f"train + validation = {self.train} + {self.validation} must be at most "
+                f"{self.source_train}, the images there are",
+            )
+        if self.test > self.source_test:
+            raise refuse("test", f"must be at most {self.source_test}, the images there are")
+        return self
+
+    @property
+    def folder(self) -> str:
+        """Name of the prepared data set; splits of one data set share it."""
+        if self.name == "cifar10":
+            return self.name
+        return f"{self.name}_{self.source_train}_{self.source_test}"
+
+
+class TrainingSpec(Frozen):
+    """How a run is trained. An optional key changes nothing unless it is given."""
+
+    # Never change a default: a run's identity leaves out the keys that have theirs.
+    epochs: Count
+    """Number of epochs."""
+    batch_size: Count
+    """Images per batch."""
+    batches: Count | None = None
+    """Batches per epoch; null: the whole training set."""
+    optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
+    """sgd and adamw train cnn, resnet and ycn; vanilla, momentum and rmsprop train mlp."""
+    lr: Number = Field(gt=0)
+    """Learning rate; its peak if the schedule has one."""
+    momentum: Fraction = 0.0
+    """Momentum of sgd and momentum."""
+    decay: Fraction = 0.99
+    """Decay of the squared gradients of rmsprop."""
+    nesterov: Flag = False
+    """Nesterov momentum; needs sgd with a momentum above 0."""
+    weight_decay: Number = Field(ge=0)
+    """Weight decay; not applied to biases and normalisation."""
+    schedule: Literal["constant", "one_cycle"]
+    """Schedule of the learning rate."""
+    warmup: Fraction = 0.25
+    """Share of the steps up to the peak of one_cycle."""
+    label_smoothing: Fraction = 0.0
+    """Label smoothing of the training loss."""
+    average: Fraction = 0.0
+    """EMA of the weights over about this share of the steps; 0: none."""
+    flip: Flag = False
+    """Random horizontal flips."""
+    translate: Whole = 0
+    """Largest random translation in both directions, in pixels."""
+    cutout: Whole = 0
+    """Side of the square that is cut out at random, in pixels."""
+    early_stopping: Count | None = None
+    """Epochs without a lower validation loss before training stops; null: never."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic; auto: bf16 on a GPU that has it, otherwise fp32."""
+    deterministic: Flag = False
+    """Reproducible bits on a GPU, slower; on a CPU they always are."""
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> TrainingSpec:
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise refuse("nesterov", "needs optimizer: sgd and a momentum above 0")
+        return self
+
+
+def _list_grids(value: object) -> object:
+    """Return a single grid as a list of one; several are a list already."""
+    return [value] if isinstance(value, dict) else value
+
+
+def _name_labels(value: object) -> object:
+    """Return labels such as 0.4, which YAML reads as numbers, as text."""
+    return {str(key): run for key, run in value.items()} if isinstance(value, dict) else value
+
+
+class RunEntry(Frozen):
+    """What one labelled run changes in its experiment."""
+
+    model: str | None = None
+    """The network."""
+    architecture: Values = Field(default_factory=dict)
+    """Keys of the network."""
+    training: Values = Field(default_factory=dict)
+    """Changes to the defaults of training."""
+    data: Values = Field(default_factory=dict)
+    """Changes to the images."""
+
+
+class ExperimentEntry(RunEntry):
+    """A question and the runs that answer it: one for each grid point and label."""
+
+    question: Text
+    """The question, ending with a question mark."""
+    varies: Text
+    """What varies between the runs."""
+    fixed: Text
+    """What all runs have in common."""
+    seeds: Seeds | None = None
+    """Seeds of this experiment, in place of the study's."""
+    grid: Annotated[list[dict[str, list[Any]]], BeforeValidator(_list_grids)] = Field(
+        default_factory=list
+    )
+    """Lists of values for keys of the architecture, all combined; several grids: their union."""
+    runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_labels)] = Field(
+        default_factory=dict
+    )
+    """Labelled runs; the label becomes part of the name."""
+
+
+class StudyEntry(Frozen):
+    """config.yaml as a whole."""
+
+    data: Values
+    """The images of all runs."""
+    training: Values
+    """Defaults of every run."""
+    seeds: Seeds
+    """Seeds that each run is trained with."""
+    experiments: Annotated[dict[str, ExperimentEntry], Field(min_length=1)]
+    """The experiments by name; names of runs and targets begin with it."""

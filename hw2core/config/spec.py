@@ -1,0 +1,145 @@
+"""One run, fully specified: model, training and data, with a name and one canonical text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import (
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from hw2core.config.architectures import Architecture, Frozen
+from hw2core.config.errors import ConfigError, describe_errors, refuse
+from hw2core.config.models import FROM_SCRATCH, MODELS
+from hw2core.config.retired import upgrade_config
+from hw2core.config.schema import DataSpec, TrainingSpec
+
+# A result on fewer images than these is marked as reduced wherever it is shown.
+STUDY_SIZES = (20_000, 6_000, 10_000)  # training, validation, test
+# Keys that only autograd supports, with the values that the from-scratch layers accept.
+AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
+    "schedule": ("constant",),
+    "nesterov": (False,),
+    "label_smoothing": (0.0,),
+    "average": (0.0,),
+    "precision": ("auto", "fp32"),
+}
+
+
+class RunSpec(Frozen):
+    """One named run: everything that ``results/<name>`` depends on, except the seed."""
+
+    experiment: str
+    label: str = ""
+    model: str
+    architecture: SerializeAsAny[Architecture]
+    training: TrainingSpec
+    data: DataSpec
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(f"must be one of {', '.join(MODELS)}")
+        return model
+
+    @field_validator("architecture", mode="plain")
+    @classmethod
+    def _read_architecture(cls, value: Any, info: ValidationInfo) -> Any:
+        model = info.data.get("model")  # absent if it was refused: that error is enough
+        return value if model is None else MODELS[model].architecture.model_validate(value)
+
+    @model_validator(mode="after")
+    def _check_backend(self) -> RunSpec:
+        backend = MODELS[self.model].backend
+        if self.training.optimizer not in backend.optimizers:
+            allowed = f"model: {self.model} has the optimizers {', '.join(backend.optimizers)}"
+            raise refuse("training.optimizer", f"{self.training.optimizer!r}: {allowed}")
+        if backend is FROM_SCRATCH:
+            for key, allowed_values in AUTOGRAD_ONLY.items():
+                if (value := getattr(self.training, key)) not in allowed_values:
+                    raise refuse(
+                        f"training.{key}",
+                        f"{value!r}: model: {self.model} supports only {allowed_values[0]!r}",
+                    )
+        return self
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], source: str = "config") -> RunSpec:
+        """Return the spec of a result from its stored ``config``: the inverse of ``describe``.
+
+        Raises:
+            ConfigError: with a line, beginning with ``source``, for each key that this version
+                does not support.
+        """
+        values = {k: v for k, v in upgrade_config(config).items() if k not in ("name", "seed")}
+        try:
+            spec = cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(source, describe_errors(error)) from None
+        name, suffix = str(config.get("name")), spec.architecture.name_suffix
+        label = name.removeprefix(spec.experiment).removesuffix(f"_{suffix}" if suffix else "")
+        spec = spec.model_copy(update={"label": label.removeprefix("_")})
+        if spec.name != name:
+            problem = f"name: {name!r}: is no run of experiment {spec.experiment!r}"
+            raise ConfigError(source, [problem])
+        return spec
+
+    @property
+    def name(self) -> str:
+        """Experiment, label and architecture, as in ``exp1_5_he_L8_K32``."""
+        name = "_".join(filter(None, [self.experiment, self.label]))
+        suffix = self.architecture.name_suffix
+        return f"{name}_{suffix}" if suffix and not name.endswith(f"_{suffix}") else name
+
+    @property
+    def study_size(self) -> bool:
+        """Whether the run has the images that the study asks for: CIFAR-10, and enough of it.
+
+        The course wants small sets for the from-scratch network, so those are enough for it.
+        """
+        sizes = (self.data.train, self.data.validation, self.data.test)
+        enough = all(size >= least for size, least in zip(sizes, STUDY_SIZES, strict=True))
+        small_by_design = MODELS[self.model].backend is FROM_SCRATCH
+        return self.data.name == "cifar10" and (enough or small_by_design)
+
+    @property
+    def implementation(self) -> str:
+        """The class of the model, as ``module:Class``."""
+        return MODELS[self.model].implementation
+
+    @property
+    def trainer(self) -> str:
+        """The function that builds the trainer, as ``module:function``."""
+        return MODELS[self.model].backend.trainer
+
+    def describe(self, seed: int) -> dict[str, Any]:
+        """Return the whole spec of one seed as plain JSON values, as a result's ``config``."""
+        plain = self.model_dump(mode="json", exclude={"label"})
+        return {"name": self.name, **plain, "seed": seed}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result: everything but the names.
+
+        Keys at their default are left out, so that a key added later makes no difference.
+        """
+        names = {"experiment", "label"}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=names)
+
+    def hash_identity(self, seed: int) -> str:
+        """Return the sha256 of the identity and the seed, in hexadecimal digits."""
+        return hashlib.sha256(_dump({**self.identity(), "seed": seed}).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the canonical text, which ``model_validate_json`` reads; without paths."""
+        return _dump(self.model_dump(mode="json"))
+
+
+def _dump(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))

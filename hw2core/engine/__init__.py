@@ -1,0 +1,1 @@
+"""From a checked run spec to trained weights: the code that decides the numbers."""

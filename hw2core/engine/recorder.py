@@ -1,0 +1,155 @@
+"""Records a training run as it goes: history, best weights, layer statistics, time; resumes it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from hw2core.engine.trainer import RunTrainer
+from hw2core.history import EpochResult, History
+from hw2core.training import Batch
+
+State = dict[str, Any]
+
+
+class StateStore(Protocol):
+    """Where the state of a run is kept between epochs; ``runs.checkpoint`` has the one on disk."""
+
+    def load(self) -> State | None:
+        """Return the last state that was saved, or None to start afresh."""
+
+    def save(self, state: State) -> None:
+        """Keep a state: nested dicts of tensors and plain values, which change after the call."""
+
+
+class Timing(NamedTuple):
+    """Times in seconds; ``seconds_training`` leaves out evaluation and all else between steps."""
+
+    seconds: float
+    seconds_loading: float
+    seconds_training: float
+    seconds_per_epoch: list[float]
+    images_per_second: float  # median over the epochs
+
+
+class Recorder(History):
+    """The history of a run with all that is kept beside it.
+
+    Args:
+        on_epoch: called with this recorder after every epoch.
+        store: keeps the state after every epoch; what it holds is resumed.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_epoch: Callable[[Recorder], None] | None = None,
+        store: StateStore | None = None,
+    ) -> None:
+        super().__init__()
+        self.on_epoch = on_epoch
+        self.store = store
+        self.best_weights: dict[str, Tensor] = {}
+        self.layers: dict[str, list[Any]] = {}
+        self.seconds: list[float] = []
+        self.speeds: list[float] = []  # images per second
+
+    def start(self, trainer: RunTrainer, num_epochs: int, probed: Batch) -> None:
+        """Begin to record, or resume where the store has a state.
+
+        Args:
+            trainer: trains the run.
+            num_epochs: planned epochs.
+            probed: the batch on which layers are probed: before training, after epochs 1, 2, 4,
+                8, ... and after the last that is planned.
+        """
+        self.trainer, self.num_epochs, self.probed = trainer, num_epochs, probed
+        self.device = torch.device(trainer.device or "cpu")
+        self._last = time.perf_counter()
+        state = self.store.load() if self.store else None
+        if state is None:
+            self._probe_layers(0)
+        else:
+            self._load_state(state)
+
+    def add(self, train: EpochResult, test: EpochResult) -> None:
+        """Record an epoch; ``test`` holds the validation images."""
+        super().add(train, test)
+        now, epoch = time.perf_counter(), len(self.train)
+        self.seconds.append(now - self._last)
+        self.speeds.append(self.trainer.images_per_second)
+        self._last = now
+        if epoch == self.num_epochs or epoch.bit_count() == 1:
+            self._probe_layers(epoch)
+        if self.best_epoch == epoch:
+            weights = self.trainer.get_weights()
+            self.best_weights = {name: tensor.clone() for name, tensor in weights.items()}
+        if self.store is not None:
+            self.store.save(self._get_state())
+        if self.on_epoch is not None:
+            self.on_epoch(self)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that validation chose, counted from 1."""
+        return self.find_best_epoch() + 1
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate of the time that the planned epochs still take."""
+        return statistics.median(self.seconds) * (self.num_epochs - len(self.train))
+
+    def measure_time(self, images_per_epoch: int, seconds_loading: float) -> Timing:
+        """Return the times so far, of epochs of ``images_per_epoch`` images."""
+        return Timing(
+            seconds=round(sum(self.seconds) + time.perf_counter() - self._last, 3),
+            seconds_loading=round(seconds_loading, 3),
+            seconds_training=round(sum(images_per_epoch / speed for speed in self.speeds), 3),
+            seconds_per_epoch=[round(seconds, 3) for seconds in self.seconds],
+            images_per_second=round(statistics.median(self.speeds), 1),
+        )
+
+    def _probe_layers(self, epoch: int) -> None:
+        probe = self.trainer.probe_layers(*self.probed)
+        if probe is None:
+            return
+        self.layers["names"] = probe.names
+        for key, value in {"epochs": epoch, **probe._asdict()}.items():
+            if key != "names":
+                self.layers.setdefault(key, []).append(value)
+
+    def _get_state(self) -> State:
+        return {
+            "trainer": self.trainer.get_state(),
+            "best_weights": self.best_weights,
+            "random": _get_random_states(self.device),
+            "train": [tuple(result) for result in self.train],
+            "test": [tuple(result) for result in self.test],
+            "layers": self.layers,
+            "seconds": self.seconds,
+            "speeds": self.speeds,
+        }
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self.trainer.load_state(state["trainer"])
+        self.best_weights = state["best_weights"]
+        self.train = [EpochResult(*result) for result in state["train"]]
+        self.test = [EpochResult(*result) for result in state["test"]]
+        self.layers = state["layers"]
+        self.seconds, self.speeds = state["seconds"], state["speeds"]
+        torch.set_rng_state(state["random"]["cpu"])
+        if "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+
+def _get_random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's global generators, which dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states

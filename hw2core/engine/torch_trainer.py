@@ -1,0 +1,151 @@
+"""Trains networks of ``torch.nn``: precision, schedule, EMA of the weights, CUDA graph."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hw2core.engine.cuda_graph import GraphedStep
+from hw2core.engine.device import pick_precision
+from hw2core.engine.flops import count_flops, count_parameters
+from hw2core.engine.optim import build_ema, build_loss, build_optimizer, build_schedule
+from hw2core.engine.probe import LayerProbe, probe_layers
+from hw2core.engine.trainer import Costs, RunTrainer
+
+if TYPE_CHECKING:
+    from hw2core.config.schema import TrainingSpec
+    from hw2core.config.spec import RunSpec
+
+
+class DeviceTrainer(RunTrainer):
+    """Trains a network on its device.
+
+    Args:
+        model: a network on ``device``.
+        training: optimizer, schedule, loss, EMA and precision.
+        num_steps: optimizer steps of the whole training, for schedule and EMA.
+        device: where the model and the batches are.
+        graph: makes a graph of the training step; None for no graph.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        training: TrainingSpec,
+        num_steps: int,
+        device: torch.device,
+        *,
+        graph: type[GraphedStep] | None = None,
+    ) -> None:
+        optimizer = build_optimizer(training, model)
+        super().__init__(model, build_loss(training), optimizer, device, batches=training.batches)
+        self.schedule = build_schedule(training, num_steps)
+        self.steps_taken = 0
+        self.ema = build_ema(training, model, num_steps)
+        self.precision = pick_precision(training.precision, device)
+        self._autocast = torch.autocast(
+            device.type, torch.bfloat16, enabled=self.precision == "bf16"
+        )
+        self._graph = None if graph is None else graph(super().take_step)
+
+    def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Run one step on (N, C, H, W) images and (N,) labels, at the rate that is set."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast:
+            logits = self.model(x)  # (N, classes)
+        loss = self.loss_fn(logits.float(), y)
+        loss.backward()
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update()
+        return loss.detach(), logits.detach()
+
+    def take_step(self, x: Tensor, y: Tensor) -> None:
+        """Learn from a batch at the rate of the schedule, through the graph where there is one."""
+        rate = self.schedule(self.steps_taken)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        (self._graph or super().take_step)(x, y)
+        self.steps_taken += 1
+
+    @property
+    def graphed(self) -> bool:
+        """Whether a training step is one CUDA graph."""
+        return self._graph is not None and self._graph.captured
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated and kept: that of the EMA where there is one."""
+        model: nn.Module = self.model if self.ema is None else self.ema.model
+        return model
+
+    def set_training_mode(self, training: bool) -> None:
+        """Switch layers that behave differently in training; an EMA is never trained."""
+        super().set_training_mode(training)
+        if self.ema is not None:
+            self.ema.model.eval()
+
+    def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate (N, C, H, W) images with (N,) labels."""
+        with self._autocast:
+            logits = self.evaluated(x)  # (N, classes)
+        return F.cross_entropy(logits.float(), y), logits
+
+    def get_weights(self) -> dict[str, Tensor]:
+        """Return the state dict of the evaluated network."""
+        return dict(self.evaluated.state_dict())
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Load a state dict into the evaluated network."""
+        self.evaluated.load_state_dict(weights)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state of model, EMA, optimizer and schedule."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.model.state_dict(),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "steps_taken": self.steps_taken,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Load what ``get_state`` returned."""
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None:
+            self.ema.model.load_state_dict(state["ema"])
+        # The groups stay those of this optimizer: on a GPU their rate is a tensor on the device.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]})
+        self.steps_taken = state["steps_taken"]
+
+    def probe_layers(self, x: Tensor, y: Tensor) -> LayerProbe:
+        """Return the statistics of each layer on a batch."""
+        return probe_layers(self.model, x, y)
+
+    def count_costs(self, in_size: tuple[int, ...]) -> Costs:
+        """Return parameters and FLOPs."""
+        return Costs(count_parameters(self.model), count_flops(self.model, in_size))
+
+
+def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
+    """Return the trainer of a run; its network is initialised from torch's global generator.
+
+    Args:
+        spec: a run whose model is a ``torch.nn.Module``.
+        device: where to train.
+        num_steps: optimizer steps of the whole training.
+    """
+    module, name = spec.implementation.split(":")
+    model: nn.Module = getattr(importlib.import_module(module), name)(
+        **spec.architecture.build_arguments()
+    )
+    model.to(device).to(memory_format=torch.channels_last)
+    graph = GraphedStep if device.type == "cuda" else None
+    return DeviceTrainer(model, spec.training, num_steps, device, graph=graph)

@@ -1,0 +1,95 @@
+"""Atomic writes: every file of the project is written whole or not at all."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hw2core.errors import UserError
+
+
+class WriteError(UserError, OSError):
+    """A file cannot be written: one line with the file, the reason and what to do."""
+
+
+@contextmanager
+def replace_atomically(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    The temporary file keeps the suffix (libraries choose a format by it), is flushed to the disk
+    before the rename, and is removed when the block raises: a reader sees the old file or the
+    whole new one, after a kill or on a full disk too. Missing parent folders are made, and what
+    killed writers of ``path`` left behind is removed.
+
+    Raises:
+        WriteError: the folder cannot be written or the disk is full; ``path`` is as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "make room or give leave to write there, and run again"
+        ) from error
+    finally:
+        with suppress(OSError):  # a read-only folder says so even of a file that is not there
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path | str, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    with replace_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def hash_file(path: Path | str) -> str:
+    """Return the sha256 of a file, in hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_writable(paths: Iterable[Path | str]) -> None:
+    """Refuse what could not be written, before anything is made or deleted for it.
+
+    Raises:
+        WriteError: the folder of one of them, or the nearest that is there, is read-only.
+    """
+    for path in map(Path, paths):
+        folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise WriteError(
+                f"{path}: cannot be written ({folder} is read-only); "
+                "give leave to write there, and run again"
+            )
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of writers of ``path`` that are no more."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
+        writer = leftover.name.split(".")[-3]
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

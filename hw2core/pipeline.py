@@ -1,0 +1,187 @@
+"""What only Snakemake needs: notices of stale files, times, and how much of a GPU a run takes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2core.config.architectures import IN_SIZE, ConvolutionalArchitecture
+from hw2core.data.arrays import NUM_CLASSES
+from hw2core.io import write_text_atomically
+from hw2core.runs import paths
+from hw2core.runs.staleness import explain_evaluation, explain_result
+
+if TYPE_CHECKING:
+    from hw2core.config.spec import RunSpec
+    from hw2core.config.study import Study
+
+# A step of this many floating-point operations keeps a large GPU busy for about a millisecond: ten
+# times what it waits between two steps, so that a second run at the same time would gain nothing.
+# An estimate from public rates of an H100 (300 TFLOP/s in bf16), not a measurement.
+FLOPS_OF_A_WHOLE_GPU = 3e11
+# More runs at once than this were never of use: each takes a CPU core as well.
+LEAST_PERCENT = 10
+CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take, and the images
+TENSORS_PER_CONVOLUTION = 4  # output, norm, activation; gradients live shortly
+BYTES_PER_PARAMETER = 24  # weight, gradient, momentum, EMA, best weights, and a cast
+NOTICES = ".snakemake/stale"
+
+
+def use_checkout(folder: str) -> None:
+    """Let the jobs run this Python and the code of this checkout, whatever is installed."""
+    for variable, path in (("PATH", str(Path(sys.executable).parent)), ("PYTHONPATH", folder)):
+        known = os.environ.get(variable, "").split(os.pathsep)
+        os.environ[variable] = os.pathsep.join([path, *(p for p in known if p and p != path)])
+
+
+def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the files of results and evaluations of runs and seeds."""
+    return [file(*pair) for pair in pairs for file in (paths.result_path, paths.evaluation_path)]
+
+
+class Planner:
+    """Tells which files of a run and seed have to be made, from their content alone.
+
+    Files that are current have no inputs, so that no time and no missing image makes them anew.
+    Each is read once per call of Snakemake.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._runs = study.runs
+        self._explain = cache(self._explain_now)
+
+    def trains(self, run: str, seed: int) -> bool:
+        """Return whether the run is to be trained."""
+        return bool(self._explain(explain_result, run, seed))
+
+    def evaluates(self, run: str, seed: int) -> bool:
+        """Return whether the run is to be evaluated, after training where that is to be done."""
+        return self.trains(run, seed) or bool(self._explain(explain_evaluation, run, seed))
+
+    def needs_test_images(self, run: str, seed: int) -> bool:
+        """Return whether there are weights to evaluate, or will be.
+
+        Without them, an evaluation is taken from a result of format 2.
+        """
+        weights = Path(paths.weights_path(run, seed))
+        return self.evaluates(run, seed) and (self.trains(run, seed) or weights.exists())
+
+    def list_notices(self, run: str, seed: int) -> list[str]:
+        """Return the notice of a stale result, as an input of what trains it."""
+        path = paths.result_path(run, seed)
+        return write_notice(path, self._explain(explain_result, run, seed))
+
+    def list_evaluation_notices(self, run: str, seed: int) -> list[str]:
+        """Return the notice of a stale evaluation, as an input of what evaluates."""
+        path = paths.evaluation_path(run, seed)
+        return write_notice(path, self._explain(explain_evaluation, run, seed))
+
+    def _explain_now(
+        self, explain: Callable[[RunSpec, int], list[str]], run: str, seed: int
+    ) -> list[str]:
+        return explain(self._runs[run], seed)
+
+
+def write_notice(path: str, reasons: list[str]) -> list[str]:
+    """Write down why an existing file is stale; return the notice, or nothing without reasons.
+
+    Snakemake makes a file anew that is older than one of its inputs. It cannot know that a result
+    without its records is stale, so the notice becomes an input. Its name is new for each stale
+    file, even for one that returns from a backup: Snakemake counts a small input that it has seen
+    with the same content as unchanged. It is in Snakemake's own folder: planning changes nothing
+    else on disk.
+    """
+    file = Path(path)
+    if not reasons or not file.exists():
+        return []
+    status = file.stat()
+    key = f"{hash_files([path])}{status.st_ctime_ns}"
+    name = f"{path.replace('/', '_')}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    notice = Path(NOTICES, name)
+    if not notice.exists() or notice.stat().st_mtime <= status.st_mtime:
+        write_text_atomically(notice, f"{path} is stale:\n  " + "\n  ".join(reasons) + "\n")
+        after = max(time.time(), status.st_mtime + 1)  # whatever the clock says
+        os.utime(notice, (after, after))
+    return [str(notice)]
+
+
+def hash_files(files: Iterable[str]) -> str:
+    """Return one hash over the content of files; a missing one counts as empty.
+
+    As a parameter of a rule it makes Snakemake notice inputs that were copied with an old time.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        with suppress(OSError):
+            digest.update(Path(path).read_bytes())
+        digest.update(path.encode())
+    return digest.hexdigest()
+
+
+def settle_times(files: Iterable[str]) -> None:
+    """Give files of the future, made before a clock was set right, the time of now.
+
+    A job that reads one of them would fail after its work.
+    """
+    now = time.time()
+    for path in set(files):
+        with suppress(OSError):  # missing, or not writable
+            if Path(path).stat().st_mtime > now:
+                os.utime(path, (now, now))
+
+
+def measure_gpu_memory() -> int:
+    """Return the bytes of the first GPU that torch can train on (CUDA, or Apple's); 0 for none."""
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True)
+    first = answer.stdout.partition("\n")[0].strip()
+    return int(first) << 20 if answer.returncode == 0 and first.isdigit() else 0  # from MiB
+
+
+def estimate_gpu_percent(spec: RunSpec, memory: int) -> int:
+    """Return the percentage of a GPU with ``memory`` bytes that a run needs, 10 to 100.
+
+    It is the larger of two shares: of the memory, and of the arithmetic that keeps the GPU busy.
+    """
+    architecture = spec.architecture
+    if not isinstance(architecture, ConvolutionalArchitecture):
+        return LEAST_PERCENT
+    multiply_adds, outputs, parameters = _count_convolutions(architecture)
+    flops = 6 * multiply_adds * spec.training.batch_size  # forward, and twice as much backward
+    held = TENSORS_PER_CONVOLUTION * 4 * outputs * spec.training.batch_size
+    needed = CONTEXT_BYTES + held + BYTES_PER_PARAMETER * parameters
+    share = max(needed / memory, flops / FLOPS_OF_A_WHOLE_GPU)
+    return min(100, max(LEAST_PERCENT, math.ceil(100 * share)))
+
+
+def _count_convolutions(architecture: ConvolutionalArchitecture) -> tuple[int, int, int]:
+    """Return multiply-adds and outputs for one image, and the weights of all layers."""
+    in_channels, side, _ = IN_SIZE
+    multiply_adds = outputs = parameters = 0
+    for number, channels in enumerate(architecture.channels, start=1):
+        weights = 9 * in_channels * channels
+        multiply_adds += weights * side**2
+        outputs += channels * side**2
+        parameters += weights
+        in_channels = channels
+        if number % architecture.pool_every == 0:
+            side //= 2
+    widths = [in_channels * side**2, *architecture.hidden_dims, NUM_CLASSES]
+    parameters += sum(a * b for a, b in itertools.pairwise(widths))
+    return multiply_adds, outputs, parameters

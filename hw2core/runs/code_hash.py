@@ -1,0 +1,179 @@
+"""Hashes the code that a run's numbers depend on, without what cannot change a number.
+
+Comments, docstrings, layout, type-only imports and the wording of errors, warnings and printed
+lines leave a hash as it is; so does the Python version, because the syntax tree is written out by
+``_describe`` and not by ``ast.dump``.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hw2core.config.spec import RunSpec
+
+CHECKOUT = Path(__file__).parents[2]
+PACKAGE = "hw2core"
+RUN = f"{PACKAGE}.engine.run"
+GENERATOR = f"{PACKAGE}.data.generated"
+EVALUATION = (f"{PACKAGE}.evaluation",)
+# Messages and atomic writes change no number.
+LEFT_OUT = tuple(f"{PACKAGE}.{name}" for name in ("errors", "io", "config.errors", "runs.log"))
+
+
+def hash_run_code(spec: RunSpec) -> dict[str, str]:
+    """Return the hash of every module that training ``spec`` depends on."""
+    return dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
+
+
+@cache
+def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict[str, str]:
+    entries = [RUN, implementation.split(":")[0], trainer.split(":")[0]]
+    # CIFAR-10 is what its published checksums say; generated images are what their code makes.
+    return hash_modules([*entries, GENERATOR] if data_name == "generated" else entries)
+
+
+@cache
+def hash_evaluation_code() -> str:
+    """Return the hash of the code that computes the metrics of an evaluation.
+
+    The network itself is not in it: a change there makes the weights stale, and then the
+    evaluation of the new weights.
+    """
+    sources = {name: _read_module(_find_source(name))[0] for name in EVALUATION}
+    return combine_hashes(sources)
+
+
+def hash_modules(entries: Iterable[str]) -> dict[str, str]:
+    """Return the hash of each module of this package that importing ``entries`` executes.
+
+    Imports are followed wherever they are, in functions too; those under ``if TYPE_CHECKING:``
+    are never executed and are not followed. What a module imports by a computed name is not seen:
+    it has to be among the entries.
+
+    Args:
+        entries: dotted names of modules, such as ``hw2core.engine.run``.
+
+    Returns:
+        Module name -> first 16 hexadecimal digits of the sha256 of its normalised source, sorted.
+    """
+    found: dict[str, str] = {}
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in LEFT_OUT:
+            continue
+        path = _find_source(name)
+        if path is None:
+            raise ModuleNotFoundError(f"no module named {name!r}", name=name)
+        found[name], imports = _read_module(path)
+        waiting += imports
+        # Importing a.b.c executes a and a.b first.
+        waiting += [name.rpartition(".")[0]] if "." in name else []
+    return dict(sorted(found.items()))
+
+
+def combine_hashes(hashes: dict[str, str]) -> str:
+    """Return one hash over ``hash_modules``: the code hash of a run."""
+    text = "".join(f"{name} {value}\n" for name, value in sorted(hashes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_module(path: Path | None) -> tuple[str, tuple[str, ...]]:
+    assert path is not None
+    return _parse_module(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of a source file and the package's modules that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(repr(_describe(tree)).encode()).hexdigest()[:16]
+    return digest, tuple(dict.fromkeys(_list_imports(tree)))
+
+
+def _describe(node: object, *, wording: bool = False) -> object:
+    """Return a syntax tree as nested tuples that differ only where the meaning does.
+
+    With ``wording``, text in it is for people and is left out.
+    """
+    if isinstance(node, ast.AST):
+        wording = wording or _is_message(node)
+        if wording and (isinstance(node, ast.JoinedStr) or _is_text(node)):
+            return "text"
+        # Empty fields are left out: newer versions of Python add some to old nodes.
+        fields = [
+            (name, _describe(value, wording=wording))
+            for name, value in _list_fields(node)
+            if value is not None and value != []
+        ]
+        return (type(node).__name__, *fields)
+    if isinstance(node, list):
+        return tuple(_describe(item, wording=wording) for item in node)
+    return repr(node)
+
+
+def _is_message(node: ast.AST) -> bool:
+    """Return whether a node raises an error, warns or prints."""
+    if isinstance(node, ast.Raise):
+        return True
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func) in ("print", "warnings.warn")
+    return False
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _list_fields(node: ast.AST) -> Iterator[tuple[str, object]]:
+    for name, value in ast.iter_fields(node):
+        if name == "body" and _has_docstring(node):
+            yield name, value[1:]
+        elif isinstance(node, ast.JoinedStr):
+            # Some versions of Python put empty strings between the parts of an f-string.
+            yield name, [part for part in value if getattr(part, "value", None) != ""]
+        elif name != "type_ignores":
+            yield name, value
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+def _list_imports(node: ast.AST) -> Iterator[str]:
+    """Yield the package's modules that executing ``node`` can import."""
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        for statement in node.orelse:
+            yield from _list_imports(statement)
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if _is_ours(alias.name))
+    if isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module):
+        yield node.module
+        # `from package import name`: the name may be a module itself.
+        names = (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from (name for name in names if _find_source(name) is not None)
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.expr):  # most of the tree, and no import in it
+            yield from _list_imports(child)
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] == PACKAGE
+
+
+@cache
+def _find_source(name: str) -> Path | None:
+    """Return the file of a module of this package without importing it."""
+    base = CHECKOUT.joinpath(*name.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None

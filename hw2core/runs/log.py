@@ -1,0 +1,72 @@
+"""The log of a job: on the terminal and in a file, a line per epoch; errors as one line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2core.errors import UserError
+
+if TYPE_CHECKING:
+    from hw2core.engine.recorder import Recorder
+
+
+def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
+    """Do the work of a script and return its exit status: 1 on a ``UserError``, which is logged.
+
+    Args:
+        work: is given the log, and returns the line that reports what was made.
+        label: names the job on the terminal.
+        path: the log file.
+    """
+    log = open_log(label, path)
+    try:
+        log.info(work(log))
+    except UserError as error:
+        log.error(str(error))
+        return 1
+    return 0
+
+
+def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
+    """Return a logger that writes to the terminal, each line led by ``label``, and to a file.
+
+    Several jobs share a terminal, so each line has its label; a file holds one job. With a file,
+    an exception that is not caught is logged there too, before it ends the process. A log that
+    cannot be written stops no job.
+    """
+    logging.raiseExceptions = False  # on a full disk each line would print a traceback
+    logger = logging.getLogger(f"hw2core.{label}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"{label}: %(message)s"))
+    logger.addHandler(terminal)
+    if path is not None:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        except OSError as error:
+            logger.warning(f"{path}: no log is written ({error.strerror})")
+            return logger
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(file)
+        sys.excepthook = lambda *error: logger.critical("failed", exc_info=error)
+    return logger
+
+
+def format_epoch(recorder: Recorder) -> str:
+    """Return one line on the last epoch: losses, accuracies, speed and time left."""
+    train, validation = recorder.train[-1], recorder.test[-1]
+    minutes, seconds = divmod(round(recorder.seconds_left), 60)
+    total = recorder.num_epochs
+    return (
+        f"epoch {len(recorder.train):>{len(str(total))}}/{total}  "
+        f"train loss {train.losses[0]:.3f} accuracy {train.accuracy:5.1f} %  "
+        f"validation loss {validation.losses[0]:.3f} accuracy {validation.accuracy:5.1f} %  "
+        f"{recorder.speeds[-1]:,.0f} images/s  {minutes}:{seconds:02d} left"
+    )

@@ -1,0 +1,94 @@
+"""Makes the typed result and evaluation of a run: trains and evaluates it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hw2core.config.spec import RunSpec
+from hw2core.engine.run import TrainedRun, train_run
+from hw2core.evaluation import evaluate_weights
+from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
+from hw2core.runs.environment import describe_environment
+from hw2core.runs.schema import (
+    Environment,
+    Epochs,
+    Evaluation,
+    Layers,
+    Result,
+    Timing,
+    measure_class_accuracy,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hw2core.data.prepared import PreparedData
+    from hw2core.engine.recorder import Recorder
+
+
+def make_result(
+    spec: RunSpec,
+    seed: int,
+    data: PreparedData,
+    recorder: Recorder | None = None,
+    **options: Any,
+) -> tuple[Result, TrainedRun]:
+    """Train one run; return its result, and with it the weights.
+
+    The code is hashed before training, so that an edit in the meantime makes the result stale.
+    ``options`` are those of ``train_run``.
+    """
+    code = hash_run_code(spec)
+    trained = train_run(spec, seed, data, recorder, **options)
+    environment = {
+        "device": trained.device,
+        "precision": trained.precision,
+        "threads": trained.threads,
+        "cuda_graph": trained.cuda_graph,
+        **describe_environment(trained.device),
+    }
+    result = Result(
+        config=spec.describe(seed),
+        status=trained.status,
+        best_epoch=trained.best_epoch,
+        epochs=Epochs.of(trained.history),
+        **trained.costs._asdict(),
+        layers=None if trained.layers is None else Layers.model_validate(trained.layers),
+        timing=Timing(**trained.timing._asdict()),
+        environment=Environment.model_validate(environment),
+        study_size=spec.study_size,
+        spec_hash=spec.hash_identity(seed),
+        code=code,
+        code_hash=combine_hashes(code),
+        data_sha256=data.sha256,
+    )
+    return result, trained
+
+
+def make_evaluation(
+    result: Result,
+    weights: Mapping[str, Tensor],
+    data: PreparedData,
+    *,
+    num_images: int,
+    **options: Any,
+) -> Evaluation:
+    """Evaluate the weights of ``result`` on the first ``num_images`` test images.
+
+    ``options`` are those of ``evaluate_weights``.
+    """
+    spec = RunSpec.from_config(result.config)
+    precision = result.environment.precision
+    metrics = evaluate_weights(
+        spec, weights, data, num_images=num_images, precision=precision, **options
+    )
+    return Evaluation(
+        run=result.name,
+        seed=result.seed,
+        class_accuracy=measure_class_accuracy(metrics["confusion"]),
+        **metrics,
+        code=hash_evaluation_code(),
+        data_sha256=data.sha256,
+        weights_sha256=result.weights_sha256,
+    )

@@ -1,0 +1,132 @@
+"""Paths of all project files.
+
+Paths are relative to the folder that Snakemake works in. The functions that make them also make
+Snakemake's patterns: ``result_path("{run}", "{seed}")``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUMMARY_TABLE = "results/summary.csv"
+EPOCHS_TABLE = "results/epochs.csv"
+REPORT = "report/report.html"
+REPORT_PDF = "report/report.pdf"
+REPORT_TEMPLATE = "report/report.md.j2"
+REPORT_STYLE = "report/style.css"
+REPORT_PAPER = "report/paper.typ"
+PUBLIC_RECORD = "report/public_record.csv"
+# The published reference of this study, and the files in it.
+REFERENCE = "report/reference"
+REFERENCE_TABLE = "summary.csv"
+REFERENCE_RESULTS = "results.tar.gz"
+REFERENCE_STUDY = "study.yaml"
+REFERENCE_FIGURES = "figures"
+REFERENCE_README = "README.md"
+REFERENCE_SUMS = "SHA256SUMS"
+REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
+FIGURE_STYLE = "hw2core/analysis/style.mplstyle"
+FIGURE_KINDS = ("curves", "accuracy")
+STUDY_FIGURES = (
+    "gradient_flow",
+    "trainability",
+    "cost",
+    "gap",
+    "confusion",
+    "mistakes",
+    "public_record",
+    "remedies",
+)
+FIGURE_FORMATS = ("svg", "png")
+RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
+
+
+def run_seed(run: str, seed: int | str) -> str:
+    """Beginning of the paths of a run and seed, in the folder of results."""
+    return f"{run}/seed{seed}"
+
+
+def result_path(run: str, seed: int | str) -> str:
+    """Result of training a run with one seed."""
+    return f"results/{run}/seed{seed}.json"
+
+
+def evaluation_path(run: str, seed: int | str) -> str:
+    """Evaluation of a result's weights on the test images."""
+    return f"results/{run}/seed{seed}.test.json"
+
+
+def weights_path(run: str, seed: int | str) -> str:
+    """Weights of the epoch that validation chose."""
+    return f"results/{run}/seed{seed}.safetensors"
+
+
+def checkpoint_path(result: Path) -> Path:
+    """Checkpoint of a run that is not done, next to the result it will have."""
+    return result.with_suffix(".checkpoint")
+
+
+def flat_result_path(out_dir: str, run: str) -> str:
+    """Result of the course's ``run_experiment``: one file, no folder."""
+    return f"{out_dir}/{run}.json"
+
+
+def log_path(rule: str, *parts: int | str) -> str:
+    """Log of one job."""
+    return "/".join(["logs", rule, *map(str, parts)]) + ".log"
+
+
+def figure_path(experiment: str, kind: str, suffix: str) -> str:
+    """One figure of an experiment; ``kind`` in FIGURE_KINDS, ``suffix`` in FIGURE_FORMATS."""
+    return f"figures/{experiment}_{kind}.{suffix}"
+
+
+def figure_paths(experiment: str) -> list[str]:
+    """All figures of an experiment in all formats."""
+    return [figure_path(experiment, k, s) for k in FIGURE_KINDS for s in FIGURE_FORMATS]
+
+
+def study_figure_path(kind: str, suffix: str) -> str:
+    """One figure over all experiments; ``kind`` in STUDY_FIGURES."""
+    return figure_path("study", kind, suffix)
+
+
+def study_figure_paths() -> list[str]:
+    """All figures over all experiments in all formats."""
+    return [study_figure_path(k, s) for k in STUDY_FIGURES for s in FIGURE_FORMATS]
+
+
+def locate_figure(kind: str, experiment: str | None) -> str:
+    """The SVG file of a figure, of an experiment or over all (None)."""
+    return figure_path(experiment, kind, "svg") if experiment else study_figure_path(kind, "svg")
+
+
+def reference_path(file: str) -> str:
+    """One file of the published record."""
+    return f"{REFERENCE}/{file}"
+
+
+def list_report_sources(folder: Path) -> list[Path]:
+    """What the report is made from besides results and figures, in the folder of its template.
+
+    Of the published record that is its table: all else in it was made from results, too. Hidden
+    folders are what a killed writer left.
+    """
+    record = folder / Path(REFERENCE).name
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in REPORT_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (record not in path.parents or path == record / REFERENCE_TABLE)
+    )
+
+
+def manifest_path(data_folder: str) -> str:
+    """Manifest of a prepared data set, written last: where it is, the arrays are."""
+    return array_path(data_folder, "manifest.json")
+
+
+def array_path(data_folder: str, file: str) -> str:
+    """One file of a prepared data set."""
+    return f"data/{data_folder}/{file}"

@@ -1,0 +1,127 @@
+"""Tells whether a result is current, from what the result itself carries, wherever it was made.
+
+Snakemake remembers what made a file only in the folder where it did. A result that was copied
+from a cluster, or came with a clone, is judged here: by the spec, the code hashes and the data
+hash in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
+from hw2core.data.prepared import DataError, read_manifest
+from hw2core.runs import paths
+from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
+from hw2core.runs.files import ResultError, read_evaluation, read_result
+from hw2core.runs.schema import Result
+from hw2core.runs.weights import check_weights
+
+NAMES = ("name", "experiment")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a training run this one: spec and seed, code and data."""
+
+    spec: RunSpec
+    seed: int
+    code: dict[str, str]
+    data_sha256: str | None  # None: no images are prepared, or damaged: nothing to compare with
+
+    @classmethod
+    def of(cls, spec: RunSpec, seed: int) -> Identity:
+        """Return what a result of ``spec`` and ``seed`` would carry today, in this folder."""
+        try:
+            sha256 = read_manifest(paths.manifest_path(spec.data.folder)).sha256
+        except DataError:  # the next training job reports it; results stay
+            sha256 = None
+        return cls(spec, seed, hash_run_code(spec), sha256)
+
+    def hash_parts(self) -> dict[str, str]:
+        """Return one hash for each of spec, code and data, as results and checkpoints hold them."""
+        return {
+            "spec_hash": self.spec.hash_identity(self.seed),
+            "code_hash": combine_hashes(self.code),
+            "data_sha256": self.data_sha256 or "",
+        }
+
+    def find_differences(self, result: Result) -> list[str]:
+        """Return why ``result`` is not current, one short reason each; nothing when it is."""
+        return [*self.find_other_differences(result), *self.find_code_differences(result)]
+
+    def find_code_differences(self, result: Result) -> list[str]:
+        """Return the modules whose code changed."""
+        modules = sorted(result.code.keys() | self.code.keys())
+        changed = [name for name in modules if result.code.get(name) != self.code.get(name)]
+        return [f"code of {name} changed" for name in changed]
+
+    def find_other_differences(self, result: Result) -> list[str]:
+        """Return what else changed: keys of the configuration, the images."""
+        try:
+            # As today's spec: a key that came or went, at its default, is no difference.
+            old = RunSpec.from_config(result.config).describe(result.seed)
+        except ConfigError as error:
+            return [f"its configuration is not valid any more ({error})"]
+        was, now = dict(_flatten(old)), dict(_flatten(self.spec.describe(self.seed)))
+        reasons = [
+            f"{key}: was {was.get(key, 'absent')}, is {now.get(key, 'absent')}"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key) and key not in NAMES
+        ]
+        if self.data_sha256 and result.data_sha256 != self.data_sha256:
+            reasons.append("the prepared data changed")
+        return reasons
+
+
+def explain_result(spec: RunSpec, seed: int) -> list[str]:
+    """Return why the result file of a run and seed is not current; nothing when it is.
+
+    A missing file is not current either; a damaged one is reported as such.
+    """
+    path = paths.result_path(spec.name, seed)
+    if not Path(path).exists():
+        return ["not trained yet"]
+    try:
+        result = read_result(path)
+        check_weights(paths.weights_path(spec.name, seed), result)
+    except ResultError as error:
+        return [str(error)]
+    return Identity.of(spec, seed).find_differences(result)
+
+
+def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
+    """Return why the evaluation of a current result is not current; nothing when it is.
+
+    One whose weights are gone cannot be made anew, and counts as current.
+    """
+    path = paths.evaluation_path(spec.name, seed)
+    if not Path(path).exists():
+        return ["not evaluated yet"]
+    try:
+        # Not read_run: an older result holds an evaluation of its own.
+        result, test = read_result(paths.result_path(spec.name, seed)), read_evaluation(path)
+    except ResultError as error:
+        return [str(error)]
+    if test.weights_sha256 != result.weights_sha256:
+        return ["of other weights than those of the result"]
+    if not Path(paths.weights_path(spec.name, seed)).exists():
+        return []
+    reasons = []
+    if test.code != hash_evaluation_code():
+        reasons.append("the code of the evaluation changed")
+    if test.data_sha256 != result.data_sha256:
+        reasons.append("the prepared data changed")
+    return reasons
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

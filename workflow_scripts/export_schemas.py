@@ -1,0 +1,54 @@
+"""Write the JSON Schemas of the project's files to schemas/."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path.insert(0, str(CHECKOUT))  # the code of this checkout, whatever is installed
+
+from hw2core.config.json_schema import build_config_schema  # noqa: E402
+from hw2core.runs.schema import Evaluation, Result  # noqa: E402
+
+DIGEST = {
+    "description": "sha256 of all other keys, as ASCII JSON with sorted keys and no spaces.",
+    "type": "string",
+}
+
+
+def build_file_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of the files that hold ``model``: every key is in them, and a digest."""
+    schema = model.model_json_schema(mode="serialization")
+    properties = {"digest": DIGEST, **schema["properties"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "config.schema.json": build_config_schema,
+    "result.schema.json": partial(build_file_schema, Result),
+    "evaluation.schema.json": partial(build_file_schema, Evaluation),
+}
+
+
+def main() -> None:
+    """Write every schema of this checkout."""
+    folder = CHECKOUT / "schemas"
+    folder.mkdir(exist_ok=True)
+    for name, build in SCHEMAS.items():
+        (folder / name).write_text(json.dumps(build(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

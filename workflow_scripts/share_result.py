@@ -1,0 +1,48 @@
+"""Rule share_result: give a run the result of its twin, which differs in name only."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from pathlib import Path
+
+from hw2core.config.spec import RunSpec
+from hw2core.io import replace_atomically
+from hw2core.runs import paths
+from hw2core.runs.files import read_run, write_evaluation, write_result
+from hw2core.runs.log import run_job
+from hw2core.runs.sharing import share_result
+
+
+def main() -> int:
+    """Share the result; 1 when it is damaged or cannot be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="RunSpec as JSON, of the run without result")
+    parser.add_argument("--original", required=True, help="name of the trained run")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--log", type=Path)
+    args = parser.parse_args()
+    spec = RunSpec.model_validate_json(args.spec)
+    return run_job(lambda log: share(args, spec, log), f"{spec.name} seed{args.seed}", args.log)
+
+
+def share(args: argparse.Namespace, spec: RunSpec, log: logging.Logger) -> str:
+    """Copy weights, evaluation and result of the trained run."""
+    original = read_run(args.original, args.seed)
+    result, evaluation = share_result(original, spec)
+    weights = Path(paths.weights_path(args.original, args.seed))
+    target = paths.weights_path(spec.name, args.seed)
+    if weights.exists():
+        with replace_atomically(target) as temporary:
+            shutil.copyfile(weights, temporary)
+    else:
+        Path(target).unlink(missing_ok=True)  # of an earlier result
+    write_evaluation(paths.evaluation_path(spec.name, args.seed), evaluation)
+    write_result(paths.result_path(spec.name, args.seed), result)
+    return f"same as {args.original} -> {paths.result_path(spec.name, args.seed)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
