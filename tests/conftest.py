@@ -1,18 +1,26 @@
-"""Fixtures that several rooms need: a tiny prepared data set and a run on it."""
+"""Fixtures of several folders: a tiny prepared data set, a run on it and its result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from hw2core.config.spec import RunSpec
 from hw2core.data.arrays import Arrays
 from hw2core.data.prepared import PreparedData, load_prepared, write_prepared
-from hw2core.spec import RunSpec
+from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_evaluation_code
+from hw2core.runs.files import write_evaluation, write_result
+from hw2core.runs.schema import Evaluation, Result
+from hw2core.runs.staleness import Identity
+from hw2core.runs.weights import write_weights
 
-POOL, TEST = 400, 100
+SOURCE, TEST = 400, 100
 
 # The networks here are tiny, and test processes may run side by side.
 torch.set_num_threads(1)
@@ -35,7 +43,7 @@ def tiny_manifest(tmp_path_factory) -> Path:
             image[3 * label : 3 * label + 4] += 150
         return images, labels
 
-    arrays = Arrays(*make(POOL), *make(TEST), tuple("abcdefghij"))
+    arrays = Arrays(*make(SOURCE), *make(TEST), tuple("abcdefghij"))
     folder = tmp_path_factory.mktemp("tiny")
     return write_prepared(arrays, folder, name="tiny", source={})
 
@@ -49,7 +57,6 @@ def tiny_data(tiny_manifest) -> PreparedData:
 def tiny_values() -> dict:
     """A run on the tiny data, as plain values to change and to validate."""
     return {
-        "name": "tiny_L2_K8",
         "experiment": "tiny",
         "model": "cnn",
         "architecture": {
@@ -69,8 +76,8 @@ def tiny_values() -> dict:
         },
         "data": {
             "name": "generated",
-            "pool": POOL,
-            "test_pool": TEST,
+            "source_train": SOURCE,
+            "source_test": TEST,
             "train": 300,
             "validation": 100,
             "test": TEST,
@@ -81,3 +88,99 @@ def tiny_values() -> dict:
 @pytest.fixture
 def tiny_spec(tiny_values) -> RunSpec:
     return RunSpec.model_validate(tiny_values)
+
+
+@pytest.fixture
+def make_result(tiny_spec) -> Callable[..., Result]:
+    """Builds the result of a run and seed, current in this folder, with other fields if given."""
+
+    def make(spec: RunSpec = tiny_spec, seed: int = 0, **changes: Any) -> Result:
+        identity = Identity.of(spec, seed)
+        values: dict[str, Any] = {
+            "config": spec.describe(seed),
+            "status": "trained",
+            "best_epoch": 2,
+            "epochs": {
+                "train_loss": [1.5, 1.0],
+                "train_accuracy": [40.0, 60.0],
+                "validation_loss": [1.6, None],
+                "validation_accuracy": [39.0, 55.0],
+            },
+            "parameters": 10,
+            "flops_per_image": 20,
+            "layers": None,
+            "timing": {
+                "seconds": 3.5,
+                "seconds_loading": 0.25,
+                "seconds_training": 2.5,
+                "seconds_per_epoch": [1.5, 1.25],
+                "images_per_second": 3000.0,
+            },
+            "environment": {
+                "device": "cpu",
+                "processor": "a processor",
+                "precision": "fp32",
+                "threads": 1,
+                "cuda_graph": False,
+                "versions": {"torch": "2.11.0"},
+                "git_commit": None,
+            },
+            "study_size": False,
+            "code": identity.code,
+            **identity.hash_parts(),
+        }
+        return Result.model_validate({**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_evaluation() -> Callable[..., Evaluation]:
+    """Builds the evaluation of a result, current, with other fields if given."""
+
+    def make(result: Result, **changes: Any) -> Evaluation:
+        values: dict[str, Any] = {
+            "run": result.name,
+            "seed": result.seed,
+            "num_images": TEST,
+            "accuracy": 75.0,
+            "loss": 0.5,
+            "class_accuracy": [100.0, 50.0],
+            "confusion": [[50, 0], [25, 25]],
+            "calibration_error": 3.0,
+            "mistakes": [{"index": 3, "label": 1, "predicted": 0, "probability": 0.75}],
+            "code": hash_evaluation_code(),
+            "data_sha256": result.data_sha256,
+            "weights_sha256": result.weights_sha256,
+        }
+        return Evaluation.model_validate({**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch) -> Path:
+    """Works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def write_run(tiny_spec, make_result, make_evaluation, in_folder) -> Callable[..., Result]:
+    """Writes weights, result and evaluation of the tiny run, as its two jobs do."""
+
+    def write(
+        *, weights: bool = True, evaluation: bool = True, seed: int = 0, **changes: Any
+    ) -> Result:
+        path = Path(paths.weights_path(tiny_spec.name, seed))
+        sha256 = write_weights(path, {"a": torch.ones(3)})
+        if not weights:
+            path.unlink()
+        result = make_result(seed=seed, weights_sha256=sha256, **changes)
+        write_result(paths.result_path(tiny_spec.name, seed), result)
+        if evaluation:
+            evaluated = make_evaluation(result)
+            write_evaluation(paths.evaluation_path(tiny_spec.name, seed), evaluated)
+        return result
+
+    return write

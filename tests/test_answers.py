@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import importlib
 import json
 import sys
@@ -5,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hw2core import answers, artifacts, result_files
+from hw2core import answers
+from hw2core.runs import files, paths
 
 sys.path.insert(0, str(Path(__file__).parent / "analysis"))
 from result_documents import build_part_2
 
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @pytest.mark.parametrize("name", answers.QUESTIONS)
@@ -39,21 +39,20 @@ def test_what_is_not_run_is_said_to_be_not_run():
 
 
 def test_results_of_the_working_folder_are_used():
-    for document in build_part_2(seeds=range(5), epochs=6):
-        config = document["config"]
-        path = artifacts.result_path(config["name"], config["seed"])
-        document["metadata"]["format"] = result_files.FORMAT
-        result_files.write_result(path, document)
+    for result in build_part_2(seeds=range(5), epochs=6):
+        files.write_result(paths.result_path(result.name, result.seed), result)
+        path = paths.evaluation_path(result.name, result.seed)
+        files.write_evaluation(path, result.test)
     text = answers.part2_q1
     assert "**Supported**: At the end the gap between training and validation" in text
     assert "5 seeds" in text
 
 
 def test_a_damaged_result_is_named():
-    path = Path(artifacts.result_path("part2_overfit", 0))
+    path = Path(paths.result_path("part2_overfit", 0))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"config": {}}))
-    with pytest.raises(result_files.ArtifactError, match=r"part2_overfit/seed0\.json"):
+    with pytest.raises(files.ResultError, match=r"part2_overfit/seed0\.json"):
         _ = answers.part2_q1
 
 

@@ -52,7 +52,7 @@ def read_rows(output: str) -> list[list[str]]:
         ("scaling.py", ["--parts", "training"], ["images", "depth", "width"]),
     ],
 )
-def test_a_script_runs_and_says_on_what(script, arguments, names):
+def test_a_script_runs_and_reports_on_what(script, arguments, names):
     output = run_script(script, *arguments)
     assert "generated images" in output or script in ("start.py", "scaling.py")
     assert "torch " in output  # the machine and its versions
@@ -60,7 +60,7 @@ def test_a_script_runs_and_says_on_what(script, arguments, names):
     assert read_rows(output) or "--profile" in arguments
 
 
-def test_training_is_held_against_a_roof_that_it_cannot_beat():
+def test_no_training_is_faster_than_its_roof():
     rows = read_rows(run_script("train.py"))
     ratio, by_layer = map(float, rows[-1][-2:])
     assert ratio >= by_layer > 1

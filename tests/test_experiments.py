@@ -1,40 +1,27 @@
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
-from hw2core import experiments, result_files
-from hw2core.command_line import parse_cli
-from hw2core.config_file import ConfigError
-from hw2core.experiments import load_experiment, run, run_experiment
-from hw2core.spec import hash_config
-from hw2core.staleness import Provenance, explain
+from hw2core import experiments
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
+from hw2core.experiments import load_experiment, parse_cli, run_experiment
+from hw2core.runs import files
 
-DATA = {"name": "generated", "pool": 120, "test_pool": 40, "train": 80, "validation": 40} | {
-    "test": 40
+DATA = {"name": "generated", "source_train": 120, "source_test": 40} | {
+    "train": 80,
+    "validation": 40,
+    "test": 40,
 }
 SHORT = {"batches": 2, "epochs": 1, "bs_train": 20, "data": DATA, "device": "cpu"}
 SMALL = {"filters_per_layer": [4, 6], "layers_per_block": 2, "pool_every": 2, "hidden_dims": [8]}
 
 
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def test_a_result_document_is_current_the_moment_it_is_written(tiny_spec, tiny_data, tmp_path):
-    document, _ = run(tiny_spec, 0, tiny_data, device="cpu")
-    path = tmp_path / "seed0.json"
-    result_files.write_result(path, document)
-    read = result_files.read_result(path)
-    wanted = Provenance(tiny_spec.describe(0), Provenance.of(tiny_spec, 0).code, tiny_data.sha256)
-    assert explain(read, wanted) == []
-    metadata = read["metadata"]
-    assert metadata["spec_hash"] == hash_config(read["config"])
-    assert metadata["study_size"] is False
-    assert {"versions", "git_commit", "processor", "device", "code_hash"} <= metadata.keys()
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_run_experiment_writes_what_load_experiment_reads(capsys):
@@ -46,6 +33,53 @@ def test_run_experiment_writes_what_load_experiment_reads(capsys):
     assert config["training"]["batches"] == 2
     assert config["training"]["batch_size"] == 20
     assert "epoch 1/1" in capsys.readouterr().err
+
+
+def test_the_one_file_holds_result_evaluation_and_the_right_digest():
+    fit = run_experiment("test", "out", seed=0, **SMALL, **SHORT)
+    assert [path.name for path in Path("out").iterdir()] == ["test_L2_K4-6.json"]
+    document = json.loads(Path("out/test_L2_K4-6.json").read_text())
+    assert document.keys() == {"config", "results", "metadata"}
+    assert document["results"] == fit._asdict()
+    metadata = document["metadata"]
+    assert metadata["format"] == 2
+    assert Path("out/test_L2_K4-6.json").stat().st_size < 100_000
+    digest = metadata.pop("digest")
+    assert digest == files.hash_content(document)
+    # "test" in the curves is the validation split, at the best epoch; the test images are apart.
+    best = metadata["best_epoch"] - 1
+    assert metadata["validation_accuracy"] == fit.test_acc[best]
+    assert metadata["validation_loss"] == fit.test_loss[best]
+    assert sum(map(sum, metadata["confusion"])) == DATA["test"]
+    correct = sum(row[label] for label, row in enumerate(metadata["confusion"]))
+    assert metadata["test_accuracy"] == 100 * correct / DATA["test"]
+    assert metadata["study_size"] is False
+    environment = {"versions", "git_commit", "processor", "device", "threads"}
+    assert environment | {"code", "code_hash", "spec_hash", "data_sha256"} <= metadata.keys()
+
+
+def test_the_test_images_have_no_part_in_the_fit():
+    fit = run_experiment("a", "out", seed=0, **SMALL, **SHORT)
+    fewer = {**SHORT, "data": DATA | {"test": 10}}
+    assert run_experiment("b", "out", seed=0, **SMALL, **fewer) == fit
+    read = files.read_result("out/b_L2_K4-6.json")
+    assert read.test.num_images == 10
+    assert read.epochs.validation_accuracy == fit.test_acc
+
+
+def test_a_result_of_the_pipeline_is_loaded_with_validation_as_test(make_result):
+    result = make_result()
+    files.write_result("results/tiny_L2_K8/seed0.json", result)
+    config, fit = load_experiment("results/tiny_L2_K8/seed0.json")
+    assert RunSpec.from_config(config).describe(0) == config
+    assert (fit.num_epochs, fit.train_loss, fit.train_acc) == (2, [1.5, 1.0], [40.0, 60.0])
+    assert (fit.test_loss, fit.test_acc) == ([1.6, None], [39.0, 55.0])
+
+
+def test_a_damaged_file_is_named():
+    Path("x.json").write_text("{")
+    with pytest.raises(files.ResultError, match=r"x\.json: .*damaged"):
+        load_experiment("x.json")
 
 
 def test_a_suffix_is_not_doubled():
@@ -101,8 +135,6 @@ def test_the_command_line_of_the_course():
 
 
 def test_every_option_is_an_argument_of_run_experiment():
-    import inspect
-
     line = "run-exp -n t -K 1 -L 1 -P 1 -H 1 -o o -s 1 -d d --bs-train 1 --bs-test 1 --batches 1"
     line += " --epochs 1 --early-stopping 1 --checkpoints c --lr 1 --reg 1 -M m"
     assert set(parse_cli(line.split())) <= set(inspect.signature(run_experiment).parameters)
@@ -115,10 +147,3 @@ def test_a_wrong_command_line_ends_in_one_line(monkeypatch, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "lr" in error
-
-
-def test_a_result_is_a_small_file():
-    run_experiment("test", "out", seed=0, **SMALL, **SHORT)
-    path = Path("out/test_L2_K4-6.json")
-    assert path.stat().st_size < 100_000
-    assert len(json.loads(path.read_text())["results"]["train_loss"]) == 1

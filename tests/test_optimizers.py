@@ -87,8 +87,8 @@ def test_momentum_sgd_is_torchs_and_the_recurrence(lr, reg, mu, steps, as_tensor
         return p + v, v
 
     ours = run_ours(lambda ps: MomentumSGD(ps, lr, reg, mu), steps, as_tensors=as_tensors)
-    judge = run_torch(lambda ps: torch.optim.SGD(ps, lr, momentum=mu, weight_decay=reg), steps)
-    assert_close(ours, judge)
+    expected = run_torch(lambda ps: torch.optim.SGD(ps, lr, momentum=mu, weight_decay=reg), steps)
+    assert_close(ours, expected)
     assert_close(ours, run_recurrence(update, steps))
 
 
@@ -126,7 +126,7 @@ def test_cuda_gives_what_the_cpu_gives(cls):
     assert_close([p.cpu() for p in on_cuda], on_cpu)
 
 
-def test_eps_stands_inside_the_root():
+def test_eps_is_inside_the_root():
     p, dp = torch.zeros(1), torch.zeros(1)
     RMSProp([(p, dp.fill_(3))], learn_rate=1, decay=0, eps=16).step()
     assert p.item() == pytest.approx(-3 / 5)

@@ -1,33 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-
-import matplotlib as mpl
-
-mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hw2core import result_files
-from hw2core.fit_results import FitResult
+from hw2core.history import FitResult
 from hw2core.plot import plot_exp_results, plot_fit
+from hw2core.runs import files
+from hw2core.runs.schema import Epochs
 
 FIT = FitResult(2, [2.0, 1.0], [30.0, 50.0], [2.1, 1.2], [29.0, 45.0])
 
 
 @pytest.fixture(autouse=True)
 def _close_figures():
+    plt.switch_backend("Agg")
     yield
     plt.close("all")
 
 
-def write_result(path: Path, fit: FitResult = FIT) -> None:
-    document = {
-        "config": {"name": "a"},
-        "results": fit,
-        "metadata": {"format": result_files.FORMAT},
-    }
-    result_files.write_result(path, document)
+@pytest.fixture
+def write(make_result, make_evaluation) -> Callable[..., None]:
+    """Writes the one file of the course, or result and evaluation of a run of the study."""
+
+    def write(path: Path, fit: FitResult = FIT) -> None:
+        result = make_result(epochs=Epochs.of(fit))
+        evaluation = make_evaluation(result)
+        if path.stem.startswith("seed"):
+            files.write_result(path, result)
+            files.write_evaluation(path.with_suffix(".test.json"), evaluation)
+        else:
+            files.write_single_file(path, result, evaluation)
+
+    return write
 
 
 def test_a_fit_is_drawn_in_four_panels():
@@ -80,12 +90,12 @@ def test_a_figure_of_another_kind_is_refused():
         plot_fit(FIT, fig=plt.subplots()[0])
 
 
-def test_results_of_both_kinds_are_found_in_natural_order(tmp_path):
-    write_result(tmp_path / "exp1_1_L16_K32.json", FIT._replace(test_acc=[1.0, 2.0]))
-    write_result(tmp_path / "exp1_1_L2_K32" / "seed0.json")
-    write_result(tmp_path / "exp1_1_L2_K32" / "seed10.json")
-    write_result(tmp_path / "exp1_1_L2_K32" / "seed2.json")
-    write_result(tmp_path / "exp1_1_L2_K64" / "seed0.json")
+def test_results_of_both_kinds_are_found_in_natural_order(tmp_path, write):
+    write(tmp_path / "exp1_1_L16_K32.json", FIT._replace(test_acc=[1.0, 2.0]))
+    write(tmp_path / "exp1_1_L2_K32" / "seed0.json")
+    write(tmp_path / "exp1_1_L2_K32" / "seed10.json")
+    write(tmp_path / "exp1_1_L2_K32" / "seed2.json")
+    write(tmp_path / "exp1_1_L2_K64" / "seed0.json")
     for pattern in ("exp1_1_L*_K32", "exp1_1_L*_K32.json"):
         _, axes = plot_exp_results(pattern, results_dir=tmp_path)
         assert [x.get_text() for x in axes[0].get_legend().get_texts()] == [
@@ -100,3 +110,15 @@ def test_results_of_both_kinds_are_found_in_natural_order(tmp_path):
 def test_a_pattern_without_results_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="'exp9'"):
         plot_exp_results("exp9", results_dir=tmp_path)
+
+
+def test_evaluations_alone_are_no_result(tmp_path, write):
+    write(tmp_path / "run" / "seed0.json")
+    (tmp_path / "run" / "seed0.json").unlink()
+    with pytest.raises(FileNotFoundError, match="'run'"):
+        plot_exp_results("run", results_dir=tmp_path)
+
+
+def test_plotting_imports_no_torch():
+    code = "import hw2core.plot, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,11 +1,15 @@
-"""Synthetic result documents of the study's shapes: plausible numbers, made by a formula."""
+"""Builds results of the study's shapes, with plausible numbers that come from a formula."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
+
+import hw2core.config.experiment
+from hw2core.runs.schema import Evaluation, Layers, Result
 
 WIDE = (64, 128, 256)
 GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
@@ -28,14 +32,17 @@ PART_2 = {
 }
 
 
-class Experiment(NamedTuple):
-    name: str
-    question: str = "How does the depth of a plain net change what it learns?"
-    varies: str = "depth L at two widths K"
-    fixed: str = "recipe, data, pools and head"
+Experiment = partial(
+    hw2core.config.experiment.Experiment,
+    question="How does the depth of a plain net change what it learns?",
+    varies="depth L at two widths K",
+    fixed="recipe, data, pools and head",
+    runs=(),
+    seeds=(),
+)
 
 
-def build_document(
+def build_result(
     run: str,
     *,
     experiment: str = "exp1_1",
@@ -47,15 +54,21 @@ def build_document(
     status: str = "trained",
     ceiling: float = 78.0,
     study_size: bool = True,
-    **metadata: Any,
-) -> dict[str, Any]:
-    """Return one result document; accuracies rise towards ``ceiling``, or stay at 10 %."""
+    best_validation: float | None = None,
+    test_accuracy: float | None = None,
+    **changes: Any,
+) -> Result:
+    """Return one result; accuracies rise towards ``ceiling``, or stay at 10 %.
+
+    ``best_validation`` is the validation accuracy of the best epoch. A run that diverged has no
+    evaluation unless ``test_accuracy`` is given. ``changes`` replaces fields of the result, its
+    curves, timing and environment.
+    """
     rng = random.Random(f"{run}/{seed}")
-    trained = status == "trained"
     ceiling += rng.gauss(0, 0.6)
     rise = [1 - math.exp(-3.2 * (epoch + 1) / epochs) for epoch in range(epochs)]
     jitter = [rng.gauss(0, 0.7) for _ in range(epochs)]
-    if trained:
+    if status == "trained":
         validation = [10 + (ceiling - 10) * r + j for r, j in zip(rise, jitter, strict=True)]
         train = [10 + (ceiling + 6 - 10) * r**1.1 for r in rise]
         train_loss = [2.3 - 1.8 * r * ceiling / 80 for r in rise]
@@ -69,7 +82,11 @@ def build_document(
     if status == "diverged":
         train_loss = [2.3 * 4.0**epoch for epoch in range(epochs - 1)] + [None]
         validation_loss = train_loss
-    best = max(range(epochs), key=lambda epoch: validation[epoch])
+    best = changes.setdefault("best_epoch", 1 + validation.index(max(validation)))
+    if best_validation is not None:
+        validation[best - 1] = best_validation
+    if test_accuracy is None and status != "diverged":
+        test_accuracy = validation[best - 1] - 0.4
     architecture = {"hidden_dims": [128], "activation_type": "relu"}
     if widths:
         architecture |= {
@@ -78,7 +95,7 @@ def build_document(
             "pool_every": 2,
         }
     parameters = 10_000 * depth * sum(widths or (100,))
-    return {
+    values = {
         "config": {
             "name": run,
             "experiment": experiment,
@@ -92,40 +109,73 @@ def build_document(
             },
             "seed": seed,
         },
-        "results": {
-            "num_epochs": epochs,
+        "status": status,
+        "epochs": {
             "train_loss": train_loss,
-            "train_acc": train,
-            "test_loss": validation_loss,
-            "test_acc": validation,
+            "train_accuracy": train,
+            "validation_loss": validation_loss,
+            "validation_accuracy": validation,
         },
-        "metadata": {
-            "format": 1,
-            "status": status,
-            "best_epoch": best + 1,
-            "validation_accuracy": validation[best],
-            "validation_loss": validation_loss[best],
-            "test_accuracy": None if status == "diverged" else validation[best] - 0.4,
-            "test_loss": None if status == "diverged" else 0.9,
-            "parameters": parameters,
-            "flops_per_image": 60 * parameters,
+        "parameters": parameters,
+        "flops_per_image": 60 * parameters,
+        "layers": build_layers(depth * len(widths)) if widths else None,
+        "timing": {
+            "seconds": 3.0 * epochs + seed,
+            "seconds_loading": 0.5,
+            "seconds_training": 2.5 * epochs,
             "seconds_per_epoch": [3.0] * epochs,
             "images_per_second": 3000.0,
-            "seconds": 3.0 * epochs + seed,
+        },
+        "environment": {
             "device": "cpu",
+            "processor": "a processor",
             "precision": "bf16",
             "threads": 2,
-            "processor": "a processor",
+            "cuda_graph": False,
             "versions": {"python": "3.11.2", "torch": "2.14.0"},
             "git_commit": "0123456789abcdef0123456789abcdef01234567",
-            "spec_hash": f"{number_text(run):064x}",
-            "code_hash": f"{number_text(model):064x}",
-            "code": {"hw2core.training": "aa", f"hw2core.cnn.{model}": "bb"},
-            "data_sha256": "d" * 64,
-            "study_size": study_size,
-            **metadata,
         },
+        "study_size": study_size,
+        "spec_hash": f"{number_text(run):064x}",
+        "code": {"hw2core.training": "aa", f"hw2core.cnn.{model}": "bb"},
+        "code_hash": f"{number_text(model):064x}",
+        "data_sha256": "d" * 64,
+        "test": None if test_accuracy is None else build_evaluation(run, seed, test_accuracy),
     }
+    for part in ("epochs", "timing", "environment"):
+        values[part] |= {key: changes.pop(key) for key in values[part].keys() & changes.keys()}
+    return Result(**{**values, **changes})
+
+
+def build_evaluation(run: str, seed: int, accuracy: float) -> Evaluation:
+    """Return an evaluation on 10,000 images, with 900 of 1,000 of each class right."""
+    confusion = [[900 if row == column else 0 for column in range(10)] for row in range(10)]
+    for row in range(10):
+        confusion[row][(row + 1) % 10] = 100
+    mistakes = [
+        {"index": place, "label": place % 10, "predicted": (place + 1) % 10, "probability": 0.99}
+        for place in range(25)
+    ]
+    return Evaluation(
+        run=run,
+        seed=seed,
+        num_images=10_000,
+        accuracy=accuracy,
+        loss=0.9,
+        class_accuracy=[90.0] * 10,
+        confusion=confusion,
+        calibration_error=1.0,
+        mistakes=mistakes,
+        code="c" * 64,
+        data_sha256="d" * 64,
+        weights_sha256=None,
+    )
+
+
+def rename(result: Result, run: str, experiment: str | None = None) -> Result:
+    """Return a result as that of another run."""
+    names = {"name": run, "experiment": experiment or result.experiment}
+    return result.model_copy(update={"config": {**result.config, **names}})
 
 
 def number_text(text: str) -> int:
@@ -135,20 +185,20 @@ def number_text(text: str) -> int:
 
 def build_experiment(
     name: str, *, seeds: Iterable[int] = (0,), epochs: int = 20, **options: Any
-) -> list[dict[str, Any]]:
-    """Return the documents of one of the study's experiments; plain nets of depth 16 stay at 10 %.
+) -> list[Result]:
+    """Return the results of one of the study's experiments; plain nets of depth 16 stay at 10 %.
 
     At depth 8 a plain net of one width trains or not, depending on its seed.
     """
     model, grid = GRIDS[name]
-    documents = []
+    results = []
     for widths, depth in grid:
         label = "-".join(str(width) for width in widths)
         for seed in seeds:
             fails = model == "cnn" and (depth == 16 or (depth == 8 and seed == 1))
             ceiling = 68 + 2.2 * math.log2(sum(widths) / 32) + 1.5 * math.log2(depth)
-            documents.append(
-                build_document(
+            results.append(
+                build_result(
                     f"{name}_L{depth}_K{label}",
                     experiment=name,
                     model=model,
@@ -161,38 +211,26 @@ def build_experiment(
                     **options,
                 )
             )
-    return documents
+    return results
 
 
-def build_layers(depth: int, epochs: Sequence[int] = (0, 1, 2)) -> dict[str, Any]:
-    """Return a record of layers in which gradients and activations fall off geometrically."""
+def build_layers(depth: int, epochs: Sequence[int] = (0, 1, 2)) -> Layers:
+    """Return statistics of layers in which gradients and activations fall off geometrically."""
     names = [*(f"conv{place + 1}" for place in range(depth)), "fc1", "fc2"]
     falling = [0.5 ** (len(names) - place) for place in range(len(names))]
-    return {
-        "names": names,
-        "epochs": list(epochs),
-        "gradient_norm": [[0.1 * value for value in falling] for _ in epochs],
-        "activation_std": [[0.6**place for place in range(len(names))] for _ in epochs],
-        "dead_fraction": [[*(0.1 * epoch for _ in names[:-1]), None] for epoch in epochs],
-    }
+    return Layers(
+        names=names,
+        epochs=list(epochs),
+        gradient_norm=[[0.1 * value for value in falling] for _ in epochs],
+        activation_std=[[0.6**place for place in range(len(names))] for _ in epochs],
+        dead_fraction=[[*(0.1 * epoch for _ in names[:-1]), None] for epoch in epochs],
+    )
 
 
-def build_mistakes() -> dict[str, Any]:
-    """Return the confusion matrix and the worst mistakes of a net with 900 of 1,000 right."""
-    confusion = [[900 if row == column else 0 for column in range(10)] for row in range(10)]
-    for row in range(10):
-        confusion[row][(row + 1) % 10] = 100
-    mistakes = [
-        {"index": place, "label": place % 10, "predicted": (place + 1) % 10, "probability": 0.99}
-        for place in range(25)
-    ]
-    return {"confusion": confusion, "mistakes": mistakes}
-
-
-def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
-    """Return the documents of exp1_5: all remedies but the warm-up let every net train."""
+def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
+    """Return the results of exp1_5: all remedies but the warm-up let every net train."""
     return [
-        build_document(
+        build_result(
             f"exp1_5_{remedy}_L{depth}_K{width}",
             experiment="exp1_5",
             model=model,
@@ -202,7 +240,6 @@ def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dic
             epochs=epochs,
             status="at_chance" if remedy == "warmup" else "trained",
             ceiling=70.0 + 4 * list(REMEDIES).index(remedy),
-            layers=build_layers(depth),
         )
         for remedy, model in REMEDIES.items()
         for depth in (8, 16)
@@ -211,10 +248,10 @@ def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dic
     ]
 
 
-def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
-    """Return the documents of exp2_ablation: each part that is taken out costs more."""
+def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
+    """Return the results of exp2_ablation: each part that is taken out costs more."""
     return [
-        build_document(
+        build_result(
             f"exp2_ablation_{part}_L3_K32-64-128",
             experiment="exp2_ablation",
             model="ycn",
@@ -229,44 +266,37 @@ def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dic
     ]
 
 
-def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[dict[str, Any]]:
-    """Return the documents of part 2; the runs of an experiment get better one after another."""
-    documents = []
+def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
+    """Return the results of part 2; the runs of an experiment get better one after another."""
+    results = []
     for name, labels in PART_2.items():
         for place, label in enumerate(labels):
-            for seed in seeds:
-                run = f"part2_{name}_{label}" if label else f"part2_{name}"
-                document = build_document(
-                    run,
-                    experiment=f"part2_{name}",
-                    model="mlp",
-                    widths=None,
-                    seed=seed,
-                    epochs=epochs,
-                    ceiling=40.0 + 5 * place,
-                )
-                if name == "overfit":
-                    document["results"]["train_acc"] = [50.0] + [100.0] * (epochs - 1)
-                if name == "dropout":  # the less is dropped, the wider the gap to training
-                    gap = 40 - 15 * place
-                    results = document["results"]
-                    results["train_acc"] = [value + gap for value in results["test_acc"]]
-                    results["test_loss"] = [value + 0.1 * gap for value in results["test_loss"]]
-                documents.append(document)
-    return documents
-
-
-def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[dict[str, Any]]:
-    """Return the documents of every run of the study, with all that a result can record."""
-    seeds = tuple(seeds)
-    documents = build_part_2(seeds=seeds, epochs=epochs)
-    for name in GRIDS:
-        for document in build_experiment(name, seeds=seeds, epochs=epochs):
-            depth = document["config"]["architecture"]["layers_per_block"]
-            layers = build_layers(
-                depth * len(document["config"]["architecture"]["filters_per_layer"])
+            build = partial(
+                build_result,
+                f"part2_{name}_{label}" if label else f"part2_{name}",
+                experiment=f"part2_{name}",
+                model="mlp",
+                widths=None,
+                epochs=epochs,
+                ceiling=40.0 + 5 * place,
             )
-            document["metadata"] |= {"layers": layers, **build_mistakes()}
-            documents.append(document)
-    documents += build_remedies(seeds=seeds, epochs=epochs)
-    return documents + build_ablation(seeds=seeds, epochs=epochs)
+            for seed in seeds:
+                curves: dict[str, list[float]] = {}
+                if name == "overfit":
+                    curves["train_accuracy"] = [50.0] + [100.0] * (epochs - 1)
+                if name == "dropout":  # the less is dropped, the wider the gap to training
+                    gap, usual = 40 - 15 * place, build(seed=seed).epochs
+                    curves["train_accuracy"] = [x + gap for x in usual.validation_accuracy]
+                    curves["validation_loss"] = [x + 0.1 * gap for x in usual.validation_loss]
+                results.append(build(seed=seed, **curves))
+    return results
+
+
+def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[Result]:
+    """Return the results of every run of the study."""
+    seeds = tuple(seeds)
+    results = build_part_2(seeds=seeds, epochs=epochs)
+    for name in GRIDS:
+        results += build_experiment(name, seeds=seeds, epochs=epochs)
+    results += build_remedies(seeds=seeds, epochs=epochs)
+    return results + build_ablation(seeds=seeds, epochs=epochs)

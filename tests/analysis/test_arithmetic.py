@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from hw2core import activations
 from hw2core.analysis.arithmetic import (
     BATCH,
     IN_FEATURES,
@@ -11,6 +10,7 @@ from hw2core.analysis.arithmetic import (
     measure_jacobian,
 )
 from hw2core.analysis.gradient_checks import check_gradients
+from hw2core.layers import activations
 
 
 def test_the_jacobian_of_the_question_is_that_of_the_course():

@@ -1,35 +1,34 @@
-import copy
 from pathlib import Path
 
 import pytest
-from result_documents import build_document, build_study
+from result_documents import build_result, build_study, rename
 
 from hw2core.analysis.claims import Evidence, State, judge_claims
 from hw2core.analysis.claims.core import CLAIMS
 from hw2core.analysis.layers_table import layers_table
 from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.tables import epochs_table, summary_table
-from hw2core.config_file import read_config
-from hw2core.study import STUDY_FILE, load_study
+from hw2core.config.reading import read_config
+from hw2core.config.study import STUDY_FILE, load_study
 
 RECORD = read_public_record(Path(__file__).parents[2] / "report" / "public_record.csv")
 
 
-def judge(documents):
+def judge(results):
     evidence = Evidence(
-        summary_table(documents), epochs_table(documents), layers_table(documents), RECORD
+        summary_table(results), epochs_table(results), layers_table(results), RECORD
     )
     return {judged.claim.name: judged for judged in judge_claims(evidence)}
 
 
-def state(documents, name):
-    return judge(documents)[name].finding.state
+def state(results, name):
+    return judge(results)[name].finding.state
 
 
 def build_pair(better, worse, seeds=(0, 1, 2)):
     """Two runs of depth 4 and 2, with these test accuracies for the seeds."""
     return [
-        build_document(
+        build_result(
             f"exp1_1_L{depth}_K32", depth=depth, seed=seed, test_accuracy=accuracies[place]
         )
         for depth, accuracies in ((4, better), (2, worse))
@@ -38,10 +37,10 @@ def build_pair(better, worse, seeds=(0, 1, 2)):
 
 
 def test_runs_on_different_images_are_not_compared():
-    documents = build_pair([75.0, 76.0, 75.5], [70.0, 71.2, 70.3])
-    for document in documents[:3]:
-        document["config"]["data"]["train"] = 5_000
-    finding = judge(documents)["depth_helps_32_4_2"].finding
+    results = build_pair([75.0, 76.0, 75.5], [70.0, 71.2, 70.3])
+    for result in results[:3]:
+        result.config["data"]["train"] = 5_000
+    finding = judge(results)["depth_helps_32_4_2"].finding
     assert finding.state is State.UNDECIDED
     assert finding.numbers == "not the same images: 44,000 of cifar10 and 5,000 of cifar10"
 
@@ -84,20 +83,18 @@ def test_one_seed_decides_nothing_and_says_so():
 
 
 def test_seeds_at_chance_do_not_enter_a_difference_of_accuracies():
-    documents = build_pair([75.0, 76.0, 75.5], [70.0, 71.2, 70.3])
-    documents[2]["metadata"] |= {"status": "at_chance", "test_accuracy": 10.0}
-    finding = judge(documents)["depth_helps_32_4_2"].finding
+    results = build_pair([75.0, 76.0, 75.5], [70.0, 71.2, 70.3])
+    results[2] = build_result(
+        "exp1_1_L4_K32", depth=4, seed=2, status="at_chance", test_accuracy=10.0
+    )
+    finding = judge(results)["depth_helps_32_4_2"].finding
     assert "2 seeds" in finding.numbers
     assert finding.numbers.startswith("75.5 % against")
 
 
 def test_swapping_the_results_of_two_runs_flips_the_claims_that_compare_them(study, judged):
-    swapped = copy.deepcopy(study)
     names = {"exp1_1_L4_K32": "exp1_1_L2_K32", "exp1_1_L2_K32": "exp1_1_L4_K32"}
-    for document in swapped:
-        name = document["config"]["name"]
-        document["config"]["name"] = names.get(name, name)
-    after = judge(swapped)
+    after = judge([rename(result, names.get(result.name, result.name)) for result in study])
     assert judged["depth_helps_32_4_2"].finding.state is State.SUPPORTED
     assert after["depth_helps_32_4_2"].finding.state is State.CONTRADICTED
     untouched = [name for name, old in judged.items() if not set(old.runs) & set(names)]
@@ -117,20 +114,13 @@ def test_swapping_flips_every_supported_difference_of_two_runs(study, judged):
     opposite = {State.SUPPORTED: State.CONTRADICTED, State.CONTRADICTED: State.SUPPORTED}
     for name, old in decided.items():
         names = dict(zip(old.runs, reversed(old.runs), strict=True))
-        swapped = [
-            {
-                **document,
-                "config": {**document["config"], "name": names[document["config"]["name"]]},
-            }
-            for document in study
-            if document["config"]["name"] in names
-        ]
+        swapped = [rename(result, names[result.name]) for result in study if result.name in names]
         assert state(swapped, name) is opposite[old.finding.state], name
 
 
 def test_deleting_a_run_turns_every_claim_that_speaks_of_it_undecided(study, judged):
     for run in ("exp1_1_L16_K64", "exp1_4_L8_K32", "exp1_5_bn_L16_K32", "part2_dropout_0"):
-        left = judge([x for x in study if x["config"]["name"] != run])
+        left = judge([x for x in study if x.name != run])
         concerned = [name for name, old in judged.items() if run in old.runs]
         assert concerned
         for name in concerned:
@@ -163,12 +153,12 @@ def test_gradients_that_fall_off_support_that_they_vanish(judged):
 
 
 def test_a_result_without_a_record_of_layers_is_named():
-    documents = [
-        build_document(f"exp1_1_L{depth}_K32", depth=depth, seed=seed)
+    results = [
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, seed=seed, layers=None)
         for depth in (2, 16)
         for seed in (0, 1)
     ]
-    finding = judge(documents)["gradient_vanishes_32"].finding
+    finding = judge(results)["gradient_vanishes_32"].finding
     assert finding.state is State.UNDECIDED
     assert "no record of its layers: `exp1_1_L2_K32`" in finding.numbers
 
@@ -176,7 +166,7 @@ def test_a_result_without_a_record_of_layers_is_named():
 def test_trainability_is_judged_by_its_interval():
     def build(statuses):
         return [
-            build_document(f"exp1_1_L16_K{width}", depth=16, seed=seed, status=status)
+            build_result(f"exp1_1_L16_K{width}", depth=16, seed=seed, status=status)
             for width in (32, 64)
             for seed, status in enumerate(statuses)
         ]

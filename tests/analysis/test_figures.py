@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from result_documents import Experiment, build_document, build_experiment
+from result_documents import Experiment, build_experiment, build_result
 
 from hw2core.analysis.accuracy import plot_accuracy
 from hw2core.analysis.curves import plot_curves
@@ -13,12 +13,12 @@ from hw2core.analysis.looks import DEPTH_PLACES, darken, depth_colour, width_mar
 from hw2core.analysis.tables import epochs_table, summary_table
 
 
-def draw_curves(name, documents):
-    return plot_curves(Experiment(name), summary_table(documents), epochs_table(documents))
+def draw_curves(name, results):
+    return plot_curves(Experiment(name), summary_table(results), epochs_table(results))
 
 
-def draw_accuracy(name, documents):
-    return plot_accuracy(Experiment(name), summary_table(documents))
+def draw_accuracy(name, results):
+    return plot_accuracy(Experiment(name), summary_table(results))
 
 
 def list_texts(figure):
@@ -32,8 +32,8 @@ def find_lines(figure, gid):
 
 
 def test_curves_of_two_widths_stand_in_two_rows_and_untrained_runs_are_marked():
-    documents = build_experiment("exp1_1", epochs=5)
-    figure = draw_curves("exp1_1", documents)
+    results = build_experiment("exp1_1", epochs=5)
+    figure = draw_curves("exp1_1", results)
     assert len(figure.axes) == 8
     assert [axes.get_title("left") for axes in figure.axes[:4]] == [
         "Training loss (nats)",
@@ -49,29 +49,29 @@ def test_curves_of_two_widths_stand_in_two_rows_and_untrained_runs_are_marked():
     assert figure.get_suptitle() == f"exp1_1: {Experiment('exp1_1').question}\nOne seed per run."
 
 
-def test_curves_hold_the_numbers_of_the_documents():
-    documents = build_experiment("exp1_3", epochs=5)
-    figure = draw_curves("exp1_3", documents)
-    results = documents[0]["results"]
-    fields = ("train_loss", "test_loss", "train_acc", "test_acc")
+def test_curves_hold_the_numbers_of_the_results():
+    results = build_experiment("exp1_3", epochs=5)
+    figure = draw_curves("exp1_3", results)
+    curves = results[0].epochs
+    fields = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
     for axes, field in zip(figure.axes, fields, strict=True):
         line = next(x for x in axes.get_lines() if x.get_gid() == "exp1_3_L1_K64-128-256/seed0")
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
-        np.testing.assert_allclose(line.get_ydata(), results[field])
-    best = documents[0]["metadata"]["best_epoch"]
+        np.testing.assert_allclose(line.get_ydata(), getattr(curves, field))
+    best = results[0].best_epoch
     dots = find_lines(figure, "best epoch")
     assert len(dots) == 4
     dot = next(dot for dot in dots if dot.get_color() == depth_colour(1))
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (best, results["test_acc"][best - 1])
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (best, results[0].validation_accuracy)
 
 
 def test_every_seed_is_drawn_and_the_mean_leaves_out_seeds_at_chance():
-    documents = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=4)
-    figure = draw_curves("exp1_1", documents)
+    results = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=4)
+    figure = draw_curves("exp1_1", results)
     assert "L = 8 (1 of 3 at chance)" in list_texts(figure)
     for seed in (0, 1, 2):
         assert len(find_lines(figure, f"exp1_1_L8_K32/seed{seed}")) == 4
-    own = [x["results"]["test_acc"] for x in documents if x["config"]["name"] == "exp1_1_L8_K32"]
+    own = [x.epochs.validation_accuracy for x in results if x.name == "exp1_1_L8_K32"]
     mean = (np.array(own[0]) + np.array(own[2])) / 2
     drawn = [np.asarray(line.get_ydata()) for line in figure.axes[3].get_lines()]
     assert any(y.shape == mean.shape and np.allclose(y, mean) for y in drawn)
@@ -79,9 +79,9 @@ def test_every_seed_is_drawn_and_the_mean_leaves_out_seeds_at_chance():
 
 
 def test_a_band_spans_the_seeds_that_trained():
-    documents = [build_document("exp1_1_L2_K32", seed=seed, epochs=4) for seed in range(3)]
-    figure = draw_curves("exp1_1", documents)
-    curves = [document["results"]["test_acc"] for document in documents]
+    results = [build_result("exp1_1_L2_K32", seed=seed, epochs=4) for seed in range(3)]
+    figure = draw_curves("exp1_1", results)
+    curves = [result.epochs.validation_accuracy for result in results]
     (band,) = figure.axes[3].collections
     edges = band.get_paths()[0].vertices
     for epoch, values in enumerate(zip(*curves, strict=True), start=1):
@@ -90,15 +90,15 @@ def test_a_band_spans_the_seeds_that_trained():
 
 
 def test_a_diverged_run_ends_in_a_cross_and_leaves_the_scale_to_the_others():
-    documents = build_experiment("exp1_3", epochs=5)
-    documents[1] = build_document(
+    results = build_experiment("exp1_3", epochs=5)
+    results[1] = build_result(
         "exp1_3_L2_K64-128-256",
         experiment="exp1_3",
         widths=(64, 128, 256),
         status="diverged",
         epochs=5,
     )
-    figure = draw_curves("exp1_3", documents)
+    figure = draw_curves("exp1_3", results)
     assert "L = 2 (diverged)" in list_texts(figure)
     top = figure.axes[0].get_ylim()[1]
     assert top < 3
@@ -117,8 +117,8 @@ def test_labels_do_not_overlap():
 
 
 def test_a_run_that_is_missing_changes_nothing_for_the_others():
-    documents = build_experiment("exp1_1", epochs=3)
-    figure = draw_curves("exp1_1", documents[1:])
+    results = build_experiment("exp1_1", epochs=3)
+    figure = draw_curves("exp1_1", results[1:])
     labels = {text.get_text(): text.get_color() for text in figure.axes[3].texts}
     assert set(labels) == {"L = 4", "L = 8", "L = 16 (at chance)"}
     assert labels["L = 4"] == darken(depth_colour(4))
@@ -133,15 +133,15 @@ def test_an_experiment_without_results_says_so(draw):
 
 @pytest.mark.parametrize("draw", [draw_curves, draw_accuracy])
 def test_reduced_data_and_a_single_epoch_are_drawn_and_said(draw, tmp_path):
-    documents = build_experiment("exp1_1", epochs=1, study_size=False)[:1]
-    figure = draw("exp1_1", documents)
+    results = build_experiment("exp1_1", epochs=1, study_size=False)[:1]
+    figure = draw("exp1_1", results)
     assert "Reduced data: 4,000 training images." in figure.get_suptitle()
     save_figure(figure, [tmp_path / "one.png"])
 
 
 def test_accuracy_shows_depth_and_width_and_breaks_the_axis_above_chance():
-    documents = build_experiment("exp1_1", seeds=(0, 2), epochs=3)
-    figure = draw_accuracy("exp1_1", documents)
+    results = build_experiment("exp1_1", seeds=(0, 2), epochs=3)
+    figure = draw_accuracy("exp1_1", results)
     by_depth, by_width, depth_below, width_below = figure.axes
     assert by_depth.get_title("left") == "Test accuracy against depth"
     assert by_width.get_title("left") == "Test accuracy against width"
@@ -151,9 +151,7 @@ def test_accuracy_shows_depth_and_width_and_breaks_the_axis_above_chance():
     assert depth_below.get_ylim()[0] < 10 < depth_below.get_ylim()[1] < 30
     assert {"K = 32", "K = 64", "L = 2", "L = 16", "chance: 10 %"} <= set(list_texts(figure))
 
-    accuracies = sorted(
-        x["metadata"]["test_accuracy"] for x in documents if x["metadata"]["status"] == "trained"
-    )
+    accuracies = sorted(x.test.accuracy for x in results if x.status == "trained")
     trained = [x for x in by_depth.get_lines() if x.get_gid() == "trained"]
     assert sorted(x.get_ydata()[0] for x in trained) == accuracies
     hollow = [x for x in by_depth.get_lines() if x.get_gid() == "at_chance"]
@@ -164,8 +162,8 @@ def test_accuracy_shows_depth_and_width_and_breaks_the_axis_above_chance():
 
 
 def test_lines_join_the_means_of_the_seeds_that_trained():
-    documents = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=3)
-    summary = summary_table(documents)
+    results = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=3)
+    summary = summary_table(results)
     figure = plot_accuracy(Experiment("exp1_1"), summary)
     line = next(x for x in figure.axes[0].get_lines() if x.get_gid() == "K = 64")
     own = summary[(summary["widths"] == "64") & (summary["status"] == "trained")]
@@ -182,9 +180,9 @@ def test_one_varied_size_gives_one_panel_without_a_broken_axis():
 
 
 def test_a_diverged_seed_without_accuracy_is_a_cross_at_chance():
-    documents = build_experiment("exp1_3", epochs=3)
-    documents[0]["metadata"] |= {"status": "diverged", "test_accuracy": None}
-    figure = draw_accuracy("exp1_3", documents)
+    results = build_experiment("exp1_3", epochs=3)
+    results[0] = results[0].model_copy(update={"status": "diverged", "test": None})
+    figure = draw_accuracy("exp1_3", results)
     cross = find_lines(figure, "diverged")[0]
     assert cross.get_marker() == "x"
     assert cross.get_ydata()[0] == 10.0
@@ -196,16 +194,16 @@ def test_a_diverged_seed_without_accuracy_is_a_cross_at_chance():
     [("mlp", None, ["p0", "p04"]), ("resnet", (32,), ["bn_L2_K32", "plain_L2_K32"])],
 )
 def test_runs_that_do_not_differ_in_size_get_a_row_each(model, widths, names):
-    documents = [
-        build_document(f"trial_{name}", experiment="trial", model=model, widths=widths, seed=seed)
+    results = [
+        build_result(f"trial_{name}", experiment="trial", model=model, widths=widths, seed=seed)
         for name in names
         for seed in (0, 1)
     ]
-    figure = draw_accuracy("trial", documents)
+    figure = draw_accuracy("trial", results)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == names
     assert len(find_lines(figure, "trained")) == 4
-    curves = draw_curves("trial", documents)
+    curves = draw_curves("trial", results)
     assert len(curves.axes) == 4
     labels = {text.get_text(): text.get_color() for text in curves.axes[3].texts}
     assert {name.partition("_")[0] for name in names} <= set(labels)
@@ -222,9 +220,9 @@ def test_colours_and_markers_depend_on_the_value_alone():
 
 
 def test_the_same_figure_gives_the_same_bytes_without_a_date(tmp_path):
-    documents = build_experiment("exp1_3", epochs=3)
+    results = build_experiment("exp1_3", epochs=3)
     for folder in ("one", "two"):
-        figure = draw_curves("exp1_3", documents)
+        figure = draw_curves("exp1_3", results)
         save_figure(figure, [tmp_path / folder / "x.svg", tmp_path / folder / "x.png"])
     for name in ("x.svg", "x.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

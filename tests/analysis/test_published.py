@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from result_documents import build_document
+from result_documents import build_result
 
-from hw2core import artifacts, result_files
 from hw2core.analysis import published
 from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.published import PublishError, add_reduction, publish_record, sum_files
 from hw2core.analysis.reference import read_reference
 from hw2core.analysis.reference_table import BEGIN, END, FIGURE, read_block, write_block
 from hw2core.analysis.tables import summary_table
-from hw2core.config_file import read_configs
-from hw2core.study import ROOT, load_study
+from hw2core.config.reading import read_configs
+from hw2core.config.study import CHECKOUT, load_study
+from hw2core.runs import files, paths
 
 SEEDS = (0, 1)
 CHANGES = {"data": {"train": 20_000}, "training": {"epochs": 4}}
@@ -41,7 +41,7 @@ def make_place(folder: Path) -> Place:
     root = folder / "checkout"
     root.mkdir()
     (root / "README.md").write_text(README)
-    study = read_configs([ROOT / "config.yaml"])
+    study = read_configs([CHECKOUT / "config.yaml"])
     grid = {"filters_per_layer": [[32]], "layers_per_block": [2, 4]}
     study["experiments"] = {"exp1_1": study["experiments"]["exp1_1"] | {"grid": grid}}
     configs = [folder / "config.yaml", folder / "cpu.yaml"]
@@ -50,10 +50,10 @@ def make_place(folder: Path) -> Place:
     with chdir(folder):
         for run, spec in load_study(read_configs(configs)).runs.items():
             for seed in SEEDS:
-                document = build_document(run, depth=spec.architecture.layers_per_block, seed=seed)
-                document["config"] = spec.describe(seed)
-                document["metadata"]["format"] = result_files.FORMAT
-                result_files.write_result(artifacts.result_path(run, seed), document)
+                depth = spec.architecture.layers_per_block
+                result = build_result(run, depth=depth, seed=seed, config=spec.describe(seed))
+                files.write_result(paths.result_path(run, seed), result)
+                files.write_evaluation(paths.evaluation_path(run, seed), result.test)
     return Place(root, configs)
 
 
@@ -70,8 +70,8 @@ def read_folder(folder):
 
 
 def test_the_record_holds_report_results_figures_and_what_it_was_made_with(place):
-    folder = place.root / artifacts.REFERENCE
-    figures = {f"figures/study_{kind}.png" for kind in artifacts.STUDY_FIGURES}
+    folder = place.root / paths.REFERENCE
+    figures = {f"figures/study_{kind}.png" for kind in paths.STUDY_FIGURES}
     files = read_folder(folder)
     assert set(files) == figures | {
         *("README.md", "SHA256SUMS", "report.html", "report.pdf", "results.tar.gz"),
@@ -86,17 +86,17 @@ def test_the_record_holds_report_results_figures_and_what_it_was_made_with(place
 
 def test_the_readme_of_the_project_shows_its_table_and_figure(place):
     text = (place.root / "README.md").read_text()
-    reference = read_reference(place.root / artifacts.REFERENCE / artifacts.REFERENCE_TABLE)
-    record = read_public_record(ROOT / artifacts.PUBLIC_RECORD)
+    reference = read_reference(place.root / paths.REFERENCE / paths.REFERENCE_TABLE)
+    record = read_public_record(CHECKOUT / paths.PUBLIC_RECORD)
     assert read_block(text) == write_block(reference, record)
-    assert (place.root / artifacts.REFERENCE / FIGURE).exists()
+    assert (place.root / paths.REFERENCE / FIGURE).exists()
     assert text.startswith("# A study")
     assert text.endswith("The end.\n")
 
 
 def test_a_reduced_record_says_in_what(place):
     facts = "4 of 20 epochs; 20,000 of 44,000 training images"
-    files = read_folder(place.root / artifacts.REFERENCE)
+    files = read_folder(place.root / paths.REFERENCE)
     assert set(read_reference_facts(place)) == {facts}
     readme = files["README.md"].decode()
     assert "**This record is a reduced one.** Of its 4 trainings, 4 had less" in readme
@@ -106,20 +106,20 @@ def test_a_reduced_record_says_in_what(place):
 
 
 def read_reference_facts(place):
-    return read_reference(place.root / artifacts.REFERENCE / "summary.csv")["reduced"]
+    return read_reference(place.root / paths.REFERENCE / "summary.csv")["reduced"]
 
 
 def test_a_run_that_only_the_changes_have_is_measured_by_the_images_of_the_study(place):
     planned = load_study(read_configs(place.configs[:1]))
     config = planned.runs["exp1_1_L2_K32"].describe(0) | {"name": "other"}
-    document = build_document("other") | {"config": config | {"data": {**config["data"]}}}
-    document["config"]["data"]["train"] = 30_000
-    facts = add_reduction(summary_table([document]), [document], planned)["reduced"]
+    config["data"]["train"] = 30_000
+    result = build_result("other", config=config)
+    facts = add_reduction(summary_table([result]), [result], planned)["reduced"]
     assert facts.tolist() == ["30,000 of 44,000 training images"]
 
 
 def test_its_readme_names_the_commands(place):
-    readme = (place.root / artifacts.REFERENCE / "README.md").read_text()
+    readme = (place.root / paths.REFERENCE / "README.md").read_text()
     files = "config.yaml report/reference/study.yaml"
     apart = "--directory output"
     assert f"snakemake --configfile {files} {apart} --config 'seeds=[0,1]'\n" in readme
@@ -128,11 +128,12 @@ def test_its_readme_names_the_commands(place):
 
 
 def test_its_results_can_be_used_where_they_are_unpacked(place, tmp_path):
-    with tarfile.open(place.root / artifacts.REFERENCE / artifacts.REFERENCE_RESULTS) as archive:
+    with tarfile.open(place.root / paths.REFERENCE / paths.REFERENCE_RESULTS) as archive:
         archive.extractall(tmp_path, filter="data")
-    results = sorted(tmp_path.rglob("*.json"))
-    assert len(results) == 4
-    for path in results:
+    unpacked = sorted(tmp_path.rglob("*.json"))
+    assert len(unpacked) == 8
+    assert sum(path.name.endswith(".test.json") for path in unpacked) == 4
+    for path in unpacked:
         assert path.read_bytes() == (place.root.parent / path.relative_to(tmp_path)).read_bytes()
 
 
@@ -159,10 +160,22 @@ def test_results_of_another_configuration_are_refused(place):
         place.publish(place.configs[:1])
 
 
+def test_results_on_other_test_images_and_without_evaluation_are_refused(tmp_path):
+    place = make_place(tmp_path)
+    changes = place.configs[1]
+    changes.write_text(yaml.safe_dump(CHANGES | {"data": {"train": 20_000, "test": 2_000}}))
+    with pytest.raises(PublishError, match=r"L2_K32 seed 0: data\.test: was 10000, is 2000"):
+        place.publish()
+    changes.write_text(yaml.safe_dump(CHANGES))
+    Path(tmp_path, paths.evaluation_path("exp1_1_L4_K32", 1)).unlink()
+    with pytest.raises(PublishError, match="exp1_1_L4_K32 seed 1: not evaluated yet"):
+        place.publish()
+
+
 def test_runs_without_a_result_are_named(tmp_path):
     place = make_place(tmp_path)
     for seed in SEEDS:
-        Path(tmp_path, artifacts.result_path("exp1_1_L4_K32", seed)).unlink()
+        Path(tmp_path, paths.result_path("exp1_1_L4_K32", seed)).unlink()
     readme = (place.publish() / "README.md").read_text()
     assert "2 results, of 1 of 2 planned runs" in readme
     assert "Not in this record: `exp1_1_L4_K32`." in readme

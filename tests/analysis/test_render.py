@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from result_documents import (
     Experiment,
-    build_document,
     build_experiment,
     build_part_2,
+    build_result,
     build_study,
 )
 
@@ -21,11 +21,11 @@ from hw2core.analysis.report_context import build_context
 from hw2core.analysis.report_sections import share_values
 from hw2core.analysis.study_tables import build_tables
 from hw2core.analysis.tables import summary_table
-from hw2core.artifacts import PUBLIC_RECORD, STUDY_FIGURES, locate_figure
-from hw2core.study import ROOT
+from hw2core.config.study import CHECKOUT
+from hw2core.runs.paths import PUBLIC_RECORD, STUDY_FIGURES, locate_figure
 
-FOLDER = ROOT / "report"
-RECORD = read_public_record(ROOT / PUBLIC_RECORD)
+FOLDER = CHECKOUT / "report"
+RECORD = read_public_record(CHECKOUT / PUBLIC_RECORD)
 
 
 class Page(HTMLParser):
@@ -44,8 +44,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def write_text(experiments, documents, missing=None, target="page"):
-    tables = build_tables(documents, RECORD)
+def write_text(experiments, results, missing=None, target="page"):
+    tables = build_tables(results, RECORD)
     text = ReportText(FOLDER, experiments, tables, missing or {}, locate_figure)
     return text.render("report.md.j2", target)
 
@@ -54,22 +54,22 @@ def write_text(experiments, documents, missing=None, target="page"):
 def build_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def build(experiments, documents, missing=None):
+    def build(experiments, results, missing=None):
         output = tmp_path / "report" / "report.html"
-        write_page(write_text(experiments, documents, missing), FOLDER / "style.css", output)
+        write_page(write_text(experiments, results, missing), FOLDER / "style.css", output)
         return output.read_text(encoding="utf-8")
 
     return build
 
 
-def describe(experiments, documents):
-    return build_context(experiments, build_tables(documents, RECORD), {})
+def describe(experiments, results):
+    return build_context(experiments, build_tables(results, RECORD), {})
 
 
 def test_the_page_needs_no_other_file_and_every_figure_has_an_alternative_text(build_page):
-    documents = build_experiment("exp1_1", epochs=3)
-    draw_experiment(Experiment("exp1_1"), documents)
-    html = build_page([Experiment("exp1_1")], documents)
+    results = build_experiment("exp1_1", epochs=3)
+    draw_experiment(Experiment("exp1_1"), results)
+    html = build_page([Experiment("exp1_1")], results)
     page = Page(html)
     images = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(images) == 2
@@ -99,13 +99,13 @@ def test_links_within_the_page_lead_somewhere(build_page):
     assert {link.removeprefix("#") for link in links} <= names
 
 
-def test_the_run_table_holds_the_numbers_of_the_documents(build_page):
-    documents = [
-        build_document(
+def test_the_run_table_holds_the_numbers_of_the_results(build_page):
+    results = [
+        build_result(
             "exp1_1_L2_K32",
             seed=seed,
             test_accuracy=accuracy,
-            validation_accuracy=accuracy + 1,
+            best_validation=accuracy + 1,
             best_epoch=best,
             parameters=1234567,
             flops_per_image=7_650_000,
@@ -113,7 +113,7 @@ def test_the_run_table_holds_the_numbers_of_the_documents(build_page):
         )
         for seed, accuracy, best in [(0, 70.0, 9), (1, 74.0, 12)]
     ]
-    html = build_page([Experiment("exp1_1")], documents)
+    html = build_page([Experiment("exp1_1")], results)
     row = next(row for row in re.findall(r"<tr>(.*?)</tr>", html, re.S) if "1,234,567" in row)
     cells = [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.S)]
     assert cells == [
@@ -132,25 +132,12 @@ def test_the_run_table_holds_the_numbers_of_the_documents(build_page):
     )
 
 
-def test_the_accuracy_with_mirror_images_is_a_column_of_experiment_2_only(build_page):
-    def head(name, **metadata):
-        documents = build_experiment(name, seeds=(0, 1), **metadata)
-        html = build_page([Experiment(name)], documents)
-        return html.partition(f'aria-label="Runs of {name}"')[2].partition("</table>")[0]
-
-    table = head("exp2", test_accuracy_mirrored=12.5)
-    assert "Test, mirrored (%)" in table
-    assert table.count('<td style="text-align: right;">12.5</td>') == 4
-    assert "mirrored" not in head("exp2")
-    assert "mirrored" not in head("exp1_4", test_accuracy_mirrored=12.5)
-
-
 def test_the_best_run_is_chosen_by_validation_not_by_test():
-    documents = [
-        build_document("exp1_1_L2_K32", depth=2, validation_accuracy=71.0, test_accuracy=69.0),
-        build_document("exp1_1_L4_K32", depth=4, validation_accuracy=70.0, test_accuracy=75.0),
+    results = [
+        build_result("exp1_1_L2_K32", depth=2, best_validation=71.0, test_accuracy=69.0),
+        build_result("exp1_1_L4_K32", depth=4, best_validation=70.0, test_accuracy=75.0),
     ]
-    context = describe([Experiment("exp1_1")], documents)
+    context = describe([Experiment("exp1_1")], results)
     assert context["experiments"][0]["best"] == {
         "name": "exp1_1_L2_K32",
         "validation": "71.0",
@@ -160,8 +147,8 @@ def test_the_best_run_is_chosen_by_validation_not_by_test():
 
 
 def test_outcomes_seeds_and_reduced_data_are_said():
-    documents = build_experiment("exp1_1", seeds=(0, 1, 2), study_size=False)
-    text = " ".join(write_text([Experiment("exp1_1")], documents).split())
+    results = build_experiment("exp1_1", seeds=(0, 1, 2), study_size=False)
+    text = " ".join(write_text([Experiment("exp1_1")], results).split())
     assert "4 of 8 runs trained with every seed; not `exp1_1_L8_K32` (1 of 3 at chance)" in text
     assert "3 seeds per run. Reduced data: 4,000 training images." in text
     assert "data.** Some or all of these results" in text
@@ -201,12 +188,12 @@ def test_a_report_without_any_result_builds():
 
 def test_the_three_states_of_a_claim_read_differently():
     def say(better, worse, seeds=(0, 1, 2)):
-        documents = [
-            build_document(f"exp1_1_L{depth}_K32", depth=depth, seed=seed, test_accuracy=accuracy)
+        results = [
+            build_result(f"exp1_1_L{depth}_K32", depth=depth, seed=seed, test_accuracy=accuracy)
             for depth, accuracies in ((4, better), (2, worse))
             for seed, accuracy in zip(seeds, accuracies, strict=False)
         ]
-        text = write_text([Experiment("exp1_1")], documents)
+        text = write_text([Experiment("exp1_1")], results)
         return next(line for line in text.splitlines() if "with 4 conv" in line and "- " in line)
 
     high, low = (75.0, 76.0, 75.5), (70.0, 71.2, 70.3)
@@ -239,45 +226,53 @@ def test_the_answers_hold_the_numbers_of_the_questions():
 
 
 def test_a_real_epoch_is_found_and_shown():
-    documents = build_part_2(epochs=6)
-    curve = next(x for x in documents if x["config"]["name"] == "part2_dropout_0")["results"]
-    curve["test_loss"] = [2.0, 1.5, 1.4, 1.6, 1.7, 1.8]
-    curve["test_acc"] = [20.0, 30.0, 35.0, 38.0, 38.5, 37.0]
-    text = " ".join(write_text([Experiment("part2_dropout")], documents).split())
+    results = build_part_2(epochs=6)
+    place = next(i for i, x in enumerate(results) if x.name == "part2_dropout_0")
+    results[place] = build_result(
+        "part2_dropout_0",
+        experiment="part2_dropout",
+        model="mlp",
+        widths=None,
+        epochs=6,
+        validation_loss=[2.0, 1.5, 1.4, 1.6, 1.7, 1.8],
+        validation_accuracy=[20.0, 30.0, 35.0, 38.0, 38.5, 37.0],
+    )
+    text = " ".join(write_text([Experiment("part2_dropout")], results).split())
     assert "is epoch 4 of `part2_dropout_0` (seed 0)" in text
     assert "rises from 1.400 to 1.600 nats" in text
     assert "rises from 35.0 to 38.0 %" in text
 
 
 def test_shared_settings_are_listed_and_differing_ones_only_named():
-    documents = build_experiment("exp1_3", epochs=3)
-    documents[0]["config"]["training"] |= {"lr": 0.1, "clip_norm": None}
-    shared, differing = share_values(documents, "training")
+    results = build_experiment("exp1_3", epochs=3)
+    results[0].config["training"] |= {"lr": 0.1, "batches": None}
+    shared, differing = share_values(results, "training")
     assert ("training.optimizer", "sgd") in shared
-    assert ("training.clip_norm", "none") in shared
+    assert ("training.batches", "none") in shared
     assert differing == ["training.lr"]
-    text = write_text([Experiment("exp1_3")], documents)
+    text = write_text([Experiment("exp1_3")], results)
     assert "| `training.batch_size` | 128 |" in text
     assert "These differ between experiments or runs, and stand there: `training.lr`." in text
 
 
 def test_provenance_and_cost_count_the_results_behind_each_fact():
-    documents = build_experiment("exp1_3", epochs=2)
-    documents[0]["metadata"] |= {"device": "cuda", "git_commit": None, "seconds": 90.0}
-    context = describe([Experiment("exp1_3")], documents)
+    first, *results = build_experiment("exp1_3", epochs=2)
+    other = {"device": "cuda", "git_commit": None, "seconds": 90.0, "same_as": "exp1_1_L1_K32"}
+    results.append(build_result(first.name, experiment="exp1_3", epochs=2, **other))
+    context = describe([Experiment("exp1_3")], results)
     assert context["devices"][1] == ("cuda", "a processor", "bf16", "2", "1", "90 s")
     assert context["costs"] == ", of which 1.5 GPU-minutes"
     assert ("torch", "2.14.0", "4") in context["provenance"]["versions"]
     assert context["provenance"]["data"] == [("d" * 64, "4")]
-    text = write_text([Experiment("exp1_3")], documents)
+    text = write_text([Experiment("exp1_3")], results)
     assert "not recorded" in text
     assert "0123456789abcdef0123456789abcdef01234567" in text
 
 
-def test_the_same_documents_in_any_order_give_the_same_text():
-    documents = build_experiment("exp1_1", seeds=(0, 1))
+def test_the_same_results_in_any_order_give_the_same_text():
+    results = build_experiment("exp1_1", seeds=(0, 1))
     experiments = [Experiment("exp1_1")]
-    assert write_text(experiments, documents) == write_text(experiments, documents[::-1])
+    assert write_text(experiments, results) == write_text(experiments, results[::-1])
 
 
 def compare(own, published):
@@ -285,7 +280,7 @@ def compare(own, published):
 
     def build(accuracies):
         return [
-            build_document(f"exp1_1_{run}", seed=seed, test_accuracy=accuracy, spec_hash=spec)
+            build_result(f"exp1_1_{run}", seed=seed, test_accuracy=accuracy, spec_hash=spec)
             for run, (spec, *values) in accuracies.items()
             for seed, accuracy in enumerate(values)
         ]
@@ -337,12 +332,12 @@ def test_a_published_table_that_cannot_be_read_is_one_clear_error(tmp_path):
 
 def test_page_and_pdf_of_the_whole_study_are_built_twice_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    documents = build_study(epochs=3)
-    names = dict.fromkeys(document["config"]["experiment"] for document in documents)
+    results = build_study(epochs=3)
+    names = dict.fromkeys(result.experiment for result in results)
     made = []
     for _ in range(2):
         page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
-        publish_report([Experiment(name) for name in names], documents, {}, page, pdf)
+        publish_report([Experiment(name) for name in names], results, {}, page, pdf)
         made.append((page.read_bytes(), pdf.read_bytes()))
     assert made[0] == made[1]
     assert made[0][1].startswith(b"%PDF-")

@@ -1,8 +1,6 @@
-import copy
-
 import numpy as np
 import pytest
-from result_documents import build_document, build_experiment, build_study
+from result_documents import build_experiment, build_result, build_study, rename
 
 from hw2core.analysis.cost import plot_cost, plot_gap
 from hw2core.analysis.figures import PLOTS, draw_study
@@ -14,10 +12,10 @@ from hw2core.analysis.record_figure import plot_public_record
 from hw2core.analysis.remedies import plot_remedies
 from hw2core.analysis.study_tables import Pictures, build_tables
 from hw2core.analysis.trainability import plot_trainability
-from hw2core.artifacts import PUBLIC_RECORD, STUDY_FIGURES, study_figure_paths
-from hw2core.study import ROOT
+from hw2core.config.study import CHECKOUT
+from hw2core.runs.paths import PUBLIC_RECORD, STUDY_FIGURES, study_figure_paths
 
-RECORD = read_public_record(ROOT / PUBLIC_RECORD)
+RECORD = read_public_record(CHECKOUT / PUBLIC_RECORD)
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -55,11 +53,9 @@ def test_gradient_flow_holds_the_recorded_numbers(tables):
     figure = plot_gradient_flow(tables)
     assert len(figure.axes) == 8
     line = find_lines(figure, "exp1_1_L2_K32")[0]
-    own = next(
-        x["metadata"]["layers"] for x in tables.documents if x["config"]["name"] == "exp1_1_L2_K32"
-    )
+    own = next(x.layers for x in tables.results if x.name == "exp1_1_L2_K32")
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
-    np.testing.assert_allclose(line.get_ydata(), own["gradient_norm"][0])
+    np.testing.assert_allclose(line.get_ydata(), own.gradient_norm[0])
     dead = [x for x in figure.axes[3].get_lines() if x.get_gid() == "exp1_1_L2_K32"]
     np.testing.assert_allclose(dead[0].get_ydata(), [20.0, 20.0, 20.0])
 
@@ -72,7 +68,9 @@ def test_a_layers_table_has_a_row_a_layer_and_moment():
         "activation_std": [[0.5, 0.6], [0.7, 0.8]],
         "dead_fraction": [[0.1, None], [0.2, None]],
     }
-    table = layers_table([build_document("exp1_1_L2_K32", layers=layers), build_document("x")])
+    table = layers_table(
+        [build_result("exp1_1_L2_K32", layers=layers), build_result("x", layers=None)]
+    )
     assert len(table) == 4
     last = table.iloc[3]
     assert (last["epoch"], last["layer"], last["place"], last["gradient_norm"]) == (3, "fc1", 2, 4)
@@ -80,18 +78,16 @@ def test_a_layers_table_has_a_row_a_layer_and_moment():
 
 
 def test_trainability_counts_a_training_under_two_names_once():
-    documents = build_experiment("exp1_1", seeds=(0, 1), epochs=2)
-    twins = copy.deepcopy([x for x in documents if "L8_K32" in x["config"]["name"]])
-    for twin in twins:
-        twin["config"] |= {"experiment": "exp1_2", "name": "exp1_2_L8_K32"}
-    figure = plot_trainability(build_tables([*documents, *twins], RECORD))
+    results = build_experiment("exp1_1", seeds=(0, 1), epochs=2)
+    twins = [rename(x, "exp1_2_L8_K32", "exp1_2") for x in results if "L8_K32" in x.name]
+    figure = plot_trainability(build_tables([*results, *twins], RECORD))
     line = find_lines(figure, "plain")[0]
     shares = np.asarray(line.get_ydata(), dtype=float)
     np.testing.assert_allclose(shares, [100, 100, 50, 0])  # L = 2, 4, 8, 16
 
 
 def test_labelled_runs_do_not_enter_the_share_that_trains(tables):
-    only = [x for x in tables.documents if x["config"]["experiment"] == "exp1_5"]
+    only = [x for x in tables.results if x.experiment == "exp1_5"]
     assert plot_trainability(build_tables(only, RECORD)).axes == []
 
 
@@ -107,11 +103,11 @@ def test_cost_and_gap_show_every_run_that_trained(tables):
 
 
 def test_the_front_joins_runs_that_no_cheaper_one_equals():
-    documents = [
-        build_document(f"exp1_1_L{depth}_K32", depth=depth, parameters=size, test_accuracy=accuracy)
+    results = [
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, parameters=size, test_accuracy=accuracy)
         for depth, size, accuracy in ((2, 100, 60.0), (4, 200, 55.0), (8, 300, 70.0))
     ]
-    figure = plot_cost(build_tables(documents, RECORD))
+    figure = plot_cost(build_tables(results, RECORD))
     named = [text.get_text() for text in figure.axes[0].texts]
     assert sorted(named) == ["exp1_1_L2", "exp1_1_L8"]
 
@@ -126,10 +122,23 @@ def test_confusion_is_in_percent_of_the_true_class(tables):
 
 
 def test_the_best_net_by_validation_is_the_one_that_is_shown(tables):
-    documents = copy.deepcopy([x for x in tables.documents if "confusion" in x["metadata"]])
-    documents[3]["metadata"]["validation_accuracy"] = 99.9
-    name = documents[3]["config"]["name"]
-    assert name in plot_confusion(build_tables(documents, RECORD)).get_suptitle()
+    def name_best(*better):
+        return plot_confusion(build_tables([*tables.results, *better], RECORD)).get_suptitle()
+
+    best = build_result("exp1_1_best", best_validation=99.0)
+    assert "exp1_1_best, seed 0" in name_best(best)
+    for unfit in (
+        build_result("exp1_1_unfit", best_validation=99.9, test=None),
+        build_result("exp1_1_unfit", best_validation=99.9, status="at_chance"),
+        build_result("part2_unfit", best_validation=99.9, widths=None),
+    ):
+        assert "exp1_1_best, seed 0" in name_best(best, unfit)
+
+
+def test_without_an_evaluation_there_is_no_confusion_and_no_mistake(tables):
+    only = build_tables([build_result("exp1_1_L2_K32", test=None)], RECORD, tables.pictures)
+    for plot in (plot_confusion, plot_mistakes):
+        assert "no network is evaluated yet" in plot(only).get_suptitle()
 
 
 def test_worst_mistakes_are_shown_with_their_names_or_left_out(tables):

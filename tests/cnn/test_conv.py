@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hw2core.cnn.conv import ConvClassifier
-from hw2core.diagnostics import count_parameters
+from hw2core.engine.flops import count_parameters
 
 
 def describe(layers):

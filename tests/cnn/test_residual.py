@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock, ResNetClassifier
-from hw2core.diagnostics import count_parameters
+from hw2core.engine.flops import count_parameters
 
 
 def names(layers):

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from hw2core.cnn.conv import ConvClassifier
 from hw2core.cnn.yourcodenet import PreActivationBlock, SqueezeExcitation, YourCodeNet
-from hw2core.diagnostics import count_parameters
+from hw2core.engine.flops import count_parameters
 
 HEAD = ["norm", "relu", "average"]
 

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pickle
+import shutil
 import socket
 import tarfile
 from functools import partial
@@ -15,6 +16,7 @@ import pytest
 pytest.importorskip("torchvision")
 from torchvision.datasets import CIFAR10
 
+from hw2core.data import cifar10
 from hw2core.data.cifar10 import ROOT_VARIABLE, read_cifar10
 from hw2core.data.prepared import DataError
 
@@ -70,6 +72,35 @@ def archive(root, tmp_path, monkeypatch):
     server.server_close()
 
 
+def forbid_download(monkeypatch):
+    def fail(*_args, **_kwargs):
+        pytest.fail("downloaded again")
+
+    monkeypatch.setattr(cifar10, "download_and_extract_archive", fail)
+
+
+def forbid_unpickling(monkeypatch, forbidden):
+    """Other files are unpickled as ever: torchvision checks one after the other."""
+    load = pickle.load
+
+    def check_and_load(file, **options):
+        assert Path(file.name) != forbidden, "unpickled"
+        return load(file, **options)
+
+    monkeypatch.setattr(pickle, "load", check_and_load)
+
+
+def assert_read(download_dir):
+    """Every image and label is the right one."""
+    arrays = read_cifar10(root=None, download_dir=download_dir)
+    rows = np.concatenate([fake_rows(i) for i in range(6)])
+    images = np.concatenate([arrays.train_images, arrays.test_images])
+    np.testing.assert_array_equal(images.transpose(0, 3, 1, 2).reshape(24, -1), rows)
+    labels = np.concatenate([arrays.train_labels, arrays.test_labels])
+    assert labels.tolist() == [k for i in range(6) for k in (i, 1, 2, 9)]
+    assert arrays.classes == tuple(NAMES)
+
+
 def assert_refused(*parts, root=None, download_dir):
     with pytest.raises(DataError) as caught:
         read_cifar10(root=root, download_dir=download_dir)
@@ -112,7 +143,7 @@ def test_a_missing_root_is_an_error_and_no_download(tmp_path):
 def test_damaged_files_are_named_and_never_unpickled(root, tmp_path, monkeypatch, name):
     path = root / CIFAR10.base_folder / name
     whole = path.read_bytes()
-    monkeypatch.setattr(pickle, "load", lambda *_a, **_k: pytest.fail("unpickled"))
+    forbid_unpickling(monkeypatch, path)
     for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
         path.write_bytes(damaged)
         assert_refused(path, "damaged", root=root, download_dir=tmp_path / "unused")
@@ -123,18 +154,53 @@ def test_damaged_files_are_named_and_never_unpickled(root, tmp_path, monkeypatch
 @pytest.mark.usefixtures("archive")
 def test_a_download_is_whole_kept_and_used_again(tmp_path, monkeypatch):
     there = tmp_path / "made" / "download"
-    assert len(read_cifar10(root=None, download_dir=there).train_labels) == 20
+    assert_read(there)
     assert [p.name for p in there.iterdir()] == [CIFAR10.base_folder]
     assert [p.name for p in there.parent.iterdir()] == ["download"]
-    monkeypatch.setattr(CIFAR10, "download", lambda _self: pytest.fail("downloaded again"))
-    assert len(read_cifar10(root=None, download_dir=there).train_labels) == 20
-    damaged = there / CIFAR10.base_folder / "data_batch_2"
+    forbid_download(monkeypatch)
+    assert_read(there)
+
+
+@pytest.mark.parametrize("name", [*FILES, "batches.meta"])
+def test_a_damaged_download_is_replaced_and_never_unpickled(archive, tmp_path, monkeypatch, name):
+    there = tmp_path / "download"
+    assert_read(there)
+    damaged = there / CIFAR10.base_folder / name
+    for content in (b"x", pickle.dumps({"data": fake_rows(9), "labels": [0] * 4}), b""):
+        damaged.write_bytes(content)
+        assert_read(there)
+    damaged.unlink()
+    assert_read(there)
     damaged.write_bytes(b"x")
-    way_out = f"delete the folder {damaged.parent} and run again"
-    assert_refused(damaged, way_out, download_dir=there)
+    archive.unlink()  # and with no network, it is an error
+    forbid_unpickling(monkeypatch, damaged)
+    assert_refused(there, CIFAR10.url, "run again", download_dir=there)
 
 
-def test_a_failed_download_leaves_nothing(archive, tmp_path, monkeypatch):
+@pytest.mark.parametrize("share", [0, 0.5, 0.99, 1])
+def test_a_download_killed_on_the_way_is_repaired(archive, tmp_path, share):
+    there = tmp_path / "download"
+    there.mkdir()
+    whole = archive.read_bytes()
+    (there / CIFAR10.filename).write_bytes(whole[: int(share * len(whole))])
+    assert_read(there)
+    assert [p.name for p in there.iterdir()] == [CIFAR10.base_folder]
+
+
+@pytest.mark.parametrize("members", range(7))
+def test_an_extraction_killed_on_the_way_goes_on_without_a_network(archive, tmp_path, members):
+    there = tmp_path / "download"
+    (there / CIFAR10.base_folder).mkdir(parents=True)
+    shutil.copy(archive, there / CIFAR10.filename)
+    with tarfile.open(archive) as tar:
+        *files, last = tar.getmembers()[1 : members + 2]
+        tar.extractall(there, files)
+        (there / last.name).write_bytes(tar.extractfile(last).read()[:-1])
+    archive.unlink()
+    assert_read(there)
+
+
+def test_a_failed_download_is_one_line_and_the_next_call_repairs_it(archive, tmp_path, monkeypatch):
     there = tmp_path / "made" / "download"
     whole = archive.read_bytes()
     archive.write_bytes(whole[: len(whole) // 2])
@@ -142,24 +208,26 @@ def test_a_failed_download_leaves_nothing(archive, tmp_path, monkeypatch):
     archive.unlink()
     assert_refused(there, CIFAR10.url, "run again", download_dir=there)
 
-    def fail_half_way(self):
-        (Path(self.root) / CIFAR10.base_folder).mkdir()
+    def fail_half_way(*_args, **_kwargs):
+        (there / CIFAR10.base_folder).mkdir()
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr(CIFAR10, "download", fail_half_way)
-    assert_refused("Name or service not known", download_dir=there)
-    assert list(there.parent.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(cifar10, "download_and_extract_archive", fail_half_way)
+        assert_refused("Name or service not known", download_dir=there)
+    archive.write_bytes(whole)
+    assert_read(there)
 
 
 def test_a_download_cannot_hang_for_ever(tmp_path, monkeypatch):
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
     seen = []
 
-    def note_timeout(_self):
+    def note_timeout(*_args, **_kwargs):
         seen.append(socket.getdefaulttimeout())
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(CIFAR10, "download", note_timeout)
+    monkeypatch.setattr(cifar10, "download_and_extract_archive", note_timeout)
     assert_refused("timed out", download_dir=tmp_path / "download")
     assert seen[0] is not None
     assert socket.getdefaulttimeout() is None

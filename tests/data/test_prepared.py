@@ -51,19 +51,19 @@ def test_what_is_written_is_loaded_mapped_and_read_only(folder):
     assert sorted(p.name for p in folder.iterdir()) == sorted([*PREPARED_FILES, MANIFEST_FILE])
 
 
-def test_mean_and_std_are_those_of_the_training_pool(folder):
-    pool = make_arrays().train_images / 255
+def test_mean_and_std_are_those_of_all_source_images(folder):
+    images = make_arrays().train_images / 255
     manifest = read_manifest(folder / MANIFEST_FILE)
-    np.testing.assert_allclose(manifest.mean, pool.mean(axis=(0, 1, 2)), rtol=1e-9)
-    np.testing.assert_allclose(manifest.std, pool.std(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(manifest.mean, images.mean(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(manifest.std, images.std(axis=(0, 1, 2)), rtol=1e-9)
 
 
 def test_measuring_goes_over_all_images_whatever_their_number():
-    pool = np.random.default_rng(2).integers(0, 256, (2300, 32, 32, 3), dtype=np.uint8)
-    pool[2000:] //= 4
-    mean, std = measure_channels(pool)
-    np.testing.assert_allclose(mean, (pool / 255).mean(axis=(0, 1, 2)), rtol=1e-9)
-    np.testing.assert_allclose(std, (pool / 255).std(axis=(0, 1, 2)), rtol=1e-9)
+    images = np.random.default_rng(2).integers(0, 256, (2300, 32, 32, 3), dtype=np.uint8)
+    images[2000:] //= 4
+    mean, std = measure_channels(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)), rtol=1e-9)
 
 
 def test_bytes_depend_on_the_arguments_only(folder, tmp_path):

@@ -45,7 +45,7 @@ def test_seed_decides_and_the_global_generator_does_not(labels):
         assert not np.array_equal(a, c)
 
 
-def test_parts_are_drawn_from_the_whole_pool(labels):
+def test_parts_are_drawn_from_all_source_images(labels):
     train, validation = split_train_validation(labels, num_train=100, num_validation=100, seed=0)
     for part in (train, validation):
         assert part.min() < 50
@@ -54,8 +54,8 @@ def test_parts_are_drawn_from_the_whole_pool(labels):
 
 def test_split_is_pinned():
     # A change here changes every result: the validation images would be others.
-    pool = np.arange(40) % 10
-    train, validation = split_train_validation(pool, num_train=10, num_validation=10, seed=7)
+    source = np.arange(40) % 10
+    train, validation = split_train_validation(source, num_train=10, num_validation=10, seed=7)
     assert (train.tolist(), validation.tolist()) == (
         [1, 4, 12, 13, 25, 27, 28, 29, 30, 36],
         [0, 3, 5, 6, 9, 14, 18, 22, 31, 37],
@@ -73,6 +73,6 @@ def test_asking_for_more_than_there_is_names_the_numbers(labels):
 
 
 def test_a_class_with_too_few_images_is_named():
-    pool = np.array([0] * 30 + [1] * 5)
-    with pytest.raises(ValueError, match="8 images of class 1, the pool has 5"):
-        split_train_validation(pool, num_train=10, num_validation=6, seed=0)
+    source = np.array([0] * 30 + [1] * 5)
+    with pytest.raises(ValueError, match="8 images of class 1, there are 5"):
+        split_train_validation(source, num_train=10, num_validation=6, seed=0)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checkout import CannotMount
 from kinds import KINDS
 from outcome import Impossible, Outcome
 from small_study import Study, copy_study, find_unfinished, find_wrong_files
@@ -104,7 +105,7 @@ def format_table(tallies: Tallies) -> str:
 def _inject(study: Study, kind: str, seed: int, tally: Tally) -> Outcome:
     try:
         outcome = KINDS[kind](study, random.Random(seed))
-    except Impossible as reason:
+    except (Impossible, CannotMount) as reason:
         tally.skipped.add(str(reason))
         return Outcome()
     tally.injected += 1

@@ -10,18 +10,18 @@ from pathlib import Path
 from outcome import Kind, Outcome, make_sure
 from small_study import EPOCHS, FIGURES, MANIFEST, RUNS, STUDY, TABLES, Study, finish
 
-from hw2core import artifacts
 from hw2core.data.prepared import PREPARED_FILES
+from hw2core.runs import paths
 
 # Where a write can be cut: the file is not begun, half, whole, on the disk, or just renamed.
 POINTS = ("before", "half", "written", "flushed", "renamed")
 TRAINING = ("checkpoint", "weights", "result")
-ARRAYS = [artifacts.array_path(STUDY.data.folder, file) for file in PREPARED_FILES]
+ARRAYS = [paths.array_path(STUDY.data.folder, file) for file in PREPARED_FILES]
 # What a rule makes, its script, and the least size of one of its files in bytes.
 DRAWINGS = {
     "table": (TABLES, "make_tables.py", 600),
     "figure": (FIGURES, "make_figures.py", 40_000),
-    "report": ([artifacts.REPORT], "make_report.py", 100_000),
+    "report": ([paths.REPORT], "make_report.py", 100_000),
     "data": ([MANIFEST, *ARRAYS], "prepare_data.py", 180),
 }
 
@@ -49,9 +49,9 @@ def cut_training_write(which: str, action: str) -> Kind:
 
     def inject(study: Study, rng: random.Random) -> Outcome:
         run, outcome = rng.choice(RUNS), Outcome()
-        result = Path(artifacts.result_path(run, 0))
-        weights = Path(artifacts.weights_path(run, 0))
-        checkpoint = artifacts.checkpoint_path(result)
+        result = Path(paths.result_path(run, 0))
+        weights = Path(paths.weights_path(run, 0))
+        checkpoint = paths.checkpoint_path(result)
         path, size = {
             "checkpoint": (checkpoint, 20_000),
             "weights": (weights, 10_000),

@@ -10,23 +10,25 @@ from pathlib import Path
 
 from cut_writes import make_fault
 from outcome import Outcome, make_sure
-from small_study import EPOCHS, MANIFEST, RUNS, STUDY, TABLES, Study, finish
+from small_study import EPOCHS, EXPERIMENTS, MANIFEST, RUNS, TABLES, Study, finish
 
-from hw2core import artifacts, result_files
+from hw2core.config.experiment import dump_experiments
 from hw2core.data.prepared import DataError, load_prepared
-from hw2core.outline import dump_outlines
+from hw2core.pipeline import list_results
+from hw2core.runs import paths
+from hw2core.runs.schema import RESULT_FORMAT
 
 
 def damage_result(study: Study, rng: random.Random) -> Outcome:
     """Damage a result: no table may show it, and the next call must train it again."""
     outcome, run = Outcome(), rng.choice(RUNS)
-    path = artifacts.result_path(run, 0)
-    make_sure(study, *(artifacts.result_path(each, 0) for each in RUNS))
-    version = (f'"format": {result_files.FORMAT}'.encode(), b'"format": 99')
+    path = paths.result_path(run, 0)
+    make_sure(study, *list_results((each, 0) for each in RUNS))
+    version = (f'"format": {RESULT_FORMAT}'.encode(), b'"format": 99')
     damage_file(study, path, rng, version)
     outcome.damaged.add(path)
     study.delete(*TABLES)
-    command = ["workflow_scripts/make_tables.py", "--experiments", dump_outlines(STUDY.outlines)]
+    command = ["workflow_scripts/make_tables.py", "--experiments", dump_experiments(EXPERIMENTS)]
     command += ["--summary", TABLES[0], "--epochs", TABLES[1]]
     outcome.expect(finish(study.run(*command))[1], re.escape(path), "delete it and run again")
     return outcome
@@ -35,8 +37,8 @@ def damage_result(study: Study, rng: random.Random) -> Outcome:
 def damage_weights(study: Study, rng: random.Random) -> Outcome:
     """Damage weights: they are not current, and the next call must train them again."""
     outcome, run = Outcome(), rng.choice(RUNS)
-    path = artifacts.weights_path(run, 0)
-    make_sure(study, path, artifacts.result_path(run, 0))
+    path = paths.weights_path(run, 0)
+    make_sure(study, path, paths.result_path(run, 0))
     damage_file(study, path, rng, (b'"dtype":"F32"', b'"dtype":"F99"'))
     outcome.damaged.add(path)
     _, output = finish(study.run("workflow_scripts/why_stale.py", run))
@@ -51,7 +53,7 @@ def damage_checkpoint(study: Study, rng: random.Random) -> Outcome:
     outcome, run = Outcome(), rng.choice(RUNS)
     make_sure(study, MANIFEST)
     study.delete_training(run)
-    path = str(artifacts.checkpoint_path(Path(artifacts.result_path(run, 0))))
+    path = str(paths.checkpoint_path(Path(paths.result_path(run, 0))))
     fault = make_fault("train.py", path, "renamed", "kill", rng, full_size=0)
     finish(study.train(run, fault=fault | {"nth": rng.randrange(2, EPOCHS)}))
     for name in (path, f"{path}.previous")[: rng.choice((1, 2))]:
@@ -67,7 +69,7 @@ def damage_data(study: Study, rng: random.Random) -> Outcome:
     """Damage prepared data: a training refuses them, good results stay; then do as it says."""
     outcome, (run, other) = Outcome(), rng.sample(RUNS, 2)
     # A result that an earlier fault damaged is no good one: it is trained again first.
-    study.call(MANIFEST, artifacts.result_path(other, 0), artifacts.weights_path(other, 0))
+    study.call(MANIFEST, paths.result_path(other, 0), paths.weights_path(other, 0))
     folder = (study / MANIFEST).parent
     path = rng.choice(sorted(path for path in folder.iterdir() if path.name[0] != "."))
     name = path.relative_to(study.folder).as_posix()
@@ -77,7 +79,7 @@ def damage_data(study: Study, rng: random.Random) -> Outcome:
     study.delete_training(run)
     _, output = finish(study.train(run))
     outcome.expect(output, re.escape(name), f"delete the folder data/{folder.name} and run again")
-    _, output = study.call("-n", artifacts.result_path(other, 0))
+    _, output = study.call("-n", paths.result_path(other, 0))
     outcome.expect(output, "Nothing to be done")
     shutil.rmtree(folder)
     make_sure(study, MANIFEST)  # or what is drawn next would lack the images that it may show

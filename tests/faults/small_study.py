@@ -18,23 +18,23 @@ import pandas as pd
 from checkout import TINY, Checkout, copy_sources
 from safetensors import safe_open
 
-from hw2core import artifacts, result_files
 from hw2core.analysis.tables import epochs_table, summary_table, write_table
+from hw2core.config.study import load_study
 from hw2core.data.prepared import read_manifest
-from hw2core.study import load_study
+from hw2core.runs import files, paths
 
 EPOCHS = 8
 SMALL = copy.deepcopy(TINY)
 SMALL["training"]["epochs"] = EPOCHS
 SMALL["experiments"] = {"exp1_1": SMALL["experiments"]["exp1_1"]}
 STUDY = load_study(SMALL)
+EXPERIMENTS = list(STUDY.experiments.values())
 RUNS = tuple(STUDY.runs)
-MANIFEST = artifacts.manifest_path(STUDY.data.folder)
-FIGURES = artifacts.figure_paths("exp1_1")
-TABLES = [artifacts.SUMMARY_TABLE, artifacts.EPOCHS_TABLE]
+MANIFEST = paths.manifest_path(STUDY.data.folder)
+FIGURES = paths.figure_paths("exp1_1")
+TABLES = [paths.SUMMARY_TABLE, paths.EPOCHS_TABLE]
 FOLDERS = ("data", "results", "figures", "report")
-# What a result says of the clock, and the digest, which is over that too.
-TIMES = re.compile("seconds|images_per_second|digest")
+TIMES = re.compile("seconds|images_per_second")  # what the clock decides
 INJECTOR = Path(__file__).parent / "inject"
 
 
@@ -43,8 +43,8 @@ class Study(Checkout):
 
     def run(self, *command: str, fault: dict | None = None, **options) -> subprocess.Popen:
         """Start a command in the folder, broken by ``fault``, as the head of its own group."""
-        paths = [str(self.folder), *([str(INJECTOR)] if fault else [])]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        folders = [str(self.folder), *([str(INJECTOR)] if fault else [])]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(folders)}
         if fault:
             environment["HW2_FAULT"] = json.dumps(fault)
         return subprocess.Popen(
@@ -69,14 +69,14 @@ class Study(Checkout):
     ) -> subprocess.Popen:
         """Start one training by its script, with a checkpoint after every epoch."""
         command = ["workflow_scripts/train.py", "--spec", STUDY.runs[run].to_json(), "--seed", "0"]
-        command += ["--data", MANIFEST, "--result", artifacts.result_path(run, 0)]
-        command += ["--weights", artifacts.weights_path(run, 0), "--threads", "1"]
-        command += ["--log", artifacts.log_path("train", run, "seed0")]
+        command += ["--data", MANIFEST, "--result", paths.result_path(run, 0)]
+        command += ["--weights", paths.weights_path(run, 0), "--threads", "1"]
+        command += ["--log", paths.log_path("train", run, "seed0")]
         command += ["--checkpoint-seconds", "0"] if every_epoch else []
         return self.run(*command, fault=fault)
 
     def log_of(self, run: str) -> str:
-        path = self / artifacts.log_path("train", run, "seed0")
+        path = self / paths.log_path("train", run, "seed0")
         return path.read_text(errors="replace") if path.exists() else ""
 
     def delete(self, *paths: str) -> None:
@@ -84,10 +84,10 @@ class Study(Checkout):
             (self / path).unlink(missing_ok=True)
 
     def delete_training(self, run: str, *, checkpoint: bool = True) -> None:
-        result = artifacts.result_path(run, 0)
-        self.delete(result, artifacts.weights_path(run, 0))
+        result = paths.result_path(run, 0)
+        self.delete(result, paths.weights_path(run, 0), paths.evaluation_path(run, 0))
         if checkpoint:
-            path = str(artifacts.checkpoint_path(Path(result)))
+            path = str(paths.checkpoint_path(Path(result)))
             self.delete(path, f"{path}.previous")
 
 
@@ -155,11 +155,9 @@ def find_unfinished(study: Study, reference: Study) -> list[str]:
 def find_stale_tables(study: Study) -> list[str]:
     """Return the tables that are not, byte for byte, what the results say now, times included."""
     with chdir(study.folder):
-        documents = result_files.read_results(STUDY.outlines)
+        results = files.read_results(EXPERIMENTS)
     wrong = []
-    for path, frame in zip(
-        TABLES, (summary_table(documents), epochs_table(documents)), strict=True
-    ):
+    for path, frame in zip(TABLES, (summary_table(results), epochs_table(results)), strict=True):
         write_table(frame, study / "expected.csv")
         if (study / "expected.csv").read_bytes() != (study / path).read_bytes():
             wrong.append(f"{path}: not what the results say")
@@ -180,11 +178,11 @@ def read_content(study: Study, path: str) -> object:
     file = study / path
     if path == MANIFEST:
         return read_manifest(file)
+    if file.name.endswith(".test.json"):
+        return files.read_evaluation(file)
     if file.suffix == ".json":
-        document = result_files.read_result(file)
-        facts = {k: v for k, v in document["metadata"].items() if not TIMES.match(k)}
-        return {**document, "metadata": facts}
-    if path == artifacts.SUMMARY_TABLE:
+        return files.read_result(file).model_copy(update={"timing": None})
+    if path == paths.SUMMARY_TABLE:
         table = pd.read_csv(io.BytesIO(file.read_bytes()))
         return table.drop(columns=[name for name in table if TIMES.match(name)]).to_csv()
     if file.suffix == ".safetensors":

@@ -13,7 +13,7 @@ import psutil
 from outcome import Kind, Outcome, delete_some, make_sure, wait_for
 from small_study import MANIFEST, RUNS, Study, finish
 
-from hw2core import artifacts
+from hw2core.runs import paths
 
 
 def stop_training(number: signal.Signals) -> Kind:
@@ -23,7 +23,7 @@ def stop_training(number: signal.Signals) -> Kind:
         run, outcome = rng.choice(RUNS), Outcome()
         make_sure(study, MANIFEST)
         study.delete_training(run, checkpoint=rng.random() < 0.5)
-        (study / artifacts.log_path("train", run, "seed0")).unlink(missing_ok=True)
+        (study / paths.log_path("train", run, "seed0")).unlink(missing_ok=True)
         process = study.train(run)
         # In the middle of an epoch, or, now and then, while everything is being imported.
         if rng.random() < 0.8:
@@ -62,7 +62,7 @@ def kill_training_of_sweep(study: Study, rng: random.Random) -> Outcome:
     """Kill one training that Snakemake started; it must say which, and where its log is."""
     outcome, run = Outcome(), rng.choice(RUNS)
     study.delete_training(run)
-    process = study.run("-m", "snakemake", artifacts.result_path(run, 0))
+    process = study.run("-m", "snakemake", paths.result_path(run, 0))
     found: list[psutil.Process] = []
 
     def find() -> bool:
@@ -82,5 +82,5 @@ def kill_training_of_sweep(study: Study, rng: random.Random) -> Outcome:
             found[0].kill()
     status, output = finish(process)
     if hit and status != 0:
-        outcome.expect(output, re.escape(artifacts.log_path("train", run, "seed0")))
+        outcome.expect(output, re.escape(paths.log_path("train", run, "seed0")))
     return outcome

@@ -6,18 +6,16 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
+from checkout import read_only
 from outcome import Impossible, Outcome, delete_some, make_sure, wait_for
 from small_study import FIGURES, FOLDERS, MANIFEST, RUNS, TABLES, Study, finish
 
-from hw2core import artifacts
+from hw2core.runs import paths
 
-OUTPUTS = (artifacts.result_path, artifacts.weights_path)
+OUTPUTS = (paths.result_path, paths.weights_path, paths.evaluation_path)
 
 
 def start_twice(study: Study, rng: random.Random) -> Outcome:
@@ -97,35 +95,8 @@ def jump_clock(study: Study, rng: random.Random) -> Outcome:
         then = time.time() + rng.uniform(-10, 10) * 365 * 86_400
         os.utime(path, (then, then))
     if trains:
-        os.utime(study / artifacts.result_path(run, 0), (0, 0))
+        os.utime(study / paths.result_path(run, 0), (0, 0))
     _, output = study.call("-n")
     if "rule train:" in output:
         outcome.unclear.append(f"trains for the time of a file: {output[-3000:]}")
     return outcome
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Forbid writing to a folder; the superuser, whom no mode stops, by a read-only mount."""
-    if os.geteuid() != 0:
-        folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-        for path in folders:
-            path.chmod(0o555)
-        try:
-            yield
-        finally:
-            for path in folders:
-                path.chmod(0o755)
-        return
-    mount("--bind", str(folder), str(folder))
-    try:
-        mount("-o", "remount,ro,bind", str(folder))
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Impossible(f"cannot mount: {done.stderr.strip()}")

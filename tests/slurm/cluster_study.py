@@ -13,8 +13,8 @@ from checkout import TINY, copy_sources
 from cluster import Cluster, wait_until
 from torch import Tensor
 
-from hw2core import artifacts
-from hw2core.result_files import read_weights
+from hw2core.runs import paths
+from hw2core.runs.weights import read_weights
 
 # The profile as it is; only that nobody here waits for a network file system.
 ON_CLUSTER = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"]
@@ -34,8 +34,10 @@ def configure() -> dict:
     ]
     one = {"filters_per_layer": [[4]], "layers_per_block": [2]}
     config = copy.deepcopy({**TINY, "experiments": {"exp1_4": {**exp1_4, "grid": six}}})
-    for name in DISTURBED:
-        config["experiments"][name] = {**exp1_1, "grid": one, "training": {"epochs": EPOCHS}}
+    for number, name in enumerate(DISTURBED):
+        # Runs of one recipe would be trained once: a key without effect makes each its own.
+        training = {"epochs": EPOCHS, "early_stopping": EPOCHS + number}
+        config["experiments"][name] = {**exp1_1, "grid": one, "training": training}
     return config
 
 
@@ -77,19 +79,20 @@ class ClusterStudy:
 
     def read_log(self, experiment: str) -> str:
         """Return the training's own log, as far as it is."""
-        path = self.checkout / artifacts.log_path("train", name_run(experiment), "seed0")
+        path = self.checkout / paths.log_path("train", name_run(experiment), "seed0")
         return path.read_text() if path.exists() else ""
 
     def read_job_logs(self, experiment: str) -> str:
-        """Return what Slurm kept of the jobs of a training."""
-        folder = self.checkout / f"logs/slurm/rule_train/{name_run(experiment)}_0"
-        return "".join(path.read_text() for path in sorted(folder.glob("*.log")))
+        """Return what Slurm kept of the jobs of a run."""
+        paths = sorted((self.checkout / "logs/slurm/group_run_evaluate_train").glob("*.log"))
+        texts = [path.read_text() for path in paths]
+        return "".join(text for text in texts if f"run={name_run(experiment)}," in text)
 
     def read_outcome(self, experiment: str) -> tuple[dict, dict[str, Tensor]]:
         """Return curves and weights."""
-        result = self.checkout / artifacts.result_path(name_run(experiment), 0)
-        weights = self.checkout / artifacts.weights_path(name_run(experiment), 0)
-        return json.loads(result.read_text())["results"], read_weights(weights)
+        result = self.checkout / paths.result_path(name_run(experiment), 0)
+        weights = self.checkout / paths.weights_path(name_run(experiment), 0)
+        return json.loads(result.read_text())["epochs"], read_weights(weights)
 
 
 def name_run(experiment: str) -> str:

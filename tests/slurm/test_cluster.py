@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -38,10 +39,33 @@ def test_an_experiment_is_six_jobs_that_take_turns_on_the_gpu(cluster, study):
     results = sorted((study.checkout / "results").glob("exp1_4_*/seed0.json"))
     assert len(results) == 6
     for path in results:
-        assert json.loads(path.read_text())["metadata"]["threads"] == 2
+        assert json.loads(path.read_text())["environment"]["threads"] == 2
+        assert path.with_suffix(".test.json").exists()
     for path in ("figures/exp1_4_curves.svg", "figures/exp1_4_accuracy.png"):
         assert (study.checkout / path).stat().st_size > 0
     assert "Nothing to be done" in study.submit("results/exp1_4")
+
+
+def test_runs_can_share_a_job(cluster, study):
+    """As the README has it: with --groups, six runs and their evaluations are one job."""
+    for path in (study.checkout / "results").glob("exp1_4_*/seed0.*"):
+        path.unlink()
+    before = len(cluster.read_finished())
+    groups = [
+        "--groups",
+        "train=all",
+        "evaluate=all",
+        "--group-components",
+        "all=6",
+        "--cores",
+        "2",
+    ]
+    study.submit("results/exp1_4", *groups)
+    ((number, state, *_),) = cluster.read_finished()[before:]
+    assert state == "COMPLETED"
+    assert cluster.read_gpus(number) == {"0"}
+    evaluations = list((study.checkout / "results").glob("exp1_4_*/seed0.test.json"))
+    assert len(evaluations) == 6
 
 
 def test_a_job_that_fails_is_reported_with_its_log(study):
@@ -86,10 +110,10 @@ def assert_equal(study, experiment, undisturbed) -> None:
     curves, weights = study.read_outcome(experiment)
     expected_curves, expected_weights = undisturbed
     assert curves == expected_curves
-    assert curves["num_epochs"] == EPOCHS
+    assert len(curves["train_loss"]) == EPOCHS
     assert weights.keys() == expected_weights.keys()
     assert all(torch.equal(weights[name], expected_weights[name]) for name in weights)
-    assert "going on after epoch" in study.read_log(experiment)
+    assert "resuming after epoch" in study.read_log(experiment)
 
 
 def test_a_cancelled_job_is_reported_and_the_next_call_finishes(cluster, study, undisturbed):
@@ -98,9 +122,11 @@ def test_a_cancelled_job_is_reported_and_the_next_call_finishes(cluster, study, 
         call("scancel", job)
         output, _ = snakemake.communicate(timeout=300)
     assert snakemake.returncode != 0
-    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in output
+    # Of a group of rules, Snakemake prints the job's log and not the word of Slurm alone.
+    assert re.search(rf"JOB {job} ON \S+ CANCELLED", output)
+    assert read_state(cluster, job) == "CANCELLED"
     assert "stopped by a signal" in study.read_log("cancelled")
-    assert study.read_outcome("another")[0]["num_epochs"] == EPOCHS
+    assert len(study.read_outcome("another")[0]["train_loss"]) == EPOCHS
     study.train("cancelled")
     assert_equal(study, "cancelled", undisturbed)
 
@@ -129,7 +155,8 @@ def test_at_the_time_limit_a_job_is_warned_and_a_second_one_finishes(cluster, st
         output, _ = snakemake.communicate(timeout=300)
     assert snakemake.returncode == 0, output
     assert output.count("has been submitted with SLURM jobid") == 2
-    assert f"SLURM-job '{job}' failed, SLURM status is: 'FAILED'" in output  # and not TIMEOUT
+    assert f"group_run_evaluate_train/{job}.log" in output
+    assert read_state(cluster, job) == "FAILED"  # and not TIMEOUT
     assert "stopped by a signal" in study.read_job_logs("limited")
     assert_equal(study, "limited", undisturbed)
 
@@ -142,6 +169,12 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_call_finishes(cluster, study, undi
     assert snakemake.returncode != 0
     study.train("interrupted")  # no lock is in the way
     assert_equal(study, "interrupted", undisturbed)
+
+
+def read_state(cluster, job: str) -> str:
+    """Return how a job ended, from Slurm's own record."""
+    (state,) = {state for number, state, *_ in cluster.read_finished() if number == job}
+    return state
 
 
 def find_trainers(study, experiment: str) -> list[psutil.Process]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT
 
-from hw2core.spec import RunSpec
+from hw2core.config.spec import RunSpec
 
 pytestmark = pytest.mark.workflow
 
@@ -39,7 +39,7 @@ def start(
 
 def read_outcome(folder: Path) -> tuple[dict, bytes]:
     document = json.loads((folder / "seed0.json").read_text())
-    return document["results"], (folder / "seed0.safetensors").read_bytes()
+    return document["epochs"], (folder / "seed0.safetensors").read_bytes()
 
 
 # A signal that can be handled writes the last whole epoch, however long ago the last write was.
@@ -65,7 +65,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
         assert "stopped by a signal" in log.read_text()
 
     assert start(spec, tiny_manifest, stopped, seconds).wait(120) == 0
-    assert "going on after epoch" in log.read_text()
+    assert "resuming after epoch" in log.read_text()
     assert reference.wait(120) == 0
     assert read_outcome(stopped) == read_outcome(undisturbed)
     assert sorted(path.name for path in stopped.iterdir()) == [

@@ -1,4 +1,4 @@
-"""The command for a day with a GPU, rehearsed on the CPU with tiny runs."""
+"""The command for a day with a GPU, on the CPU with tiny runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from checkout import ROOT, TINY, copy_sources
 
-from hw2core.study import load_study
+from hw2core.config.study import load_study
 
 pytestmark = pytest.mark.workflow
 
@@ -24,20 +24,16 @@ run_study = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(run_study)
 
 
-def test_the_most_informative_trainings_come_first():
+def test_the_most_informative_runs_come_first():
     study = load_study(
         {**yaml.safe_load((ROOT / "config.yaml").read_text()), "seeds": [0, 1, 2]}, "config.yaml"
     )
-    (_, first), (_, second), (_, rest) = run_study.order_trainings(study)
+    (_, first), (_, second), (_, rest) = run_study.order_runs(study)
     assert len(first) == 34
     assert {seed for _, seed in first} == {0}
     assert len(second) == 4 * 2
     assert all(run.startswith("exp2_") and seed in (1, 2) for run, seed in second)
-    everything = [
-        training
-        for experiment in study.experiments.values()
-        for training in experiment.outline.list_trainings()
-    ]
+    everything = [pair for experiment in study.experiments.values() for pair in experiment.pairs()]
     assert sorted(first + second + rest) == sorted(everything)
 
 
@@ -81,10 +77,11 @@ def test_two_calls_give_what_one_would_have(tmp_path):
 
     assert "the time is over" in call("0")
     assert not list(checkout.folder.glob("results/*/*.json"))
-    assert "further seeds of exp2: 1 trainings" in call("5")
+    assert "further seeds of exp2: 1 runs" in call("5")
     with tarfile.open(checkout / "study.tar.gz") as archive:
         names = archive.getnames()
     for run in ("exp1_4_L4_K4", "exp2_L4_K4"):
         for seed in (0, 1):
-            assert f"results/{run}/seed{seed}.json" in names
-            assert json.loads((checkout / f"results/{run}/seed{seed}.json").read_text())
+            for file in (f"results/{run}/seed{seed}.json", f"results/{run}/seed{seed}.test.json"):
+                assert file in names
+                assert json.loads((checkout / file).read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +13,15 @@ import time
 
 import psutil
 import pytest
-from checkout import NUM_RUNS, TINY
+from checkout import NUM_RUNS, TINY, read_only
 
 pytestmark = pytest.mark.workflow
 
 SCRIPT = "workflow_scripts/train.py"
+ONE_RUN = {"train": 1, "evaluate": 1}
 OVER_ALL = {"study_figures": 1, "written_report": 1}
 CURVES = {"experiment_figures": 3, "written_report": 1}
+AFTER_ALL = {"experiment_figures": 3, "tables": 1, **OVER_ALL}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 
 
@@ -26,6 +29,7 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
     for path in [
         "results/exp1_1_L2_K4/seed0.json",
         "results/exp1_1_L2_K4/seed0.safetensors",
+        "results/exp1_1_L2_K4/seed0.test.json",
         "results/summary.csv",
         "results/epochs.csv",
         "figures/exp1_1_curves.svg",
@@ -77,11 +81,117 @@ def test_touching_any_source_trains_nothing(study):
 
 
 def test_a_comment_or_docstring_trains_nothing(study):
-    study.edit("hw2core/runner.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # images")
-    study.edit("hw2core/training.py", "trainers: one by autograd", "trainers: by autograd")
+    study.edit(
+        "hw2core/engine/run.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 500  # images"
+    )
+    study.edit("hw2core/training.py", "Trainers: epochs", "The trainers: epochs")
     with (study / "config.yaml").open("a") as config:
         config.write("# a comment\n")
     assert study.plan() == {}
+
+
+def test_reworded_messages_train_nothing(study):
+    study.edit("hw2core/runs/log.py", "train loss {train", "training loss {train")
+    study.edit("hw2core/data/split.py", "must be >= 1, got", "must be at least 1, got")
+    study.edit("hw2core/engine/cuda_graph.py", "every step runs by itself", "steps run one by one")
+    study.edit("hw2core/io.py", "make room or give leave", "make room, or give leave")
+    study.edit("hw2core/config/errors.py", "must not be empty", "is empty")
+    assert study.plan() == {}
+
+
+def test_a_new_metric_evaluates_again_and_trains_nothing(study):
+    study.edit("hw2core/evaluation.py", "NUM_BINS = 15", "NUM_BINS = 10")
+    assert study.plan() == {"evaluate": NUM_RUNS, **AFTER_ALL}
+    study.snakemake()
+    assert "Nothing to be done" in study.snakemake()
+
+
+def test_a_result_without_weights_keeps_the_evaluation_it_came_with(study):
+    for weights in (study / "results").rglob("*.safetensors"):
+        weights.unlink()
+    study.edit("hw2core/evaluation.py", "NUM_BINS = 15", "NUM_BINS = 10")
+    assert study.plan() == {}
+    later = time.time() + 60
+    os.utime(study / "results/exp2_L4_K4/seed0.json", (later, later))
+    assert "evaluate" not in study.plan()
+
+
+def test_without_images_only_what_is_stale_is_trained(clone):
+    """Images that are prepared for one run are no reason to train the others."""
+    clone.overlay("exp2", training={"lr": 0.001})
+    assert clone.plan("results/exp1_1", "results/exp2") == {
+        **ONE_RUN,
+        "prepare_data": 1,
+        "experiment_figures": 2,
+    }
+
+
+def test_planning_changes_nothing_on_disk(study):
+    """Not even with a stale result, an old and a future time, or a result that was copied."""
+    study.overlay("exp2", training={"lr": 0.001})
+    for path, then in (("results/exp1_1_L2_K4/seed0.json", 0), ("data", time.time() + 86_400)):
+        os.utime(study / path, (then, then))
+    before = list_states(study.folder)
+    assert study.plan()["train"] == 1
+    assert list_states(study.folder) == before
+
+
+def test_a_checkout_that_cannot_be_written_can_be_planned(study, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(study / "results", work / "results")
+    arguments = ["--directory", os.fspath(work), "--configfile", "config.yaml"]
+    study.overlay("exp2", training={"lr": 0.001})
+    with read_only(study.folder):
+        plan = study.plan(*arguments)
+    assert (plan["train"], plan["prepare_data"]) == (1, 1)
+
+
+def list_states(folder):
+    """Return time and content of every file that is not Snakemake's own."""
+    paths = (path for path in folder.rglob("*") if ".snakemake" not in path.parts)
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in paths
+        if "__pycache__" not in path.parts and path != folder
+    }
+
+
+def test_runs_that_differ_in_name_only_are_trained_once(study):
+    config = copy.deepcopy(TINY)
+    twin = copy.deepcopy(config["experiments"]["exp1_1"])
+    twin["grid"] = {"filters_per_layer": [[4], [6]], "layers_per_block": [2]}
+    config["experiments"]["exp1_2"] = twin
+    study.configure(config)
+    assert study.plan("results/exp1_2") == {**ONE_RUN, "share_result": 1, "experiment_figures": 1}
+    study.snakemake("results/exp1_2_L2_K4")
+    ours, theirs = (
+        json.loads((study / f"results/{run}/seed0.json").read_text())
+        for run in ("exp1_2_L2_K4", "exp1_1_L2_K4")
+    )
+    assert ours["config"]["name"] == "exp1_2_L2_K4"
+    assert ours["same_as"] == "exp1_1_L2_K4"
+    assert ours["epochs"] == theirs["epochs"]
+    for suffix in (".safetensors", ".test.json"):
+        assert (study / f"results/exp1_2_L2_K4/seed0{suffix}").exists()
+    assert "Nothing to be done" in study.snakemake("results/exp1_2_L2_K4")
+    # It is stale with the trained one, and with nothing else.
+    config["experiments"]["exp1_1"]["training"] = {"lr": 0.001}
+    twin["training"] = {"lr": 0.001}
+    study.configure(config)
+    assert study.plan("results/exp1_2_L2_K4") == {**ONE_RUN, "share_result": 1}
+    # Another recipe makes it a run of its own.
+    del config["experiments"]["exp1_1"]["training"]
+    study.configure(config)
+    assert study.plan("results/exp1_2_L2_K4") == ONE_RUN
+
+
+def test_a_stale_result_that_returns_from_a_backup_is_trained_again(study):
+    backup = study.folder / "backup"
+    shutil.copytree(study / "results", backup, copy_function=shutil.copy2)
+    study.overlay("exp2", training={"lr": 0.001})
+    study.snakemake("results/exp2_L4_K4")
+    shutil.copytree(backup, study / "results", copy_function=shutil.copy2, dirs_exist_ok=True)
+    assert study.plan("results/exp2_L4_K4") == ONE_RUN
 
 
 def test_a_plotting_edit_draws_figures_and_trains_nothing(study):
@@ -93,12 +203,12 @@ def test_a_plotting_edit_draws_figures_and_trains_nothing(study):
 def test_the_custom_network_concerns_its_experiment_only(study):
     with (study / "hw2core/cnn/yourcodenet.py").open("a") as source:
         source.write("\nUNUSED = 1\n")
-    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+    assert study.plan() == {**ONE_RUN, **AFTER_ONE_EXPERIMENT}
     assert "run=exp2_L4_K4" in study.snakemake("-n")
 
 
 def test_the_loop_concerns_every_run(study):
-    study.edit("hw2core/runner.py", "AT_CHANCE_FACTOR = 1.5", "AT_CHANCE_FACTOR = 1.6")
+    study.edit("hw2core/engine/run.py", "AT_CHANCE_FACTOR = 1.5", "AT_CHANCE_FACTOR = 1.6")
     assert study.plan()["train"] == NUM_RUNS
 
 
@@ -106,7 +216,7 @@ def test_one_changed_run_is_trained_alone_with_what_shows_it(study):
     config = copy.deepcopy(TINY)
     config["experiments"]["exp2"]["training"] = {"lr": 0.001}
     study.configure(config)
-    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+    assert study.plan() == {**ONE_RUN, **AFTER_ONE_EXPERIMENT}
     study.snakemake()
     result = json.loads((study / "results/exp2_L4_K4/seed0.json").read_text())
     assert result["config"]["training"]["lr"] == 0.001
@@ -125,8 +235,8 @@ def test_a_new_experiment_needs_only_configuration(study):
     config["experiments"]["exp3"] = copy.deepcopy(config["experiments"]["exp1_4"])
     config["experiments"]["exp3"]["runs"] = {"bn": {"architecture": {"batchnorm": True}}}
     study.configure(config)
-    assert study.plan("results/exp3") == {"train": 1, "experiment_figures": 1}
-    assert study.plan() == {"train": 1, **AFTER_ONE_EXPERIMENT}
+    assert study.plan("results/exp3") == {**ONE_RUN, "experiment_figures": 1}
+    assert study.plan() == {**ONE_RUN, **AFTER_ONE_EXPERIMENT}
 
 
 def test_results_that_came_with_a_clone_are_not_trained_again(clone):
@@ -174,7 +284,7 @@ def test_a_damaged_result_is_trained_again(clone):
 
 def test_a_deleted_result_is_trained_again(study):
     (study / "results/exp2_L4_K4/seed0.json").unlink()
-    assert study.plan("results/exp2_L4_K4") == {"train": 1}
+    assert study.plan("results/exp2_L4_K4") == ONE_RUN
 
 
 @pytest.mark.parametrize("victim", ["the training", "everything"])
@@ -202,5 +312,5 @@ def test_a_run_killed_midway_is_finished_by_the_next_call(study, victim):
     study.configure(config)
     study.snakemake("results/exp2_L4_K4")
     result = json.loads((study / "results/exp2_L4_K4/seed0.json").read_text())
-    assert result["results"]["num_epochs"] == 3
+    assert len(result["epochs"]["train_loss"]) == 3
     assert "Nothing to be done" in study.snakemake("results/exp2_L4_K4")

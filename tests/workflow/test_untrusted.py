@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from checkout import TINY, copy_sources
 
-from hw2core import result_files
-from hw2core.checkpoint import Checkpoint
-from hw2core.config_file import ConfigError, read_config
+from hw2core.config.errors import ConfigError
+from hw2core.config.reading import read_config
+from hw2core.config.study import load_study
 from hw2core.data.cifar10 import read_cifar10
 from hw2core.data.prepared import DataError, load_prepared
-from hw2core.result_files import ArtifactError
-from hw2core.study import load_study
+from hw2core.runs import files
+from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.files import ResultError
+from hw2core.runs.weights import read_weights
 
 # A shell would run a command, end the word, the quotes or the line, or put something in its place.
 HOSTILE = 'it\'s "$(touch pwned1)" `touch pwned2`; touch pwned3 | $HOME {run} *\ntouch pwned4 & x'
@@ -48,16 +50,16 @@ def pwned(tmp_path) -> Path:
 def test_a_pickle_in_place_of_a_result_is_not_executed(tmp_path, pwned):
     path = tmp_path / "seed0.json"
     path.write_bytes(pickle.dumps(Bomb(pwned)))
-    with pytest.raises(ArtifactError, match=r"seed0\.json.*delete it and run again"):
-        result_files.read_result(path)
+    with pytest.raises(ResultError, match=r"seed0\.json.*delete it and run again"):
+        files.read_result(path)
     assert not pwned.exists()
 
 
 def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path, pwned):
     path = tmp_path / "seed0.safetensors"
     path.write_bytes(pickle.dumps(Bomb(pwned)))
-    with pytest.raises(ArtifactError, match=r"seed0\.safetensors"):
-        result_files.read_weights(path)
+    with pytest.raises(ResultError, match=r"seed0\.safetensors"):
+        read_weights(path)
     assert not pwned.exists()
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hw2core.cnn import ConvClassifier, ResNetClassifier, YourCodeNet
-from hw2core.layer_probe import probe_layers
+from hw2core.engine.probe import probe_layers
 
 
 def make_batch(size=16):

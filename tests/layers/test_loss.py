@@ -1,4 +1,4 @@
-"""CrossEntropyLoss against torch: values, gradients, extreme scores, labels that do not fit."""
+"""CrossEntropyLoss against torch: values, gradients, extreme logits, labels that do not fit."""
 
 import itertools
 import math
@@ -22,8 +22,8 @@ LOSS_INPUTS = {
     "4-D": lambda: (torch.randn(3, 10, 5, 2), torch.randint(10, (3, 5, 2))),
     "transposed": lambda: (torch.randn(10, 6).T, torch.randint(10, (6, 2))[:, 0]),
     "equal labels": lambda: (torch.randn(6, 10), torch.full((6,), 9)),
-    "tied scores": lambda: (torch.zeros(6, 10), torch.randint(10, (6,))),
-    "large scores": lambda: (torch.randn(6, 10) * 1e4, torch.randint(10, (6,))),
+    "tied logits": lambda: (torch.zeros(6, 10), torch.randint(10, (6,))),
+    "large logits": lambda: (torch.randn(6, 10) * 1e4, torch.randint(10, (6,))),
 }
 
 
@@ -78,7 +78,7 @@ def test_backward_agrees_with_finite_differences():
 
 @pytest.mark.parametrize("scale", [1e2, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_cross_entropy_of_extreme_scores(dtype, scale):
+def test_cross_entropy_of_extreme_logits(dtype, scale):
     loss_fn = CrossEntropyLoss()
     x = torch.tensor([[scale, -scale, 0], [scale, scale, -scale], [-scale] * 3], dtype=dtype)
     for y, expected in [([0, 0, 0], math.log(2) + math.log(3)), ([1, 2, 2], 4 * scale)]:
@@ -89,7 +89,7 @@ def test_cross_entropy_of_extreme_scores(dtype, scale):
         torch.testing.assert_close(dx.sum(dim=1), torch.zeros(3, dtype=dtype), rtol=0, atol=1e-2)
 
 
-def test_cross_entropy_keeps_the_digits_of_scores_with_a_large_common_part():
+def test_cross_entropy_keeps_the_digits_of_logits_with_a_large_common_part():
     """Without the shift, 10,000 + 0.25 and the sum's logarithm keep three digits in float32."""
     x, y = torch.tensor([[0.0, 0.25, 1.0]]), torch.tensor([1])
     expected = CrossEntropyLoss()(x.double(), y).item()

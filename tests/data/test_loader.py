@@ -1,11 +1,15 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
-from hw2core.data.batches import ResidentBatches
+from hw2core.data.augment import Augmentation
+from hw2core.data.loader import Loader
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 N, SIDE = 70, 12
+ALL_CHANGES = Augmentation(flip=True, translate=2, cutout=3)
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +19,19 @@ def images():
 
 def batches(images, **options):
     # The label says which image it is: pairing can be read from a batch.
-    settings = {"batch_size": 16, "mean": MEAN, "std": STD} | options
-    return ResidentBatches(images, np.arange(len(images)), **settings)
+    # The size divides N: an epoch with a seed yields every image, too.
+    settings = {"batch_size": 14, "mean": MEAN, "std": STD} | options
+    return Loader(images, np.arange(len(images)), **settings)
 
 
 def collect(loader):
     parts = list(loader)
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
+def sort_by_image(batches):
+    x, y = collect(batches)
+    return x[y.argsort()]
 
 
 def normalise(images):
@@ -46,8 +56,8 @@ def same(a, b):
     return torch.allclose(a.double(), b.double(), atol=1e-5)
 
 
-def test_without_options_images_come_in_order_exactly_normalised(images):
-    loader = batches(images)
+def test_without_a_seed_images_come_in_order_exactly_normalised(images):
+    loader = batches(images, batch_size=16)
     x, y = collect(loader)
     assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
     assert torch.equal(y, torch.arange(N))
@@ -56,26 +66,26 @@ def test_without_options_images_come_in_order_exactly_normalised(images):
 
 
 def test_batches_are_channels_last(images):
-    for options in ({}, {"shuffle": True}, {"flip": True, "translate": 2, "cutout": 3}):
+    for options in ({}, {"seed": 0}, {"seed": 0, "augment": ALL_CHANGES}):
         x, _ = next(iter(batches(images, **options)))
-        assert x.shape == (16, 3, SIDE, SIDE)
+        assert x.shape == (14, 3, SIDE, SIDE)
         assert x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_shuffle_visits_each_image_once_with_its_own_label(images):
-    x, y = collect(batches(images, shuffle=True))
+def test_a_seeded_epoch_yields_each_image_once_with_its_own_label(images):
+    x, y = collect(batches(images, seed=0))
     assert not torch.equal(y, torch.arange(N))
     assert torch.equal(y.sort().values, torch.arange(N))
     assert same(x, normalise(images)[y])
 
 
-def test_shuffle_mixes_the_whole_set(images):
-    _, y = next(iter(batches(images, shuffle=True)))
+def test_a_seed_mixes_the_whole_set(images):
+    _, y = next(iter(batches(images, seed=0)))
     assert y.max() > N // 2  # a first batch of the first images only is the classic mistake
 
 
 def test_each_epoch_has_its_own_order_and_augmentation(images):
-    loader = batches(images, shuffle=True, flip=True, translate=2, cutout=3)
+    loader = batches(images, seed=0, augment=ALL_CHANGES)
     first, again = collect(loader), collect(loader)
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
@@ -88,18 +98,23 @@ def test_each_epoch_has_its_own_order_and_augmentation(images):
     assert torch.equal(collect(loader)[0], first[0])
 
 
-def test_augmentation_alone_changes_between_epochs(images):
-    for options in ({"flip": True}, {"translate": 2}, {"cutout": 3}):
-        loader = batches(images, **options)
-        first = collect(loader)[0]
+def test_each_kind_of_augmentation_changes_between_epochs(images):
+    for kind in ({"flip": True}, {"translate": 2}, {"cutout": 3}):
+        loader = batches(images, seed=0, augment=Augmentation(**kind))
+        first = sort_by_image(loader)
         loader.set_epoch(1)
-        assert not torch.equal(collect(loader)[0], first), options
+        assert not torch.equal(sort_by_image(loader), first), kind
+
+
+def test_augmentation_needs_a_seed(images):
+    with pytest.raises(ValueError, match=r"seed must be an integer.*flip=True"):
+        batches(images, augment=Augmentation(flip=True))
 
 
 def test_seeds_differ_and_neither_seed_nor_epoch_is_added_to_the_other(images):
     orders = []
     for seed in range(3):
-        loader = batches(images, shuffle=True, seed=seed)
+        loader = batches(images, seed=seed)
         for epoch in range(3):
             loader.set_epoch(epoch)
             orders.append(tuple(collect(loader)[1].tolist()))
@@ -107,7 +122,7 @@ def test_seeds_differ_and_neither_seed_nor_epoch_is_added_to_the_other(images):
 
 
 def test_global_generators_are_neither_read_nor_moved(images):
-    options = {"shuffle": True, "flip": True, "translate": 2, "cutout": 3}
+    options = {"seed": 0, "augment": ALL_CHANGES}
     torch.manual_seed(1)
     np.random.seed(1)
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -121,18 +136,25 @@ def test_global_generators_are_neither_read_nor_moved(images):
 
 def test_order_is_pinned():
     # A change here changes every result: seeds would no longer name the same training.
-    loader = batches(np.zeros((8, SIDE, SIDE, 3), np.uint8), shuffle=True, seed=3)
+    loader = batches(np.zeros((8, SIDE, SIDE, 3), np.uint8), batch_size=8, seed=3)
     loader.set_epoch(2)
     assert collect(loader)[1].tolist() == [0, 5, 4, 3, 7, 6, 1, 2]
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
+def test_augmented_images_are_pinned(images):
+    loader = batches(images, seed=3, augment=ALL_CHANGES)
+    loader.set_epoch(2)
+    x, _ = collect(loader)
+    digest = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
+    assert digest == "a85ec8b96fcc960e3d8a9c9d616a1b4d280ee025b87b71c73dd723c7ba06ff19"
+
+
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("translate", [0, 2])
-def test_each_image_is_one_of_the_slow_references(images, shuffle, flip, translate):
+def test_each_image_is_one_of_the_slow_references(images, flip, translate):
     small = images[:60, :5, :7]  # not square: a swap of the axes shows
-    loader = batches(small, shuffle=shuffle, flip=flip, translate=translate)
-    x, y = collect(loader)
+    augment = Augmentation(flip=flip, translate=translate)
+    x, y = collect(batches(small, batch_size=12, seed=0, augment=augment))
     plain = normalise(small)
     moves = [
         {"mirrored": mirrored, "down": down, "right": right}
@@ -156,7 +178,7 @@ def test_each_image_is_one_of_the_slow_references(images, shuffle, flip, transla
 def test_shifts_are_equally_likely():
     image = np.zeros((4000, 5, 5, 3), np.uint8)
     image[:, 2, 2] = 255
-    x, _ = collect(batches(image, translate=2, batch_size=4000))
+    x, _ = collect(batches(image, seed=0, augment=Augmentation(translate=2), batch_size=4000))
     spots = x[:, 0].flatten(1).argmax(1)
     counts = torch.bincount(spots, minlength=25)
     assert counts.min() > 110  # 160 expected, standard deviation 12
@@ -165,7 +187,8 @@ def test_shifts_are_equally_likely():
 
 def test_shifted_in_pixels_are_exactly_zero():
     # mean * 255 is no integer here: a byte nearest the mean would not do.
-    x, _ = collect(batches(np.full((40, 6, 6, 3), 255, np.uint8), translate=3))
+    white = np.full((40, 6, 6, 3), 255, np.uint8)
+    x, _ = collect(batches(white, batch_size=10, seed=0, augment=Augmentation(translate=3)))
     values = x.permute(0, 2, 3, 1).reshape(-1, 3)
     blank = (values == 0).all(1)
     assert 0 < blank.sum() < len(values)
@@ -174,7 +197,7 @@ def test_shifted_in_pixels_are_exactly_zero():
 
 def test_cutout_blanks_one_whole_square_and_nothing_else(images):
     bright = np.maximum(images, 200)  # no pixel equals the mean
-    x, y = collect(batches(bright, shuffle=True, cutout=5))
+    x, y = collect(batches(bright, seed=0, augment=Augmentation(cutout=5)))
     plain = normalise(bright)[y]
     corners = set()
     for image, original in zip(x, plain, strict=True):
@@ -189,27 +212,28 @@ def test_cutout_blanks_one_whole_square_and_nothing_else(images):
 
 
 def test_options_do_not_change_the_order(images):
-    _, order = collect(batches(images, shuffle=True))
-    _, augmented = collect(batches(images, shuffle=True, flip=True, translate=2, cutout=3))
-    _, in_big_batches = collect(batches(images, shuffle=True, batch_size=50))
+    _, order = collect(batches(images, seed=0))
+    _, augmented = collect(batches(images, seed=0, augment=ALL_CHANGES))
+    _, in_big_batches = collect(batches(images, seed=0, batch_size=35))
     assert torch.equal(order, augmented)
     assert torch.equal(order, in_big_batches)
 
 
 @pytest.mark.parametrize(
-    ("size", "batch_size", "drop_last", "sizes"),
+    ("size", "batch_size", "seed", "sizes"),
     [
-        (70, 16, False, [16, 16, 16, 16, 6]),
-        (70, 16, True, [16, 16, 16, 16]),
-        (64, 16, True, [16, 16, 16, 16]),
-        (64, 16, False, [16, 16, 16, 16]),
-        (5, 16, True, [5]),
-        (5, 16, False, [5]),
-        (16, 16, True, [16]),
+        (70, 16, None, [16, 16, 16, 16, 6]),
+        (70, 16, 0, [16, 16, 16, 16]),
+        (64, 16, 0, [16, 16, 16, 16]),
+        (64, 16, None, [16, 16, 16, 16]),
+        (5, 16, 0, [5]),
+        (5, 16, None, [5]),
+        (16, 16, 0, [16]),
     ],
 )
-def test_number_and_sizes_of_batches(images, size, batch_size, drop_last, sizes):
-    loader = batches(images[:size], batch_size=batch_size, drop_last=drop_last, shuffle=True)
+def test_number_and_sizes_of_batches(images, size, batch_size, seed, sizes):
+    loader = batches(images[:size], batch_size=batch_size, seed=seed)
+    assert loader.batch_size == batch_size
     assert [len(y) for _, y in loader] == sizes
     assert len(loader) == len(sizes)
     assert loader.num_images == sum(sizes)
@@ -258,8 +282,11 @@ def test_batches_do_not_share_memory_with_the_set(images):
     ],
 )
 def test_arguments_out_of_range_are_named(images, name, value):
+    options = {name: value}
+    if name in Augmentation._fields:
+        options = {"seed": 0, "augment": Augmentation(**options)}
     with pytest.raises(ValueError, match=name):
-        batches(images, **{name: value})
+        batches(images, **options)
 
 
 def test_wrong_arrays_are_refused(images):
@@ -267,16 +294,16 @@ def test_wrong_arrays_are_refused(images):
     labels = np.arange(N)
     for bad in (images.astype(np.float32), images.transpose(0, 3, 1, 2), images[0], images[:0]):
         with pytest.raises(ValueError, match="images"):
-            ResidentBatches(bad, labels[: len(bad)], **options)
+            Loader(bad, labels[: len(bad)], **options)
     for bad in (labels[:-1], labels[:, None], labels.astype(np.float64)):
         with pytest.raises(ValueError, match="labels"):
-            ResidentBatches(images, bad, **options)
+            Loader(images, bad, **options)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_are_the_same_on_a_gpu(images):
-    options = {"shuffle": True, "flip": True, "translate": 2, "cutout": 3}
+    options = {"seed": 0, "augment": ALL_CHANGES}
     x, y = collect(batches(images, **options))
     x_gpu, y_gpu = collect(batches(images, device="cuda", **options))
     assert x_gpu.is_cuda
@@ -286,7 +313,7 @@ def test_batches_are_the_same_on_a_gpu(images):
 
 @pytest.mark.parametrize("at_once", [1, 5, 16, 17, 1000])
 def test_how_many_are_made_at_a_time_changes_nothing(images, at_once):
-    options = {"flip": True, "translate": 2, "cutout": 3, "shuffle": True, "seed": 3}
+    options = {"seed": 3, "augment": ALL_CHANGES}
     expected = batches(images, **options)
     made = batches(images, images_at_once=at_once, **options)
     for (x, y), (x_made, y_made) in zip(expected, made, strict=True):

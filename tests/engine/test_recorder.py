@@ -1,0 +1,126 @@
+"""The recorder by itself, with a trainer whose epochs are given."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from hw2core.engine.probe import LayerProbe
+from hw2core.engine.recorder import Recorder
+from hw2core.history import EpochResult
+
+BATCH = torch.zeros(1), torch.zeros(1)
+
+
+class ScriptedTrainer:
+    """Has one weight, the number of its last epoch, which it changes in place."""
+
+    device = None
+
+    def __init__(self, *, probed=True):
+        self.weight = torch.zeros(1)
+        self.probed = probed
+
+    @property
+    def images_per_second(self):
+        return 100.0 * self.weight.item()
+
+    def probe_layers(self, x, y):
+        return LayerProbe(["fc1"], [self.weight.item()], [1.0], [None]) if self.probed else None
+
+    def get_weights(self):
+        return {"w": self.weight}
+
+    def get_state(self):
+        return {"w": self.weight}
+
+    def load_state(self, state):
+        self.weight.copy_(state["w"])
+
+
+class Memory:
+    """A store that keeps the states in memory, copied as a disk would."""
+
+    def __init__(self):
+        self.states = []
+
+    def load(self):
+        return copy.deepcopy(self.states[-1]) if self.states else None
+
+    def save(self, state):
+        self.states.append(copy.deepcopy(state))
+
+
+def run_epochs(recorder, accuracies, *, planned=None, trainer=None) -> None:
+    """Start to record, then add an epoch of each validation accuracy that is not there yet."""
+    trainer = trainer or ScriptedTrainer()
+    recorder.start(trainer, planned or len(accuracies), BATCH)
+    for epoch in range(len(recorder.train), len(accuracies)):
+        trainer.weight.fill_(epoch + 1)
+        recorder.add(EpochResult([1.0], 50.0), EpochResult([2.0], accuracies[epoch]))
+
+
+def test_layers_are_probed_before_training_then_at_powers_of_two_and_at_the_end():
+    recorder = Recorder()
+    run_epochs(recorder, [10.0] * 11)
+    epochs = [0, 1, 2, 4, 8, 11]
+    expected = {"names": ["fc1"], "epochs": epochs, "gradient_norm": [[e] for e in epochs]}
+    rest = {"activation_std": [[1.0]] * 6, "dead_fraction": [[None]] * 6}
+    assert recorder.layers == expected | rest
+
+
+def test_a_trainer_may_have_no_layer_statistics():
+    recorder = Recorder()
+    run_epochs(recorder, [10.0], trainer=ScriptedTrainer(probed=False))
+    assert recorder.layers == {}
+
+
+def test_the_best_weights_are_a_copy_of_those_of_the_first_best_epoch():
+    recorder = Recorder()
+    run_epochs(recorder, [10.0, 30.0, 30.0, 20.0])
+    assert recorder.best_epoch == 2
+    assert recorder.best_weights["w"].item() == 2
+
+
+def test_the_state_is_stored_before_the_epoch_is_reported():
+    store = Memory()
+    seen = []
+    recorder = Recorder(store=store, on_epoch=lambda r: seen.append((r, len(store.states))))
+    run_epochs(recorder, [10.0, 20.0])
+    assert seen == [(recorder, 1), (recorder, 2)]
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_a_resumed_recorder_is_the_one_that_was_interrupted(epoch):
+    accuracies, store = [10.0, 30.0, 20.0, 30.0], Memory()
+    whole = Recorder()
+    run_epochs(whole, accuracies)
+    run_epochs(Recorder(store=store), accuracies[:epoch], planned=4)
+    expected_draw = torch.rand(3)
+    torch.manual_seed(99)
+    resumed, trainer = Recorder(store=store), ScriptedTrainer()
+    resumed.start(trainer, 4, BATCH)
+    assert torch.equal(torch.rand(3), expected_draw)
+    assert trainer.weight.item() == epoch
+    resumed = Recorder(store=store)
+    run_epochs(resumed, accuracies)
+    for name in ("train", "test", "layers", "best_weights", "best_epoch", "speeds"):
+        assert getattr(resumed, name) == getattr(whole, name), name
+    assert len(resumed.seconds) == 4
+
+
+def test_times(monkeypatch):
+    recorder = Recorder()
+    # Loading is over at 5, epochs end at 7, 10 and 16, the run at 17.
+    clock = iter([5.0, 7.0, 10.0, 16.0, 17.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    run_epochs(recorder, [10.0] * 3, planned=5)
+    timing = recorder.measure_time(images_per_epoch=600, seconds_loading=0.5)
+    assert timing.seconds_per_epoch == [2.0, 3.0, 6.0]
+    assert timing.seconds == 12.0
+    assert timing.seconds_loading == 0.5
+    assert timing.seconds_training == 6.0 + 3.0 + 2.0  # at 100, 200 and 300 images per second
+    assert timing.images_per_second == 200.0
+    assert recorder.seconds_left == 3.0 * 2

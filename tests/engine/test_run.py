@@ -1,0 +1,203 @@
+"""Whole runs: what decides their numbers, what is kept of them, and how they can end."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from hw2core.data.loader import Loader
+from hw2core.engine.recorder import Recorder
+from hw2core.engine.run import decide_status, train_run
+from hw2core.engine.torch_trainer import DeviceTrainer
+from hw2core.engine.trainer import RunTrainer
+from hw2core.history import FitResult
+
+
+def train(spec, data, seed=0):
+    return train_run(spec, seed, data, device="cpu")
+
+
+def test_a_run_learns_and_reports_what_it_did(tiny_spec, tiny_data):
+    epochs = []
+    recorder = Recorder(on_epoch=lambda recorder: epochs.append(len(recorder.train)))
+    trained = train_run(tiny_spec, 0, tiny_data, recorder, device="cpu")
+    history, timing = trained.history, trained.timing
+    assert history.num_epochs == 3
+    assert epochs == [1, 2, 3]
+    assert trained.status == "trained"
+    assert history.test_acc[trained.best_epoch - 1] == max(history.test_acc) > 60
+    assert trained.costs.parameters == sum(tensor.numel() for tensor in trained.weights.values())
+    assert (trained.device, trained.precision, trained.cuda_graph) == ("cpu", "fp32", False)
+    assert trained.threads == torch.get_num_threads()
+    assert len(timing.seconds_per_epoch) == 3
+    assert 0 < timing.seconds_training < sum(timing.seconds_per_epoch) < timing.seconds
+    assert timing.seconds_loading > 0
+    assert timing.images_per_second > 0
+    assert trained.layers["names"] == ["conv1", "conv2", "fc1", "fc2"]
+    assert trained.layers["epochs"] == [0, 1, 2, 3]
+
+
+def test_weights_are_those_of_the_epoch_that_validation_chose(specify, tiny_data):
+    trained = train(specify(), tiny_data)
+    again = train(specify(epochs=trained.best_epoch), tiny_data)
+    for name, tensor in again.weights.items():
+        assert torch.equal(tensor, trained.weights[name])
+
+
+@pytest.fixture
+def evaluated(monkeypatch) -> list[Loader]:
+    """What each ``test_epoch`` is given, in the order of the calls."""
+    loaders: list[Loader] = []
+    original = RunTrainer.test_epoch
+
+    def spy(self, batches, **kw):
+        loaders.append(batches)
+        return original(self, batches, **kw)
+
+    monkeypatch.setattr(RunTrainer, "test_epoch", spy)
+    return loaders
+
+
+def test_validation_is_evaluated_once_per_epoch_and_test_images_are_not_read(
+    tiny_spec, tiny_data, evaluated
+):
+    train(tiny_spec, dataclasses.replace(tiny_data, test_images=None, test_labels=None))
+    assert [loader.num_images for loader in evaluated] == [100] * 3
+
+
+def test_the_split_depends_on_its_own_seed_and_not_on_that_of_the_run(
+    specify, tiny_data, evaluated
+):
+    spec = specify("mlp", epochs=1)
+    other = spec.model_copy(update={"data": spec.data.model_copy(update={"split_seed": 1})})
+    for run, seed in ((spec, 0), (spec, 1), (other, 0)):
+        train(run, tiny_data, seed)
+    first, same, changed = (next(iter(loader))[0] for loader in evaluated)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, changed)
+
+
+def test_the_ema_is_what_is_evaluated_and_kept(specify, tiny_data):
+    plain = train(specify(epochs=1), tiny_data)
+    averaged = train(specify(epochs=1, average=0.5), tiny_data)
+    assert averaged.history.train_loss == plain.history.train_loss  # the steps are the same
+    assert averaged.history.test_loss != plain.history.test_loss
+    assert any(not torch.equal(averaged.weights[k], w) for k, w in plain.weights.items())
+
+
+@pytest.mark.parametrize("model", ["cnn", "mlp"])
+def test_the_seed_decides_everything(specify, tiny_data, model):
+    first, again, other = (train(specify(model), tiny_data, seed).history for seed in (0, 0, 1))
+    assert first == again
+    assert first.train_loss != other.train_loss
+
+
+def test_every_training_image_is_seen(specify, tiny_data, monkeypatch):
+    """The public solutions that forgot to shuffle saw the first images only."""
+    seen: set[int] = set()
+
+    def spy(self, x, y):
+        seen.update(hash(image.numpy().tobytes()) for image in x)
+        return torch.zeros(()), torch.zeros(len(y), 10)
+
+    monkeypatch.setattr(DeviceTrainer, "train_step", spy)
+    train(specify(batches=4, epochs=12), tiny_data)
+    # 12 epochs x 4 batches x 16 images = 768 draws from 300: about 92 % are met.
+    assert len(seen) > 240
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lr": 0.001},
+        {"weight_decay": 0.5},
+        {"batch_size": 32},
+        {"label_smoothing": 0.2},
+        {"flip": True},
+        {"translate": 2},
+        {"cutout": 8},
+        {"schedule": "one_cycle"},
+        {"batches": 4},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_no_key_of_training_is_ignored(specify, tiny_data, changed):
+    base = train(specify(epochs=1), tiny_data)
+    assert train(specify(epochs=1, **changed), tiny_data).history.train_loss != (
+        base.history.train_loss
+    )
+
+
+def test_a_run_that_diverges_is_a_result(specify, tiny_data):
+    trained = train(specify(optimizer="sgd", lr=1e30), tiny_data)
+    assert trained.status == "diverged"
+    assert trained.history.num_epochs < 3
+
+
+def test_a_run_at_chance_is_a_result(specify, tiny_data):
+    assert train(specify(lr=1e-12, epochs=1), tiny_data).status == "at_chance"
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "train_acc", "test_acc", "status"),
+    [
+        ([2.0, 1.0], [9.0, 9.0], [9.0, 15.0], "trained"),
+        ([2.0, 1.0], [14.9, 9.0], [14.9, 9.0], "at_chance"),
+        ([2.0, 1.0], [50.0, 100.0], [10.0, 10.0], "trained"),  # by heart: not nothing
+        ([2.0, math.nan], [30.0, 10.0], [30.0, 10.0], "diverged"),
+        ([2.0, math.inf], [30.0, 10.0], [30.0, 10.0], "diverged"),
+    ],
+)
+def test_status(train_loss, train_acc, test_acc, status):
+    assert decide_status(FitResult(2, train_loss, train_acc, [1.0, 1.0], test_acc)) == status
+
+
+def test_bf16_learns_as_well(specify, tiny_data):
+    trained = train(specify(precision="bf16"), tiny_data)
+    assert trained.precision == "bf16"
+    assert max(trained.history.test_acc) > 60
+
+
+def test_an_unavailable_device_is_one_clear_error(tiny_spec, tiny_data):
+    with pytest.raises(ValueError, match="device='abacus': not available here"):
+        train_run(tiny_spec, 0, tiny_data, device="abacus")
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_run_learns_on_a_gpu(specify, tiny_data, optimizer):
+    trained = train_run(specify(precision="auto", optimizer=optimizer), 0, tiny_data)
+    assert trained.device.startswith("cuda")
+    assert trained.cuda_graph
+    assert max(trained.history.test_acc) > 60
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+        {"optimizer": "adamw", "schedule": "one_cycle"},
+        {"optimizer": "sgd", "lr": 0.05, "average": 0.2},
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "cutout": 8},
+    ],
+)
+@pytest.mark.parametrize("model", ["cnn", "ycn"])
+def test_a_graph_gives_on_a_gpu_what_single_steps_give(
+    specify, tiny_data, monkeypatch, model, training
+):
+    spec = specify(model, deterministic=True, flip=True, translate=2, **training)
+    graphed = train_run(spec, 0, tiny_data)
+    assert graphed.cuda_graph
+    monkeypatch.setattr("hw2core.engine.cuda_graph.WARM_UP_STEPS", 10**6)
+    single = train_run(spec, 0, tiny_data)
+    assert not single.cuda_graph
+    assert graphed.history == single.history

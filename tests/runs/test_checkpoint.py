@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from hw2core.config.spec import RunSpec
+from hw2core.engine.recorder import Recorder
+from hw2core.engine.run import TrainedRun, train_run
+from hw2core.runs.checkpoint import Checkpoint
+
+IDENTITY = {"spec_hash": "a", "code_hash": "b", "data_sha256": "c"}
+LOG = logging.getLogger("test")
+
+CASES = {
+    "cnn, sgd, one cycle": (
+        "cnn",
+        {},
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}
+        | {"schedule": "one_cycle", "flip": True, "translate": 2, "weight_decay": 1e-3},
+    ),
+    "cnn, sgd without momentum": ("cnn", {}, {"optimizer": "sgd", "lr": 0.05}),
+    "resnet, adamw, batch norm, dropout": (
+        "resnet",
+        {"batchnorm": True, "dropout": 0.3},
+        {"optimizer": "adamw"},
+    ),
+    "ycn, bf16": ("ycn", {}, {"optimizer": "sgd", "momentum": 0.9, "precision": "bf16"}),
+    "ycn, EMA, momentum, dropout": (
+        "ycn",
+        {"dropout": 0.3},
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "average": 0.2},
+    ),
+    "mlp, momentum, dropout": (
+        "mlp",
+        {"dropout": 0.4},
+        {"optimizer": "momentum", "momentum": 0.9},
+    ),
+    "mlp, rmsprop": ("mlp", {}, {"optimizer": "rmsprop"}),
+    "mlp, vanilla": ("mlp", {}, {"optimizer": "vanilla"}),
+}
+
+
+def specify(tiny_values, model, architecture, training) -> RunSpec:
+    widths = {"filters_per_layer": [4], "layers_per_block": 2, "pool_every": 2, "hidden_dims": []}
+    own = {"hidden_dims": [8], "wstd": 0.05} if model == "mlp" else widths
+    return RunSpec.model_validate(
+        {
+            **tiny_values,
+            "model": model,
+            "architecture": own | architecture,
+            "training": {**tiny_values["training"], "epochs": 4} | training,
+        }
+    )
+
+
+class Interrupted(Exception):
+    """Replaces a kill."""
+
+
+def train(spec, data, path=None, *, until=None) -> TrainedRun:
+    """Train with a checkpoint at ``path``, as a new process would, until an epoch is saved."""
+
+    def interrupt(recorder: Recorder) -> None:
+        if len(recorder.train) == until:
+            raise Interrupted
+
+    store = path and Checkpoint(path, IDENTITY, LOG, seconds_between_writes=0)
+    torch.manual_seed(123)  # a new process has another state
+    return train_run(spec, 0, data, Recorder(on_epoch=interrupt, store=store), device="cpu")
+
+
+def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
+    for name in ("history", "status", "best_epoch", "layers"):
+        assert getattr(actual, name) == getattr(expected, name), name
+    assert actual.weights.keys() == expected.weights.keys()
+    assert all(torch.equal(actual.weights[k], expected.weights[k]) for k in expected.weights)
+    assert len(actual.timing.seconds_per_epoch) == actual.history.num_epochs
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    case, epoch, tiny_values, tiny_data, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    spec = specify(tiny_values, *CASES[case])
+    with pytest.raises(Interrupted):
+        train(spec, tiny_data, tmp_path / "c", until=epoch)
+    resumed = train(spec, tiny_data, tmp_path / "c")
+    assert f"resuming after epoch {epoch}, from {tmp_path / 'c'}" in caplog.text
+    assert_equal_runs(resumed, train(spec, tiny_data))
+
+
+def test_a_run_can_be_interrupted_twice(tiny_values, tiny_data, tmp_path):
+    spec = specify(tiny_values, *CASES["ycn, EMA, momentum, dropout"])
+    for epoch in (1, 3):
+        with pytest.raises(Interrupted):
+            train(spec, tiny_data, tmp_path / "c", until=epoch)
+    assert_equal_runs(train(spec, tiny_data, tmp_path / "c"), train(spec, tiny_data))
+
+
+def test_early_stopping_counts_across_an_interruption(tiny_values, tiny_data, tmp_path):
+    training = {"optimizer": "vanilla", "lr": 1e-9, "epochs": 9, "early_stopping": 3}
+    spec = specify(tiny_values, "mlp", {"wstd": 0.0}, training)
+    expected = train(spec, tiny_data)
+    assert expected.history.num_epochs < 9
+    with pytest.raises(Interrupted):
+        train(spec, tiny_data, tmp_path / "c", until=2)
+    assert_equal_runs(train(spec, tiny_data, tmp_path / "c"), expected)
+
+
+def make_state(epoch: int) -> dict:
+    """The state after ``epoch`` epochs, in which the weight is the epoch too."""
+    weight = torch.full((3,), float(epoch)).bfloat16()
+    return {
+        "trainer": {"w": weight, "ema": None},
+        "train": [([1.0], 50.0)] * epoch,
+        "nan": float("nan"),
+    }
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint of two epochs, and the one before it."""
+    checkpoint = Checkpoint(tmp_path / "c", IDENTITY, LOG, seconds_between_writes=0)
+    for epoch in (1, 2):
+        checkpoint.save(make_state(epoch))
+    return checkpoint
+
+
+@pytest.fixture
+def slow(saved):
+    """The same files, which are not written again for an hour."""
+    return Checkpoint(saved.path, IDENTITY, LOG, seconds_between_writes=3600)
+
+
+def count_epochs(checkpoint: Checkpoint) -> int | None:
+    state = checkpoint.load()
+    return state and len(state["train"])
+
+
+def test_the_last_state_is_loaded_with_every_bit(saved):
+    state, expected = saved.load(), make_state(2)
+    assert torch.equal(state["trainer"]["w"], expected["trainer"]["w"])
+    assert state["trainer"]["w"].dtype == torch.bfloat16
+    assert state["trainer"]["ema"] is None
+    assert state["train"] == expected["train"]
+
+
+@pytest.mark.parametrize("key", IDENTITY)
+def test_a_checkpoint_of_another_run_is_not_used_and_says_so(saved, key, caplog):
+    other = Checkpoint(saved.path, {**IDENTITY, key: "other"}, LOG)
+    assert other.load() is None
+    assert f"of another run ({key} changed)" in caplog.text
+
+
+def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
+    whole = saved.path.read_bytes()
+    for position in range(0, len(whole), 97):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        saved.path.write_bytes(changed)
+        assert count_epochs(saved) == 1
+    assert caplog.text.count(f"{saved.path}: not used: damaged") == len(range(0, len(whole), 97))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content + b"x",
+        lambda content: b"",
+        lambda content: pickle.dumps({"w": 1}),
+        lambda content: content[32:],
+    ],
+    ids=["half", "longer", "empty", "pickle", "no digest"],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(saved, damage, caplog):
+    saved.path.write_bytes(damage(saved.path.read_bytes()))
+    assert count_epochs(saved) == 1
+    assert f"{saved.path}: not used: damaged" in caplog.text
+    saved.previous.write_bytes(b"")
+    assert saved.load() is None
+    assert f"{saved.previous}: not used: damaged" in caplog.text
+
+
+def test_a_checkpoint_that_would_run_code_is_not_read(saved, caplog):
+    class Unsafe:
+        def __reduce__(self):
+            return print, ("code that a checkpoint must not run",)
+
+    saved.save({"train": [], "unsafe": Unsafe()})
+    assert count_epochs(saved) == 2
+    assert f"{saved.path}: not used" in caplog.text
+
+
+def test_another_format_is_not_used(saved, monkeypatch, caplog):
+    monkeypatch.setattr("hw2core.runs.checkpoint.FORMAT", 99)
+    assert saved.load() is None
+    assert "format 2, not 99" in caplog.text
+
+
+def test_a_kill_between_two_renames_leaves_the_one_before(saved):
+    shutil.move(saved.path, saved.previous)
+    assert count_epochs(saved) == 2
+
+
+def test_training_continues_when_the_disk_is_full(saved, monkeypatch, caplog):
+    before = saved.path.read_bytes()
+
+    def fail(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    saved.save(make_state(3))
+    assert f"no checkpoint written, training continues: {saved.path}" in caplog.text
+    assert saved.path.read_bytes() == before
+    assert len(list(saved.path.parent.iterdir())) == 2
+
+
+def test_short_epochs_are_not_all_written(saved, slow):
+    slow.save(make_state(3))
+    assert count_epochs(saved) == 2
+
+
+def test_a_state_not_yet_written_is_flushed_as_it_was(saved, slow):
+    state = make_state(3)
+    slow.save(state)
+    state["trainer"]["w"].zero_()  # the next epoch changes both in place
+    state["train"].append(([0.5], 60.0))
+    slow.flush()
+    assert torch.equal(saved.load()["trainer"]["w"], make_state(3)["trainer"]["w"])
+    assert count_epochs(saved) == 3
+
+
+def test_a_state_is_written_once(saved):
+    before = saved.path.stat()
+    saved.flush()
+    assert saved.path.stat() == before
+
+
+def test_nothing_is_left_when_the_run_is_done(saved, slow):
+    slow.save(make_state(3))
+    slow.remove()
+    slow.flush()
+    assert list(saved.path.parent.iterdir()) == []
+    assert saved.load() is None

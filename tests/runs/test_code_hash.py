@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw2core.config.models import MODELS
+from hw2core.runs import code_hash
+from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
+
+BEFORE = '''
+"""Docstring."""
+from __future__ import annotations
+import os  # a comment
+
+class A:
+    """Docstring."""
+    def f(self, x: int = 1) -> str:
+        """Docstring."""
+        return f"{x!r:>{4}}" + "y"
+'''
+MESSAGES = """
+def f(x):
+    if x > 3:
+        raise ValueError(f"{x} is too large: at most {3}")
+    if x < 0:
+        raise KeyError("negative " "number") from None
+    warnings.warn("slow", stacklevel=2)
+    print("x", f"= {x}", sep="")
+    log("x")
+"""
+
+
+def hash_text(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "module.py"
+    file.write_text(text)
+    code_hash._parse_module.cache_clear()
+    return code_hash._read_module(file)[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""Docstring."""', '"""Another."""'),
+        ('    """Docstring."""\n    def', "    def"),
+        ("  # a comment", ""),
+        ("import os", "\n\nimport os"),
+        ('f"{x!r:>{4}}" + "y"', "(f'{x!r:>{4}}'\n            + 'y')"),
+    ],
+)
+def test_what_cannot_change_a_number_leaves_the_hash(tmp_path, old, new):
+    assert old in BEFORE
+    assert hash_text(tmp_path, BEFORE) == hash_text(tmp_path, BEFORE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("= 1", "= 2"), ('"y"', '"z"'), ("import os", "import re"), ("!r", "!s"), (">{4}", ">{5}")],
+)
+def test_what_can_change_a_number_changes_the_hash(tmp_path, old, new):
+    assert old in BEFORE
+    assert hash_text(tmp_path, BEFORE) != hash_text(tmp_path, BEFORE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('f"{x} is too large: at most {3}"', '"must be at most 3"'),
+        ('"negative " "number"', 'f"{x}: negative"'),
+        ('"slow"', '"takes long"'),
+        ('"x", f"= {x}", sep=""', '"y", f"is {x}", sep=" "'),
+    ],
+)
+def test_another_wording_leaves_the_hash(tmp_path, old, new):
+    assert old in MESSAGES
+    assert hash_text(tmp_path, MESSAGES) == hash_text(tmp_path, MESSAGES.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ValueError", "RuntimeError"),
+        ("x > 3", "x > 4"),
+        (" from None", ""),
+        ("stacklevel=2", "stacklevel=3"),
+        ('    print("x", f"= {x}", sep="")\n', ""),
+        ("raise ValueError", "return ValueError"),
+        ('log("x")', 'log("y")'),
+    ],
+)
+def test_all_of_a_message_but_its_wording_changes_the_hash(tmp_path, old, new):
+    assert old in MESSAGES
+    assert hash_text(tmp_path, MESSAGES) != hash_text(tmp_path, MESSAGES.replace(old, new))
+
+
+def test_a_string_that_is_no_docstring_counts(tmp_path):
+    assert hash_text(tmp_path, 'x = "a"\n') != hash_text(tmp_path, 'x = "b"\n')
+
+
+def test_an_edit_is_seen_by_the_process_that_hashed_before(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("x = 1\n")
+    before = code_hash._read_module(file)
+    file.write_text("x = 2\n")
+    os.utime(file, ns=(0, 0))  # both may be written within one tick of the clock of the disk
+    assert code_hash._read_module(file) != before
+
+
+def test_hash_is_the_same_on_every_version_of_python(tmp_path):
+    # Pinned: another Python (a laptop's 3.12, a cluster's 3.11) must find results current.
+    assert hash_text(tmp_path, BEFORE) == "beb4750553bd9ca6"
+
+
+DATA = "data data.augment data.loader data.split"
+ENGINE = "engine engine.device engine.recorder engine.run engine.trainer"
+AUTOGRAD = (
+    "cnn cnn.conv engine.cuda_graph engine.flops engine.optim engine.probe engine.torch_trainer"
+)
+SCRATCH = (
+    "engine.layer_trainer layers layers.activations layers.base layers.dropout layers.linear"
+    " layers.loss layers.mlp optimizers"
+)
+# Everything that decides a number of a run, and nothing else: an edit elsewhere trains nothing.
+MODULES = {
+    "cnn": AUTOGRAD,
+    "resnet": f"{AUTOGRAD} cnn.residual",
+    "ycn": f"{AUTOGRAD} cnn.yourcodenet",
+    "mlp": SCRATCH,
+}
+
+
+def list_entries(model: str) -> list[str]:
+    entry = MODELS[model]
+    return [RUN, *(path.split(":")[0] for path in (entry.implementation, entry.backend.trainer))]
+
+
+def closure(model: str) -> set[str]:
+    return set(hash_modules(list_entries(model)))
+
+
+def import_fresh(modules: list[str]) -> set[str]:
+    """Return the modules of this package that a fresh process has after some imports."""
+    code = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules}];"
+        "print(*[m for m in sys.modules if m.split('.')[0] == 'hw2core'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_hash_of_a_run_has_exactly_these_modules(model):
+    names = f"{DATA} {ENGINE} {MODULES[model]} history training"
+    assert closure(model) == {"hw2core", *(f"hw2core.{name}" for name in names.split())}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_these_modules_are_what_training_really_imports(model):
+    assert import_fresh(list_entries(model)) - set(LEFT_OUT) == closure(model)
+
+
+def test_the_code_of_a_spec_is_that_of_its_model_and_data(tiny_spec):
+    code = code_hash.hash_run_code(tiny_spec)
+    assert set(code) == closure("cnn") | {"hw2core.data.arrays", "hw2core.data.generated"}
+    assert code == hash_modules([*list_entries("cnn"), "hw2core.data.generated"])
+
+
+def test_messages_and_atomic_writes_are_in_no_hash():
+    assert set(hash_modules(["hw2core.io", "hw2core.errors", "hw2core.data.prepared"])) == {
+        "hw2core",
+        "hw2core.data",
+        "hw2core.data.arrays",
+        "hw2core.data.prepared",
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_all_code_of_an_evaluation_but_its_metrics_is_that_of_the_run(model):
+    """An edit there trains the run again, and its new weights are evaluated."""
+    assert set(hash_modules(EVALUATION)) - set(EVALUATION) <= closure(model)
+
+
+def test_the_hash_of_the_evaluation_follows_its_code(tmp_path, monkeypatch):
+    before = code_hash.hash_evaluation_code()
+    source = code_hash._find_source(EVALUATION[0])
+    edited = tmp_path / "hw2core" / "evaluation.py"
+    edited.parent.mkdir()
+    edited.write_text(source.read_text() + "\nNUM_BINS = 16\n")
+    code_hash._find_source.cache_clear()
+    code_hash.hash_evaluation_code.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(code_hash, "CHECKOUT", tmp_path)
+        assert code_hash.hash_evaluation_code() != before
+    code_hash._find_source.cache_clear()
+    code_hash.hash_evaluation_code.cache_clear()
+    assert code_hash.hash_evaluation_code() == before
+
+
+def test_a_training_process_imports_no_plotting_and_no_torchvision():
+    script = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
+    code = (
+        f"import sys; sys.argv = [{str(script)!r}, '--help'];"
+        f"source = open({str(script)!r}).read(); ns = {{'__name__': 'imported'}};"
+        "exec(compile(source, 'train.py', 'exec'), ns);"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torchvision", "pandas", "seaborn", "matplotlib", "snakemake"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_an_unknown_module_is_an_error():
+    with pytest.raises(ModuleNotFoundError, match=r"hw2core\.nothing"):
+        hash_modules(["hw2core.nothing"])

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw2core.runs import environment
+
+
+def test_threads_are_slurms_allotment_or_the_affinity(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert environment.count_allotted_threads() == 3
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
+    assert environment.count_allotted_threads() == 2
+
+
+def test_the_environment_has_versions_processor_and_commit():
+    found = environment.describe_environment("cpu")
+    assert found["versions"].keys() == {"python", "torch", "numpy"}
+    assert found["versions"]["python"] == platform.python_version()
+    assert found["processor"]
+    assert found["git_commit"] == environment.read_commit()
+
+
+def test_the_commit_says_whether_files_differ_from_it(tmp_path):
+    assert environment.read_commit(tmp_path) is None
+
+    def git(*arguments: str) -> None:
+        names = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *names, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "file").write_text("a")
+    git("add", "file")
+    git("commit", "-m", "x")
+    commit = environment.read_commit(tmp_path)
+    assert len(commit) == 40
+    (tmp_path / "file").write_text("b")
+    assert environment.read_commit(tmp_path) == f"{commit}-dirty"
+
+
+# Counts the pages that the system clears for a block of 100 MB: 25,600 of them if of 4 kB.
+CLEARED = """
+import resource, torch
+from hw2core.runs.environment import use_large_pages
+use_large_pages()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.zeros(100 << 20, dtype=torch.uint8).add_(1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(),
+    reason="this system gives no large pages",
+)
+def test_torch_gets_large_pages():
+    variables = {k: v for k, v in os.environ.items() if k != environment.LARGE_PAGES}
+    command = [sys.executable, "-c", CLEARED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
+    assert int(done.stdout) < 13_000

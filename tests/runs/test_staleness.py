@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hw2core.runs import files, paths
+from hw2core.runs.code_hash import GENERATOR
+from hw2core.runs.files import write_evaluation, write_result
+from hw2core.runs.make import make_evaluation, make_result
+from hw2core.runs.staleness import Identity, explain_evaluation, explain_result
+
+
+@pytest.fixture
+def identity(tiny_spec, in_folder) -> Identity:
+    return Identity.of(tiny_spec, 0)
+
+
+def change(config: dict, section: str, **values: object) -> dict:
+    """Return a config with other values in a section; None takes a key away."""
+    changed = copy.deepcopy(config)
+    changed[section] |= values
+    changed[section] = {k: v for k, v in changed[section].items() if v is not None}
+    return changed
+
+
+def test_a_result_is_current_the_moment_it_is_made(tiny_spec, tiny_data, tiny_manifest, in_folder):
+    manifest = Path(paths.manifest_path(tiny_spec.data.folder))
+    manifest.parent.parent.mkdir()
+    manifest.parent.symlink_to(tiny_manifest.parent)
+    result, trained = make_result(tiny_spec, 0, tiny_data, device="cpu")
+    write_result(paths.result_path(tiny_spec.name, 0), result)
+    assert explain_result(tiny_spec, 0) == []
+    assert explain_evaluation(tiny_spec, 0) == ["not evaluated yet"]
+    evaluation = make_evaluation(result, trained.weights, tiny_data, num_images=100, device="cpu")
+    write_evaluation(paths.evaluation_path(tiny_spec.name, 0), evaluation)
+    assert explain_evaluation(tiny_spec, 0) == []
+    assert (evaluation.run, evaluation.seed) == (tiny_spec.name, 0)
+    parts = Identity.of(tiny_spec, 0).hash_parts()
+    assert {key: getattr(result, key) for key in parts} == parts
+    assert result.study_size is False
+    assert result.environment.device == "cpu"
+    assert result.environment.versions.keys() == {"python", "torch", "numpy"}
+
+
+def test_a_current_result_has_no_differences(identity, make_result):
+    assert identity.find_differences(make_result()) == []
+
+
+def test_names_make_no_difference(tiny_spec, identity, make_result):
+    other = tiny_spec.model_copy(update={"experiment": "a", "label": "b"})
+    assert other.name == "a_b_L2_K8"
+    assert identity.find_differences(make_result(spec=other)) == []
+    assert Identity.of(other, 0).hash_parts() == identity.hash_parts()
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [("training", "cutout"), ("architecture", "batchnorm")]
+)
+def test_a_key_at_its_default_that_an_old_config_lacks_is_no_difference(
+    tiny_spec, identity, make_result, section, key
+):
+    config = change(tiny_spec.describe(0), section, **{key: None})
+    assert key not in config[section]
+    assert identity.find_differences(make_result(config=config)) == []
+
+
+def test_a_retired_key_that_made_no_difference_is_none(tiny_spec, identity, make_result):
+    config = tiny_spec.describe(0)
+    config["training"]["clip_norm"] = None
+    assert identity.find_differences(make_result(config=config)) == []
+
+
+def test_every_changed_key_is_named_with_both_values(tiny_spec, identity, make_result):
+    config = change(tiny_spec.describe(0), "training", lr=0.5, cutout=4)
+    config = change(config, "architecture", pool_every=2)
+    assert identity.find_differences(make_result(config=config)) == [
+        "architecture.pool_every: was 2, is 1",
+        "training.cutout: was 4, is 0",
+        "training.lr: was 0.5, is 0.003",
+    ]
+
+
+def test_a_config_that_is_not_valid_any_more_is_a_difference(tiny_spec, identity, make_result):
+    config = change(tiny_spec.describe(0), "training", clip_norm=1.0)
+    (reason,) = identity.find_differences(make_result(config=config))
+    assert "not valid any more" in reason
+    assert "training.clip_norm" in reason
+
+
+def test_another_seed_is_another_run(tiny_spec, identity, make_result):
+    other = Identity.of(tiny_spec, 1)
+    assert other.find_differences(make_result()) == ["seed: was 0, is 1"]
+    assert other.hash_parts()["spec_hash"] != identity.hash_parts()["spec_hash"]
+
+
+def test_changed_added_and_removed_modules_are_named(identity, make_result):
+    code = {**identity.code, "hw2core.engine.run": "0", "hw2core.gone": "0"}
+    del code["hw2core.training"]
+    expected = [f"code of hw2core.{name} changed" for name in ("engine.run", "gone", "training")]
+    assert identity.find_differences(make_result(code=code)) == expected
+    assert identity.find_code_differences(make_result(code=code)) == expected
+    assert identity.find_other_differences(make_result(code=code)) == []
+
+
+def test_changed_data_are_noticed_once_they_are_prepared(identity, make_result):
+    assert identity.data_sha256 is None
+    assert identity.find_differences(make_result(data_sha256="abc")) == []
+    changed = replace(identity, data_sha256="def")
+    assert changed.find_differences(make_result(data_sha256="abc")) == ["the prepared data changed"]
+
+
+def test_generated_images_depend_on_their_generator(tiny_spec, identity):
+    assert GENERATOR in identity.code
+    cifar10 = tiny_spec.data.model_copy(update={"name": "cifar10"})
+    spec = tiny_spec.model_copy(update={"data": cifar10})
+    assert GENERATOR not in Identity.of(spec, 0).code
+
+
+def test_what_a_result_stores_of_its_spec_survives_json(tiny_spec):
+    assert json.loads(json.dumps(tiny_spec.describe(0))) == tiny_spec.describe(0)
+
+
+def test_a_missing_and_a_damaged_result_are_not_current(tiny_spec, in_folder):
+    assert explain_result(tiny_spec, 0) == ["not trained yet"]
+    path = Path(paths.result_path(tiny_spec.name, 0))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    (reason,) = explain_result(tiny_spec, 0)
+    assert str(path) in reason
+
+
+def test_damaged_weights_are_not_current(tiny_spec, write_run):
+    write_run()
+    assert explain_result(tiny_spec, 0) == []
+    weights = Path(paths.weights_path(tiny_spec.name, 0))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    (reason,) = explain_result(tiny_spec, 0)
+    assert str(weights) in reason
+
+
+def test_a_result_without_its_weights_is_current(tiny_spec, write_run):
+    write_run(weights=False)
+    assert explain_result(tiny_spec, 0) == []
+    assert explain_evaluation(tiny_spec, 0) == []
+
+
+def test_a_damaged_manifest_makes_no_result_stale(tiny_spec, write_run):
+    write_run()
+    manifest = Path(paths.manifest_path(tiny_spec.data.folder))
+    manifest.parent.mkdir(parents=True)
+    for text in ("", "{", '{"format": 1, "sha256": "def"}'):
+        manifest.write_text(text)
+        assert explain_result(tiny_spec, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({}, []),
+        ({"code": "0"}, ["the code of the evaluation changed"]),
+        ({"code": None}, ["the code of the evaluation changed"]),
+        ({"data_sha256": "0"}, ["the prepared data changed"]),
+        ({"weights_sha256": "0"}, ["of other weights than those of the result"]),
+    ],
+)
+def test_an_evaluation_is_current_until_what_it_depends_on_changes(
+    tiny_spec, write_run, make_evaluation, changes, reasons
+):
+    evaluation = make_evaluation(write_run(), **changes)
+    write_evaluation(paths.evaluation_path(tiny_spec.name, 0), evaluation)
+    assert explain_evaluation(tiny_spec, 0) == reasons
+    assert explain_result(tiny_spec, 0) == []
+
+
+def test_an_evaluation_that_cannot_be_made_again_is_current_unless_of_other_weights(
+    tiny_spec, write_run, make_evaluation
+):
+    result = write_run(weights=False)
+    path = paths.evaluation_path(tiny_spec.name, 0)
+    write_evaluation(path, make_evaluation(result, num_images=40, code=None, data_sha256="0"))
+    assert explain_evaluation(tiny_spec, 0) == []
+    write_evaluation(path, make_evaluation(result, weights_sha256="0"))
+    assert explain_evaluation(tiny_spec, 0) == ["of other weights than those of the result"]
+    # An older result holds an evaluation of its own, which does not make the file a good one.
+    files.write_single_file(
+        paths.result_path(tiny_spec.name, 0), result, make_evaluation(result, weights_sha256=None)
+    )
+    assert explain_evaluation(tiny_spec, 0) == ["of other weights than those of the result"]
+
+
+def test_a_damaged_evaluation_is_not_current(tiny_spec, write_run):
+    write_run()
+    path = Path(paths.evaluation_path(tiny_spec.name, 0))
+    path.write_text("{")
+    (reason,) = explain_evaluation(tiny_spec, 0)
+    assert str(path) in reason

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hw2core.errors import UserError
+from hw2core.io import (
+    WriteError,
+    check_writable,
+    hash_file,
+    replace_atomically,
+    write_text_atomically,
+)
+
+
+def test_text_is_written_as_utf8_into_a_new_folder(tmp_path):
+    path = tmp_path / "deep" / "file.md"
+    write_text_atomically(path, "naïve ×2\n")
+    assert path.read_bytes() == "naïve ×2\n".encode()
+    assert [file.name for file in path.parent.iterdir()] == ["file.md"]
+
+
+def test_the_temporary_file_is_next_to_it_with_its_suffix(tmp_path):
+    with replace_atomically(tmp_path / "figure.svg") as temporary:
+        temporary.write_text("<svg>")
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".svg")
+        assert not (tmp_path / "figure.svg").exists()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "file.json"
+    write_text_atomically(path, "old")
+
+    def fail() -> None:
+        with replace_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="full"):
+        fail()
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = tmp_path / f".file.{process.pid}.tmp.json"
+    alive = tmp_path / f".file.{os.getppid()}.tmp.json"
+    dead.touch()
+    alive.touch()
+    write_text_atomically(tmp_path / "file.json", "text")
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):
+    (tmp_path / "folder").touch()
+    with pytest.raises(WriteError, match=r"file\.json: cannot be written .* run again") as caught:
+        write_text_atomically(tmp_path / "folder" / "file.json", "text")
+    assert isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_read_only_folder_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
+    with pytest.raises(WriteError, match=r"new/file\.json: cannot be written .*read-only"):
+        check_writable([tmp_path.parent / "file.json", tmp_path / "new" / "file.json"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert hash_file(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hw2core import pipeline
+from hw2core.cnn import ConvClassifier
+from hw2core.config.spec import RunSpec
+from hw2core.engine.flops import count_flops, count_parameters
+from hw2core.io import WriteError
+from hw2core.pipeline import (
+    Planner,
+    estimate_gpu_percent,
+    hash_files,
+    measure_gpu_memory,
+    settle_times,
+    write_notice,
+)
+from hw2core.runs import files, paths
+from hw2core.runs.staleness import explain_result
+
+GIB = 1 << 30
+STALE = "results/run/seed0.json"
+
+
+@pytest.fixture
+def stale(in_folder) -> Path:
+    """A file that is said to be stale."""
+    path = Path(STALE)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    return path
+
+
+def notice_of(path: Path = Path(STALE)) -> Path:
+    (notice,) = write_notice(str(path), ["training.lr: was 0.5, is 0.003", "and more"])
+    return Path(notice)
+
+
+def test_no_notice_for_a_missing_or_current_file(stale):
+    assert write_notice(STALE, []) == []
+    stale.unlink()
+    assert write_notice(STALE, ["not trained yet"]) == []
+    assert list(Path().rglob("*")) == [Path("results"), Path("results/run")]
+
+
+def test_a_notice_gives_the_reasons_in_the_folder_of_snakemake(stale):
+    notice = notice_of()
+    assert notice.parent == Path(".snakemake/stale")
+    assert notice.read_text() == (
+        f"{STALE} is stale:\n  training.lr: was 0.5, is 0.003\n  and more\n"
+    )
+
+
+def test_a_damaged_result_has_a_notice_that_names_it(tiny_spec, write_run):
+    write_run()
+    path = Path(paths.result_path(tiny_spec.name, 0))
+    assert write_notice(str(path), explain_result(tiny_spec, 0)) == []
+    path.write_text("{")
+    (notice,) = write_notice(str(path), explain_result(tiny_spec, 0))
+    assert f"{path}: not a result, or damaged" in Path(notice).read_text()
+
+
+@pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])
+def test_a_notice_is_newer_than_its_file_whatever_the_clock_says(stale, ahead):
+    then = time.time() + ahead
+    os.utime(stale, (then, then))
+    assert notice_of().stat().st_mtime > stale.stat().st_mtime
+
+
+def test_a_notice_stays_as_it_is_until_another_file_is_stale(stale):
+    first = notice_of()
+    before = first.stat()
+    again = notice_of()
+    assert (again, again.stat().st_mtime_ns) == (first, before.st_mtime_ns)
+    stale.write_text("[]")
+    assert notice_of() != first
+
+
+def test_a_stale_file_that_returns_from_a_backup_has_a_new_notice(stale):
+    first = notice_of()
+    shutil.copy2(stale, "backup")
+    stale.write_text("trained again")
+    shutil.copy2("backup", stale)
+    assert stale.stat().st_mtime_ns == Path("backup").stat().st_mtime_ns
+    assert notice_of() != first
+
+
+def test_planning_changes_nothing_but_notices(stale):
+    before = {path: path.stat() for path in Path().rglob("*")}
+    notice = notice_of()
+    after = {path: path.stat() for path in Path().rglob("*")}
+    assert after.keys() - before.keys() == {notice, *list(notice.parents)[:-1]}
+    for path in before.keys() - {Path()}:
+        assert after[path].st_mtime_ns == before[path].st_mtime_ns
+
+
+def test_a_notice_that_cannot_be_written_is_one_error(stale):
+    Path(".snakemake").touch()
+    with pytest.raises(WriteError, match=r"\.snakemake/stale/.*: cannot be written"):
+        notice_of()
+
+
+def test_a_notice_tells_one_stale_file_from_another(stale):
+    other = stale.with_name("seed1.json")
+    shutil.copy2(stale, other)
+    assert notice_of(other) != notice_of()
+
+
+def test_the_hash_of_files_follows_content_names_and_presence(in_folder):
+    Path("a").write_text("1")
+    Path("b").write_text("1")
+    hashes = [hash_files(["a"]), hash_files(["b"]), hash_files(["c"]), hash_files(["a", "b"])]
+    assert len(set(hashes)) == 4
+    os.utime("a", (0, 0))
+    assert hash_files(["a"]) == hashes[0]
+    Path("a").write_text("2")
+    assert hash_files(["a"]) != hashes[0]
+
+
+def test_files_of_the_future_become_of_now_and_others_stay(tmp_path):
+    future, past = tmp_path / "future", tmp_path / "past"
+    for path, then in [(future, time.time() + 86_400), (past, 0)]:
+        path.touch()
+        os.utime(path, (then, then))
+    settle_times([str(path) for path in (future, past, tmp_path / "missing")])
+    assert future.stat().st_mtime <= time.time()
+    assert past.stat().st_mtime == 0
+
+
+def test_results_are_asked_for_with_their_evaluations():
+    assert pipeline.list_results([("a", 0), ("b", 1)]) == [
+        "results/a/seed0.json",
+        "results/a/seed0.test.json",
+        "results/b/seed1.json",
+        "results/b/seed1.test.json",
+    ]
+
+
+def plan(spec: RunSpec) -> tuple[bool, bool, bool]:
+    """Return whether a run is trained, evaluated, and on prepared images."""
+    planner = Planner(SimpleNamespace(runs={spec.name: spec}))
+    methods = (planner.trains, planner.evaluates, planner.needs_test_images)
+    return tuple(method(spec.name, 0) for method in methods)
+
+
+def test_a_missing_run_is_trained_and_evaluated(tiny_spec, in_folder):
+    assert plan(tiny_spec) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("weights", "evaluation", "changes", "expected"),
+    [
+        (True, True, {}, (False, False, False)),
+        (True, False, {}, (False, True, True)),
+        (False, True, {}, (False, False, False)),
+        (False, False, {}, (False, True, False)),  # the job reports that the weights are gone
+        (False, True, {"code": {"hw2core.training": "0"}}, (True, True, True)),
+        (True, True, {"code": {"hw2core.training": "0"}}, (True, True, True)),
+    ],
+)
+def test_a_run_is_evaluated_where_it_has_weights_or_will_have(
+    tiny_spec, write_run, weights, evaluation, changes, expected
+):
+    write_run(weights=weights, evaluation=evaluation, **changes)
+    assert plan(tiny_spec) == expected
+
+
+def test_an_older_result_without_weights_passes_its_evaluation_on(
+    tiny_spec, in_folder, make_result, make_evaluation
+):
+    result = make_result()
+    path = paths.result_path(tiny_spec.name, 0)
+    files.write_single_file(path, result, make_evaluation(result))
+    assert plan(tiny_spec) == (False, True, False)
+
+
+def test_a_damaged_evaluation_without_weights_is_left_to_the_job_to_report(tiny_spec, write_run):
+    write_run(weights=False)
+    path = Path(paths.evaluation_path(tiny_spec.name, 0))
+    path.write_text("{")
+    assert plan(tiny_spec) == (False, True, False)
+    (notice,) = Planner(SimpleNamespace(runs={tiny_spec.name: tiny_spec})).list_evaluation_notices(
+        tiny_spec.name, 0
+    )
+    assert f"{path}: not a result, or damaged" in Path(notice).read_text()
+
+
+def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
+    python = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", f"/bin{os.pathsep}{python}")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    for _ in range(2):
+        pipeline.use_checkout("/checkout")
+        assert os.environ["PATH"] == f"{python}{os.pathsep}/bin"
+        assert os.environ["PYTHONPATH"] == f"/checkout{os.pathsep}/elsewhere"
+    monkeypatch.delenv("PYTHONPATH")
+    pipeline.use_checkout("/checkout")
+    assert os.environ["PYTHONPATH"] == "/checkout"
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Puts a script called nvidia-smi on the PATH, with what it prints and its exit status."""
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+
+    def write(text: str, status: int = 0) -> None:
+        script = tmp_path / "nvidia-smi"
+        script.write_text(f"#!/bin/sh\necho '{text}'\nexit {status}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return write
+
+
+def test_the_first_gpu_counts(nvidia_smi):
+    nvidia_smi("81559\n24576")
+    assert measure_gpu_memory() == 81559 << 20
+
+
+@pytest.mark.parametrize(("text", "status"), [("no devices were found", 6), ("[N/A]", 0), ("", 0)])
+def test_a_driver_without_a_gpu_is_none(nvidia_smi, text, status):
+    nvidia_smi(text, status)
+    assert measure_gpu_memory() == 0
+
+
+def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert measure_gpu_memory() == 0
+
+
+def specify(tiny_values, **architecture) -> RunSpec:
+    values = {**tiny_values["architecture"], **architecture}
+    training = {**tiny_values["training"], "batch_size": 128}
+    return RunSpec.model_validate({**tiny_values, "architecture": values, "training": training})
+
+
+def test_small_runs_share_and_wide_ones_do_not(tiny_values):
+    small = specify(tiny_values, filters_per_layer=[32])
+    wide = specify(tiny_values, filters_per_layer=[256], layers_per_block=8, pool_every=4)
+    assert estimate_gpu_percent(small, 80 * GIB) == 10
+    assert estimate_gpu_percent(wide, 80 * GIB) == 100
+
+
+def test_memory_counts_where_it_is_short(tiny_values):
+    small = specify(tiny_values, filters_per_layer=[32])
+    assert 30 < estimate_gpu_percent(small, 3 * GIB) < 60
+    assert estimate_gpu_percent(small, 1 * GIB) == 100
+
+
+def test_an_mlp_needs_the_least(tiny_values):
+    training = {**tiny_values["training"], "optimizer": "vanilla"}
+    architecture = {"hidden_dims": [400], "wstd": 0.1}
+    values = {**tiny_values, "model": "mlp", "architecture": architecture, "training": training}
+    assert estimate_gpu_percent(RunSpec.model_validate(values), 80 * GIB) == 10
+
+
+@pytest.mark.parametrize(("layers", "every"), [(2, 1), (5, 2), (6, 2)])
+def test_the_count_agrees_with_that_of_the_network(tiny_values, layers, every):
+    spec = specify(tiny_values, layers_per_block=layers, pool_every=every, hidden_dims=[64])
+    multiply_adds, _, parameters = pipeline._count_convolutions(spec.architecture)
+    model = ConvClassifier(**spec.architecture.build_arguments())
+    linear = model.classifier
+    convolutions = count_flops(model, (3, 32, 32)) - 2 * sum(
+        layer.weight.numel() for layer in (linear[0], linear[2])
+    )
+    assert 2 * multiply_adds == convolutions
+    assert parameters == pytest.approx(count_parameters(model), rel=0.06)

@@ -1,0 +1,116 @@
+"""Tests of the code's own structure: which module may import which, and how long one may be."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+PACKAGE = "hw2core"
+MAX_LINES = 250
+FOLDERS = ("hw2core", "workflow_scripts", "rules", "gpu", "search")
+
+# What each part of the package may import: from the parts that decide numbers to those that show
+# them, never back. The folder is the boundary of a run's code hash.
+ALLOWED: dict[str, str] = {
+    "errors": "",
+    "io": "errors",
+    "history": "",
+    "optimizers": "",
+    "layers": "layers",
+    "grad_check": "layers",
+    "cnn": "cnn",
+    "training": "history io",
+    "config": "errors config data.arrays",
+    "data": "errors io data",
+    "engine": "data layers optimizers history training engine",
+    "evaluation": "engine data",
+    "runs": "errors io history config data engine evaluation runs",
+    "pipeline": "config data io runs",
+    "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
+    " evaluation runs analysis",
+    "experiments": "errors io history config data engine evaluation runs",
+    "plot": "history runs analysis",
+    "answers": "config runs analysis",
+}
+
+
+def list_imports(node: ast.AST) -> Iterator[str]:
+    """Yield what executing ``node`` may import; what is for type checking only is left out."""
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        for statement in node.orelse:
+            yield from list_imports(statement)
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        # `from package import name`: the name may be a module itself.
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from list_imports(child)
+
+
+def name_module(path: Path) -> str:
+    """Return the dotted name of a file of the package, ``hw2core`` left out."""
+    parts = path.relative_to(CHECKOUT / PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+SOURCES = {name_module(path): path for path in sorted((CHECKOUT / PACKAGE).rglob("*.py"))}
+IMPORTS = {
+    name: set(list_imports(ast.parse(path.read_text(encoding="utf-8"))))
+    for name, path in SOURCES.items()
+}
+
+
+def find_module(name: str) -> str | None:
+    """Return the module of this package that an imported name is, or is in."""
+    if name.partition(".")[0] != PACKAGE:
+        return None
+    name = name.partition(".")[2]
+    while name not in SOURCES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+GRAPH = {
+    name: {module for found in imports if (module := find_module(found))} - {name}
+    for name, imports in IMPORTS.items()
+}
+
+
+@pytest.mark.parametrize("part", sorted({name.partition(".")[0] for name in SOURCES} - {""}))
+def test_imports_go_in_the_allowed_directions(part):
+    allowed = ALLOWED[part].split()
+    for name, imports in GRAPH.items():
+        if name.partition(".")[0] == part:
+            for module in imports:
+                assert any(f"{module}.".startswith(f"{a}.") for a in allowed), (
+                    f"{name} must not import {module}"
+                )
+
+
+def test_no_modules_import_each_other():
+    graphlib.TopologicalSorter(GRAPH).prepare()  # raises a CycleError, which names them
+
+
+def test_nothing_in_the_package_imports_snakemake():
+    for name, imports in IMPORTS.items():
+        assert not {i for i in imports if i.partition(".")[0].startswith("snakemake")}, name
+
+
+def test_modules_are_short():
+    files = [
+        path
+        for folder in FOLDERS
+        for path in (CHECKOUT / folder).rglob("*")
+        if path.suffix in (".py", ".smk")
+    ]
+    assert CHECKOUT / "rules" / "train.smk" in files
+    lengths = {str(f.relative_to(CHECKOUT)): len(f.read_text().splitlines()) for f in files}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
