@@ -1,4 +1,4 @@
-"""How much faster are resident batches than torchvision's data set behind a DataLoader?
+"""How much faster is the study's loader than torchvision's data set behind a DataLoader?
 
 An epoch of batches of 128, without and with augmentation (flip and shifts by up to 4 pixels; there
 RandomCrop with padding 4 and RandomHorizontalFlip), shuffled and normalised, on the CPU. The
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from measure import (
     add_data_option,
@@ -22,13 +21,14 @@ from measure import (
 )
 from plain import make_plain_loader
 
-from hw2core.data.batches import ResidentBatches
+from hw2core.data.augment import NO_AUGMENTATION, Augmentation
+from hw2core.data.loader import Loader
 
 BATCH_SIZE = 128
 OURS = "hw2core, resident"
-AUGMENTATIONS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "flip, translate 4": {"flip": True, "translate": 4},
+AUGMENTATIONS = {
+    "none": NO_AUGMENTATION,
+    "flip, translate 4": Augmentation(flip=True, translate=4),
 }
 
 
@@ -51,30 +51,27 @@ def main() -> None:
         f"{describe_machine()}\n"
     )
     rows: list[list[object]] = []
-    for title, augmentation in {
-        "none": {},
-        "flip, translate 4": {"flip": True, "translate": 4},
-    }.items():
-        ours = ResidentBatches(
+    for title, augment in AUGMENTATIONS.items():
+        ours = Loader(
             images,
             labels,
             batch_size=BATCH_SIZE,
             mean=data.mean,
             std=data.std,
-            shuffle=True,
-            **augmentation,
+            seed=0,
+            augment=augment,
         )
         epochs: dict[str, Callable[[], object]] = {OURS: lambda batches=ours: exhaust(batches)}
         for workers in args.workers:
             loader = make_plain_loader(
-                data, len(labels), batch_size=BATCH_SIZE, workers=workers, **augmentation
+                data, len(labels), batch_size=BATCH_SIZE, workers=workers, augment=augment
             )
             name = f"torchvision, {workers} workers"
             epochs[name] = lambda batches=loader: exhaust(batches)
         times = time_interleaved(epochs, args.rounds)
         seconds = {name: summarize(values) for name, values in times.items()}
         for name, spread in seconds.items():
-            speed = summarize([len(labels) / value for value in times[name]])
+            speed = summarize([ours.num_images / value for value in times[name]])
             rows.append([title, name, speed, spread.median / seconds[OURS].median])
     print_table(["augmentation", "batches", "images/s (quartiles)", "time / ours"], rows)
 

@@ -1,4 +1,4 @@
-"""What measuring scripts share: contestants that take turns, medians, tables, machine, images."""
+"""Shared by the measuring scripts: interleaved timing, medians, tables, machine, images."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ import torch
 from hw2core.data.arrays import measure_channels
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import PreparedData
-from hw2core.environment import describe_environment
-from hw2core.machine import count_allotted_threads, use_large_pages
+from hw2core.runs.environment import (
+    count_allotted_threads,
+    describe_environment,
+    use_large_pages,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "HW2_DATA"
@@ -103,11 +106,13 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
         classes=arrays.classes,
+        source={},
+        arrays={},
     )
 
 
 def prepare_process() -> int:
-    """Set this process up as a training is, and return the number of its threads."""
+    """Set this process up as that of a run, and return the number of its threads."""
     use_large_pages()
     torch.set_num_threads(count_allotted_threads())
     return torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""The plain way that the study's is measured against: torchvision, a DataLoader, fp32, eager."""
+"""Trains the plain way, for comparison: torchvision, a DataLoader, fp32, eager."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
+from hw2core.config.spec import RunSpec
+from hw2core.data.augment import Augmentation
 from hw2core.data.prepared import PreparedData
-from hw2core.machine import LARGE_PAGES, count_allotted_threads
-from hw2core.spec import RunSpec
+from hw2core.runs.environment import LARGE_PAGES, count_allotted_threads
 
 
 class ArrayCIFAR10(CIFAR10):
@@ -37,16 +38,18 @@ def make_plain_loader(
     num_images: int,
     *,
     batch_size: int,
-    workers: int = 0,
-    flip: bool = False,
-    translate: int = 0,
-    drop_last: bool = False,
+    workers: int,
+    augment: Augmentation,
 ) -> DataLoader[Any]:
-    """Return a DataLoader over the first images, shuffled, normalised and augmented one by one."""
+    """Return a DataLoader over the first images, shuffled, normalised and augmented one by one.
+
+    Like the study's loader, it leaves out a short last batch. It does not apply cutout: torchvision
+    has nothing equal.
+    """
     steps: list[Any] = []
-    if translate:
-        steps.append(transforms.RandomCrop(32, padding=translate))
-    if flip:
+    if augment.translate:
+        steps.append(transforms.RandomCrop(32, padding=augment.translate))
+    if augment.flip:
         steps.append(transforms.RandomHorizontalFlip())
     steps += [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
     return DataLoader(
@@ -54,7 +57,7 @@ def make_plain_loader(
         batch_size,
         shuffle=True,
         num_workers=workers,
-        drop_last=drop_last,
+        drop_last=True,
         persistent_workers=workers > 0,  # starting them is not part of an epoch
     )
 
@@ -69,7 +72,7 @@ def build_network(spec: RunSpec) -> nn.Module:
 
 
 class PlainTraining:
-    """A training epoch as the course writes it: every step waits for its loss and its hits."""
+    """A training epoch as the course writes it: every step waits for its loss and accuracy."""
 
     def __init__(self, spec: RunSpec, loader: DataLoader[Any], device: torch.device) -> None:
         self.network = build_network(spec).to(device)
@@ -90,18 +93,18 @@ class PlainTraining:
         for images, classes in self.loader:
             x, y = images.to(self.device), classes.to(self.device)
             self.optimizer.zero_grad()
-            scores = self.network(x)  # (N, classes)
-            loss = self.loss_fn(scores, y)
+            logits = self.network(x)  # (N, classes)
+            loss = self.loss_fn(logits, y)
             loss.backward()
             self.optimizer.step()
             loss_sum += loss.item()
-            num_correct += int((scores.argmax(dim=1) == y).sum().item())
+            num_correct += int((logits.argmax(dim=1) == y).sum().item())
             num_seen += len(y)
         return loss_sum, 100.0 * num_correct / num_seen
 
 
 class PlainJob(NamedTuple):
-    """A plain training: of which run, on which images, where."""
+    """What to train the plain way: which run, on which images, where."""
 
     spec: RunSpec
     data_root: Path | None
@@ -114,8 +117,8 @@ class PlainJob(NamedTuple):
 def start_plain_process(job: PlainJob) -> Iterator[Callable[[], object]]:
     """Yield what trains an epoch in a process of its own and waits for it.
 
-    That process is as a script of the course leaves it: what a training of the study sets for its
-    own, such as large pages of memory, does not hold there.
+    That process is as a script of the course leaves it: what a run of the study sets for its own
+    process, such as large pages of memory, does not apply there.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -142,9 +145,7 @@ def _serve_epochs(job: PlainJob, calls: Connection) -> None:
         job.num_images,
         batch_size=training.batch_size,
         workers=job.workers,
-        flip=training.flip,
-        translate=training.translate,
-        drop_last=True,
+        augment=Augmentation(training.flip, training.translate),
     )
     plain = PlainTraining(job.spec, loader, torch.device(job.device))
     while True:

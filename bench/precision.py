@@ -25,19 +25,18 @@ from measure import (
 from plain import build_network
 
 from hw2core.analysis.statistics import average
-from hw2core.architectures import IN_SIZE
-from hw2core.config_file import read_config
-from hw2core.data.batches import ResidentBatches
+from hw2core.config.reading import read_config
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE, load_study
+from hw2core.data.augment import Augmentation
+from hw2core.data.loader import Loader
 from hw2core.data.prepared import PreparedData
 from hw2core.data.split import split_train_validation
-from hw2core.devices import pick_device, prepare_device
-from hw2core.recipe import build_loss, build_optimizer, build_schedule, count_averaged_steps
-from hw2core.spec import RunSpec
-from hw2core.study import STUDY_FILE, load_study
-from hw2core.torch_training import DeviceTrainer, build_trainer
+from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.run import EVALUATION_BATCH
+from hw2core.engine.torch_trainer import DeviceTrainer, build_trainer
 
 RUNS = ("exp1_1_L4_K32", "exp1_4_L8_K32", "exp2_L3_K32-64-128")
-EVALUATION_BATCH = 500
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def main() -> None:
         training = spec.training.model_copy(update={"epochs": args.epochs})
         spec = spec.model_copy(update={"training": training})
         for seed in args.seeds:
-            train, validation = make_batches(spec, seed, data, device, args)
+            train, validation = make_loaders(spec, seed, data, device, args)
             for way, build in (("fast", build_trainer), ("plain", build_plain_trainer)):
                 torch.manual_seed(seed)
                 trainer = build(spec, device, args.epochs * len(train))
@@ -80,45 +79,31 @@ def main() -> None:
     print_comparison(args.runs, accuracies)
 
 
-def make_batches(
+def make_loaders(
     spec: RunSpec, seed: int, data: PreparedData, device: torch.device, args: argparse.Namespace
-) -> tuple[ResidentBatches, ResidentBatches]:
+) -> tuple[Loader, Loader]:
     """Return the training and validation batches, as the study makes them."""
     chosen, held_out = split_train_validation(
         data.train_labels, num_train=args.images, num_validation=args.validation, seed=0
     )
+    training = spec.training
+    source = data.train_images, data.train_labels
     options = {"mean": data.mean, "std": data.std, "device": device}
-    train = ResidentBatches(
-        data.train_images,
-        data.train_labels,
+    train = Loader(
+        *source,
         indices=chosen,
-        batch_size=spec.training.batch_size,
-        shuffle=True,
+        batch_size=training.batch_size,
         seed=seed,
-        drop_last=True,
-        flip=spec.training.flip,
-        translate=spec.training.translate,
-        cutout=spec.training.cutout,
+        augment=Augmentation(training.flip, training.translate, training.cutout),
         **options,
     )
-    options |= {"indices": held_out, "batch_size": EVALUATION_BATCH}
-    return train, ResidentBatches(data.train_images, data.train_labels, **options)
+    return train, Loader(*source, indices=held_out, batch_size=EVALUATION_BATCH, **options)
 
 
 def build_plain_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
     """Return a trainer of the same recipe in fp32, eager, in the network's own memory layout."""
-    network = build_network(spec).to(device)
-    return DeviceTrainer(
-        network,
-        build_loss(spec.training),
-        build_optimizer(spec.training, network),
-        device,
-        schedule=build_schedule(spec.training, num_steps),
-        in_size=IN_SIZE,
-        precision="fp32",
-        clip_norm=spec.training.clip_norm,
-        average_steps=count_averaged_steps(spec.training, num_steps),
-    )
+    training = spec.training.model_copy(update={"precision": "fp32"})
+    return DeviceTrainer(build_network(spec).to(device), training, num_steps, device)
 
 
 def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list[float]]) -> None:

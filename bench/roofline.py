@@ -1,4 +1,4 @@
-"""The least time that a network's training can take on a device, from measured rates.
+"""Computes the least time that a network's training can take on a device, from measured rates.
 
 Arithmetic: the FLOPs of the forward pass times 3 (forward, gradient of the inputs, gradient of the
 weights), at the best rate of a square matrix product in the same precision. Traffic: what layers
@@ -22,7 +22,7 @@ import torch
 from measure import wait_for
 from torch import Tensor, nn
 
-from hw2core.diagnostics import count_flops, count_parameters
+from hw2core.engine.flops import count_flops, count_parameters
 
 PASSES = 3
 NUMBERS_PER_PARAMETER = 8

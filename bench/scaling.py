@@ -8,7 +8,7 @@ Three parts, each a table:
   twice the width is four times the work of all convolutions but the first.
 - study: a generated study of many runs and three seeds each: loading its configuration, Snakemake's
   dry run of it, and, from made-up results, its tables and the figures of all its experiments.
-- memory: the largest resident size of one training on the full-size set (44,000, 6,000 and 10,000
+- memory: the largest resident size of one run on the full-size set (44,000, 6,000 and 10,000
   generated images), and of tables, figures and report of a study.
 
 Usage: python bench/scaling.py [--parts training study memory] [--runs 1000] [--quick]
@@ -38,15 +38,20 @@ from measure import (
 from train import make_ours
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
-from hw2core import artifacts, result_files
+from hw2core.config.architectures import IN_SIZE, ConvolutionalArchitecture
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import Study, load_study
 from hw2core.data.prepared import read_manifest
-from hw2core.devices import pick_device, prepare_device
-from hw2core.spec import RunSpec
-from hw2core.staleness import hash_run_code
-from hw2core.study import Study, load_study
+from hw2core.engine.device import pick_device, prepare_device
+from hw2core.pipeline import list_results
+from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_evaluation_code, hash_run_code
+from hw2core.runs.files import write_evaluation, write_result
+from hw2core.runs.staleness import Identity
+from hw2core.runs.weights import write_weights
 
 sys.path.insert(0, str(ROOT / "tests" / "analysis"))
-from result_documents import build_document
+from result_documents import build_result
 
 SEEDS = [0, 1, 2]
 RUNS_PER_EXPERIMENT = 100  # of a generated study: 25 widths in 4 depths
@@ -57,9 +62,9 @@ GROWTH: dict[str, tuple[int, ...]] = {
     "depth": (2, 4, 8, 16),
     "width": (32, 64, 128, 256),
 }
-SMALL = {"name": "generated", "pool": 360, "test_pool": 100}
+SMALL = {"name": "generated", "source_train": 360, "source_test": 100}
 SMALL |= {"train": 260, "validation": 100, "test": 100}
-FULL = {"name": "generated", "pool": 50_000, "test_pool": 10_000}
+FULL = {"name": "generated", "source_train": 50_000, "source_test": 10_000}
 FULL |= {"train": 44_000, "validation": 6_000, "test": 10_000}
 LIMIT_DRY_RUN, LIMIT_DRAWING, LIMIT_MEMORY = 20.0, 60.0, 2e9  # s, s, bytes
 
@@ -96,15 +101,15 @@ def measure_training(args: argparse.Namespace) -> None:
             images = sizes[value] if quantity == "images" else args.images
             trainer, batches = make_ours(vary(spec, quantity, value), data, images, device)
             epochs[str(value)] = lambda t=trainer, b=batches: t.train_epoch(b)
-            flops.append(float(trainer.count_costs().flops_per_image * batches.num_images))
+            flops.append(float(trainer.count_costs(IN_SIZE).flops_per_image * batches.num_images))
         times = time_interleaved(epochs, args.rounds, device=device)
         spreads = [summarize(times[name]) for name in epochs]
         medians = [spread.median for spread in spreads]
         exponents = [fit_exponent(values, medians), fit_exponent(flops, medians)]
         for value, spread, work in zip(values, spreads, flops, strict=True):
             rows.append([quantity, value, work / 1e9, spread, *exponents])
-            exponents = ["", ""]  # said once
-    print(f"Training, {args.images} images an epoch where they do not grow.\n")
+            exponents = ["", ""]  # shown once
+    print(f"Training, {args.images} images per epoch where they do not grow.\n")
     head = ["what grows", "to", "GFLOP forward", "s an epoch (quartiles)"]
     print_table([*head, "exponent", "exponent by FLOPs"], rows)
 
@@ -120,15 +125,16 @@ def measure_study(args: argparse.Namespace) -> None:
             start = time.perf_counter()
             study = load_study(config)
             loading = time.perf_counter() - start
-            run_snakemake(folder, artifacts.manifest_path(study.data.folder))
+            run_snakemake(folder, paths.manifest_path(study.data.folder))
             dry_run = run_snakemake(folder, "--dry-run", "--quiet", "rules").seconds
             write_results(folder, study)
-            whole = run_snakemake(folder, artifacts.SUMMARY_TABLE, "figures").seconds
+            whole = run_snakemake(folder, paths.SUMMARY_TABLE, "figures").seconds
             jobs = {record["log"][0]: record for record in read_records(folder)}
-            assert all(job["rule"] != "train" for job in jobs.values()), "made-up results are stale"
+            made = {job["rule"] for job in jobs.values()}
+            assert not made & {"train", "evaluate", "share_result"}, "made-up results are stale"
             seconds = {log: job["endtime"] - job["starttime"] for log, job in jobs.items()}
-            tables = seconds[artifacts.log_path("tables")]
-            overview = seconds.pop(artifacts.log_path("figures", "study"))
+            tables = seconds[paths.log_path("tables")]
+            overview = seconds.pop(paths.log_path("figures", "study"))
             drawn = [s for log, s in seconds.items() if log.startswith("logs/figures/")]
             rows.append([number, loading, dry_run, tables, overview, sum(drawn), whole])
     counts, *columns = zip(*rows, strict=True)
@@ -152,11 +158,11 @@ def measure_memory(args: argparse.Namespace) -> None:
         folder = Path(temporary)
         make_workspace(folder, config)
         study = load_study(config)
-        run_snakemake(folder, artifacts.manifest_path(study.data.folder))
-        training = run_snakemake(folder, artifacts.result_path("exp1_1_L2_K32", 0)).memory
+        run_snakemake(folder, paths.manifest_path(study.data.folder))
+        run = run_snakemake(folder, *list_results([("exp1_1_L2_K32", 0)])).memory
         write_results(folder, study)
-        writing = run_snakemake(folder, artifacts.SUMMARY_TABLE, "figures", "report").memory
-    print_verdict("memory of a training of exp1_1_L2_K32, bytes", training, LIMIT_MEMORY)
+        writing = run_snakemake(folder, paths.SUMMARY_TABLE, "figures", "report").memory
+    print_verdict("memory of exp1_1_L2_K32, bytes", run, LIMIT_MEMORY)
     print_verdict("memory of tables, figures and report, bytes", writing, LIMIT_MEMORY)
 
 
@@ -176,7 +182,7 @@ def make_config(number: int) -> dict[str, Any]:
 
 
 def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
-    """Return the run with another depth or width; images are no property of it."""
+    """Return the run with another depth or width; the number of images is no property of it."""
     key = {"depth": "layers_per_block", "width": "filters_per_layer"}.get(quantity)
     if key is None:
         return spec
@@ -188,23 +194,31 @@ def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
 
 def write_results(folder: Path, study: Study) -> None:
     """Write made-up results that are current: of the study's specs, code and data."""
-    manifest = read_manifest(folder / artifacts.manifest_path(study.data.folder))
-    weights = {"w": torch.zeros(1)}
-    for experiment in study.experiments.values():
-        specs = {spec.name: spec for spec in experiment.runs}
-        for run, seed in experiment.outline.list_trainings():
-            spec = specs[run]
-            document = build_document(run, seed=seed, epochs=spec.training.epochs)
-            document["config"] = spec.describe(seed)
-            document["metadata"] |= {
-                "format": result_files.FORMAT,
-                "code": hash_run_code(spec),
-                "data_sha256": manifest.sha256,
-                "study_size": spec.study_size,
-            }
-            result = folder / artifacts.result_path(run, seed)
-            held = folder / artifacts.weights_path(run, seed)
-            result_files.write_training(result, held, document, weights)
+    manifest = read_manifest(folder / paths.manifest_path(study.data.folder))
+    weights, code = {"w": torch.zeros(1)}, hash_evaluation_code()
+    for run, seed in (pair for e in study.experiments.values() for pair in e.pairs()):
+        spec = study.runs[run]
+        shape: dict[str, Any] = {"widths": None}
+        if isinstance(spec.architecture, ConvolutionalArchitecture):
+            shape["widths"] = spec.architecture.filters_per_layer
+            shape["depth"] = spec.architecture.layers_per_block
+        identity = Identity(spec, seed, hash_run_code(spec), manifest.sha256)
+        sha256 = write_weights(folder / paths.weights_path(run, seed), weights)
+        result = build_result(
+            run,
+            seed=seed,
+            epochs=spec.training.epochs,
+            config=spec.describe(seed),
+            code=identity.code,
+            study_size=spec.study_size,
+            weights_sha256=sha256,
+            **shape,
+            **identity.hash_parts(),
+        )
+        same = {"data_sha256": manifest.sha256, "weights_sha256": sha256, "code": code}
+        evaluation = result.test.model_copy(update={"num_images": spec.data.test, **same})
+        write_result(folder / paths.result_path(run, seed), result)
+        write_evaluation(folder / paths.evaluation_path(run, seed), evaluation)
 
 
 def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:

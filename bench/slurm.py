@@ -1,13 +1,12 @@
-"""What a training costs on a cluster beside the training itself: alone, in an array, in a group.
+"""How long does a run take on a cluster, beside its training: in a job of its own, or in a group?
 
 Starts a real Slurm on this machine (as the tests do: root, Debian's packages slurmctld, slurmd,
-slurm-client, munge), sends the six runs of exp1_4 to it as tiny trainings, once each way, and asks
-Slurm's own record how long the jobs took. Usage: python bench/slurm.py
+slurm-client, munge), submits the six runs of exp1_4 to it in tiny sizes, once each way, and reads
+from Slurm's own record how long the jobs took. Usage: python bench/slurm.py
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -21,10 +20,11 @@ from checkout import Checkout, copy_sources  # noqa: E402 (found by the line abo
 from cluster import Cluster, run_cluster  # noqa: E402
 from cluster_study import ON_CLUSTER, configure  # noqa: E402
 
+from hw2core.runs.files import read_result  # noqa: E402
+
 WAYS = {
     "a job each": [],
-    "one array": ["--slurm-array-jobs", "train"],
-    "one group": ["--groups", "train=all", "--group-components", "all=6", "--cores", "2"],
+    "one group": ["--group-components", "run=6", "--cores", "2"],
 }
 NUM_RUNS = 6
 
@@ -36,7 +36,7 @@ def main() -> None:
             for i, (way, options) in enumerate(WAYS.items())
         ]
     print(f"{describe_machine()}\n")
-    head = ["submitted as", "jobs", "call s", "in jobs s", "training s", "beside it, a training s"]
+    head = ["submitted as", "jobs", "call s", "in jobs s", "training s", "beside it, s per run"]
     print_table(head, rows)
 
 
@@ -56,10 +56,10 @@ def measure(cluster: Cluster, folder: Path, options: list[str]) -> list[object]:
 
 
 def sum_training(checkout: Checkout) -> float:
-    """Return the seconds that the trainings themselves say they took, together."""
+    """Return the seconds that the results report for training, together."""
     paths = list((checkout / "results").glob("exp1_4_*/seed0.json"))
     assert len(paths) == NUM_RUNS
-    return sum(json.loads(path.read_text())["metadata"]["seconds"] for path in paths)
+    return sum(read_result(path).timing.seconds for path in paths)
 
 
 if __name__ == "__main__":

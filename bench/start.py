@@ -1,4 +1,4 @@
-"""What does a training job cost before it trains?
+"""How long does a job of rule train take before it trains?
 
 From the start of the process (measured outside of it) to the moment when network and images are in
 place, and to its first training step, before which it looks at the layers of the untrained
@@ -19,12 +19,13 @@ from pathlib import Path
 
 from measure import ROOT, add_data_option, describe_machine, print_table, summarize
 
-from hw2core.config_file import read_config
-from hw2core.data.sources import prepare
-from hw2core.devices import pick_device
-from hw2core.machine import count_allotted_threads
-from hw2core.spec import DataSpec, RunSpec
-from hw2core.study import STUDY_FILE, load_study
+from hw2core.config.reading import read_config
+from hw2core.config.schema import DataSpec
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE, load_study
+from hw2core.data.datasets import prepare
+from hw2core.engine.device import pick_device
+from hw2core.runs.environment import count_allotted_threads
 
 IMPORT, FIRST_NUMBER = "import torch", "import torch, a number on the GPU"
 READY, FIRST_STEP = "train.py, all in place", "train.py, first step"
@@ -41,10 +42,10 @@ class Trap:
     def find_spec(self, name, path=None, target=None):
         if name == "hw2core.cnn":
             sys.meta_path.remove(self)
-            from hw2core import runner, study_training
-            study_training.StudyTrainer.train_epoch = lambda *a, **k: (note(), os._exit(0))
-            watch = runner.EpochWatch
-            runner.EpochWatch = lambda *a, **k: (note(), watch(*a, **k))[1]
+            from hw2core.engine import recorder, trainer
+            trainer.RunTrainer.train_epoch = lambda *a, **k: (note(), os._exit(0))
+            start = recorder.Recorder.start
+            recorder.Recorder.start = lambda *a, **k: (note(), start(*a, **k))[1]
 
 sys.meta_path.insert(0, Trap())
 sys.argv = sys.argv[1:]
@@ -94,8 +95,8 @@ def main() -> None:
 def choose_data(data: DataSpec, root: Path | None, quick: bool) -> DataSpec:
     """Return the study's sizes of CIFAR-10 from ``root`` or of generated images, or small ones."""
     if quick:
-        sizes = {"pool": 360, "test_pool": 100, "train": 260, "validation": 100, "test": 100}
-        return DataSpec(name="generated", **sizes)
+        sizes = {"train": 260, "validation": 100, "test": 100}
+        return DataSpec(name="generated", source_train=360, source_test=100, **sizes)
     source = {"name": "generated"} if root is None else {"root": root}
     return data.model_copy(update=source)
 

@@ -1,11 +1,12 @@
 """How long does the whole study take through Snakemake, and where does the time go?
 
 The named runs of the exercise (all but part 2), smaller in images and epochs, in a copy of this
-checkout, once for each number of trainings at a time. The images are prepared before the clock
-starts. Seconds of all jobs together: "start" is everything in a job but the rest (interpreter,
-imports, building the network, writing), "evaluation" also looks at layers. "Snakemake" is the wall
-time in which no training ran. A training gets a share of the cores, two at most; "auto" is
-what the profiles in this checkout decide.
+checkout, once for each number of jobs at a time. The images are prepared before the clock starts.
+Seconds of all jobs together: "start" is everything in a job of rule train but the rest
+(interpreter, imports, building the network, writing), "validation" also probes the layers, "test"
+is the jobs of rule evaluate. "Snakemake" is the wall time in which no run was trained or evaluated.
+A run that differs from another in name only shares its result. A job gets a share of the cores, two
+at most; "auto" is what the profiles in this checkout decide.
 Usage: python bench/sweep.py [--jobs 1 2 4 8 auto] [--images 20000] [--epochs 20] [--runs NAME ...]
 """
 
@@ -22,10 +23,12 @@ import torch
 from measure import add_data_option, describe_machine, print_table
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
-from hw2core import artifacts, result_files
-from hw2core.devices import pick_device
-from hw2core.machine import count_allotted_threads
-from hw2core.study import load_study
+from hw2core.config.study import load_study
+from hw2core.engine.device import pick_device
+from hw2core.pipeline import list_results
+from hw2core.runs import paths
+from hw2core.runs.environment import count_allotted_threads
+from hw2core.runs.files import read_result
 
 EXPERIMENTS = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")
 VALIDATION, TEST = 6_000, 10_000
@@ -56,21 +59,21 @@ def main() -> None:
         f"{len(runs)} runs, {args.images} of {study.data.folder}, {args.epochs} epochs.\n"
         f"{describe_machine(device)}, {count_allotted_threads()} cores\n"
     )
+    twins = study.find_twins()
+    trained = sorted({twins.get((run, 0), run) for run in runs})
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_workspace(folder, config)
-        run_snakemake(folder, artifacts.manifest_path(study.data.folder))
+        run_snakemake(folder, paths.manifest_path(study.data.folder))
         for jobs in args.jobs:
             for part in ("results", "logs"):
                 shutil.rmtree(folder / part, ignore_errors=True)
-            targets = [artifacts.result_path(run, 0) for run in runs]
+            targets = list_results((run, 0) for run in runs)
             wall = run_snakemake(folder, *limit_jobs(jobs, device), "--", *targets).seconds
-            rows.append([jobs, *split_seconds(folder, targets, wall)])
-    print_table(
-        ["at once", "wall s", "Snakemake", "start", "data", "training", "evaluation", "s a job"],
-        rows,
-    )
+            rows.append([jobs, *split_seconds(folder, trained, wall)])
+    head = ["at once", "wall s", "Snakemake", "start", "data", "training", "validation", "test"]
+    print_table([*head, "s per run"], rows)
 
 
 def make_config(
@@ -80,7 +83,8 @@ def make_config(
     config = read_study_config()
     sizes = {"train": train, "validation": validation, "test": test}
     if root is None:
-        config["data"] = {"name": "generated", "pool": train + validation, "test_pool": test}
+        config["data"] = {"name": "generated", "source_train": train + validation}
+        config["data"] |= {"source_test": test}
     else:
         config["data"] = {"name": "cifar10", "root": str(root.resolve())}
     config["data"] |= sizes
@@ -93,35 +97,41 @@ def make_config(
 
 
 def limit_jobs(jobs: str, device: torch.device) -> list[str]:
-    """Return Snakemake's arguments for so many trainings at a time."""
+    """Return Snakemake's arguments for so many jobs at a time."""
     if jobs == "auto":
         return ["--profile", "gpu"] if device.type == "cuda" else []
     number = int(jobs)
     threads = min(MOST_THREADS, max(1, count_allotted_threads() // number))
+    rules = ("train", "evaluate")
     return [
         *("--cores", str(number * threads)),
-        *("--set-threads", f"train={threads}"),
-        *("--set-resources", f"train:gpu_percent={100 // number}"),
+        *("--set-threads", *(f"{rule}={threads}" for rule in rules)),
+        *("--set-resources", *(f"{rule}:gpu_percent={100 // number}" for rule in rules)),
     ]
 
 
-def split_seconds(folder: Path, targets: Sequence[str], wall: float) -> list[float]:
-    """Return wall time and its parts, in seconds, from results and Snakemake's own records."""
+def split_seconds(folder: Path, runs: Sequence[str], wall: float) -> list[float]:
+    """Return wall time and its parts, in seconds, from results and Snakemake's own records.
+
+    ``runs`` were trained in ``folder``, with seed 0.
+    """
     records = {record["log"][0]: record for record in read_records(folder)}
-    parts = {"start": 0.0, "data": 0.0, "training": 0.0, "evaluation": 0.0}
+    parts = {"start": 0.0, "data": 0.0, "training": 0.0, "validation": 0.0, "test": 0.0}
     intervals = []
-    for target in targets:
-        facts = result_files.read_result(folder / target)["metadata"]
-        run, seed = Path(target).parent.name, Path(target).stem
-        begun = records[artifacts.log_path("train", run, seed)]["starttime"]
-        ended = (folder / target).stat().st_mtime
-        intervals.append((begun, ended))
-        parts["data"] += facts["seconds_loading"]
-        parts["training"] += facts["seconds_training"]
-        parts["evaluation"] += facts["seconds"] - facts["seconds_training"]
-        parts["start"] += ended - begun - facts["seconds"] - facts["seconds_loading"]
+    for run in runs:
+        files = {"train": paths.result_path(run, 0), "evaluate": paths.evaluation_path(run, 0)}
+        for rule, file in files.items():
+            begun = records[paths.log_path(rule, run, "seed0")]["starttime"]
+            intervals.append((begun, (folder / file).stat().st_mtime))
+        timing = read_result(folder / files["train"]).timing
+        in_train, in_evaluate = (end - begun for begun, end in intervals[-2:])
+        parts["data"] += timing.seconds_loading
+        parts["training"] += timing.seconds_training
+        parts["validation"] += timing.seconds - timing.seconds_training
+        parts["start"] += in_train - timing.seconds - timing.seconds_loading
+        parts["test"] += in_evaluate
     busy = measure_union(intervals)
-    return [wall, wall - busy, *parts.values(), sum(b - a for a, b in intervals) / len(targets)]
+    return [wall, wall - busy, *parts.values(), sum(b - a for a, b in intervals) / len(runs)]
 
 
 def measure_union(intervals: Iterable[tuple[float, float]]) -> float:

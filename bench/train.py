@@ -1,7 +1,7 @@
 """How fast are the study's runs trained, against the plain way and against the hardware?
 
-For each run, an epoch as the study trains it (images that lie on the device, precision as the
-device likes it, on a GPU one CUDA graph a step) and an epoch of the plain loop of plain.py
+For each run, an epoch as the study trains it (images that stay on the device, the precision that
+the device is fast at, on a GPU one CUDA graph per step) and an epoch of the plain loop of plain.py
 (torchvision data set and transforms, DataLoader, fp32, eager, ``.item()`` after each step), with
 the same network, optimizer and augmentation, in a process of its own. They take turns. The roof is
 that of roofline.py.
@@ -14,7 +14,6 @@ import argparse
 
 import torch
 from measure import (
-    ROOT,
     add_data_option,
     describe_machine,
     load_images,
@@ -26,14 +25,15 @@ from measure import (
 from plain import PlainJob, build_network, start_plain_process
 from roofline import Rates, find_roof, measure_rates
 
-from hw2core.architectures import IN_SIZE
-from hw2core.config_file import read_config
-from hw2core.data.batches import ResidentBatches
+from hw2core.config.architectures import IN_SIZE
+from hw2core.config.reading import read_config
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE, load_study
+from hw2core.data.augment import Augmentation
+from hw2core.data.loader import Loader
 from hw2core.data.prepared import PreparedData
-from hw2core.devices import pick_device, prepare_device
-from hw2core.spec import RunSpec
-from hw2core.study import load_study
-from hw2core.torch_training import DeviceTrainer, build_trainer
+from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.torch_trainer import DeviceTrainer, build_trainer
 
 RUNS = (
     "exp1_1_L2_K32",
@@ -53,7 +53,7 @@ def main() -> None:
     prepare_process()
     num_images = args.images or (20_000 if device.type == "cuda" else 1_024)
     data = load_images(args.data, num_images)
-    runs = load_study(read_config(ROOT / "config.yaml")).runs
+    runs = load_study(read_config(STUDY_FILE)).runs
     specs = [prepare_spec(runs[name], args.no_augment) for name in args.runs]
 
     print(
@@ -127,20 +127,18 @@ def prepare_spec(spec: RunSpec, no_augment: bool) -> RunSpec:
 
 def make_ours(
     spec: RunSpec, data: PreparedData, num_images: int, device: torch.device
-) -> tuple[DeviceTrainer, ResidentBatches]:
+) -> tuple[DeviceTrainer, Loader]:
     """Return the study's trainer of a run, and its batches of the first images."""
-    batches = ResidentBatches(
+    training = spec.training
+    batches = Loader(
         data.train_images[:num_images],
         data.train_labels[:num_images],
-        batch_size=spec.training.batch_size,
+        batch_size=training.batch_size,
         mean=data.mean,
         std=data.std,
+        seed=0,
+        augment=Augmentation(training.flip, training.translate, training.cutout),
         device=device,
-        shuffle=True,
-        drop_last=True,
-        flip=spec.training.flip,
-        translate=spec.training.translate,
-        cutout=spec.training.cutout,
     )
     # A long schedule: its rate stays small, and speed does not depend on it.
     return build_trainer(spec, device, num_steps=10_000), batches

@@ -1,4 +1,4 @@
-"""A copy of this checkout's sources with a study of its own, and real Snakemake to run in it."""
+"""Copies this checkout's sources, with a study of its own, and runs Snakemake in the copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import yaml
 from measure import ROOT
 
-from hw2core.config_file import read_config
+from hw2core.config.reading import read_config
+from hw2core.config.study import STUDY_FILE
 
 # A process counts as its own what its parent held when it was forked: this parent is small.
 WATCHED = """
@@ -37,7 +38,7 @@ class Usage(NamedTuple):
 
 def read_study_config() -> dict[str, Any]:
     """Return config.yaml of this checkout, to be changed and written elsewhere."""
-    return read_config(ROOT / "config.yaml")
+    return read_config(STUDY_FILE)
 
 
 def make_workspace(folder: Path, config: dict[str, Any]) -> None:
@@ -74,6 +75,6 @@ def run_snakemake(folder: Path, *arguments: str) -> Usage:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Return what Snakemake noted of each file that it made: rule, log, start and end."""
+    """Return Snakemake's record of each file that it made: rule, log, start and end."""
     files = (folder / ".snakemake" / "metadata").rglob("*")
     return [json.loads(file.read_text()) for file in files if file.is_file()]
