@@ -16,7 +16,7 @@ rule experiment_figures:
     params:
         scripts=SCRIPTS,
         experiments=experiment_of,
-        results=lambda wildcards, input: pipeline.hash_files(input.results),
+        results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
         code=hash_code("hw2core.analysis.experiment_figures"),
     shell:
         "exec python {params.scripts:q}/make_figures.py --only experiments"
@@ -38,7 +38,7 @@ rule study_figures:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         # Shown where they exist; results that came without images are drawn without them.
         data=MANIFEST,
-        results=lambda wildcards, input: pipeline.hash_files(input.results),
+        results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.figures"),
     shell:
         "exec python {params.scripts:q}/make_figures.py --only study --data {params.data:q}"

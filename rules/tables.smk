@@ -18,7 +18,7 @@ rule tables:
         # A function: Snakemake would take words in braces for its own.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         # Results that were copied with an old time are noticed by their content.
-        results=lambda wildcards, input: pipeline.hash_files(input),
+        results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.tables"),
     shell:
         "exec python {params.scripts:q}/make_tables.py --experiments {params.experiments:q}"

@@ -28,7 +28,9 @@ rule train:
         gpu_percent=gpu_percent_of,
     params:
         scripts=SCRIPTS,
-        spec=lambda wildcards: spec_of(wildcards).to_json(),
+        # Of two arguments: Snakemake does not compare what it takes for derived from the output.
+        # The planner compares the spec, and knows which differences make none.
+        spec=lambda wildcards, output: spec_of(wildcards).to_json(),
         data=MANIFEST,
     shell:
         # exec: a cluster's signals reach the training process itself.
@@ -58,7 +60,7 @@ rule evaluate:
         # No input: a result that came without weights keeps the evaluation that it came with.
         weights=paths.weights_path("{run}", "{seed}"),
         data=MANIFEST,
-        num_images=lambda wildcards: spec_of(wildcards).data.test,
+        num_images=lambda wildcards, output: spec_of(wildcards).data.test,
     shell:
         "exec python {params.scripts:q}/evaluate.py --result {params.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
@@ -77,7 +79,7 @@ rule share_result:
         "logs/share_result/{twin}.log",
     params:
         scripts=SCRIPTS,
-        spec=lambda wildcards: STUDY.runs[twin_of(wildcards)[0]].to_json(),
+        spec=lambda wildcards, output: STUDY.runs[twin_of(wildcards)[0]].to_json(),
         original=lambda wildcards: twin_of(wildcards)[2],
         seed=lambda wildcards: twin_of(wildcards)[1],
     shell:

@@ -46,21 +46,19 @@ def test_an_experiment_is_six_jobs_that_take_turns_on_the_gpu(cluster, study):
     assert "Nothing to be done" in study.submit("results/exp1_4")
 
 
-def test_runs_can_share_a_job(cluster, study):
-    """As the README has it: with --groups, six runs and their evaluations are one job."""
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ["--group-components", "run=6"],  # as the README has it
+        ["--groups", "train=all", "evaluate=all", "--group-components", "all=6"],
+    ],
+    ids=["components", "groups"],
+)
+def test_runs_can_share_a_job(cluster, study, groups):
     for path in (study.checkout / "results").glob("exp1_4_*/seed0.*"):
         path.unlink()
     before = len(cluster.read_finished())
-    groups = [
-        "--groups",
-        "train=all",
-        "evaluate=all",
-        "--group-components",
-        "all=6",
-        "--cores",
-        "2",
-    ]
-    study.submit("results/exp1_4", *groups)
+    study.submit("results/exp1_4", *groups, "--cores", "2")
     ((number, state, *_),) = cluster.read_finished()[before:]
     assert state == "COMPLETED"
     assert cluster.read_gpus(number) == {"0"}

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from checkout import NUM_RUNS, TINY, read_only
 
+from hw2core.runs.files import hash_content
+
 pytestmark = pytest.mark.workflow
 
 SCRIPT = "workflow_scripts/train.py"
@@ -97,6 +99,27 @@ def test_reworded_messages_train_nothing(study):
     study.edit("hw2core/io.py", "make room or give leave", "make room, or give leave")
     study.edit("hw2core/config/errors.py", "must not be empty", "is empty")
     assert study.plan() == {}
+
+
+def test_a_key_that_came_at_its_default_and_another_shell_command_train_nothing(study):
+    study.edit(
+        "hw2core/config/schema.py",
+        "    deterministic: Flag = False",
+        "    new_key: Flag = False\n    deterministic: Flag = False",
+    )
+    study.edit("rules/train.smk", " --seed {wildcards.seed}", "  --seed {wildcards.seed}")
+    assert not {"train", "evaluate"} & study.plan().keys()
+
+
+def test_a_copied_result_is_drawn_whatever_its_time(study):
+    """A result that came with an old time, such as from a cluster, is shown."""
+    path = study / "results/exp2_L4_K4/seed0.json"
+    result = json.loads(path.read_text())
+    result["timing"]["seconds"] += 1
+    del result["digest"]
+    path.write_text(json.dumps({"digest": hash_content(result), **result}))
+    os.utime(path, (0, 0))
+    assert study.plan() == AFTER_ONE_EXPERIMENT
 
 
 def test_a_new_metric_evaluates_again_and_trains_nothing(study):

@@ -1,0 +1,368 @@
+"""Revalidation of results, with real commits of a small copy of this checkout and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkout import ROOT, Checkout, copy_sources
+
+from hw2core.config.reading import read_config
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE, load_study
+from hw2core.data.datasets import prepare
+from hw2core.data.prepared import load_prepared
+from hw2core.errors import UserError
+from hw2core.runs import paths, revalidate
+from hw2core.runs.code_hash import GENERATOR
+from hw2core.runs.files import (
+    hash_content,
+    read_result,
+    read_run,
+    write_evaluation,
+    write_result,
+)
+from hw2core.runs.make import make_evaluation as evaluate
+from hw2core.runs.make import make_result as train
+from hw2core.runs.schema import RESULT_FORMAT
+from hw2core.runs.staleness import Identity
+from hw2core.runs.tiny import TinyRun, TinyRunError, find_difference, shrink_spec, word_spec
+
+TRAINING = {"epochs": 2, "batch_size": 32, "lr": 0.05, "weight_decay": 0.001}
+TEXTS = {"question": "Why?", "varies": "nothing", "fixed": "all"}
+STUDY = {
+    "data": {"name": "generated", "source_train": 240, "source_test": 60, "train": 160}
+    | {"validation": 80, "test": 60},
+    "training": {**TRAINING, "schedule": "constant"},
+    "seeds": [0],
+    "experiments": {
+        "conv": {
+            **TEXTS,
+            "model": "cnn",
+            "architecture": {"pools": 2, "hidden_dims": [8], "batchnorm": True}
+            | {"filters_per_layer": [4], "layers_per_block": 2},
+            "training": {"optimizer": "sgd", "momentum": 0.9, "schedule": "one_cycle"}
+            | {"flip": True, "cutout": 8, "average": 0.01, "label_smoothing": 0.1},
+        },
+        "scratch": {
+            **TEXTS,
+            "model": "mlp",
+            "architecture": {"hidden_dims": [16], "wstd": 0.05, "dropout": 0.2},
+            "training": {"optimizer": "vanilla"},
+        },
+    },
+}
+CONV = "conv_L2_K4"
+COMMIT, OLDER = "c" * 40, "a" * 40
+
+
+def git(folder: Path, *arguments: str) -> str:
+    author = ["-c", "user.name=Someone", "-c", "user.email=someone@example.org"]
+    done = subprocess.run(
+        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Checkout:
+    """A repository with one commit, and results that its code made. Not to be changed: copy it."""
+    checkout = copy_sources(tmp_path_factory.mktemp("revalidate") / "trained")
+    checkout.configure(STUDY)
+    git(checkout.folder, "init", "--quiet")
+    git(checkout.folder, "add", "--all")
+    git(checkout.folder, "commit", "--quiet", "--message", "Begin")
+    commit = git(checkout.folder, "rev-parse", "HEAD")
+    study = load_study(STUDY)
+    data = load_prepared(prepare(study.data, checkout / "data" / study.data.folder))
+    for name, spec in study.runs.items():
+        result, run = train(spec, 0, data, device="cpu")
+        environment = result.environment.model_copy(update={"git_commit": commit})
+        result = result.model_copy(update={"environment": environment})
+        evaluation = evaluate(result, run.weights, data, num_images=60, device="cpu")
+        write_evaluation(checkout / paths.evaluation_path(name, 0), evaluation)
+        write_result(checkout / paths.result_path(name, 0), result)
+    return checkout
+
+
+@pytest.fixture
+def study(trained, tmp_path) -> Checkout:
+    """A copy, to change at will."""
+    shutil.copytree(trained.folder, tmp_path / "copy")
+    return Checkout(tmp_path / "copy")
+
+
+def call(study: Checkout, script: str, *arguments: str) -> tuple[int, str]:
+    """Run a script with the code of a copy; return its status and what it printed."""
+    command = [sys.executable, f"workflow_scripts/{script}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(study.folder)}
+    done = subprocess.run(
+        command, cwd=study.folder, env=environment, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.workflow
+def test_a_rename_is_accepted(study):
+    source = study / "hw2core/engine/optim.py"
+    source.write_text(source.read_text().replace("_list_averaged", "_find_averaged"))
+    assert "code of hw2core.engine.optim changed" in call(study, "why_stale.py", "conv")[1]
+    before = read_result(study / paths.result_path(CONV, 0))
+    status, output = call(study, "revalidate.py", "conv")
+    assert status == 0, output
+    assert "1 results: 1 revalidated; 0 not trained yet" in output
+    assert call(study, "why_stale.py", "conv") == (0, f"{CONV} seed 0: current\n")
+    result = read_result(study / paths.result_path(CONV, 0))
+    (note,) = result.revalidated
+    assert note.commit == git(study.folder, "rev-parse", "HEAD")
+    assert "cnn L2_K4 sgd" in note.compared
+    for key in ("epochs", "config", "timing", "environment", "spec_hash", "weights_sha256"):
+        assert getattr(result, key) == getattr(before, key)
+    assert git(study.folder, "worktree", "list").count("\n") == 0
+
+
+@pytest.mark.workflow
+def test_a_changed_constant_is_refused_with_the_place_where_the_runs_part(study):
+    study.edit("hw2core/optimizers.py", "alpha=-self.learn_rate)", "alpha=-0.99 * self.learn_rate)")
+    before = (study / paths.result_path("scratch", 0)).read_bytes()
+    status, output = call(study, "revalidate.py", "scratch")
+    assert status == 1
+    assert "different: scratch seed 0: train loss of epoch 1: was " in output
+    assert "1 results: 1 different" in output
+    assert (study / paths.result_path("scratch", 0)).read_bytes() == before
+
+
+@pytest.mark.workflow
+def test_what_acts_only_after_the_second_epoch_is_beyond_its_reach(study):
+    study.edit(
+        "hw2core/engine/recorder.py",
+        "if self.best_epoch == epoch:",
+        "if self.best_epoch == epoch or epoch == 3:",
+    )
+    status, output = call(study, "revalidate.py", "scratch")
+    assert (status, "1 revalidated" in output) == (0, True), output
+
+
+@pytest.mark.workflow
+def test_a_dirty_and_an_unknown_commit_are_refused(study):
+    study.edit("hw2core/engine/optim.py", "class WeightEMA:", "Moved = 1\n\n\nclass WeightEMA:")
+    commits = {CONV: f"{git(study.folder, 'rev-parse', 'HEAD')}-dirty"}
+    study.edit("hw2core/engine/run.py", "PROBED_IMAGES = 64", "PROBED_IMAGES = 60 + 4")
+    commits["scratch"] = "0" * 40
+    for run, commit in commits.items():
+        path = study / paths.result_path(run, 0)
+        result = read_result(path)
+        environment = result.environment.model_copy(update={"git_commit": commit})
+        write_result(path, result.model_copy(update={"environment": environment}))
+    status, output = call(study, "revalidate.py")
+    assert status == 1
+    assert f"made by code that differs from its commit ({commits[CONV]})" in output
+    assert f"{'0' * 40} is not in the repository" in output
+    assert "2 results: 2 refused" in output
+    status, output = call(study, "revalidate.py", "--commit", "nowhere")
+    assert (status, "--commit nowhere: not in the repository" in output) == (1, True)
+
+
+@pytest.fixture
+def report(monkeypatch) -> list[str]:
+    """What is reported, where every commit exists that is not dirty."""
+    monkeypatch.setattr(
+        revalidate, "find_commit", lambda name: None if name.endswith("-dirty") else name
+    )
+    monkeypatch.setattr(revalidate, "unpack_commit", lambda commit, folder: folder)
+    return []
+
+
+@pytest.fixture
+def train_tiny(monkeypatch, make_result, make_evaluation):
+    """Sets what tiny runs give: with the code of a commit, and with today's."""
+
+    def use(old_code: dict[str, str], **old: object) -> list[Path]:
+        calls = []
+
+        def run(checkout: Path, spec: RunSpec, *_: Path) -> TinyRun:
+            calls.append(checkout)
+            today = checkout == revalidate.CHECKOUT
+            changes = {} if today else {**old, "code": {GENERATOR: "0", **old_code}}
+            result = make_result(spec=spec, **changes)
+            test = make_evaluation(result)
+            return TinyRun(result.model_copy(update={"test": test}), {"a": {"data": b"1"}})
+
+        monkeypatch.setattr(revalidate, "run_tiny", run)
+        return calls
+
+    return use
+
+
+def stale_code(spec: RunSpec) -> dict[str, str]:
+    return {**Identity.of(spec, 0).code, "hw2core.engine.run": "older"}
+
+
+@pytest.fixture
+def write_stale(tiny_spec, write_run, make_result):
+    """Writes a result of the tiny run that is stale by code alone."""
+
+    def write(commit: str | None = COMMIT, **changes: object):
+        environment = make_result().environment.model_copy(update={"git_commit": commit})
+        values = {"code": stale_code(tiny_spec), "code_hash": "older", **changes}
+        return write_run(environment=environment.model_dump(), **values)
+
+    return write
+
+
+def test_a_revalidated_result_keeps_all_but_its_hashes(tiny_spec, write_stale, train_tiny, report):
+    before = write_stale()
+    train_tiny(before.code)
+    files = [paths.result_path, paths.evaluation_path, paths.weights_path]
+    times = [Path(file(tiny_spec.name, 0)).stat().st_mtime_ns for file in files]
+    counts = revalidate.revalidate([(tiny_spec, 0), (tiny_spec, 1)], report.append)
+    assert counts == {"revalidated": 1, "not trained yet": 1}
+    after = read_run(tiny_spec.name, 0)
+    assert Identity.of(tiny_spec, 0).find_differences(after) == []
+    assert after.test is not None
+    assert [Path(file(tiny_spec.name, 0)).stat().st_mtime_ns for file in files] == times
+    hashes = {"code", "code_hash", "spec_hash", "revalidated"}
+    assert after.model_dump(exclude=hashes) == before.model_dump(exclude=hashes)
+    again = revalidate.revalidate([(tiny_spec, 0)], report.append)
+    assert again == {"current": 1}
+
+
+def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, train_tiny, report):
+    stale = write_stale(commit="c-dirty")
+    train_tiny({**stale.code, "hw2core.engine.optim": "another"})
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"refused": 1}
+    assert f"the code of {COMMIT} is not what made them" in report[0]
+    assert read_result(paths.result_path(tiny_spec.name, 0)).revalidated == []
+    train_tiny(stale.code)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}
+
+
+def test_a_second_refactoring_is_compared_with_the_code_that_trained(
+    tiny_spec, write_stale, train_tiny, report
+):
+    note = {"commit": OLDER, "date": "2026-01-31", "compared": "a network"}
+    write_stale(commit="c-dirty", revalidated=[note])
+    train_tiny({"hw2core.engine.run": "the first"})
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"revalidated": 1}
+    notes = read_result(paths.result_path(tiny_spec.name, 0)).revalidated
+    assert [note.commit for note in notes] == [OLDER, OLDER]
+
+
+def test_results_of_the_same_code_are_compared_once(tiny_spec, write_stale, train_tiny, report):
+    write_stale(seed=0)
+    calls = train_tiny(write_stale(seed=1, commit=OLDER).code)
+    pairs = [(tiny_spec, 0), (tiny_spec, 1)]
+    assert revalidate.revalidate(pairs, report.append) == {"revalidated": 2}
+    assert len(calls) == 2
+    assert report[0].startswith("revalidated: tiny_L2_K8 seed 0 1: cnn L2_K4 adamw fp32, 2 epochs")
+
+
+def test_other_differences_than_code_are_left_alone(tiny_spec, write_stale, report):
+    write_stale(data_sha256="of other images")
+    training = tiny_spec.training.model_copy(update={"lr": 0.5})
+    spec = tiny_spec.model_copy(update={"training": training})
+    counts = revalidate.revalidate([(spec, 0)], report.append)
+    assert (counts, report) == ({"stale for other reasons": 1}, [])
+    Path(paths.result_path(tiny_spec.name, 0)).write_text("{")
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == counts
+
+
+def test_code_that_cannot_train_is_refused(tiny_spec, write_stale, report, monkeypatch):
+    def fail(*_: object) -> TinyRun:
+        raise TinyRunError("train.py ends with status 1: no")
+
+    write_stale()
+    monkeypatch.setattr(revalidate, "run_tiny", fail)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"refused": 1}
+    assert report == ["refused: tiny_L2_K8 seed 0: train.py ends with status 1: no"]
+
+
+def test_images_by_another_generator_are_refused(tiny_spec, write_stale, train_tiny, report):
+    train_tiny(write_stale(code={**stale_code(tiny_spec), GENERATOR: "0"}).code)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"refused": 1}
+    assert "the code that generates their images changed" in report[0]
+
+
+def test_an_unknown_commit_on_the_command_line_is_an_error(tiny_spec, report):
+    with pytest.raises(UserError, match="--commit c-dirty: not in the repository"):
+        revalidate.revalidate([(tiny_spec, 0)], report.append, "c-dirty")
+
+
+def test_an_old_result_is_converted_and_its_evaluation_gets_a_file(train_tiny, report, in_folder):
+    document = json.loads((ROOT / "tests/runs/format2.json").read_text())
+    name, seed = document["config"]["name"], document["config"]["seed"]
+    spec = RunSpec.from_config(document["config"])
+    metadata = document["metadata"]
+    metadata["code"][GENERATOR] = Identity.of(spec, seed).code[GENERATOR]
+    del metadata["digest"]
+    metadata["digest"] = hash_content(document)
+    path = Path(paths.result_path(name, seed))
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(document))
+    old = read_result(path)
+    train_tiny(old.code)
+    counts = revalidate.revalidate([(spec, seed)], report.append, COMMIT)
+    assert counts == {"revalidated": 1}, report
+    assert json.loads(path.read_text())["format"] == RESULT_FORMAT
+    result = read_run(name, seed)
+    assert Identity.of(spec, seed).find_differences(result) == []
+    assert result.config == spec.describe(seed)
+    assert (result.test, result.test.code) == (old.test, None)
+
+
+def test_every_run_of_the_study_has_a_tiny_version(make_result):
+    for spec in load_study(read_config(STUDY_FILE)).runs.values():
+        tiny = shrink_spec(make_result(spec=spec))
+        assert (tiny.training.epochs, tiny.data.name) == (2, "generated")
+        kept = {"schedule", "optimizer", "lr", "flip", "translate", "cutout", "label_smoothing"}
+        assert tiny.training.model_dump(include=kept) == spec.training.model_dump(include=kept)
+        assert (tiny.training.average > 0) == (spec.training.average > 0)
+        if spec.model != "mlp":
+            pattern = [k == spec.architecture.channels[0] for k in spec.architecture.channels]
+            tiny_pattern = [k == tiny.architecture.channels[0] for k in tiny.architecture.channels]
+            assert set(tiny_pattern) == set(pattern)
+            assert tiny.architecture.pool_every >= min(spec.architecture.pool_every, 2)
+
+
+def test_precision_is_that_of_the_result(make_result):
+    environment = make_result().environment.model_copy(update={"precision": "bf16"})
+    tiny = shrink_spec(make_result(environment=environment.model_dump()))
+    assert tiny.training.precision == "bf16"
+
+
+def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spec, tmp_path):
+    old, new = json.loads(word_spec(tiny_spec, tmp_path)), json.loads(word_spec(tiny_spec, ROOT))
+    assert RunSpec.model_validate(new) == tiny_spec
+    assert (old["name"], old["data"]["pool"], old["data"]["test_pool"]) == ("tiny_L2_K8", 400, 100)
+    assert "source_train" not in old["data"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({}, None),
+        ({"parameters": 11}, "parameters: was 10, is 11"),
+        ({"status": "at_chance"}, "status: was 'trained', is 'at_chance'"),
+        ({"best_epoch": 1}, "best epoch: was 2, is 1"),
+    ],
+)
+def test_the_first_difference_is_named(changes, place, make_result, make_evaluation):
+    def make(**changes: object) -> TinyRun:
+        result = make_result(**changes)
+        return TinyRun(result.model_copy(update={"test": make_evaluation(result)}), {})
+
+    assert find_difference(make(), make(**changes)) == place
+
+
+def test_a_different_tensor_and_a_missing_one_are_named(make_result, make_evaluation):
+    result = make_result()
+    result = result.model_copy(update={"test": make_evaluation(result)})
+    one = TinyRun(result, {"a": {"dtype": "F32", "shape": [1], "data": b"1234"}})
+    two = TinyRun(result, {"a": {"dtype": "F32", "shape": [1], "data": b"1235"}})
+    assert find_difference(one, two) == "weights a: not the same"
+    assert find_difference(TinyRun(result, {}), two) == "weights a: not the same"
