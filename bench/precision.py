@@ -34,7 +34,7 @@ from hw2core.data.prepared import PreparedData
 from hw2core.data.split import split_train_validation
 from hw2core.engine.device import pick_device, prepare_device
 from hw2core.engine.run import EVALUATION_BATCH
-from hw2core.engine.torch_trainer import DeviceTrainer, build_trainer
+from hw2core.engine.torch_trainer import DeviceTrainer
 
 RUNS = ("exp1_1_L4_K32", "exp1_4_L8_K32", "exp2_L3_K32-64-128")
 
@@ -67,7 +67,7 @@ def main() -> None:
         spec = spec.model_copy(update={"training": training})
         for seed in args.seeds:
             train, validation = make_loaders(spec, seed, data, device, args)
-            for way, build in (("fast", build_trainer), ("plain", build_plain_trainer)):
+            for way, build in (("fast", DeviceTrainer.of), ("plain", build_plain_trainer)):
                 torch.manual_seed(seed)
                 trainer = build(spec, device, args.epochs * len(train))
                 results = trainer.fit(train, validation, args.epochs, print_every=0)

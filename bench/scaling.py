@@ -38,7 +38,7 @@ from measure import (
 from train import make_ours
 from workspace import make_workspace, read_records, read_study_config, run_snakemake
 
-from hw2core.config.architectures import IN_SIZE, ConvolutionalArchitecture
+from hw2core.config.networks import IN_SIZE, ConvolutionalArchitecture
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study, load_study
 from hw2core.data.prepared import read_manifest

@@ -25,7 +25,7 @@ from measure import (
 from plain import PlainJob, build_network, start_plain_process
 from roofline import Rates, find_roof, measure_rates
 
-from hw2core.config.architectures import IN_SIZE
+from hw2core.config.networks import IN_SIZE
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study
@@ -33,7 +33,7 @@ from hw2core.data.augment import Augmentation
 from hw2core.data.loader import Loader
 from hw2core.data.prepared import PreparedData
 from hw2core.engine.device import pick_device, prepare_device
-from hw2core.engine.torch_trainer import DeviceTrainer, build_trainer
+from hw2core.engine.torch_trainer import DeviceTrainer
 
 RUNS = (
     "exp1_1_L2_K32",
@@ -141,7 +141,7 @@ def make_ours(
         device=device,
     )
     # A long schedule: its rate stays small, and speed does not depend on it.
-    return build_trainer(spec, device, num_steps=10_000), batches
+    return DeviceTrainer.of(spec, device, num_steps=10_000), batches
 
 
 def print_profile(spec: RunSpec, data: PreparedData, num_images: int, device: torch.device) -> None:

@@ -1,7 +1,7 @@
-"""hw2core: the computing half of the study; knows nothing of Snakemake.
+"""hw2core: the library of the study, independent of Snakemake.
 
-Submodules are imported when first used (``import hw2core as hw2; hw2.layers``), so that importing
-one never pulls in the others: a training job does not pay for, nor depend on, the plotting code.
+Submodules are imported when first used (``import hw2core as hw2; hw2.layers``), so that a training
+job does not import the plotting code.
 """
 
 from __future__ import annotations

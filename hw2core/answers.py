@@ -1,15 +1,14 @@
 """The course's answers: hyper-parameters of part 2, and the texts ``part1_q1`` to ``part3_q6``.
 
-Hyper-parameters are those of the study's own runs, read from config.yaml. The texts are those of
-the report, in Markdown, made from the results in ``results/`` of the working folder; runs that are
-missing are named as missing.
+Hyper-parameters are read from config.yaml. The texts are those of the report, in Markdown, rendered
+from ``results/`` of the working folder; they name missing runs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from hw2core.config.architectures import MLPArchitecture
+from hw2core.config.networks import MLPArchitecture
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_experiments, load_study
@@ -20,14 +19,14 @@ QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number
 
 
 def __getattr__(name: str) -> str:
-    """Write the answer to one of ``QUESTIONS``, from the results as they are now.
+    """Render the answer to one of ``QUESTIONS`` from the present results.
 
     Raises:
         ResultError: a result is damaged.
     """
     if name not in QUESTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Imported here: hyper-parameters are needed where networks are trained, without pandas.
+    # Imported here: hyper-parameters are also needed without pandas, for training.
     from hw2core.analysis.public_record import read_public_record
     from hw2core.analysis.render import ReportText
     from hw2core.analysis.study_tables import build_tables

@@ -1,7 +1,4 @@
-"""The course's calls: train one network on CIFAR-10, and read a result.
-
-``python -m hw2core.experiments run-exp`` is the course's command line.
-"""
+"""Trains one network on CIFAR-10 and reads results: the course's calls and command line."""
 
 from __future__ import annotations
 
@@ -57,20 +54,20 @@ def run_experiment(
 ) -> FitResult:
     """Train one network on CIFAR-10 and write ``{out_dir}/{run_name}_L{L}_K{K}.json``.
 
-    The optimizer is AdamW at a constant rate with weight decay ``reg``. After each epoch the
-    network is evaluated on the validation split, not on the test images: those are evaluated once,
-    at the best epoch, and are in the file's metadata.
+    The optimizer is AdamW at a constant learning rate. Each epoch is evaluated on the validation
+    split. The test images are evaluated once, with the weights of the best epoch; the result is in
+    the file's metadata.
 
     Args:
         run_name: a name; the suffix ``_L{L}_K{K}`` is added unless it ends in it already.
         out_dir: folder of the result.
         seed: seed of initialisation, order and augmentation; None draws one. 0 is a seed.
-        device: device name; None for cuda, mps or cpu, the first there is.
+        device: device name; None for the first available of cuda, mps and cpu.
         bs_train: images per training batch.
         bs_test: images per evaluation batch; None for the project's default.
         batches: batches per epoch; None for the whole training set.
         epochs: largest number of epochs.
-        early_stopping: epochs without a lower validation loss; None trains them all.
+        early_stopping: stop after this many epochs without a lower validation loss; None: never.
         checkpoints: file name without extension for weights, saved when validation improves.
         lr: learning rate.
         reg: weight decay.
@@ -79,11 +76,11 @@ def run_experiment(
         pool_every: convolutions P before each pool.
         hidden_dims: widths of the hidden linear layers.
         model_type: "cnn", "resnet" or "ycn".
-        data: as ``data`` in config.yaml; None for what is there.
-        kw: further keywords of the model, such as ``batchnorm=True`` for "resnet".
+        data: as ``data`` in config.yaml; None for that of config.yaml itself.
+        kw: further arguments of the model, such as ``batchnorm=True`` for "resnet".
 
     Raises:
-        ConfigError: an argument is not allowed; names it, its value and what is.
+        ConfigError: an argument is not allowed; names it, its value and what is allowed.
         DataError: the images are damaged or cannot be downloaded.
     """
     architecture = {
@@ -157,7 +154,7 @@ def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
 
 
 def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
-    """Return the prepared images of ``spec``, preparing them first where they do not exist."""
+    """Return the images of ``spec``, prepared first if they are not yet."""
     manifest = Path(paths.manifest_path(spec.folder))
     if not manifest.exists():
         log.info(f"preparing {spec.folder} in {manifest.parent}")
@@ -182,23 +179,20 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
     exp.add_argument("--lr", type=float, help="learning rate")
     exp.add_argument("--reg", type=float, help="weight decay")
-    widths: dict[str, Any] = {"type": int, "nargs": "+", "required": True}
+    number: dict[str, Any] = {"type": int, "required": True}
+    widths = number | {"nargs": "+"}
     exp.add_argument("-K", "--filters-per-layer", metavar="K", help="channels", **widths)
-    exp.add_argument(
-        "-L", "--layers-per-block", type=int, metavar="L", required=True, help="layers per width"
-    )
-    exp.add_argument(
-        "-P", "--pool-every", type=int, metavar="P", required=True, help="layers before a pool"
-    )
+    exp.add_argument("-L", "--layers-per-block", metavar="L", help="layers per width", **number)
+    exp.add_argument("-P", "--pool-every", metavar="P", help="layers before a pool", **number)
     exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
     exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
     given = vars(parser.parse_args(arguments))
-    # What was not given keeps the default of run_experiment, which is written down only there.
+    # The defaults are those of run_experiment.
     return {k: v for k, v in given.items() if v is not None and k != "command"}
 
 
 def main() -> int:
-    """Run the command line; a wrong argument or damaged data end in one line, not a traceback."""
+    """Run the command line; wrong arguments and damaged data end in one line, not a traceback."""
     try:
         use_large_pages()
         torch.set_num_threads(count_allotted_threads())

@@ -1,4 +1,4 @@
-"""Judge a hand-written layer by torch: its backward against autograd on the same forward."""
+"""Compares the backward of a from-scratch layer with autograd on the same forward."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def compare_layer_to_torch(
 ) -> list[float]:
     """Compare the gradients of ``layer.backward`` with those of autograd.
 
-    Both passes start from ``seed``, so that a dropout mask is the same in both, and both get the
-    same dout, drawn from N(0, 1): with ones, errors that cancel in a sum would stay unseen.
+    Both passes start from ``seed``, so that they have the same dropout mask, and both get the same
+    dout, drawn from N(0, 1): with ones, errors that cancel in a sum would stay unseen.
     The layer's parameters and gradients and torch's generators are left as they were.
 
     Args:
-        layer: layer to judge, in its present mode.
+        layer: layer to check, in its present mode.
         x: input, in float64 if the norms are to show more than rounding.
         y: labels, for a layer that is, or ends in, a loss.
         seed: seed of both passes.

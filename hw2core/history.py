@@ -1,4 +1,4 @@
-"""What training reports: results of batches, epochs and whole fits, and the epochs so far."""
+"""Holds the results of batches, epochs and whole fits."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class History:
         return accuracies.index(max(accuracies))
 
     def is_over(self, num_epochs: int, early_stopping: int | None) -> bool:
-        """Return whether nothing is left to train: see :meth:`Trainer.fit`."""
+        """Return whether training has ended: see :meth:`Trainer.fit`."""
         if len(self.train) >= num_epochs:
             return True
         if not self.train:
             return False
-        # NaN compares as lower than nothing: treat it as the highest loss.
+        # All comparisons with NaN are false: treat it as the highest loss.
         losses = [mean_loss(result.losses) for result in self.test]
         losses = [math.inf if math.isnan(loss) else loss for loss in losses]
         epochs_without_lower_loss = len(losses) - 1 - losses.index(min(losses))

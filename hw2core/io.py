@@ -1,4 +1,4 @@
-"""Atomic writes: every file of the project is written whole or not at all."""
+"""Writes files whole or not at all, and hashes them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ class WriteError(UserError, OSError):
 
 @contextmanager
 def replace_atomically(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+    """Yield a temporary path next to ``path`` that replaces it unless the block raises.
 
-    The temporary file keeps the suffix (libraries choose a format by it), is flushed to the disk
-    before the rename, and is removed when the block raises: a reader sees the old file or the
-    whole new one, after a kill or on a full disk too. Missing parent folders are made, and what
-    killed writers of ``path`` left behind is removed.
+    A reader sees the old file or the whole new one, after a kill or on a full disk too. The
+    temporary file has the suffix of ``path``, by which libraries choose a format. Missing parent
+    folders are made, and temporary files of killed writers are removed.
 
     Raises:
         WriteError: the folder cannot be written or the disk is full; ``path`` is as it was.
@@ -46,7 +45,7 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
             "make room or give leave to write there, and run again"
         ) from error
     finally:
-        with suppress(OSError):  # a read-only folder says so even of a file that is not there
+        with suppress(OSError):  # a read-only folder raises even if there is no file
             temporary.unlink(missing_ok=True)
 
 
@@ -63,10 +62,10 @@ def hash_file(path: Path | str) -> str:
 
 
 def check_writable(paths: Iterable[Path | str]) -> None:
-    """Refuse what could not be written, before anything is made or deleted for it.
+    """Check that files can be written, before anything is made or deleted for them.
 
     Raises:
-        WriteError: the folder of one of them, or the nearest that is there, is read-only.
+        WriteError: the folder of one of them, or its nearest existing parent, is read-only.
     """
     for path in map(Path, paths):
         folder = next((parent for parent in path.parents if parent.exists()), path.parent)
@@ -78,7 +77,7 @@ def check_writable(paths: Iterable[Path | str]) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete the temporary files of writers of ``path`` that are no more."""
+    """Delete the temporary files of writers of ``path`` that have ended."""
     for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
         writer = leftover.name.split(".")[-3]
         if writer.isdecimal() and not _is_alive(int(writer)):
@@ -90,6 +89,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         return True
     return True

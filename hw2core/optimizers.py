@@ -1,4 +1,4 @@
-"""Optimizers written out by hand: the update equations in place, no torch.optim.
+"""Optimizers from scratch: the update equations, in place and without torch.optim.
 
 All of them minimise L(p) + reg/2 ‖p‖², whose gradient is g = dp + reg p, with dp = ∂L/∂p.
 ``step`` changes the parameters and the optimizer's own state, never dp.
@@ -21,14 +21,21 @@ class Optimizer(abc.ABC):
 
     Args:
         params: list or tuple of pairs (p, dp), as a Layer's ``params()`` returns them, or of torch
-            Tensors, which stand for (p.data, p.grad). Both may be mixed.
+            Tensors, which mean (p.data, p.grad). Both may be mixed.
+        learn_rate: lr, in [0, inf).
+        reg: strength of the L2 regularisation, in [0, inf).
+
+    Attributes:
+        running_means: the state of the optimizer, a tensor per parameter, or none.
 
     Raises:
         TypeError: ``params`` is neither list nor tuple, or an entry is neither pair nor Tensor.
-        ValueError: a pair's tensors differ in shape.
+        ValueError: a pair's tensors differ in shape, or a hyper-parameter is out of its range.
     """
 
-    def __init__(self, params: Sequence[Tensor | ParamGrad]) -> None:
+    def __init__(
+        self, params: Sequence[Tensor | ParamGrad], learn_rate: float = 1e-3, reg: float = 0
+    ) -> None:
         if not isinstance(params, list | tuple):
             raise TypeError(f"params is a {type(params).__name__}: must be a list or tuple")
         for i, entry in enumerate(params):
@@ -46,16 +53,14 @@ class Optimizer(abc.ABC):
                     f"params[{i}]: dp has shape {tuple(dp.shape)}, must be p's, {tuple(p.shape)}"
                 )
         self._params = tuple(params)
+        self.learn_rate = _check_range("learn_rate", learn_rate, math.inf)
+        self.reg = _check_range("reg", reg, math.inf)
+        self.running_means: list[Tensor] = []
 
     @property
     def params(self) -> list[tuple[Tensor, Tensor | None]]:
         """The pairs (p, dp), in order; dp is None where a Tensor has no gradient yet."""
         return [(x.data, x.grad) if isinstance(x, Tensor) else x for x in self._params]
-
-    @property
-    def running_means(self) -> list[Tensor]:
-        """What steps have left behind: a tensor for each parameter, or none without memory."""
-        return []
 
     def zero_grad(self) -> None:
         """Set every gradient to zero, in place; a gradient that is None stays None."""
@@ -69,23 +74,7 @@ class Optimizer(abc.ABC):
 
 
 class VanillaSGD(Optimizer):
-    """Stochastic gradient descent: p ← p - lr g.
-
-    Args:
-        params: see :class:`Optimizer`.
-        learn_rate: lr, in [0, inf).
-        reg: strength of the L2 regularisation, in [0, inf).
-
-    Raises:
-        ValueError: a hyper-parameter is out of its range.
-    """
-
-    def __init__(
-        self, params: Sequence[Tensor | ParamGrad], learn_rate: float = 1e-3, reg: float = 0
-    ) -> None:
-        super().__init__(params)
-        self.learn_rate = _check_range("learn_rate", learn_rate, math.inf)
-        self.reg = _check_range("reg", reg, math.inf)
+    """Stochastic gradient descent: p ← p - lr g. Arguments and errors as in :class:`Optimizer`."""
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
@@ -103,14 +92,7 @@ class MomentumSGD(Optimizer):
     m ← μ m + (1 - μ) g and p ← p - lr/(1 - μ) m. The first is one pass over memory (lerp_) where v
     takes two. A learn_rate changed between steps scales all of v at once, as in torch.optim.SGD.
 
-    Args:
-        params: see :class:`Optimizer`.
-        learn_rate: lr, in [0, inf).
-        reg: strength of the L2 regularisation, in [0, inf).
-        momentum: μ, in [0, 1).
-
-    Raises:
-        ValueError: a hyper-parameter is out of its range.
+    Arguments and errors as in :class:`Optimizer`; ``momentum`` is μ, in [0, 1).
     """
 
     def __init__(
@@ -120,21 +102,14 @@ class MomentumSGD(Optimizer):
         reg: float = 0,
         momentum: float = 0.9,
     ) -> None:
-        super().__init__(params)
-        self.learn_rate = _check_range("learn_rate", learn_rate, math.inf)
-        self.reg = _check_range("reg", reg, math.inf)
+        super().__init__(params, learn_rate, reg)
         self.momentum = _check_range("momentum", momentum, 1)
-        self._mean_gradients = [torch.zeros_like(p) for p, _ in self.params]
-
-    @property
-    def running_means(self) -> list[Tensor]:
-        """m of each parameter."""
-        return self._mean_gradients
+        self.running_means = [torch.zeros_like(p) for p, _ in self.params]  # m
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
         weight = 1 - self.momentum
-        for (p, dp), m in zip(self.params, self._mean_gradients, strict=True):
+        for (p, dp), m in zip(self.params, self.running_means, strict=True):
             if dp is None:
                 continue
             m.lerp_(dp, weight)
@@ -147,17 +122,10 @@ class RMSProp(Optimizer):
     """Gradient descent scaled by a running mean square: r ← γ r + (1 - γ) g², from r = 0, then
     p ← p - lr g / √(r + ε).
 
-    ε stands inside the root, as in the course; torch.optim.RMSprop adds it to the root.
+    ε is inside the root, as in the course; torch.optim.RMSprop adds it to the root.
 
-    Args:
-        params: see :class:`Optimizer`.
-        learn_rate: lr, in [0, inf).
-        reg: strength of the L2 regularisation, in [0, inf).
-        decay: γ, in [0, 1).
-        eps: ε, in (0, inf); float16 parameters need at least 6e-8, its smallest number.
-
-    Raises:
-        ValueError: a hyper-parameter is out of its range.
+    Arguments and errors as in :class:`Optimizer`; ``decay`` is γ, in [0, 1), and ``eps`` is ε, in
+    (0, inf): float16 parameters need at least 6e-8, the smallest number of that type.
     """
 
     def __init__(
@@ -168,23 +136,16 @@ class RMSProp(Optimizer):
         decay: float = 0.99,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params)
-        self.learn_rate = _check_range("learn_rate", learn_rate, math.inf)
-        self.reg = _check_range("reg", reg, math.inf)
+        super().__init__(params, learn_rate, reg)
         self.decay = _check_range("decay", decay, 1)
         if not 0 < eps < math.inf:
             raise ValueError(f"eps={eps}: must be in (0, inf)")
         self.eps = eps
-        self._mean_squares = [torch.zeros_like(p) for p, _ in self.params]
-
-    @property
-    def running_means(self) -> list[Tensor]:
-        """r of each parameter."""
-        return self._mean_squares
+        self.running_means = [torch.zeros_like(p) for p, _ in self.params]  # r
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
-        for (p, dp), r in zip(self.params, self._mean_squares, strict=True):
+        for (p, dp), r in zip(self.params, self.running_means, strict=True):
             if dp is None:
                 continue
             g = dp if self.reg == 0 else torch.add(dp, p, alpha=self.reg)
@@ -193,11 +154,7 @@ class RMSProp(Optimizer):
 
 
 def _check_range(name: str, value: float, end: float) -> float:
-    """Return ``value`` if it is in [0, end).
-
-    Raises:
-        ValueError: it is not; NaN never is.
-    """
+    """Return ``value`` or raise ValueError if it is not in [0, end), as NaN is not."""
     if not 0 <= value < end:
         raise ValueError(f"{name}={value}: must be in [0, {end})")
     return value

@@ -1,4 +1,4 @@
-"""What only Snakemake needs: notices of stale files, times, and how much of a GPU a run takes."""
+"""Plans for Snakemake: which files are stale, their times, and how much of a GPU a run needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2core.config.architectures import IN_SIZE, ConvolutionalArchitecture
+from hw2core.config.networks import IN_SIZE, ConvolutionalArchitecture
 from hw2core.data.arrays import NUM_CLASSES
 from hw2core.io import write_text_atomically
 from hw2core.runs import paths
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
     from hw2core.config.study import Study
 
-# A step of this many floating-point operations keeps a large GPU busy for about a millisecond: ten
-# times what it waits between two steps, so that a second run at the same time would gain nothing.
-# An estimate from public rates of an H100 (300 TFLOP/s in bf16), not a measurement.
+# A step of this many floating-point operations keeps an H100 (300 TFLOP/s in bf16) busy for about
+# 1 ms: ten times the wait between two steps, so that a second run would gain nothing. An estimate.
 FLOPS_OF_A_WHOLE_GPU = 3e11
-# More runs at once than this were never of use: each takes a CPU core as well.
-LEAST_PERCENT = 10
+LEAST_PERCENT = 10  # each run needs a CPU core as well
 CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take, and the images
 TENSORS_PER_CONVOLUTION = 4  # output, norm, activation; gradients live shortly
 BYTES_PER_PARAMETER = 24  # weight, gradient, momentum, EMA, best weights, and a cast
@@ -52,23 +50,25 @@ def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:
 
 
 class Planner:
-    """Tells which files of a run and seed have to be made, from their content alone.
+    """Decides which files of a run and seed have to be made, from their content alone.
 
-    Files that are current have no inputs, so that no time and no missing image makes them anew.
-    Each is read once per call of Snakemake.
+    Current files have no inputs, so that no time and no missing image makes them stale. Each is
+    read once per call of Snakemake.
     """
 
     def __init__(self, study: Study) -> None:
-        self._runs = study.runs
-        self._explain = cache(self._explain_now)
+        self._explain_result = cache(lambda run, seed: explain_result(study.runs[run], seed))
+        self._explain_evaluation = cache(
+            lambda run, seed: explain_evaluation(study.runs[run], seed)
+        )
 
     def trains(self, run: str, seed: int) -> bool:
         """Return whether the run is to be trained."""
-        return bool(self._explain(explain_result, run, seed))
+        return bool(self._explain_result(run, seed))
 
     def evaluates(self, run: str, seed: int) -> bool:
         """Return whether the run is to be evaluated, after training where that is to be done."""
-        return self.trains(run, seed) or bool(self._explain(explain_evaluation, run, seed))
+        return self.trains(run, seed) or bool(self._explain_evaluation(run, seed))
 
     def needs_test_images(self, run: str, seed: int) -> bool:
         """Return whether there are weights to evaluate, or will be.
@@ -80,28 +80,20 @@ class Planner:
 
     def list_notices(self, run: str, seed: int) -> list[str]:
         """Return the notice of a stale result, as an input of what trains it."""
-        path = paths.result_path(run, seed)
-        return write_notice(path, self._explain(explain_result, run, seed))
+        return write_notice(paths.result_path(run, seed), self._explain_result(run, seed))
 
     def list_evaluation_notices(self, run: str, seed: int) -> list[str]:
         """Return the notice of a stale evaluation, as an input of what evaluates."""
-        path = paths.evaluation_path(run, seed)
-        return write_notice(path, self._explain(explain_evaluation, run, seed))
-
-    def _explain_now(
-        self, explain: Callable[[RunSpec, int], list[str]], run: str, seed: int
-    ) -> list[str]:
-        return explain(self._runs[run], seed)
+        return write_notice(paths.evaluation_path(run, seed), self._explain_evaluation(run, seed))
 
 
 def write_notice(path: str, reasons: list[str]) -> list[str]:
     """Write down why an existing file is stale; return the notice, or nothing without reasons.
 
-    Snakemake makes a file anew that is older than one of its inputs. It cannot know that a result
-    without its records is stale, so the notice becomes an input. Its name is new for each stale
-    file, even for one that returns from a backup: Snakemake counts a small input that it has seen
-    with the same content as unchanged. It is in Snakemake's own folder: planning changes nothing
-    else on disk.
+    Snakemake remakes a file that is older than one of its inputs, and has no records of a result
+    that was copied. So the notice becomes an input. Its name is new for each stale file, even one
+    restored from a backup: Snakemake counts a small input that it has seen with the same content as
+    unchanged. It is in Snakemake's own folder: planning changes nothing else on disk.
     """
     file = Path(path)
     if not reasons or not file.exists():
@@ -131,7 +123,7 @@ def hash_files(files: Iterable[str]) -> str:
 
 
 def settle_times(files: Iterable[str]) -> None:
-    """Give files of the future, made before a clock was set right, the time of now.
+    """Set the times of files to now where they are in the future, because a clock was wrong.
 
     A job that reads one of them would fail after its work.
     """

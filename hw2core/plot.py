@@ -1,14 +1,11 @@
-"""The course's two plotting calls: one fit, or all fits that match a pattern, in one figure."""
+"""Plots one fit, or all fits that match a pattern, in one figure (the course's API)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hw2core.analysis.drawing import use_style
@@ -33,9 +30,8 @@ def plot_fit(
 ) -> tuple[Figure, np.ndarray]:
     """Draw loss and accuracy of a fit, in training and test, over its epochs.
 
-    Losses may be one per epoch or one per batch: a batch is drawn at the share of its epoch where
-    it ends. "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation
-    split.
+    Losses may be one per epoch or one per batch; a batch is drawn where it ends within its epoch.
+    "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation split.
 
     Args:
         fit_res: what ``Trainer.fit`` returned.
@@ -48,7 +44,7 @@ def plot_fit(
         test loss and accuracy.
 
     Raises:
-        ValueError: ``fig`` has not the four axes of an earlier call.
+        ValueError: ``fig`` does not have the four axes of an earlier call.
     """
     with use_style():
         if fig is None:
@@ -57,8 +53,10 @@ def plot_fit(
         if len(axes) != len(PANELS):
             raise ValueError(f"fig: has {len(axes)} axes, not the {len(PANELS)} of plot_fit")
         for panel, (field, title) in zip(axes, PANELS, strict=True):
-            values = [math.nan if value is None else value for value in getattr(fit_res, field)]
-            _draw_values(panel, values, fit_res.num_epochs, legend)
+            values = np.array(getattr(fit_res, field), dtype=float)  # None becomes NaN
+            per_epoch = max(1.0, len(values) / max(fit_res.num_epochs, 1))
+            places = (1 + np.arange(len(values))) / per_epoch
+            panel.plot(places, values, label=legend, marker="o" if len(values) == 1 else None)
             panel.set_title(title)
             if field.endswith("loss"):
                 panel.set_yscale("log" if log_loss else "linear")
@@ -80,7 +78,7 @@ def plot_exp_results(
         results_dir: folder of the results.
 
     Returns:
-        The figure and its four axes, as ``plot_fit`` does.
+        The figure and its four axes, as ``plot_fit``.
 
     Raises:
         FileNotFoundError: nothing matches.
@@ -96,9 +94,3 @@ def plot_exp_results(
         fig, axes = plot_fit(read_result(file).epochs.as_fit_result(), fig, legend=name)
     assert fig is not None  # there is a file
     return fig, axes
-
-
-def _draw_values(axes: Axes, values: Sequence[float], num_epochs: int, legend: str | None) -> None:
-    per_epoch = max(1.0, len(values) / max(num_epochs, 1))
-    places = (1 + np.arange(len(values))) / per_epoch
-    axes.plot(places, values, label=legend, marker="o" if len(values) == 1 else None)

@@ -1,7 +1,6 @@
 """Trainers: epochs, accuracies, early stopping and saved weights (the course's API).
 
-A trainer of the course reads the loss of every batch. The study's own trainers, in
-:mod:`hw2core.engine`, share ``fit`` and read the device once per epoch.
+They read the device after every batch, the trainers in :mod:`hw2core.engine` once per epoch.
 """
 
 from __future__ import annotations
@@ -59,9 +58,7 @@ class Trainer(abc.ABC):
         history: History | None = None,
         **kw: Any,
     ) -> FitResult:
-        """Train for ``num_epochs`` and evaluate after each.
-
-        Training ends early when the loss is no longer finite: nothing could be learned after that.
+        """Train for ``num_epochs``, or until the loss is not finite, and evaluate after each.
 
         Args:
             dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called where it has one.
@@ -72,7 +69,7 @@ class Trainer(abc.ABC):
             early_stopping: stop after this many epochs in a row without a lower test loss.
             print_every: print a line every this many epochs; 0 prints none.
             post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
-            history: epochs that were trained earlier, to resume after; each epoch is added.
+            history: earlier epochs, to resume after; each epoch is added to it.
             kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
         """
         history = History() if history is None else history
@@ -125,7 +122,7 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Learn from a batch on the device; return its mean loss and the logits (N, classes)."""
+        """Train on a batch on the device; return its mean loss and the logits (N, classes)."""
 
     @abc.abstractmethod
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +150,7 @@ class Trainer(abc.ABC):
             result = forward_fn(batch)
             losses.append(result.loss)
             num_correct += result.num_correct
-            # Counted, not computed from the batch size: the last batch may be short.
+            # The last batch may be short.
             num_seen += len(batch[1])
             if verbose:
                 print(f"  batch {len(losses)}: loss {result.loss:.3f}", flush=True)
@@ -194,16 +191,12 @@ class TorchTrainer(Trainer):
 
 
 class LayerTrainer(Trainer):
-    """Trains a model of ``hw2core.layers`` by its own ``backward``; images are flattened.
+    """Trains a layer of ``hw2core.layers``, such as an MLP, by its own ``backward``.
 
-    Args:
-        model: a layer, such as an MLP, on flattened images (N, C*H*W).
-        loss_fn: a loss layer: ``loss_fn(logits, y)`` and ``loss_fn.backward()``.
-        optimizer: of ``hw2core.optimizers``, on ``model.params()``.
-        device: where batches go; the model's own device.
+    The model gets flattened images (N, C*H*W) and is on ``device`` already. ``loss_fn`` is a loss
+    layer, and ``optimizer`` one of ``hw2core.optimizers`` on ``model.params()``.
     """
 
-    # No autograd graph is recorded: the gradients come from the layers' own backward.
     @torch.no_grad()
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run forward, the layers' backward and one optimizer step."""
@@ -226,10 +219,6 @@ class LayerTrainer(Trainer):
         return {f"param{i}": p for i, (p, _) in enumerate(self.model.params())}
 
 
-def count_correct(logits: Tensor, labels: Tensor) -> int:
-    """Return how many rows of ``logits`` (N, classes) have their maximum at ``labels`` (N,)."""
-    return int((logits.argmax(dim=1) == labels).sum())
-
-
 def _read(loss: Tensor, logits: Tensor, labels: Tensor) -> BatchResult:
-    return BatchResult(loss.item(), count_correct(logits, labels.to(logits.device)))
+    correct = logits.argmax(dim=1) == labels.to(logits.device)  # (N,)
+    return BatchResult(loss.item(), int(correct.sum()))

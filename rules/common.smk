@@ -1,4 +1,4 @@
-# Loads the study once, and answers the questions of the rules about it. No rule is in this file.
+# Loads the study once, and defines what the rules use: paths, inputs and parameters.
 
 import logging
 import os
@@ -11,8 +11,8 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is installed
 
 from hw2core import pipeline
-from hw2core.config.experiment import dump_experiments
 from hw2core.config.reading import read_config
+from hw2core.config.spec import dump_experiments
 from hw2core.config.study import load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
@@ -22,7 +22,7 @@ from hw2core.runs import code_hash, paths
 logging.raiseExceptions = False  # on a full disk each line would come with a traceback
 pipeline.use_checkout(workflow.basedir)
 
-# Relative, so that a checkout may be moved: where these are is no reason to draw again.
+# Relative: a checkout that was moved must not draw its figures again.
 SOURCES = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = str(SOURCES / "workflow_scripts")
 STYLE = SOURCES / paths.FIGURE_STYLE
@@ -32,7 +32,7 @@ RECORD = SOURCES / paths.PUBLIC_RECORD
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
     for path in CONFIG_FILES:
-        read_config(path)  # Snakemake's own reader lets a key given twice pass
+        read_config(path)  # Snakemake's own reader accepts a key that is given twice
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -13,8 +13,8 @@ rule prepare_data:
         paths.log_path("prepare_data", STUDY.data.folder),
     params:
         scripts=SCRIPTS,
-        # Lint would have DATA and ROOT here, but neither the split nor the place of the source is
-        # a property of the arrays: a change of them must not prepare again.
+        # Lint asks for DATA and ROOT here, but the arrays depend neither on the split nor on the
+        # folder of the source: a change of them must not prepare again.
         data=STUDY.data.folder,
         code=hash_code("hw2core.data.datasets"),
     shell:

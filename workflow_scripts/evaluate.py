@@ -7,6 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.data.prepared import load_prepared
 from hw2core.runs.environment import use_large_pages
 from hw2core.runs.files import ResultError, read_result, write_evaluation

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import use_checkout  # noqa: F401
 from pydantic import BaseModel
 
-CHECKOUT = Path(__file__).parents[1]
-sys.path.insert(0, str(CHECKOUT))  # the code of this checkout, whatever is installed
-
-from hw2core.config.json_schema import build_config_schema  # noqa: E402
-from hw2core.runs.schema import Evaluation, Result  # noqa: E402
+from hw2core.config.json_schema import build_config_schema
+from hw2core.config.study import CHECKOUT
+from hw2core.runs.schema import Evaluation, Result
 
 DIGEST = {
     "description": "sha256 of all other keys, as ASCII JSON with sorted keys and no spaces.",

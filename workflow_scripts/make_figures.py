@@ -7,8 +7,10 @@ import logging
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.analysis.experiment_figures import draw_experiment
-from hw2core.config.experiment import parse_experiments
+from hw2core.config.spec import parse_experiments
 from hw2core.config.study import load_experiments
 from hw2core.runs.files import find_results
 from hw2core.runs.log import run_job
@@ -17,7 +19,7 @@ from hw2core.runs.log import run_job
 def main() -> int:
     """Draw the figures; 1 when a result cannot be read or a figure cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", help="experiments as JSON; default: those of config.yaml")
+    parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--only", choices=["experiments", "study"], help="default: both kinds")
     parser.add_argument("--data", type=Path, help="manifest of the images, to show some of them")
     parser.add_argument("--log", type=Path)
@@ -27,8 +29,7 @@ def main() -> int:
 
 def draw(args: argparse.Namespace, log: logging.Logger) -> str:
     """Draw the figures; return their paths."""
-    given = args.experiments
-    experiments = parse_experiments(given) if given else load_experiments()
+    experiments = args.experiments or load_experiments()
     results, _ = find_results(experiments)
     written = []
     if args.only != "study":

@@ -7,8 +7,10 @@ import logging
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.analysis.publish import publish_report
-from hw2core.config.experiment import parse_experiments
+from hw2core.config.spec import parse_experiments
 from hw2core.config.study import CHECKOUT, load_experiments
 from hw2core.runs.files import find_results
 from hw2core.runs.log import run_job
@@ -18,13 +20,12 @@ from hw2core.runs.paths import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_pa
 def main() -> int:
     """Write the report; 1 when a result cannot be read, or pandoc or Typst fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", help="experiments as JSON; default: those of config.yaml")
+    parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 
     def work(log: logging.Logger) -> str:
-        given = args.experiments
-        experiments = parse_experiments(given) if given else load_experiments()
+        experiments = args.experiments or load_experiments()
         results, missing = find_results(experiments)
         reference = CHECKOUT / reference_path(REFERENCE_TABLE)
         publish_report(experiments, results, missing, Path(REPORT), Path(REPORT_PDF), reference)

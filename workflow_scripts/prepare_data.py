@@ -7,6 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.config.schema import DataSpec
 from hw2core.data.datasets import prepare
 from hw2core.runs.log import run_job

@@ -7,26 +7,28 @@ import os
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.analysis.published import publish_record
 from hw2core.config.study import STUDY_FILE
 from hw2core.errors import UserError
 
 
 def main() -> int:
-    """Publish; 1 when the results are no record of the study, or something cannot be written."""
+    """Publish; 1 when the results are not those of the study, or a file cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--configfile",
         type=Path,
         nargs="+",
         default=[STUDY_FILE],
-        help="config.yaml, then the file that was laid over it, if any",
+        help="config.yaml, then the file that was merged over it, if any",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: those of both")
     parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
     args = parser.parse_args()
     if len(args.configfile) > 2:
-        parser.error("--configfile: one file can be laid over the first, not more")
+        parser.error("--configfile: at most one file can be merged over the first")
     configs = [path.resolve() for path in args.configfile]
     try:
         os.chdir(args.directory)

@@ -8,14 +8,16 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.config.reading import read_configs
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
-from hw2core.runs.revalidate import DIFFERENT, MISSING, REFUSED, revalidate
+from hw2core.runs.revalidate import KEPT, REFUSED, REVALIDATED, revalidate
 
 
 def main() -> int:
-    """Revalidate; 1 when a result was refused or differs, or the arguments are wrong."""
+    """Revalidate; 1 when a result was refused, or the arguments are wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="runs or experiments; none: all")
     parser.add_argument(
@@ -40,11 +42,11 @@ def main() -> int:
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    summary = ", ".join(
-        f"{number} {outcome}" for outcome, number in counts.items() if outcome != MISSING
+    print(
+        f"{counts[REVALIDATED]} revalidated, {counts[REFUSED]} refused; "
+        f"{counts[KEPT]} missing, current, or stale for other reasons (see why_stale.py)"
     )
-    print(f"{counts.total() - counts[MISSING]} results: {summary}; {counts[MISSING]} {MISSING}")
-    return 1 if counts[REFUSED] or counts[DIFFERENT] else 0
+    return 1 if counts[REFUSED] else 0
 
 
 if __name__ == "__main__":

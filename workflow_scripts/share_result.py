@@ -8,12 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.config.spec import RunSpec
 from hw2core.io import replace_atomically
 from hw2core.runs import paths
-from hw2core.runs.files import read_run, write_evaluation, write_result
+from hw2core.runs.files import read_run, share_result, write_evaluation, write_result
 from hw2core.runs.log import run_job
-from hw2core.runs.sharing import share_result
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs import paths
 from hw2core.runs.environment import use_large_pages
@@ -21,12 +23,12 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 def main() -> int:
     """Train; 1 when the prepared images are damaged or the outcome cannot be written."""
     args = parse_arguments()
-    # Importing makes hundreds of thousands of objects that stay: looking for garbage among them,
-    # again and again and once more at the end, takes as long as a third of the import of torch.
+    # Imports make hundreds of thousands of objects that stay: garbage collection among them takes
+    # a third of the time of importing torch.
     gc.disable()
     use_large_pages()
     with ThreadPoolExecutor(max_workers=1) as aside:
-        # The images are read and checked while torch is imported, which takes longer.
+        # Read and check the images while torch is imported, which takes longer.
         loading = aside.submit(load_prepared, args.data)
         label = f"{args.result.parent.name} {args.result.stem}"
         return run_job(lambda log: train(args, loading, log), label, args.log)

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import use_checkout  # noqa: F401
+
 from hw2core.config.reading import read_configs
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
@@ -24,13 +26,12 @@ def main() -> int:
     args = parser.parse_args()
     try:
         study = load_study(read_configs(args.configfile), " + ".join(args.configfile))
+        known = {*study.runs, *study.experiments}
+        if unknown := [name for name in args.names if name not in known]:
+            raise UserError(f"no run or experiment {', '.join(unknown)}")
         os.chdir(args.directory)
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
-        return 1
-    known = {*study.runs, *study.experiments}
-    if unknown := [name for name in args.names if name not in known]:
-        print(f"no run or experiment {', '.join(unknown)}", file=sys.stderr)
         return 1
     for experiment in study.experiments.values():
         for run, seed in experiment.pairs():

@@ -24,7 +24,7 @@ from hw2core.analysis.drawing import (
 )
 from hw2core.analysis.looks import add_look, sort_facets
 from hw2core.analysis.tables import CHANCE_ACCURACY, iterate_rows
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 
 # A gap of this many points of accuracy between trained and untrained runs breaks the axis.
 BREAK = 20.0

@@ -26,7 +26,7 @@ from hw2core.analysis.drawing import (
 from hw2core.analysis.looks import add_look, sort_facets
 from hw2core.analysis.tables import CHANCE_ACCURACY, CHANCE_LOSS, iterate_rows
 from hw2core.analysis.wording import describe_status
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 
 PANELS = {
     "train_loss": "Training loss (nats)",

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from hw2core.analysis.looks import darken
 from hw2core.analysis.wording import describe_evidence
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.io import replace_atomically
 
 STYLE = Path(__file__).with_name("style.mplstyle")

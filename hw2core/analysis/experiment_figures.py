@@ -8,7 +8,7 @@ from hw2core.analysis.accuracy import plot_accuracy
 from hw2core.analysis.curves import plot_curves
 from hw2core.analysis.drawing import save_figure
 from hw2core.analysis.tables import epochs_table, summary_table
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.runs.paths import FIGURE_FORMATS, figure_path
 from hw2core.runs.schema import Result
 

@@ -12,7 +12,7 @@ from hw2core.analysis.public_record import read_public_record
 from hw2core.analysis.reference import read_reference
 from hw2core.analysis.render import ReportError, ReportText
 from hw2core.analysis.study_tables import StudyTables, build_tables
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.config.study import CHECKOUT
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.paths import (

@@ -25,8 +25,8 @@ from hw2core.analysis.reference_table import replace_block, write_block
 from hw2core.analysis.study_tables import StudyTables, build_tables, read_pictures
 from hw2core.analysis.tables import write_table
 from hw2core.analysis.wording import REDUCED
-from hw2core.config.experiment import Experiment
 from hw2core.config.reading import read_config, read_configs
+from hw2core.config.spec import Experiment
 from hw2core.config.study import CHECKOUT, Study, load_study
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically

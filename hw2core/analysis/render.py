@@ -14,7 +14,7 @@ from hw2core.analysis.report_claims import ClaimsText, Target
 from hw2core.analysis.report_context import build_context
 from hw2core.analysis.report_figures import FigureBook
 from hw2core.analysis.study_tables import StudyTables
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.errors import UserError
 
 OTHER = "other"  # the text of an experiment that the report does not know

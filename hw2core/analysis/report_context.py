@@ -30,7 +30,7 @@ from hw2core.analysis.wording import (
     format_range,
     scientific,
 )
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.runs.schema import Result
 
 CURIOUS_EXPERIMENT = "part2_dropout"
@@ -168,9 +168,11 @@ def _describe_costs(summary: pd.DataFrame) -> str:
 
 
 def describe_devices(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Return a row per kind of machine: what it is, how many results, and their time."""
+    """Return a row per kind of machine: what it is, how many runs it trained, and their time."""
     seconds: dict[tuple[str, ...], list[float]] = {}
     for result in results:
+        if result.same_as:
+            continue
         machine = result.environment
         kind = (machine.device, machine.processor, machine.precision, str(machine.threads))
         seconds.setdefault(kind, []).append(result.timing.seconds)

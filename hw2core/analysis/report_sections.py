@@ -17,7 +17,7 @@ from hw2core.analysis.wording import (
     format_range,
     join_words,
 )
-from hw2core.config.experiment import Experiment
+from hw2core.config.spec import Experiment
 from hw2core.runs.schema import Result
 
 

@@ -191,7 +191,8 @@ def _summarize(result: Result) -> dict[str, Any]:
         "test_loss": test.loss if test else None,
         "parameters": result.parameters,
         "flops_per_image": result.flops_per_image,
-        "seconds": result.timing.seconds,
+        # A shared result took no time of its own: totals count the trained run once.
+        "seconds": None if result.same_as else result.timing.seconds,
         "images_per_second": result.timing.images_per_second,
         "device": result.environment.device,
         "precision": result.environment.precision,

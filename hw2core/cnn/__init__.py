@@ -1,7 +1,7 @@
-"""The PyTorch half: convolutional classifiers, from the plain stack to the study's own network.
+"""Convolutional classifiers in PyTorch: plain, residual, and the study's own network.
 
-Names are imported when first used (PEP 562), so that ``import hw2core.cnn.conv`` loads no other
-model and a change to one architecture leaves the code hash of the others' runs as it was.
+Names are imported when first used (PEP 562), so that an architecture is not part of the code hash
+of the others' runs.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from hw2core.cnn.conv import ConvClassifier
-    from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock, ResNetClassifier
-    from hw2core.cnn.yourcodenet import YourCodeNet
-
-__all__ = [
-    "ConvClassifier",
-    "ResNetClassifier",
-    "ResidualBlock",
-    "ResidualBottleneckBlock",
-    "YourCodeNet",
-]
+    from hw2core.cnn.conv import ConvClassifier as ConvClassifier
+    from hw2core.cnn.residual import ResidualBlock as ResidualBlock
+    from hw2core.cnn.residual import ResidualBottleneckBlock as ResidualBottleneckBlock
+    from hw2core.cnn.residual import ResNetClassifier as ResNetClassifier
+    from hw2core.cnn.yourcodenet import YourCodeNet as YourCodeNet
 
 _MODULE_OF = {
     "ConvClassifier": "conv",
@@ -31,6 +25,7 @@ _MODULE_OF = {
     "ResidualBottleneckBlock": "residual",
     "YourCodeNet": "yourcodenet",
 }
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> type[nn.Module]:

@@ -1,7 +1,8 @@
-"""The plain convolutional classifier, and the parts and checks that the other networks share."""
+"""The plain convolutional classifier, and checks that all networks share."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d
 
 
 def initialize_like_he(model: nn.Module) -> None:
-    """Draw weights of standard deviation sqrt(2 / fan_in): ReLUs then keep the scale."""
+    """Draw weights of standard deviation sqrt(2 / fan_in), with which ReLUs keep the scale."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -25,12 +26,6 @@ INITIALIZATIONS: dict[str, Callable[[nn.Module], None]] = {
     "default": lambda model: None,
     "he": initialize_like_he,
 }
-
-
-def make_activation(activation_type: str, activation_params: Mapping[str, Any]) -> nn.Module:
-    """Build one activation, or raise ValueError if ``activation_type`` is not in ACTIVATIONS."""
-    check_choice("activation_type", activation_type, ACTIVATIONS)
-    return ACTIVATIONS[activation_type](**activation_params)
 
 
 def check_choice(name: str, value: str, allowed: Mapping[str, object]) -> None:
@@ -59,12 +54,12 @@ class ConvClassifier(nn.Module):
         [(CONV -> ACT)*P -> POOL]*(N/P) -> (FC -> ACT)*M -> FC
 
     When P does not divide N, the remaining N mod P pairs CONV -> ACT come last, without a pool.
-    The output are class scores: no softmax. Parameters are created in forward order, so a seed
+    The output is logits, without a softmax. Parameters are created in forward order, so a seed
     fixes the weights layer by layer.
 
     Args:
         in_size: size (C, H, W) of one image.
-        out_classes: number of class scores D.
+        out_classes: number of classes D.
         channels: output channels of each convolution, in order.
         pool_every: P, the number of convolutions before each pool.
         hidden_dims: widths of the hidden fully connected layers; may be empty.
@@ -130,10 +125,10 @@ class ConvClassifier(nn.Module):
         INITIALIZATIONS[initialization](self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute class scores (N, D) of images ``x`` (N, C, H, W)."""
+        """Compute logits (N, D) of images ``x`` (N, C, H, W)."""
         features = self.feature_extractor(x).flatten(1)  # (N, C', H', W') -> (N, C'*H'*W')
-        scores: Tensor = self.classifier(features)
-        return scores
+        logits: Tensor = self.classifier(features)
+        return logits
 
     def _make_feature_extractor(self) -> nn.Sequential:
         layers: list[nn.Module] = []
@@ -158,27 +153,21 @@ class ConvClassifier(nn.Module):
         return nn.Sequential(*layers)
 
     def _make_activation(self) -> nn.Module:
-        return make_activation(self.activation_type, self.activation_params)
+        return ACTIVATIONS[self.activation_type](**self.activation_params)
 
     def _make_pool(self) -> nn.Module:
         return POOLINGS[self.pooling_type](**self.pooling_params)
 
     def _n_features(self) -> int:
-        """Count the features of one image by a forward pass of zeros.
-
-        The pass runs in evaluation mode: no dropout mask is drawn, so the state of the random
-        generator stays as it was, and batch norm keeps its running statistics.
-        """
-        was_training = self.feature_extractor.training
-        self.feature_extractor.eval()
+        """Count the features of one image by a forward pass of zeros."""
+        # A copy in evaluation mode: batch norm keeps its statistics, and dropout draws nothing.
+        extractor = copy.deepcopy(self.feature_extractor).eval()
         try:
             with torch.no_grad():
-                features = self.feature_extractor(torch.zeros(1, *self.in_size))
+                features = extractor(torch.zeros(1, *self.in_size))
         except RuntimeError as error:
             raise ValueError(
                 f"the feature map is empty: in_size {self.in_size} is too small for channels "
                 f"{self.channels} with pool_every {self.pool_every} ({error})"
             ) from error
-        finally:
-            self.feature_extractor.train(was_training)
         return int(features.numel())

@@ -14,7 +14,6 @@ from hw2core.cnn.conv import (
     check_choice,
     check_positive_ints,
     check_probability,
-    make_activation,
 )
 
 _FIXED_CONV_PARAMS = {"kernel_size": 3, "stride": 1, "padding": 1}
@@ -29,8 +28,8 @@ class ResidualBlock(nn.Module):
         main = [CONV (-> Dropout2d) (-> BatchNorm2d) -> ACT]*(n-1) -> CONV
 
     Convolutions have a bias and keep height and width. The shortcut is the identity, or a 1x1
-    convolution without bias where the number of channels changes. Dropout comes before batch norm,
-    as the course has it; the ReLU after the sum does not depend on ``activation_type``. The main
+    convolution without bias where the number of channels changes. As in the course, dropout comes
+    before batch norm, and the ReLU after the sum does not depend on ``activation_type``. The main
     path is created first.
 
     Args:
@@ -41,7 +40,7 @@ class ResidualBlock(nn.Module):
         dropout: probability to drop a channel after every convolution but the last.
         activation_type: ``relu`` or ``lrelu``.
         activation_params: keywords of the activation.
-        **kw: accepted and ignored, as the course's API has it.
+        **kw: ignored, as in the course.
 
     Raises:
         ValueError: a value is out of range, or ``channels`` and ``kernel_sizes`` differ in length.
@@ -84,7 +83,7 @@ class ResidualBlock(nn.Module):
                     main.append(nn.Dropout2d(dropout))
                 if batchnorm:
                     main.append(nn.BatchNorm2d(previous))
-                main.append(make_activation(activation_type, activation_params))
+                main.append(ACTIVATIONS[activation_type](**activation_params))
             main.append(nn.Conv2d(previous, width, size, padding=size // 2))
             previous = width
         self.main_path = nn.Sequential(*main)
@@ -142,20 +141,16 @@ class ResidualBottleneckBlock(ResidualBlock):
 
 
 class ResNetClassifier(ConvClassifier):
-    """``ConvClassifier`` with each group of P convolutions made one residual block.
+    """``ConvClassifier`` with each group of P convolutions as one residual block.
 
     ::
 
         [RESBLOCK(P convs) -> POOL]*(N/P) (-> RESBLOCK(N mod P convs)) -> (FC -> ACT)*M -> FC
 
     Args:
-        in_size: size (C, H, W) of one image.
-        out_classes: number of class scores D.
-        channels: output channels of each 3x3 convolution, in order.
-        pool_every: P, the convolutions of a block and before each pool.
-        hidden_dims: widths of the hidden fully connected layers; may be empty.
-        batchnorm: as in ``ResidualBlock``.
-        dropout: as in ``ResidualBlock``.
+        in_size, out_classes, channels, hidden_dims: as in ``ConvClassifier``.
+        pool_every: P, the number of convolutions of a block and before each pool.
+        batchnorm, dropout: as in ``ResidualBlock``.
         **kw: further keywords of ``ConvClassifier``; ``conv_params`` may only repeat what is
             fixed here (``kernel_size=3, stride=1, padding=1``).
 

@@ -1,4 +1,4 @@
-"""The study's own network, for experiment 2: a pre-activation residual network."""
+"""The study's own network (experiment 2), a pre-activation residual network."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from hw2core.cnn.conv import (
-    ConvClassifier,
-    check_choice,
-    check_probability,
-    initialize_like_he,
-)
+from hw2core.cnn.conv import ConvClassifier, check_choice, check_probability, initialize_like_he
 
 HEADS: dict[str, Callable[[], list[nn.Module]]] = {
     "average": lambda: [nn.AdaptiveAvgPool2d(1)],
@@ -22,14 +17,14 @@ HEADS: dict[str, Callable[[], list[nn.Module]]] = {
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each map by a factor in (0, 1) that a small network makes of the means of all maps.
+    """Scales each channel by a factor in (0, 1), computed from the means of all channels.
 
     ::
 
         y = x * sigmoid(CONV(relu(CONV(mean(x)))))
 
-    Both convolutions are 1x1, the first to C / 8 maps, at least 4 (Hu et al. 2018,
-    arXiv:1709.01507): what is seen anywhere in the image decides which maps count.
+    Both convolutions are 1x1, the first to C / 8 channels, at least 4 (Hu et al. 2018,
+    arXiv:1709.01507).
 
     Shapes: input (N, C, H, W), output the same.
     """
@@ -46,7 +41,7 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the scaled maps of ``x`` (N, C, H, W)."""
+        """Scale the channels of ``x`` (N, C, H, W)."""
         y: Tensor = x * self.factors(x)  # factors (N, C, 1, 1)
         return y
 
@@ -60,11 +55,11 @@ class PreActivationBlock(nn.Module):
         y = shortcut + scale(CONV(relu(norm(CONV(a)))))
 
     The shortcut is x itself, or a 1x1 convolution of a where the number of channels changes
-    (He et al. 2016, arXiv:1603.05027): nothing but additions stands between one identity shortcut
-    and the next, so the gradient reaches the first blocks however deep the network is. On the
-    image (``activate_input=False``) a = x, since a ReLU there would discard the dark half of it.
-    Without ``shortcut`` y is the main path alone; without ``batchnorm`` there are no norms;
-    without ``squeeze_excitation`` nothing is scaled.
+    (He et al. 2016, arXiv:1603.05027). Between identity shortcuts there are only additions, so the
+    gradient reaches the first blocks of a network of any depth. On the image
+    (``activate_input=False``) a = x, since a ReLU would discard its dark half. Without ``shortcut``
+    y is the main path alone; without ``batchnorm`` there are no norms; without
+    ``squeeze_excitation`` nothing is scaled.
 
     Shapes: input (N, in_channels, H, W), output (N, channels[1], H, W).
     """
@@ -114,33 +109,29 @@ class YourCodeNet(ConvClassifier):
             -> NORM -> RELU -> global average pool -> (FC -> RELU)*M -> FC
 
     A group is a chain of ``PreActivationBlock`` of two 3x3 convolutions each; where its number of
-    convolutions is odd, NORM -> RELU -> CONV without a shortcut comes first. The network's first
-    convolution sees the image as it is. So each entry of ``channels`` is one 3x3 convolution.
+    convolutions is odd, NORM -> RELU -> CONV without a shortcut comes first, and only CONV on the
+    image. So each entry of ``channels`` is one 3x3 convolution.
 
-    Against ``ConvClassifier``: batch norm and He initialisation let the deep networks train at
-    all, identity shortcuts keep them training as they get deeper, and the global average pool
-    replaces a first fully connected layer that would hold most of the parameters.
+    Compared with ``ConvClassifier``, batch norm and He initialisation make deep networks trainable,
+    identity shortcuts keep them so at greater depth, and the global average pool replaces a first
+    fully connected layer that would hold most of the parameters.
 
     Convolutions start with He's normal initialisation. The last one of each of the B blocks is
     divided by sqrt(B): then the B branches together add about as much variance to the sum as the
-    shortcut carries, and a deep network starts near the identity (the effect that De and Smith
-    2020, arXiv:2002.10444, find at work in batch norm).
+    shortcut carries, and a deep network starts near the identity, an effect that De and Smith
+    2020, arXiv:2002.10444, find in batch norm.
 
     There are no bottlenecks, as they do not pay at these widths (32 to 128): a 3x3 convolution of
     width k costs 9 k^2 multiply-adds per pixel; as the inner one of a bottleneck it needs two 1x1
-    convolutions to and from 4 k maps, another 8 k^2, and norms and sums over 4 times the maps.
+    convolutions to and from 4 k channels, another 8 k^2, and norms and sums over 4 k channels.
 
     Args:
-        in_size: size (C, H, W) of one image.
-        out_classes: number of class scores D.
-        channels: output channels of each 3x3 convolution, in order.
-        pool_every: P, the convolutions of a group and before each 2x2 max pool.
-        hidden_dims: widths of the hidden fully connected layers; may be empty.
+        in_size, out_classes, channels, hidden_dims: as in ``ConvClassifier``.
+        pool_every: P, the number of convolutions of a group and before each 2x2 max pool.
         dropout: probability to drop a feature before the fully connected layers.
-        shortcuts: whether blocks have shortcuts. This and the next three are there to be switched
-            off in a comparison, one at a time.
+        shortcuts: whether blocks have shortcuts. The ablation switches this and the next three off.
         batchnorm: whether NORM is batch norm, or nothing.
-        squeeze_excitation: whether blocks scale the maps of their main path.
+        squeeze_excitation: whether blocks scale the channels of their main path.
         head: ``average`` for the global average pool; ``flatten`` for none.
 
     Raises:

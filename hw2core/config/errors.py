@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -56,20 +56,20 @@ def join_path(location: Iterable[int | str]) -> str:
 def describe_errors(
     error: ValidationError,
     locate: Callable[[Location], str] = join_path,
-    allowed: Mapping[str, Iterable[str]] | None = None,
+    list_keys: Callable[[Location], Iterable[str]] = lambda section: (),
 ) -> list[str]:
     """Return one line for each problem in ``error``: ``path: value: what is allowed``.
 
     Args:
         error: what pydantic found.
         locate: returns the path in the user's file for a location in the model.
-        allowed: keys of each section (``""``: the top level), listed for an unknown key.
+        list_keys: returns the keys that a section may have, to list them for an unknown key.
     """
     errors = error.errors()
     # A list with a wrong entry also counts as too short: only the entry is reported.
     causes = {details["loc"][:end] for details in errors for end in range(len(details["loc"]))}
     return [
-        _describe(details, locate, allowed or {})
+        _describe(details, locate, list_keys)
         for details in errors
         if details["type"] != "too_short" or details["loc"] not in causes
     ]
@@ -78,7 +78,7 @@ def describe_errors(
 def _describe(
     details: ErrorDetails,
     locate: Callable[[Location], str],
-    allowed: Mapping[str, Iterable[str]],
+    list_keys: Callable[[Location], Iterable[str]],
 ) -> str:
     context: dict[str, Any] = details.get("ctx", {})
     location = tuple(details["loc"])
@@ -87,8 +87,8 @@ def _describe(
     path = locate(location)
     kind = details["type"]
     if kind == "extra_forbidden":
-        keys = allowed.get(join_path(location[:-1]), ())
-        return f"{path}: unknown key" + (f"; allowed: {', '.join(sorted(keys))}" if keys else "")
+        keys = ", ".join(sorted(list_keys(location[:-1])))
+        return f"{path}: unknown key" + (f"; allowed: {keys}" if keys else "")
     if kind == "missing":
         return f"{path}: missing; it must be given"
     rule = _RULES.get(kind)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from hw2core.config.models import MODELS
+from hw2core.config.networks import MODELS
 from hw2core.config.schema import (
     EXPERIMENT_NAME,
     RUN_LABEL,
@@ -36,11 +36,13 @@ def build_config_schema() -> Schema:
     has the keys of all models, and the keys of ``architecture`` and ``training`` are optional,
     because another section may give them.
     """
-    architecture = _unite_architectures()
-    parts = {
+    keys = _unite_architectures()
+    lists = {key: {"type": "array", "items": schema} for key, schema in keys.items()}
+    section: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    parts: dict[str, Schema] = {
         "model": {"enum": list(MODELS)},
-        "architecture": architecture,
-        "grid": _describe_grid(architecture),
+        "architecture": {**section, "properties": keys},
+        "grid": {**section, "properties": lists},
         "training": _describe(TrainingSpec, partial=True),
         "data": _describe(DataSpec, partial=True),
         "run": _describe(RunEntry),
@@ -62,31 +64,17 @@ def build_config_schema() -> Schema:
 
 
 def _unite_architectures() -> Schema:
-    """Return one section with the keys of all models; a key says which models have it."""
-    variants: dict[str, dict[str, list[str]]] = {}  # key -> its schema as text -> models
+    """Return the keys of all models' architectures; each description names the models."""
+    owners: dict[tuple[str, str], list[str]] = {}  # key and its schema as text -> models
     for model, entry in MODELS.items():
         for key, schema in _describe(entry.architecture)["properties"].items():
-            variants.setdefault(key, {}).setdefault(json.dumps(schema), []).append(model)
-    properties = {}
-    for key, found in variants.items():
-        schemas = [
-            {
-                **(schema := json.loads(text)),
-                "description": f"{', '.join(models)}: {schema['description']}",
-            }
-            for text, models in found.items()
-        ]
-        properties[key] = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def _describe_grid(architecture: Schema) -> Schema:
-    """Return a section with a list of values for each key of ``architecture``."""
-    lists = {
-        key: {"type": "array", "items": schema}
-        for key, schema in architecture["properties"].items()
-    }
-    return {**architecture, "properties": lists}
+            owners.setdefault((key, json.dumps(schema)), []).append(model)
+    variants: dict[str, list[Schema]] = {}
+    for (key, text), models in owners.items():
+        schema = json.loads(text)
+        schema["description"] = f"{', '.join(models)}: {schema['description']}"
+        variants.setdefault(key, []).append(schema)
+    return {key: s[0] if len(s) == 1 else {"anyOf": s} for key, s in variants.items()}
 
 
 def _describe_mapping(pattern: str, part: str) -> Schema:

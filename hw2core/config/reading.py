@@ -1,4 +1,4 @@
-"""Reads configuration files: strict YAML, and several files laid over each other."""
+"""Reads configuration files: strict YAML, alone or several merged."""
 
 from __future__ import annotations
 
@@ -33,39 +33,32 @@ def read_config(path: Path | str) -> dict[str, Any]:
 
 
 def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:
-    """Read configurations and lay each over those before it, as Snakemake does with several.
+    """Read configurations with ``read_config`` and merge them, as Snakemake does with several.
 
     Mappings are merged key by key; a list, like any other value, replaces the earlier one.
-
-    Raises:
-        ConfigError: as ``read_config``.
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = _lay_over(merged, read_config(path))
+        merged = _merge(merged, read_config(path))
     return merged
 
 
-def _lay_over(below: object, above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below) if isinstance(below, Mapping) else {}
-    for key, value in above.items():
-        merged[key] = _lay_over(merged.get(key), value) if isinstance(value, Mapping) else value
+def _merge(earlier: object, later: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(earlier) if isinstance(earlier, Mapping) else {}
+    for key, value in later.items():
+        merged[key] = _merge(merged.get(key), value) if isinstance(value, Mapping) else value
     return merged
 
 
 class _StrictLoader(yaml.SafeLoader):
     """A YAML loader that refuses a key given twice."""
 
-
-def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key.value!r} is given twice", key.start_mark
-            )
-        seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from hw2core.config.architectures import Count, Flag, Fraction, Frozen, Number, Whole
 from hw2core.config.errors import refuse
 from hw2core.data.arrays import NUM_CLASSES
 
@@ -16,9 +16,34 @@ CIFAR10_SIZES = (50_000, 10_000)  # training and test images
 EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
 RUN_LABEL = "[A-Za-z0-9._-]*"
 
+
+def _read_number(value: object) -> object:
+    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+    return value
+
+
+_READ = BeforeValidator(_read_number)
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True, ge=0), _READ]
+Count = Annotated[int, Field(strict=True, ge=1), _READ]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _READ]
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), _READ]
 Values = dict[str, Any]
 Text = Annotated[str, Field(min_length=1)]
 Seeds = Annotated[list[Whole], Field(min_length=1)]
+
+
+class Frozen(BaseModel):
+    """Base of all configuration: refuses unknown keys and cannot be changed.
+
+    The docstring under a field is its description in the JSON Schema.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class DataSpec(Frozen):
@@ -135,11 +160,11 @@ class RunEntry(Frozen):
 
     model: str | None = None
     """The network."""
-    architecture: Values = Field(default_factory=dict)
+    architecture: Values = {}
     """Keys of the network."""
-    training: Values = Field(default_factory=dict)
+    training: Values = {}
     """Changes to the defaults of training."""
-    data: Values = Field(default_factory=dict)
+    data: Values = {}
     """Changes to the images."""
 
 
@@ -154,13 +179,9 @@ class ExperimentEntry(RunEntry):
     """What all runs have in common."""
     seeds: Seeds | None = None
     """Seeds of this experiment, in place of the study's."""
-    grid: Annotated[list[dict[str, list[Any]]], BeforeValidator(_list_grids)] = Field(
-        default_factory=list
-    )
+    grid: Annotated[list[dict[str, list[Any]]], BeforeValidator(_list_grids)] = []
     """Lists of values for keys of the architecture, all combined; several grids: their union."""
-    runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_labels)] = Field(
-        default_factory=dict
-    )
+    runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_labels)] = {}
     """Labelled runs; the label becomes part of the name."""
 
 

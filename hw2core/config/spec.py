@@ -1,24 +1,25 @@
-"""One run, fully specified: model, training and data, with a name and one canonical text."""
+"""Specifications of runs and experiments, with their canonical JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import (
     SerializeAsAny,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from hw2core.config.architectures import Architecture, Frozen
 from hw2core.config.errors import ConfigError, describe_errors, refuse
-from hw2core.config.models import FROM_SCRATCH, MODELS
-from hw2core.config.retired import upgrade_config
-from hw2core.config.schema import DataSpec, TrainingSpec
+from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
+from hw2core.config.schema import DataSpec, Frozen, TrainingSpec
 
 # A result on fewer images than these is marked as reduced wherever it is shown.
 STUDY_SIZES = (20_000, 6_000, 10_000)  # training, validation, test
@@ -30,6 +31,9 @@ AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
     "average": (0.0,),
     "precision": ("auto", "fp32"),
 }
+# Keys of older configurations. Retired: with the only value at which the key made no difference.
+RETIRED: dict[tuple[str, str], object] = {("training", "clip_norm"): None}
+RENAMED = {("data", "pool"): "source_train", ("data", "test_pool"): "source_test"}
 
 
 class RunSpec(Frozen):
@@ -75,8 +79,7 @@ class RunSpec(Frozen):
         """Return the spec of a result from its stored ``config``: the inverse of ``describe``.
 
         Raises:
-            ConfigError: with a line, beginning with ``source``, for each key that this version
-                does not support.
+            ConfigError: with a line for each key of ``source`` that this version does not support.
         """
         values = {k: v for k, v in upgrade_config(config).items() if k not in ("name", "seed")}
         try:
@@ -100,12 +103,10 @@ class RunSpec(Frozen):
 
     @property
     def study_size(self) -> bool:
-        """Whether the run has the images that the study asks for: CIFAR-10, and enough of it.
-
-        The course wants small sets for the from-scratch network, so those are enough for it.
-        """
+        """Whether the run has the images that the study asks for: CIFAR-10, and enough of it."""
         sizes = (self.data.train, self.data.validation, self.data.test)
         enough = all(size >= least for size, least in zip(sizes, STUDY_SIZES, strict=True))
+        # The course wants small sets for the from-scratch network.
         small_by_design = MODELS[self.model].backend is FROM_SCRATCH
         return self.data.name == "cifar10" and (enough or small_by_design)
 
@@ -116,7 +117,7 @@ class RunSpec(Frozen):
 
     @property
     def trainer(self) -> str:
-        """The function that builds the trainer, as ``module:function``."""
+        """The class of the trainer, as ``module:Class``."""
         return MODELS[self.model].backend.trainer
 
     def describe(self, seed: int) -> dict[str, Any]:
@@ -141,5 +142,47 @@ class RunSpec(Frozen):
         return _dump(self.model_dump(mode="json"))
 
 
-def _dump(values: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class Experiment:
+    """A question and the names of the runs that answer it, each run with every seed."""
+
+    name: str
+    question: str
+    varies: str
+    fixed: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def pairs(self) -> Iterator[tuple[str, int]]:
+        """Yield every run with every seed."""
+        return ((run, seed) for run in self.runs for seed in self.seeds)
+
+
+def dump_experiments(experiments: Iterable[Experiment]) -> str:
+    """Return canonical JSON: equal experiments give equal text."""
+    return _dump([asdict(experiment) for experiment in experiments])
+
+
+def parse_experiments(text: str) -> list[Experiment]:
+    """Return the experiments that ``dump_experiments`` wrote."""
+    return TypeAdapter(list[Experiment]).validate_json(text)
+
+
+def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return an old result's ``config`` with the keys of today; ``config`` is not changed.
+
+    A retired key that made a difference stays, so that ``RunSpec.from_config`` refuses it.
+    """
+    upgraded = dict(config)
+    for section, values in config.items():
+        if isinstance(values, dict):
+            upgraded[section] = {
+                RENAMED.get((section, key), key): value
+                for key, value in values.items()
+                if ((section, key), value) not in RETIRED.items()
+            }
+    return upgraded
+
+
+def _dump(values: object) -> str:
     return json.dumps(values, sort_keys=True, separators=(",", ":"))

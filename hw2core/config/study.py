@@ -1,26 +1,36 @@
-"""Loads config.yaml: the experiments and run specs of a study."""
+"""Loads config.yaml: expands its experiments into runs, merges what is given and checks it."""
 
 from __future__ import annotations
 
 import itertools
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from hw2core.config.errors import ConfigError, describe_errors, join_path
-from hw2core.config.expansion import Problems, expand_runs
-from hw2core.config.experiment import Experiment
+from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
-from hw2core.config.schema import DataSpec, ExperimentEntry, StudyEntry
-from hw2core.config.spec import RunSpec
+from hw2core.config.schema import (
+    EXPERIMENT_NAME,
+    RUN_LABEL,
+    DataSpec,
+    ExperimentEntry,
+    Frozen,
+    RunEntry,
+    StudyEntry,
+    TrainingSpec,
+    Values,
+)
+from hw2core.config.spec import Experiment, RunSpec
 
 CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
+
+Problems = dict[str, list[str]]  # line -> names of the runs that it is about
 
 
 @dataclass(frozen=True)
@@ -37,19 +47,13 @@ class Study:
         ``first`` is the first run of the study with the same identity and seed; ``run`` differs
         from it in name only.
         """
-        return self._twins
-
-    @cached_property
-    def _twins(self) -> dict[tuple[str, int], str]:
-        first: dict[tuple[str, int], str] = {}
+        first: dict[str, str] = {}
         twins = {}
-        texts = {
-            run: json.dumps(spec.identity(), sort_keys=True) for run, spec in self.runs.items()
-        }
-        for run, seed in (pair for e in self.experiments.values() for pair in e.pairs()):
-            trained = first.setdefault((texts[run], seed), run)
-            if trained != run:
-                twins[run, seed] = trained
+        for experiment in self.experiments.values():
+            for run, seed in experiment.pairs():
+                trained = first.setdefault(self.runs[run].hash_identity(seed), run)
+                if trained != run:
+                    twins[run, seed] = trained
         return twins
 
 
@@ -59,23 +63,24 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     Each run is merged from defaults < experiment < grid point < labelled run, then checked.
 
     Raises:
-        ConfigError: with one line for everything that is wrong: ``source``, the key, the value,
-            what is allowed, and how many runs it is about.
+        ConfigError: with a line for each problem: ``source``, key, value, what is allowed, and the
+            number of runs that it is about.
     """
     try:
         entry = StudyEntry.model_validate(dict(config))
     except ValidationError as error:
-        raise ConfigError(source, describe_errors(error, allowed=_list_keys(config))) from None
+        raise ConfigError(source, describe_errors(error, list_keys=_list_keys)) from None
 
     problems: Problems = {}
     data = None
     try:
         data = DataSpec.model_validate(entry.data)
     except ValidationError as error:
-        known = {"": DataSpec.model_fields}
-        lines = describe_errors(error, lambda location: join_path(("data", *location)), known)
+        lines = describe_errors(
+            error, lambda location: join_path(("data", *location)), lambda _: DataSpec.model_fields
+        )
         problems |= {line: [] for line in lines}
-    specs = {name: list(expand_runs(name, entry, problems)) for name in entry.experiments}
+    specs = {name: list(_expand_runs(name, entry, problems)) for name in entry.experiments}
     experiments = {
         name: Experiment(
             name=name,
@@ -89,7 +94,11 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     }
     problems |= {line: [] for line in _find_clashes(experiments)}
     if problems or data is None:
-        raise ConfigError(source, itertools.starmap(_count_runs, problems.items()))
+        lines = [
+            f"{line} ({len(runs)} runs, first {runs[0]})" if len(runs) > 1 else line
+            for line, runs in problems.items()
+        ]
+        raise ConfigError(source, lines)
     runs = {spec.name: spec for spec in itertools.chain(*specs.values())}
     return Study(data, experiments, runs)
 
@@ -115,15 +124,95 @@ def _find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
             yield f"experiments.{name}: {name!r}: experiments.{owner[name]} has a run of this name"
 
 
-def _list_keys(config: Mapping[str, Any]) -> dict[str, Iterable[str]]:
-    """Return the keys that may be given at the top level and in each experiment."""
-    names = config.get("experiments")
-    names = names if isinstance(names, Mapping) else {}
-    return {
-        "": StudyEntry.model_fields,
-        **{f"experiments.{name}": ExperimentEntry.model_fields for name in names},
+def _list_keys(section: Location) -> Iterable[str]:
+    """Return the keys that a section may have: of the file, of an experiment or of its run."""
+    entries: dict[int, type[Frozen]] = {0: StudyEntry, 2: ExperimentEntry, 4: RunEntry}
+    return entries[len(section)].model_fields
+
+
+def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[RunSpec]:
+    """Yield the valid runs of the experiment ``name``; add what is wrong to ``problems``."""
+    experiment, path = entry.experiments[name], f"experiments.{name}"
+    if not re.fullmatch(EXPERIMENT_NAME, name):
+        problems[f"{path}: {name!r}: a name has only letters, digits, '_' and '-'"] = []
+    if len(set(seeds := experiment.seeds or entry.seeds)) < len(seeds):
+        where = f"{path}.seeds" if experiment.seeds else "seeds"
+        problems[f"{where}: {seeds}: a seed is given twice"] = []
+    for point, (label, run) in _list_overrides(experiment):
+        run_path = f"{path}.runs.{label}"
+        if not re.fullmatch(RUN_LABEL, label):
+            rule = "a label has only letters, digits, '.', '_', '-'"
+            problems[f"{run_path}: {label!r}: {rule}"] = []
+            continue
+        # From the innermost to the outermost section; the first that gives a key decides.
+        sections = {
+            "architecture": {
+                f"{run_path}.architecture": run.architecture,
+                f"{path}.grid": point,
+                f"{path}.architecture": experiment.architecture,
+            },
+            "training": {
+                f"{run_path}.training": run.training,
+                f"{path}.training": experiment.training,
+                "training": entry.training,
+            },
+            "data": {
+                f"{run_path}.data": run.data,
+                f"{path}.data": experiment.data,
+                "data": entry.data,
+            },
+            "model": {run_path: {"model": run.model} if run.model else {}, path: {}},
+        }
+        model = run.model or experiment.model
+        values: Values = {"experiment": name, "label": label, "model": model}
+        for section in ("architecture", "training", "data"):
+            layers = reversed(sections[section].values())
+            values[section] = {key: value for layer in layers for key, value in layer.items()}
+        try:
+            yield RunSpec.model_validate(values)
+        except ValidationError as error:
+            for line in _describe_problems(error, values, sections):
+                problems.setdefault(line, []).append(_name_run(values))
+
+
+def _list_overrides(experiment: ExperimentEntry) -> Iterator[tuple[Values, tuple[str, RunEntry]]]:
+    """Yield every grid point with every labelled run (or with none, where none is given)."""
+    points = [
+        dict(zip(grid, values, strict=True))
+        for grid in experiment.grid or [{}]
+        for values in itertools.product(*grid.values())
+    ]
+    return itertools.product(points, (experiment.runs or {"": RunEntry()}).items())
+
+
+def _describe_problems(
+    error: ValidationError, values: Values, sections: Mapping[str, Mapping[str, Values]]
+) -> list[str]:
+    """Return a line for each problem of a run, with the path of the section that gives the key."""
+
+    def locate(location: Location) -> str:
+        section, *rest = location
+        if section == "model":
+            rest = ["model"]
+        layers = sections[str(section)]
+        # A key that is given nowhere is missing from the outermost section.
+        given = (path for path, layer in layers.items() if rest and rest[0] in layer)
+        return join_path((next(given, list(layers)[-1]), *rest))
+
+    keys: dict[object, Iterable[str]] = {
+        "training": TrainingSpec.model_fields,
+        "data": DataSpec.model_fields,
     }
+    if values["model"] in MODELS:
+        keys["architecture"] = MODELS[values["model"]].architecture.model_fields
+    return describe_errors(error, locate, lambda section: keys[section[0]])
 
 
-def _count_runs(line: str, runs: list[str]) -> str:
-    return f"{line} ({len(runs)} runs, first {runs[0]})" if len(runs) > 1 else line
+def _name_run(values: Values) -> str:
+    """Return the name of a refused run, without its architecture if that was refused."""
+    try:
+        entry = MODELS[values["model"]]
+        architecture = entry.architecture.model_validate(values["architecture"])
+    except (KeyError, ValidationError):
+        return "_".join(filter(None, [values["experiment"], values["label"]]))
+    return RunSpec.model_construct(**values | {"architecture": architecture}).name

@@ -45,11 +45,7 @@ def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Check that this is a data set of labelled 32x32 RGB bytes in ten classes.
-
-    Raises:
-        ValueError: an array has the wrong shape, type or labels, or there are not ten classes.
-    """
+    """Raise ValueError unless these are labelled 32x32 RGB images, as bytes, in ten classes."""
     for part in ("train", "test"):
         images, labels = getattr(arrays, f"{part}_images"), getattr(arrays, f"{part}_labels")
         if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):

@@ -36,17 +36,12 @@ class Changes(NamedTuple):
 
 
 class Augmenter:
-    """Draws the random changes and applies them to images on the device.
+    """Draws the random changes and applies them to images (B, height, width, 3) on the device.
 
-    Args:
-        augmentation: ``translate`` is less than height and width, ``cutout`` at most as large.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        capacity: number of images that ``move`` takes at most.
-        device: of the images.
+    B is at most ``capacity``.
 
     Raises:
-        ValueError: translate or cutout is out of range.
+        ValueError: translate is not less than height and width, or cutout is larger.
     """
 
     def __init__(

@@ -23,13 +23,10 @@ DOWNLOAD_TIMEOUT = 60.0  # seconds without a byte
 def read_cifar10(*, root: Path | None, download_dir: Path) -> Arrays:
     """Read the 50,000 training and 10,000 test images.
 
-    The files are those in ``root``, else in the folder that the environment variable HW2_DATA
-    names, else in ``download_dir``, where they are downloaded if missing or damaged. torchvision
-    checks the md5 of each before unpickling it, because a pickle of unknown origin can run code.
-
-    Args:
-        root: the folder that contains ``cifar-10-batches-py``.
-        download_dir: for the download; unused if ``root`` or HW2_DATA is given.
+    The folder ``cifar-10-batches-py`` is looked for in ``root``, else in the folder that the
+    environment variable HW2_DATA names, else in ``download_dir``, where it is downloaded if missing
+    or damaged. torchvision checks the md5 of each file before unpickling it, because a pickle of
+    unknown origin can run code.
 
     Raises:
         DataError: a given folder is missing or damaged, or the download failed.
@@ -60,7 +57,7 @@ def _load_files(folder: Path) -> Arrays:
 
 
 def _find_problem(folder: Path) -> str:
-    """Name the folder or the first file that keeps the data from being read, and why."""
+    """Return the folder or the first file that cannot be read, and why."""
     folder = folder / CIFAR10.base_folder
     if not folder.is_dir():
         return f"{folder}: no such folder"

@@ -33,8 +33,7 @@ class Loader:
             on a CPU from a read-only array.
         labels: integers (N,).
         batch_size: images per batch, >= 1.
-        mean: by channel, in units where 255 is 1.
-        std: by channel, in the same units, > 0.
+        mean, std: by channel, in units where 255 is 1; std > 0.
         indices: integers (M,), M >= 1: only these images, in this order; None: all.
         seed: of the order and the augmentation; None: neither.
         augment: random changes of the images, which need a seed.

@@ -26,21 +26,17 @@ class DataError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The contents of a manifest.
-
-    ``sha256`` covers the arrays' hashes, mean, std and classes: everything that training sees, so
-    that the same images from another source are the same data. ``mean`` and ``std`` are those of
-    ``train_images``, by channel, in units where 255 is 1. ``arrays`` is shape, dtype and sha256 by
-    file.
-    """
+    """The contents of a manifest."""
 
     name: str
+    # Of the arrays' hashes, mean, std and classes: everything that training sees, so that the same
+    # images from another source are the same data.
     sha256: str
-    mean: tuple[float, float, float]
+    mean: tuple[float, float, float]  # of train_images, by channel, in units where 255 is 1
     std: tuple[float, float, float]
     classes: tuple[str, ...]
     source: dict[str, str]
-    arrays: dict[str, dict[str, Any]]
+    arrays: dict[str, dict[str, Any]]  # file -> shape, dtype and sha256
 
 
 @dataclass(frozen=True)
@@ -70,24 +66,16 @@ def write_prepared(
     records: dict[str, dict[str, Any]] = {}
     for file, array in zip(PREPARED_FILES, arrays[:4], strict=True):
         # Not directly to the file: numpy does not notice if the last bytes meet a full disk.
-        content = io.BytesIO()
-        np.save(content, np.ascontiguousarray(array), allow_pickle=False)
+        stream = io.BytesIO()
+        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
         with replace_atomically(directory / file) as temporary:
-            temporary.write_bytes(content.getbuffer())
-        digest = hashlib.sha256(content.getbuffer()).hexdigest()
+            temporary.write_bytes(stream.getbuffer())
+        digest = hashlib.sha256(stream.getbuffer()).hexdigest()
         records[file] = {"shape": list(array.shape), "dtype": "uint8", "sha256": digest}
     mean, std = measure_channels(arrays.train_images)
-    classes = list(arrays.classes)
-    manifest = {
-        "format": FORMAT,
-        "name": name,
-        "arrays": records,
-        "sha256": _hash_content(records, mean, std, classes),
-        "mean": mean,
-        "std": std,
-        "classes": classes,
-        "source": source,
-    }
+    content = {"arrays": records, "mean": mean, "std": std, "classes": arrays.classes}
+    sha256 = _hash_content(content)
+    manifest = {"format": FORMAT, "name": name, "source": source, "sha256": sha256, **content}
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_text_atomically(directory / MANIFEST_FILE, text)
     return directory / MANIFEST_FILE
@@ -106,24 +94,23 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
         raise _data_error(path, "it is missing") from None
     except (OSError, ValueError) as error:
         raise _data_error(path, f"it cannot be read ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
         raise _data_error(path, f"its format is {found!r}, this version reads {FORMAT}")
     try:
-        records = {file: dict(content["arrays"][file]) for file in PREPARED_FILES}
-        mean, std, classes = content["mean"], content["std"], content["classes"]
-        if content["sha256"] != _hash_content(records, mean, std, classes):
+        if content["sha256"] != _hash_content(content):
             raise _data_error(path, "its contents do not match its sha256")
+        (red, green, blue), (red_std, green_std, blue_std) = content["mean"], content["std"]
         return Manifest(
             name=content["name"],
             sha256=content["sha256"],
-            mean=(mean[0], mean[1], mean[2]),
-            std=(std[0], std[1], std[2]),
-            classes=tuple(classes),
+            mean=(red, green, blue),
+            std=(red_std, green_std, blue_std),
+            classes=tuple(content["classes"]),
             source=dict(content["source"]),
-            arrays=records,
+            arrays={file: content["arrays"][file] for file in PREPARED_FILES},
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _data_error(path, f"an entry is missing or malformed ({error!r})") from error
 
 
@@ -163,12 +150,10 @@ def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
     return array  # type: ignore[no-any-return]
 
 
-def _hash_content(
-    records: dict[str, dict[str, Any]], mean: list[float], std: list[float], classes: list[str]
-) -> str:
-    """Return the sha256 of the data set, described in ``Manifest``."""
-    content = json.dumps([records, mean, std, classes], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+def _hash_content(content: dict[str, Any]) -> str:
+    """Return the sha256 of what training sees of a manifest, described in ``Manifest``."""
+    parts = [content[key] for key in ("arrays", "mean", "std", "classes")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _data_error(path: Path, problem: str) -> DataError:

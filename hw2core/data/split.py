@@ -11,20 +11,15 @@ Indices = npt.NDArray[np.int64]
 def split_train_validation(
     labels: npt.ArrayLike, *, num_train: int, num_validation: int, seed: int
 ) -> tuple[Indices, Indices]:
-    """Draw two disjoint, stratified parts and return their indices, each ascending.
+    """Draw two disjoint, stratified parts of the source images with the integer labels (S,).
 
     Within a part the class counts differ by one at most. Each class is shuffled once; validation
     takes from the front, training what follows: the validation part depends on ``seed`` and
-    ``num_validation`` only, so that a smaller training part is judged on the same images.
-
-    Args:
-        labels: class of each source image, integers (S,).
-        num_train: images in the training part.
-        num_validation: images in the validation part.
-        seed: of the shuffle.
+    ``num_validation`` only, so that a smaller training part is validated on the same images.
 
     Returns:
-        Indices of source images: training (num_train,) and validation (num_validation,), int64.
+        Indices of the images of training (num_train,) and validation (num_validation,), int64, each
+        ascending.
 
     Raises:
         ValueError: a number is below 1, or there are too few images, or too few of a class.

@@ -1,1 +1,1 @@
-"""From a checked run spec to trained weights: the code that decides the numbers."""
+"""Trains a run: all code, from a checked spec to trained weights, that decides its numbers."""

@@ -1,8 +1,7 @@
-"""A training step as one CUDA graph: its kernels are launched together, by one call.
+"""Runs a training step as one CUDA graph, which launches all of its kernels with one call.
 
-A small network on a GPU waits for Python most of the time: a step launches a hundred kernels of a
-few microseconds each. A graph launches them all at once. It works on fixed memory, so a batch is
-copied to where the graph reads it.
+Otherwise a small network on a GPU waits for Python most of the time: a step launches a hundred
+kernels of a few microseconds each.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
@@ -16,20 +15,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-# Steps before the capture: libraries choose algorithms and optimizers make their memory in these.
+# Before the capture, libraries choose algorithms and optimizers allocate memory.
 WARM_UP_STEPS = 3
 
 
 class GraphedStep:
-    """Runs ``step(x, y)`` a few times as it is, then captures it and replays the capture.
+    """Calls ``step(x, y)`` a few times, then captures it and replays the capture.
 
-    The first calls are steps of the training like any other: nothing is run twice or undone. A
-    batch of another shape than the captured one runs as it is. So does every step where the
-    capture fails; a warning says why.
+    Every call is one step. A batch of another shape than the captured one is run without the graph,
+    and so is every batch if the capture fails, with a warning that says why.
 
     Args:
-        step: works on tensors that stay where they are (parameters, optimizer, sums), waits for
-            no number of the device, and returns nothing.
+        step: works on tensors with fixed memory (parameters, optimizer state, sums), reads no
+            number from the device, and returns nothing.
     """
 
     def __init__(self, step: Callable[[Tensor, Tensor], None]) -> None:
@@ -40,7 +38,7 @@ class GraphedStep:
 
     @property
     def captured(self) -> bool:
-        """Whether there is a graph."""
+        """Whether the step has been captured."""
         return self._replay is not None
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
@@ -48,21 +46,17 @@ class GraphedStep:
         self._calls += 1
         if self._calls == WARM_UP_STEPS + 1:
             self._inputs = x.clone(), y.clone()
-            self._replay = self._try_to_capture(*self._inputs)
+            try:
+                self._replay = self._capture(*self._inputs)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                warnings.warn(f"no CUDA graph, every step runs by itself: {reason}", stacklevel=2)
         if self._replay is None or self._inputs is None or x.shape != self._inputs[0].shape:
             self._run_aside(x, y)
         else:
             for held, given in zip(self._inputs, (x, y), strict=True):
                 held.copy_(given)
             self._replay()
-
-    def _try_to_capture(self, x: Tensor, y: Tensor) -> Callable[[], None] | None:
-        try:
-            return self._capture(x, y)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            warnings.warn(f"no CUDA graph, every step runs by itself: {reason}", stacklevel=2)
-            return None
 
     def _capture(self, x: Tensor, y: Tensor) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
@@ -71,7 +65,7 @@ class GraphedStep:
         return graph.replay
 
     def _run_aside(self, x: Tensor, y: Tensor) -> None:
-        """Run the step on a stream of its own, as a capture wants the steps before it."""
+        """Run the step on a stream of its own, as a later capture requires."""
         current = torch.cuda.current_stream()
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(current)
@@ -82,10 +76,7 @@ class GraphedStep:
 
 @contextmanager
 def try_algorithms() -> Iterator[None]:
-    """Let cuDNN choose the fastest algorithm by trying them, unless sums have to repeat exactly.
-
-    For training steps only: it takes longer than the few batches of an evaluation.
-    """
+    """Let cuDNN time its algorithms, except in deterministic mode; pays in training only."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
     try:

@@ -1,4 +1,4 @@
-"""Where a training runs, and how precisely."""
+"""Chooses and prepares the device and the precision of a run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """Return the named device, or the best there is: cuda, then mps, then cpu.
+    """Return the named device, by default the first available of cuda, mps and cpu.
 
     Raises:
-        ValueError: the name is not one that torch knows, or the machine has no such device.
+        ValueError: torch does not know the name, or the machine has no such device.
     """
     if name is None:
         if torch.cuda.is_available():
@@ -27,10 +27,9 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def pick_precision(wanted: str, device: torch.device) -> str:
-    """Return "bf16" or "fp32": what ``wanted`` says, or for "auto" what the device is fast at.
+    """Return ``wanted``; for "auto", "bf16" where the hardware multiplies bfloat16, else "fp32".
 
-    bfloat16 pays where the hardware multiplies it. That is asked of the hardware and not timed: a
-    timing on a busy machine would make the numbers of a run depend on the machine's other work.
+    Nothing is timed: a run's numbers must not depend on other work on the machine.
     """
     if wanted != "auto":
         return wanted
@@ -43,12 +42,12 @@ def pick_precision(wanted: str, device: torch.device) -> str:
 
 
 def prepare_device(device: torch.device, *, deterministic: bool) -> None:
-    """Say what a GPU may do for speed; a CPU always repeats exactly, in full single precision."""
+    """Set whether a GPU must repeat its results exactly, as a CPU always does; turn TF32 off."""
     if device.type != "cuda":
         return
-    # cuBLAS repeats its sums only with a workspace of fixed size; read when it is first used.
+    # cuBLAS is deterministic only with a workspace of fixed size; it reads this on first use.
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.allow_tf32 = False  # "fp32" means it; what is fast is "bf16"
-    # Warnings only: pools that overlap would not repeat exactly, and those here do not overlap.
+    torch.backends.cudnn.allow_tf32 = False
+    # Only warn: the backward of pools is reported, but is exact here, where no pools overlap.
     torch.use_deterministic_algorithms(deterministic, warn_only=True)

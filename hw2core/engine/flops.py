@@ -1,7 +1,8 @@
-"""The size and the arithmetic of a network: its parameters and the FLOPs of one image."""
+"""Counts the parameters of a network and its FLOPs per image."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -10,30 +11,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Count the numbers in all parameters of ``model``; a shared parameter counts once."""
+    """Count the entries of all parameters; a shared parameter counts once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_flops(model: nn.Module, in_size: Sequence[int]) -> int:
-    """Count the floating-point operations of the forward pass of one image.
+    """Count the floating-point operations of the forward pass of one image of size (C, H, W).
 
-    A multiplication and an addition count as two. Convolutions and matrix products count, without
-    the additions of their biases; activations, norms and pools do not.
-
-    The count comes from a forward pass of zeros in evaluation mode, which draws no random number
-    and updates no running statistics; the mode of each module is restored.
-
-    Args:
-        model: the network.
-        in_size: size (C, H, W) of one image.
+    A multiply-add counts as two. Convolutions and matrix products count, without their biases;
+    activations, norms and pools do not. ``model`` does not change and draws no random number.
     """
-    modes = {module: module.training for module in model.modules()}
     parameter = next(model.parameters(), torch.empty(0))
-    model.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(parameter.new_zeros(1, *in_size))  # (1, C, H, W)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    evaluated = copy.deepcopy(model).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        evaluated(parameter.new_zeros(1, *in_size))  # (1, C, H, W)
     return int(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""Trains the from-scratch network: layers and optimizers without autograd."""
+"""Trains the from-scratch MLP, with layers and optimizers that use no autograd."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ class ScratchTrainer(RunTrainer):
     ) -> None:
         super().__init__(model, CrossEntropyLoss(), optimizer, device, batches=batches)
         self._steps = LayerTrainer(model, self.loss_fn, optimizer, device)
+
+    @classmethod
+    def of(cls, spec: RunSpec, device: torch.device, num_steps: int) -> ScratchTrainer:
+        """Return the trainer of a run; its MLP is initialised from torch's global generator.
+
+        ``num_steps`` is not used: the learning rate is constant.
+        """
+        model = MLP(**spec.architecture.build_arguments(), device=device)
+        optimizer = choose_optimizer(spec.training, model)
+        return cls(model, optimizer, device, batches=spec.training.batches)
+
+    def take_step(self, x: Tensor, y: Tensor) -> None:
+        """Train on a batch and add it to the epoch's sums."""
+        self.add_batch(*self._steps.train_step(x, y), y)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run forward, the layers' backward and one optimizer step."""
@@ -57,26 +71,13 @@ class ScratchTrainer(RunTrainer):
             mean.copy_(saved)
 
     def count_costs(self, in_size: tuple[int, ...]) -> Costs:
-        """Return parameters and FLOPs: two for each weight of a Linear."""
+        """Return parameters and FLOPs: two per weight of a Linear."""
         parameters = [p for p, _ in self.model.params()]
         flops = sum(2 * p.numel() for p in parameters if p.ndim == 2)
         return Costs(sum(p.numel() for p in parameters), flops)
 
 
-def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> ScratchTrainer:
-    """Return the trainer of a run; its MLP is initialised from torch's global generator.
-
-    Args:
-        spec: a run with ``model: mlp``.
-        device: where to train.
-        num_steps: not needed: the learning rate is constant.
-    """
-    model = MLP(**spec.architecture.build_arguments(), device=device)
-    optimizer = build_optimizer(spec.training, model)
-    return ScratchTrainer(model, optimizer, device, batches=spec.training.batches)
-
-
-def build_optimizer(training: TrainingSpec, model: MLP) -> Optimizer:
+def choose_optimizer(training: TrainingSpec, model: MLP) -> Optimizer:
     """Return the optimizer that ``training`` names; ``weight_decay`` is its ``reg``."""
     params, lr, reg = model.params(), training.lr, training.weight_decay
     if training.optimizer == "momentum":

@@ -1,4 +1,4 @@
-"""From a training spec to optimizer, learning-rate schedule, loss and EMA of the weights."""
+"""Builds optimizer, learning-rate schedule and EMA of the weights from a training spec."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 def build_optimizer(training: TrainingSpec, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer; weight decay acts on weights, not on biases and normalisation.
 
-    On a GPU it is one that a CUDA graph can hold: fused, and with its learning rate on the device.
+    On a GPU it can be captured in a CUDA graph: it is fused, with its learning rate on the device.
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -49,9 +49,8 @@ def build_optimizer(training: TrainingSpec, model: nn.Module) -> torch.optim.Opt
 def leave_out_compiler(kind: Kind) -> Kind:
     """Return a subclass of an optimizer class that does the same without ``torch._dynamo``.
 
-    Torch wraps methods of its optimizers in hints for ``torch.compile`` that import
-    ``torch._dynamo`` on their first call, compiled or not: more than half the time of
-    ``import torch`` again, in every job. Nothing is compiled here, so the methods are unwrapped.
+    Torch wraps methods of its optimizers in hints for ``torch.compile``. Their first call imports
+    ``torch._dynamo``, which takes more than half the time of ``import torch``, in every job.
     """
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in _WRAPPED}
     # Torch's wrapper of step also turns gradients off.
@@ -60,7 +59,7 @@ def leave_out_compiler(kind: Kind) -> Kind:
 
 
 def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], float]:
-    """Return the learning rate of each of ``num_steps`` optimizer steps, counted from 0."""
+    """Return a function from step (0 to ``num_steps`` - 1) to learning rate."""
     if training.schedule == "constant":
         return lambda step: training.lr
     warmup_steps = int(training.warmup * num_steps)
@@ -68,9 +67,9 @@ def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], fl
 
 
 def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:
-    """Return the share of the peak learning rate at ``step``: linear up, then half a cosine down.
+    """Return the factor of the peak learning rate: linear up, then half a cosine down.
 
-    The peak is reached at step ``warmup_steps`` and zero after the last step, num_steps - 1.
+    It is 1 at step ``warmup_steps`` and reaches 0 after the last step, num_steps - 1.
 
     Source: Smith and Topin, "Super-Convergence", 2018, with cosine annealing.
     """
@@ -80,13 +79,8 @@ def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def build_loss(training: TrainingSpec) -> nn.Module:
-    """Return the training loss; evaluation always uses the plain cross-entropy."""
-    return nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
-
-
 def build_ema(training: TrainingSpec, model: nn.Module, num_steps: int) -> WeightEMA | None:
-    """Return the EMA of ``model``, over the share ``training.average`` of the steps; 0: None."""
+    """Return the EMA over the share ``training.average`` of the steps; None for a share of 0."""
     horizon = max(training.average * num_steps, 1.0)
     return WeightEMA(model, horizon) if training.average else None
 
@@ -94,17 +88,10 @@ def build_ema(training: TrainingSpec, model: nn.Module, num_steps: int) -> Weigh
 class WeightEMA:
     """The exponential moving average (EMA) of a network's parameters and running statistics.
 
-    ::
-
-        average = decay * average + (1 - decay) * weights        after each step
-
-    with ``decay = 1 - 1 / horizon``: about the last ``horizon`` steps count. Torch's
-    ``AveragedModel`` does the same, but asks the device for a number in each step, which a CUDA
-    graph cannot hold.
-
-    Args:
-        model: the network in training, on its device; its present state is the first average.
-        horizon: in steps, at least 1.
+    ``ema = decay * ema + (1 - decay) * weights`` after each step, with ``decay = 1 - 1 / horizon``:
+    about the last ``horizon`` steps (at least 1) count. The present state of ``model`` is the first
+    EMA. Torch's ``AveragedModel`` reads a number from the device in each step, which a CUDA graph
+    cannot do.
     """
 
     def __init__(self, model: nn.Module, horizon: float) -> None:
@@ -115,10 +102,10 @@ class WeightEMA:
         self._move = get_ema_multi_avg_fn(1 - 1 / horizon)  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
-        """Move the average towards the weights, after a step."""
+        """Move the EMA towards the weights, after a step."""
         self._move(self._averaged, self._current, 0)
 
 
 def _list_averaged(model: nn.Module) -> list[Tensor]:
-    """Return the tensors that can be averaged, as the memory that a step changes in place."""
+    """Return the floating-point tensors themselves, which a step changes in place."""
     return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]

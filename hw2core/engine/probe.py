@@ -1,4 +1,4 @@
-"""What each layer of a network does with a batch: gradient, scale, dead units."""
+"""Measures the layers of a network on a batch: gradients, scale of the outputs, dead units."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
 
 
 class LayerProbe(NamedTuple):
-    """One value a layer, in the order of the forward pass.
+    """One value per layer, in the order of the forward pass.
 
     Attributes:
         names: "conv1", "conv2", ... , "fc1", ...; 1x1 convolutions are "proj1", ...
-        gradient_norm: norm of the loss gradient by the layer's weight, divided by the square root
-            of the number of weights: the root mean square of its entries.
-        activation_std: standard deviation of the layer's output, after the activation that
-            follows it, where one does.
-        dead_fraction: share of the layer's channels (convolution) or units (linear) whose ReLU
-            gives 0 on the whole batch; None where no ReLU follows.
+        gradient_norm: root mean square of the entries of the weight's gradient.
+        activation_std: standard deviation of the output, after the activation if one follows.
+        dead_fraction: share of the channels (convolution) or units (linear) whose ReLU gives 0 on
+            the whole batch; None where no ReLU follows.
     """
 
     names: list[str]
@@ -36,8 +34,8 @@ class LayerProbe(NamedTuple):
 def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
     """Run images x (N, C, H, W) with labels y (N,) forward and backward, in single precision.
 
-    Batch norm normalises by the batch, as in training; dropout drops nothing. Nothing is left
-    behind but the training mode: no gradient, no running statistics, no random number drawn.
+    Batch norm normalises by the batch, as in training; dropout drops nothing. No gradients or
+    running statistics change and no random number is drawn; the training mode stays on.
     """
     model.train()
     for module in model.modules():
@@ -51,7 +49,7 @@ def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
         if isinstance(module, watched)
     ]
     try:
-        # Copies take what batch norm would write into its running statistics.
+        # Batch norm updates the running statistics of these copies.
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
         loss = F.cross_entropy(functional_call(model, buffers, (x,)), y)
         gradients = torch.autograd.grad(loss, [layer.weight for layer in seen.layers])
@@ -68,16 +66,16 @@ def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
 
 
 class _SeenLayers:
-    """The layers with weights, as the forward pass comes by them."""
+    """Statistics of the layers with weights, in the order of the forward pass."""
 
     def __init__(self) -> None:
         self.layers: list[nn.Conv2d | nn.Linear] = []
         self.stds: list[Tensor] = []
         self.dead: list[Tensor | None] = []
-        self.waiting = False  # whether the last layer's activation has not come yet
+        self.waiting = False  # for the activation of the last layer
 
     def note(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Take note of a module's output, as its forward hook."""
+        """Record a module's output, as its forward hook."""
         output = output.detach()
         if isinstance(module, nn.Conv2d | nn.Linear):
             self.layers.append(module)
@@ -105,5 +103,5 @@ def _name_layers(layers: list[nn.Conv2d | nn.Linear]) -> list[str]:
 
 
 def _read(values: list[Any]) -> list[float]:
-    """Return tensors as numbers of four digits, waiting for the device once."""
+    """Return scalar tensors as numbers of four digits, reading the device once."""
     return [float(f"{value:.4g}") for value in torch.stack(values).tolist()] if values else []

@@ -1,4 +1,4 @@
-"""Records a training run as it goes: history, best weights, layer statistics, time; resumes it."""
+"""Records a run (history, best weights, layer statistics, time) and resumes it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ State = dict[str, Any]
 
 
 class StateStore(Protocol):
-    """Where the state of a run is kept between epochs; ``runs.checkpoint`` has the one on disk."""
+    """Keeps the state of a run between epochs; ``runs.checkpoint`` keeps it on disk."""
 
     def load(self) -> State | None:
-        """Return the last state that was saved, or None to start afresh."""
+        """Return the last saved state; None if there is none."""
 
     def save(self, state: State) -> None:
-        """Keep a state: nested dicts of tensors and plain values, which change after the call."""
+        """Save nested dicts of tensors and plain values, which change after the call."""
 
 
 class Timing(NamedTuple):
-    """Times in seconds; ``seconds_training`` leaves out evaluation and all else between steps."""
+    """Times in seconds; ``seconds_training`` leaves out evaluation."""
 
     seconds: float
     seconds_loading: float
@@ -38,11 +38,11 @@ class Timing(NamedTuple):
 
 
 class Recorder(History):
-    """The history of a run with all that is kept beside it.
+    """The history of a run, with best weights, layer statistics and times.
 
     Args:
         on_epoch: called with this recorder after every epoch.
-        store: keeps the state after every epoch; what it holds is resumed.
+        store: saves the state after every epoch; a state in it is resumed.
     """
 
     def __init__(
@@ -60,13 +60,10 @@ class Recorder(History):
         self.speeds: list[float] = []  # images per second
 
     def start(self, trainer: RunTrainer, num_epochs: int, probed: Batch) -> None:
-        """Begin to record, or resume where the store has a state.
+        """Begin to record, or resume the state in the store.
 
-        Args:
-            trainer: trains the run.
-            num_epochs: planned epochs.
-            probed: the batch on which layers are probed: before training, after epochs 1, 2, 4,
-                8, ... and after the last that is planned.
+        The layers are probed on the batch ``probed`` before training, after epochs 1, 2, 4, 8, ...
+        and after the last of the planned ``num_epochs``.
         """
         self.trainer, self.num_epochs, self.probed = trainer, num_epochs, probed
         self.device = torch.device(trainer.device or "cpu")
@@ -101,11 +98,11 @@ class Recorder(History):
 
     @property
     def seconds_left(self) -> float:
-        """An estimate of the time that the planned epochs still take."""
+        """Estimated time of the planned epochs that are left."""
         return statistics.median(self.seconds) * (self.num_epochs - len(self.train))
 
     def measure_time(self, images_per_epoch: int, seconds_loading: float) -> Timing:
-        """Return the times so far, of epochs of ``images_per_epoch`` images."""
+        """Return the times so far, with ``images_per_epoch`` training images per epoch."""
         return Timing(
             seconds=round(sum(self.seconds) + time.perf_counter() - self._last, 3),
             seconds_loading=round(seconds_loading, 3),
@@ -124,10 +121,13 @@ class Recorder(History):
                 self.layers.setdefault(key, []).append(value)
 
     def _get_state(self) -> State:
+        random = {"cpu": torch.get_rng_state()}  # dropout draws from the global generators
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
         return {
             "trainer": self.trainer.get_state(),
             "best_weights": self.best_weights,
-            "random": _get_random_states(self.device),
+            "random": random,
             "train": [tuple(result) for result in self.train],
             "test": [tuple(result) for result in self.test],
             "layers": self.layers,
@@ -145,11 +145,3 @@ class Recorder(History):
         torch.set_rng_state(state["random"]["cpu"])
         if "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
-
-
-def _get_random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's global generators, which dropout draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states

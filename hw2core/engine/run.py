@@ -1,4 +1,4 @@
-"""Trains one run: from spec, seed and prepared images to curves, weights and measurements."""
+"""Trains one run, from spec, seed and prepared images to curves, weights and measurements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 500
 PROBED_IMAGES = 64  # validation images on which the layers are probed
 Status = Literal["trained", "at_chance", "diverged"]
-# A run whose accuracies, in training too, stay below this many times chance learned nothing.
+CHANCE_LEVEL = 10.0  # percent
+# A run whose accuracies, in training too, stay below this many times chance level is at chance.
 AT_CHANCE_FACTOR = 1.5
 
 
@@ -36,15 +37,11 @@ class TrainedRun:
 
     Attributes:
         history: curves; its "test" set is the validation split.
-        status: "trained", "at_chance" or "diverged".
         best_epoch: the epoch that validation chose, counted from 1.
         weights: the model's state after that epoch.
-        costs: parameters and FLOPs.
-        layers: statistics of each layer over the epochs; None where none are measured.
-        timing: times and speed.
-        device: where it was trained, as torch names it.
+        layers: statistics of each layer over the epochs; None if the backend measures none.
+        device: as torch names it.
         precision: "fp32" or "bf16".
-        cuda_graph: whether steps ran as one CUDA graph.
         threads: CPU threads.
     """
 
@@ -76,9 +73,9 @@ def train_run(
     Args:
         spec: the run; its sizes must fit ``data``.
         seed: decides initialisation, order and augmentation. The split does not depend on it.
-        data: the images; those for testing are not touched.
-        recorder: records the run, and resumes it where it has a state to resume.
-        device: name of a device; None for the best there is.
+        data: the images; the test images are not used.
+        recorder: records the run; resumes it if its store has a state.
+        device: name of a device; None for the best available.
         evaluation_batch: images per validation batch; changes speed and memory only.
         checkpoints: file name without extension for ``Trainer.fit``.
 
@@ -129,26 +126,24 @@ def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> RunTra
     Backends are imported by name: a run's code hash holds its own backend and not the other.
     """
     module, name = spec.trainer.split(":")
-    trainer: RunTrainer = getattr(importlib.import_module(module), name)(spec, device, num_steps)
+    trainer: RunTrainer = getattr(importlib.import_module(module), name).of(spec, device, num_steps)
     return trainer
 
 
-def decide_status(history: FitResult, num_classes: int = 10) -> Status:
+def decide_status(history: FitResult) -> Status:
     """Return "diverged", "at_chance" or "trained".
 
-    A run that learns nothing is a result of the study, not an error: plain deep networks do that.
+    A run that learns nothing is a result, not an error: deep plain networks do that.
     """
     if not all(math.isfinite(loss) for loss in history.train_loss):
         return "diverged"
-    threshold = AT_CHANCE_FACTOR * 100.0 / num_classes
     best = max(*history.train_acc, *history.test_acc)
-    return "trained" if best >= threshold else "at_chance"
+    return "trained" if best >= AT_CHANCE_FACTOR * CHANCE_LEVEL else "at_chance"
 
 
 def _load_images(
     spec: RunSpec, seed: int, data: PreparedData, device: torch.device, evaluation_batch: int
 ) -> tuple[Loader, Loader]:
-    """Return the training and the validation batches."""
     chosen, held_out = split_train_validation(
         data.train_labels,
         num_train=spec.data.train,

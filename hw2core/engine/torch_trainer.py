@@ -1,4 +1,4 @@
-"""Trains networks of ``torch.nn``: precision, schedule, EMA of the weights, CUDA graph."""
+"""Trains networks of ``torch.nn``, with precision, schedule, EMA of the weights, CUDA graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hw2core.engine.cuda_graph import GraphedStep
 from hw2core.engine.device import pick_precision
 from hw2core.engine.flops import count_flops, count_parameters
-from hw2core.engine.optim import build_ema, build_loss, build_optimizer, build_schedule
+from hw2core.engine.optim import build_ema, build_optimizer, build_schedule
 from hw2core.engine.probe import LayerProbe, probe_layers
 from hw2core.engine.trainer import Costs, RunTrainer
 
@@ -23,14 +23,10 @@ if TYPE_CHECKING:
 
 
 class DeviceTrainer(RunTrainer):
-    """Trains a network on its device.
+    """Trains a network, which is on ``device`` already.
 
-    Args:
-        model: a network on ``device``.
-        training: optimizer, schedule, loss, EMA and precision.
-        num_steps: optimizer steps of the whole training, for schedule and EMA.
-        device: where the model and the batches are.
-        graph: makes a graph of the training step; None for no graph.
+    ``num_steps`` counts the optimizer steps of the whole run, for schedule and EMA. ``graph`` turns
+    the training step into a CUDA graph; None leaves it as it is.
     """
 
     def __init__(
@@ -43,7 +39,9 @@ class DeviceTrainer(RunTrainer):
         graph: type[GraphedStep] | None = None,
     ) -> None:
         optimizer = build_optimizer(training, model)
-        super().__init__(model, build_loss(training), optimizer, device, batches=training.batches)
+        # For training only: test_step has no label smoothing.
+        loss = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
+        super().__init__(model, loss, optimizer, device, batches=training.batches)
         self.schedule = build_schedule(training, num_steps)
         self.steps_taken = 0
         self.ema = build_ema(training, model, num_steps)
@@ -51,10 +49,35 @@ class DeviceTrainer(RunTrainer):
         self._autocast = torch.autocast(
             device.type, torch.bfloat16, enabled=self.precision == "bf16"
         )
-        self._graph = None if graph is None else graph(super().take_step)
+        self._graph = None if graph is None else graph(self._learn)
+
+    @classmethod
+    def of(cls, spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
+        """Return the trainer of a run; its network is initialised from torch's global generator."""
+        module, name = spec.implementation.split(":")
+        model: nn.Module = getattr(importlib.import_module(module), name)(
+            **spec.architecture.build_arguments()
+        )
+        model.to(device).to(memory_format=torch.channels_last)
+        graph = GraphedStep if device.type == "cuda" else None
+        return cls(model, spec.training, num_steps, device, graph=graph)
+
+    def take_step(self, x: Tensor, y: Tensor) -> None:
+        """Train on a batch at the learning rate of the schedule, through the graph if any."""
+        rate = self.schedule(self.steps_taken)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        (self._graph or self._learn)(x, y)
+        self.steps_taken += 1
+
+    def _learn(self, x: Tensor, y: Tensor) -> None:
+        self.add_batch(*self.train_step(x, y), y)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Run one step on (N, C, H, W) images and (N,) labels, at the rate that is set."""
+        """Run one step on images (N, C, H, W) and labels (N,), at the present learning rate."""
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast:
             logits = self.model(x)  # (N, classes)
@@ -65,17 +88,6 @@ class DeviceTrainer(RunTrainer):
             self.ema.update()
         return loss.detach(), logits.detach()
 
-    def take_step(self, x: Tensor, y: Tensor) -> None:
-        """Learn from a batch at the rate of the schedule, through the graph where there is one."""
-        rate = self.schedule(self.steps_taken)
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-        (self._graph or super().take_step)(x, y)
-        self.steps_taken += 1
-
     @property
     def graphed(self) -> bool:
         """Whether a training step is one CUDA graph."""
@@ -83,18 +95,18 @@ class DeviceTrainer(RunTrainer):
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is evaluated and kept: that of the EMA where there is one."""
+        """The network that is evaluated and saved: the EMA if there is one."""
         model: nn.Module = self.model if self.ema is None else self.ema.model
         return model
 
     def set_training_mode(self, training: bool) -> None:
-        """Switch layers that behave differently in training; an EMA is never trained."""
+        """Set the mode of the network; an EMA stays in evaluation mode."""
         super().set_training_mode(training)
         if self.ema is not None:
             self.ema.model.eval()
 
     def test_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluate (N, C, H, W) images with (N,) labels."""
+        """Evaluate images (N, C, H, W) with labels (N,)."""
         with self._autocast:
             logits = self.evaluated(x)  # (N, classes)
         return F.cross_entropy(logits.float(), y), logits
@@ -121,7 +133,7 @@ class DeviceTrainer(RunTrainer):
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"])
-        # The groups stay those of this optimizer: on a GPU their rate is a tensor on the device.
+        # Keep this optimizer's groups: on a GPU their learning rate is a tensor on the device.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]})
         self.steps_taken = state["steps_taken"]
 
@@ -132,20 +144,3 @@ class DeviceTrainer(RunTrainer):
     def count_costs(self, in_size: tuple[int, ...]) -> Costs:
         """Return parameters and FLOPs."""
         return Costs(count_parameters(self.model), count_flops(self.model, in_size))
-
-
-def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:
-    """Return the trainer of a run; its network is initialised from torch's global generator.
-
-    Args:
-        spec: a run whose model is a ``torch.nn.Module``.
-        device: where to train.
-        num_steps: optimizer steps of the whole training.
-    """
-    module, name = spec.implementation.split(":")
-    model: nn.Module = getattr(importlib.import_module(module), name)(
-        **spec.architecture.build_arguments()
-    )
-    model.to(device).to(memory_format=torch.channels_last)
-    graph = GraphedStep if device.type == "cuda" else None
-    return DeviceTrainer(model, spec.training, num_steps, device, graph=graph)

@@ -1,4 +1,4 @@
-"""The base of the trainers of a run: an epoch's sums stay on the device and are read once."""
+"""Base of the trainers of a run, which read the device once per epoch."""
 
 from __future__ import annotations
 
@@ -19,24 +19,20 @@ if TYPE_CHECKING:
 
 
 class Costs(NamedTuple):
-    """Trainable parameters, and FLOPs of the forward pass of one image (an addition is one)."""
+    """Trainable parameters, and FLOPs of the forward pass (a multiply-add is two)."""
 
     parameters: int
     flops_per_image: int
 
 
 class RunTrainer(Trainer):
-    """Trains a run of the study.
+    """Trains a run of the study; model and batches are on ``device`` already.
 
-    The course's loop reads two numbers from the device after every batch and waits for them; on a
-    GPU that is most of the time of a small network. Here each batch adds to sums on the device.
-
-    Args:
-        model, loss_fn, optimizer: as in ``Trainer``.
-        device: where the model and the batches are.
-        batches: batches per epoch; None for all.
+    The course's loop waits for two numbers from the device after every batch, which takes most of
+    the time of a small network on a GPU. Here each batch adds to sums on the device.
 
     Attributes:
+        batches: batches per epoch; None for all.
         precision: "fp32" or "bf16".
         images_per_second: of the last training epoch.
     """
@@ -55,7 +51,7 @@ class RunTrainer(Trainer):
     ) -> None:
         super().__init__(model, loss_fn, optimizer, device)
         self.batches = batches
-        # The same memory in each epoch: a CUDA graph adds to it.
+        # Allocated once: a CUDA graph adds to this memory.
         self._loss_sum = torch.zeros((), dtype=torch.float32, device=device)
         self._num_correct = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -77,21 +73,26 @@ class RunTrainer(Trainer):
     def test_epoch(self, dl_test: Iterable[Batch], **kw: Any) -> EpochResult:
         """Evaluate every batch once; ``losses`` holds one number, the mean over the images."""
         self.set_training_mode(False)
-        return self._run_epoch(dl_test, lambda x, y: self._add(*self.test_step(x, y), y))[0]
+        return self._run_epoch(dl_test, lambda x, y: self.add_batch(*self.test_step(x, y), y))[0]
 
+    @abc.abstractmethod
     def take_step(self, x: Tensor, y: Tensor) -> None:
-        """Learn from a batch, and add its loss and correct predictions to the epoch's sums."""
-        self._add(*self.train_step(x, y), y)
+        """Train on a batch and add it to the epoch's sums."""
+
+    def add_batch(self, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add the loss and correct predictions of a batch, logits (N, D), to the epoch's sums."""
+        self._loss_sum += mean_loss * len(labels)
+        self._num_correct += (logits.argmax(dim=1) == labels).sum()
 
     @torch.no_grad()
     def compute_logits(self, dl: Iterable[Batch]) -> tuple[Tensor, Tensor]:
-        """Return the logits (N, D) and the labels (N,) of all images, in their order."""
+        """Return the logits (N, D) and the labels (N,) of all images, in order."""
         self.set_training_mode(False)
         logits, labels = zip(*((self.test_step(x, y)[1], y) for x, y in dl), strict=True)
         return torch.cat(logits), torch.cat(labels)
 
     def probe_layers(self, x: Tensor, y: Tensor) -> LayerProbe | None:
-        """Return the statistics of each layer on a batch; None where they are not measured."""
+        """Return statistics of each layer on a batch; None if the backend measures none."""
         return None
 
     @abc.abstractmethod
@@ -104,7 +105,7 @@ class RunTrainer(Trainer):
 
     @abc.abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Return to a state: the next step gives bit for bit the same as it did then."""
+        """Load what ``get_state`` returned; the next step is bit for bit the same as then."""
 
     @abc.abstractmethod
     def count_costs(self, in_size: tuple[int, ...]) -> Costs:
@@ -121,11 +122,6 @@ class RunTrainer(Trainer):
             step(x, y)
             num_images += len(y)
         seen = max(num_images, 1)
-        # Here the device is waited for, once per epoch.
+        # The only wait for the device.
         loss, num_correct = self._loss_sum.item(), self._num_correct.item()
         return EpochResult([loss / seen], 100.0 * num_correct / seen), num_images
-
-    def _add(self, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits (N, D) and labels (N,)."""
-        self._loss_sum += mean_loss * len(labels)
-        self._num_correct += (logits.argmax(dim=1) == labels).sum()

@@ -1,11 +1,9 @@
-"""Layers written out by hand: every forward with its backward, no autograd.
+"""Layers from scratch: every forward with its backward, without autograd.
 
-Each class states its equation, derives its vector-Jacobian product (see
-:mod:`hw2core.layers.base`) and implements both, in this order: x goes in, z comes out,
-dout = ∂L/∂z comes back, dx = ∂L/∂x is returned.
-
-Any float dtype, CPU and CUDA. The forwards use differentiable torch operations only, so that
-:mod:`hw2core.grad_check` can run the same forward under autograd and compare.
+Forward maps x to z, and backward maps dout = ∂L/∂z to dx = ∂L/∂x, the vector-Jacobian product that
+each class derives (see :mod:`hw2core.layers.base`), in any float dtype, on CPU and CUDA. Forwards
+use only differentiable torch operations, so that :mod:`hw2core.grad_check` can run them under
+autograd.
 """
 
 from hw2core.layers.activations import LeakyReLU, ReLU, Sigmoid, TanH

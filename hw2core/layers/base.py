@@ -1,4 +1,4 @@
-"""What a layer is, and how layers compose: the chain rule as an interface.
+"""Base class of the layers, and their composition by the chain rule.
 
 A layer is a function z = f(x; θ). During training some scalar loss L is computed from z; backward
 receives dout = ∂L/∂z, which has the shape of z, and returns dx = ∂L/∂x, which has the shape of x:
@@ -22,7 +22,7 @@ class Layer(abc.ABC):
 
     Attributes:
         grad_cache: what the last forward keeps for backward.
-        training_mode: True while training; layers such as Dropout act otherwise in evaluation.
+        training_mode: True while training; layers such as Dropout differ in evaluation.
     """
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Layer(abc.ABC):
         """Return pairs (parameter, the tensor of its shape that accumulates its gradient)."""
 
     def accumulate_gradients(self, dout: Tensor) -> None:
-        """Do what :meth:`backward` does to the parameters' gradients, where dx is not wanted.
+        """Do what :meth:`backward` does to the parameters' gradients, without returning dx.
 
-        Nobody needs the gradient of the images, and for the first layer of an MLP it costs as much
-        as the forward. Layers that can save the work override this method.
+        Layers that can save the computation of dx override this: for the first layer of an MLP it
+        costs as much as the forward, and nothing needs the gradient of the images.
         """
         self.backward(dout)
 

@@ -15,8 +15,7 @@ class Dropout(ParameterFreeLayer):
 
     p is the probability to DROP: m_i is 0 with probability p and 1 otherwise, so E[m_i] = 1 - p and
     E[z] = x: evaluation needs no correction (inverted dropout). The mask does not depend on x, so
-    dx = m dout / (1 - p). With p = 1 everything is dropped and z = 0.
-    The mask comes from torch's global generator alone.
+    dx = m dout / (1 - p). With p = 1, z = 0. The mask is drawn from torch's global generator.
 
     Raises:
         ValueError: ``p`` is not in [0, 1].

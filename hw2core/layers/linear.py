@@ -72,7 +72,7 @@ class Linear(Layer):
         """Add to ``dw`` and ``db`` without computing dx, a third of this layer's arithmetic."""
         rows = self.grad_cache["x"].reshape(-1, self.in_features)  # (N, in)
         dout_rows = dout.reshape(-1, self.out_features)  # (N, out)
-        # The matrix product adds to dw by itself: no temporary the size of W, no second pass.
+        # addmm_ adds to dw in one pass, without a temporary of the size of W.
         self.dw.addmm_(dout_rows.T, rows)
         self.db.add_(dout_rows.sum(dim=0))
 

@@ -11,11 +11,11 @@ from hw2core.layers.base import ParameterFreeLayer
 
 
 class CrossEntropyLoss(ParameterFreeLayer):
-    """L = -(1/N) Σ_n log p_n,y(n), p = softmax(x): class scores x (N, D), labels y (N,), L scalar.
+    """L = -(1/N) Σ_n log p_n,y(n), p = softmax(x): logits x (N, D), labels y (N,), L scalar.
 
     log p_nd = x_nd - log Σ_k exp(x_nk) does not change when a constant is subtracted from row n.
-    torch.log_softmax subtracts the row maximum first, so that no exp overflows and the large common
-    part of big scores costs no digits.
+    torch.log_softmax subtracts the row maximum first, so that no exp overflows and a large constant
+    in all logits costs no digits.
 
         ∂(-log p_ny) / ∂x_nd = p_nd - [d = y(n)]      so      dx = dout (p - onehot(y)) / N
 
@@ -23,7 +23,7 @@ class CrossEntropyLoss(ParameterFreeLayer):
     """
 
     def forward(self, x: Tensor, y: Tensor, **kw: Any) -> Tensor:
-        """Map scores x (N, D) and labels y (N,), integers in [0, D), to the mean loss.
+        """Map logits x (N, D) and labels y (N,), integers in [0, D), to the mean loss.
 
         Raises:
             ValueError: the shapes of x and y do not fit.

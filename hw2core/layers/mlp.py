@@ -1,4 +1,4 @@
-"""The multilayer perceptron, made of the other layers."""
+"""The multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from hw2core.layers.linear import Linear
 class MLP(Layer):
     """Multilayer perceptron: FC -> activation (-> Dropout if ``dropout`` > 0) per width, then FC.
 
-    x is (N, in_features), z holds class scores (N, num_classes). ``sequence`` holds the layers.
+    x is (N, in_features), z holds logits (N, num_classes). ``sequence`` holds the layers.
 
     Args:
-        in_features, num_classes: numbers of input features and of class scores.
         hidden_features: widths of the hidden layers; empty for a linear classifier.
         activation: "relu" or "sigmoid".
         dropout: probability to drop an activation of a hidden layer, in [0, 1].
@@ -55,7 +54,7 @@ class MLP(Layer):
         return self.sequence.params()
 
     def forward(self, x: Tensor, **kw: Any) -> Tensor:
-        """Map x (N, in_features) to class scores (N, num_classes)."""
+        """Map x (N, in_features) to logits (N, num_classes)."""
         return self.sequence(x, **kw)
 
     def backward(self, dout: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
-"""Keeps the state of a run on disk, so that one that was interrupted resumes where it was.
+"""Saves the state of a run, so that an interrupted run resumes after its last saved epoch.
 
-A checkpoint is a digest followed by what ``torch.save`` wrote, which is read with
-``weights_only``: reading it executes no code. The one before it is kept next to it.
+A checkpoint is a digest followed by what ``torch.save`` wrote; reading it executes no code.
 """
 
 from __future__ import annotations
@@ -31,9 +30,7 @@ class Checkpoint:
 
     Args:
         path: the file; the one before it is kept as ``<path>.previous``.
-        identity: hashes of what the run is (spec, code, data); a file of another identity is not
-            used.
-        log: where it reports what it does.
+        identity: hashes of spec, code and data; a file of another identity is not used.
         seconds_between_writes: least time between two writes.
     """
 
@@ -56,8 +53,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Write a state, unless the last write was a moment ago: then keep a copy for ``flush``.
 
-        When the disk is full or the folder cannot be written, training continues: the last file is
-        kept, and the log says so.
+        A file that cannot be written is logged, and training continues.
         """
         if time.monotonic() - self._last_write < self.seconds_between_writes:
             # The next epoch changes tensors and lists in place.
@@ -98,7 +94,7 @@ class Checkpoint:
         return None
 
     def remove(self) -> None:
-        """Delete both files, and what a killed run left: this one is done."""
+        """Delete both files, and what a killed run left."""
         self._unwritten = None
         remove_leftovers(self.path)
         self.path.unlink(missing_ok=True)
@@ -113,8 +109,8 @@ class Checkpoint:
         )
         if state.get("format") != FORMAT:
             raise ValueError(f"format {state.get('format')!r}, not {FORMAT!r}")
-        identity = state["identity"]
-        changed = [key for key, value in self.identity.items() if identity.get(key) != value]
+        saved = state["identity"]
+        changed = [key for key, value in self.identity.items() if saved.get(key) != value]
         if changed:
             raise ValueError(f"of another run ({', '.join(changed)} changed)")
         return state

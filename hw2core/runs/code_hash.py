@@ -24,6 +24,7 @@ GENERATOR = f"{PACKAGE}.data.generated"
 EVALUATION = (f"{PACKAGE}.evaluation",)
 # Messages and atomic writes change no number.
 LEFT_OUT = tuple(f"{PACKAGE}.{name}" for name in ("errors", "io", "config.errors", "runs.log"))
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def hash_run_code(spec: RunSpec) -> dict[str, str]:
@@ -45,8 +46,7 @@ def hash_evaluation_code() -> str:
     The network itself is not in it: a change there makes the weights stale, and then the
     evaluation of the new weights.
     """
-    sources = {name: _read_module(_find_source(name))[0] for name in EVALUATION}
-    return combine_hashes(sources)
+    return combine_hashes({name: _read_module(_find_source(name))[0] for name in EVALUATION})
 
 
 def hash_modules(entries: Iterable[str]) -> dict[str, str]:
@@ -85,14 +85,20 @@ def combine_hashes(hashes: dict[str, str]) -> str:
 
 
 def _read_module(path: Path | None) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of a source file and the package's modules that it imports."""
     assert path is not None
     return _parse_module(path, path.stat().st_mtime_ns)
 
 
 @cache
 def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of a source file and the package's modules that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+        if isinstance(node, ast.JoinedStr):
+            # Some versions of Python put empty strings between the parts of an f-string.
+            node.values = [part for part in node.values if getattr(part, "value", None) != ""]
     digest = hashlib.sha256(repr(_describe(tree)).encode()).hexdigest()[:16]
     return digest, tuple(dict.fromkeys(_list_imports(tree)))
 
@@ -102,78 +108,51 @@ def _describe(node: object, *, wording: bool = False) -> object:
 
     With ``wording``, text in it is for people and is left out.
     """
-    if isinstance(node, ast.AST):
-        wording = wording or _is_message(node)
-        if wording and (isinstance(node, ast.JoinedStr) or _is_text(node)):
-            return "text"
-        # Empty fields are left out: newer versions of Python add some to old nodes.
-        fields = [
-            (name, _describe(value, wording=wording))
-            for name, value in _list_fields(node)
-            if value is not None and value != []
-        ]
-        return (type(node).__name__, *fields)
     if isinstance(node, list):
         return tuple(_describe(item, wording=wording) for item in node)
-    return repr(node)
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    wording = wording or _is_message(node)
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    if wording and (is_text or isinstance(node, ast.JoinedStr)):
+        return "text"
+    # Empty fields are left out: newer versions of Python add some to old nodes.
+    fields = [
+        (name, _describe(value, wording=wording))
+        for name, value in ast.iter_fields(node)
+        if value is not None and value != []
+    ]
+    return (type(node).__name__, *fields)
 
 
 def _is_message(node: ast.AST) -> bool:
     """Return whether a node raises an error, warns or prints."""
-    if isinstance(node, ast.Raise):
-        return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return ast.unparse(node.value.func) in ("print", "warnings.warn")
-    return False
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _list_fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    for name, value in ast.iter_fields(node):
-        if name == "body" and _has_docstring(node):
-            yield name, value[1:]
-        elif isinstance(node, ast.JoinedStr):
-            # Some versions of Python put empty strings between the parts of an f-string.
-            yield name, [part for part in value if getattr(part, "value", None) != ""]
-        elif name != "type_ignores":
-            yield name, value
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+    return isinstance(node, ast.Raise)
 
 
 def _list_imports(node: ast.AST) -> Iterator[str]:
     """Yield the package's modules that executing ``node`` can import."""
+    children = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        for statement in node.orelse:
-            yield from _list_imports(statement)
-        return
+        children = iter(node.orelse)
+    names: list[str] = []
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names if _is_ours(alias.name))
-    if isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module):
-        yield node.module
+        names = [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
         # `from package import name`: the name may be a module itself.
-        names = (f"{node.module}.{alias.name}" for alias in node.names)
-        yield from (name for name in names if _find_source(name) is not None)
-    for child in ast.iter_child_nodes(node):
+        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    yield from (name for name in names if _find_source(name) is not None)
+    for child in children:
         if not isinstance(child, ast.expr):  # most of the tree, and no import in it
             yield from _list_imports(child)
 
 
-def _is_ours(name: str) -> bool:
-    return name.partition(".")[0] == PACKAGE
-
-
 @cache
 def _find_source(name: str) -> Path | None:
-    """Return the file of a module of this package without importing it."""
+    """Return the file of a module of this package, without importing it; None for others."""
     base = CHECKOUT.joinpath(*name.split("."))
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
+    files = (base / "__init__.py", base.with_suffix(".py"))
+    ours = name.partition(".")[0] == PACKAGE
+    return next((path for path in files if path.is_file()), None) if ours else None

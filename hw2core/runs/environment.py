@@ -1,4 +1,4 @@
-"""The machine and the software of a run: threads, processor, versions, commit."""
+"""Describes the machine and the software of a run: threads, processor, versions, commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def describe_environment(device: str) -> dict[str, object]:
     """Return versions, the processor that trained, and the commit of this checkout."""
     return {
         "processor": _name_processor(device),
-        "versions": {"python": platform.python_version(), **_list_versions("torch", "numpy")},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: _find_version(package) for package in ("torch", "numpy")},
+        },
         "git_commit": read_commit(),
     }
 
@@ -46,16 +49,15 @@ def count_allotted_threads() -> int:
 def use_large_pages() -> None:
     """Let torch ask for its large blocks of memory in pages of 2 MB; before its first tensor.
 
-    The system clears every page of a block that it gives, and blocks of 32 MB and more come from
-    it anew each time: with pages of 4 kB a quarter of the time of 128 filters on a CPU. Only Linux
-    has such pages, and only where it is set to give them; elsewhere nothing happens.
+    The system clears every page of each new block of 32 MB or more: with pages of 4 kB, that is a
+    quarter of the time of 128 filters on a CPU. Only Linux has large pages, where they are enabled.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
 
 
 def _name_processor(device: str) -> str:
     if device.startswith("cuda"):
-        import torch  # only here: planning a study, which imports this module too, needs no torch
+        import torch  # only here: planning a study, which imports this module, needs no torch
 
         return torch.cuda.get_device_name(device)
     try:
@@ -66,11 +68,8 @@ def _name_processor(device: str) -> str:
     return next(names, platform.machine())
 
 
-def _list_versions(*packages: str) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # built from source: no reason to lose a trained run
+        return "unknown"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,9 +18,7 @@ from hw2core.runs.paths import evaluation_path, result_path
 from hw2core.runs.schema import EVALUATION_FORMAT, RESULT_FORMAT, Evaluation, Frozen, Result
 
 if TYPE_CHECKING:
-    from hw2core.config.experiment import Experiment
-
-Model = TypeVar("Model", bound=Frozen)
+    from hw2core.config.spec import Experiment, RunSpec
 
 WAY_OUT = "delete it and run again"
 
@@ -51,17 +50,13 @@ def read_result(path: Path | str) -> Result:
     Raises:
         ResultError: it is missing, damaged, or of a format that this version does not read.
     """
-    document = _read_json(path)
-    head = _find_head(document)
-    if head is not document and head.get("format") == single_file.FORMAT:
-        _check_digest(path, document, head)
-        try:
-            result, evaluation = single_file.split(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(path, f"{type(error).__name__}: {error}") from None
-        test = _validate(path, Evaluation, evaluation)
-        return _validate(path, Result, result).model_copy(update={"test": test})
-    return _read(path, document, Result, RESULT_FORMAT)
+    with _name_damage(path):
+        document = _read(path, RESULT_FORMAT, single_file.FORMAT)
+        if "metadata" not in document:
+            return Result.model_validate(document)
+        result, evaluation = single_file.split(document)
+        test = Evaluation.model_validate(evaluation)
+        return Result.model_validate(result).model_copy(update={"test": test})
 
 
 def read_evaluation(path: Path | str) -> Evaluation:
@@ -70,7 +65,8 @@ def read_evaluation(path: Path | str) -> Evaluation:
     Raises:
         ResultError: it is missing, damaged, or of a format that this version does not read.
     """
-    return _read(path, _read_json(path), Evaluation, EVALUATION_FORMAT)
+    with _name_damage(path):
+        return Evaluation.model_validate(_read(path, EVALUATION_FORMAT))
 
 
 def read_run(run: str, seed: int) -> Result:
@@ -97,9 +93,7 @@ def read_results(experiments: Iterable[Experiment]) -> list[Result]:
     return [_read_as(e.name, run, seed) for e in experiments for run, seed in e.pairs()]
 
 
-def find_results(
-    experiments: Iterable[Experiment],
-) -> tuple[list[Result], dict[str, list[str]]]:
+def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[str, list[str]]]:
     """Read the existing results, and name by experiment the runs that have none.
 
     Raises:
@@ -118,8 +112,27 @@ def find_results(
 def _read_as(experiment: str, run: str, seed: int) -> Result:
     """Read a result; one that was made under another name counts as this run's."""
     result = read_run(run, seed)
-    names = {"name": run, "experiment": experiment}
-    return result.model_copy(update={"config": {**result.config, **names}})
+    config = {**result.config, "name": run, "experiment": experiment}
+    return result.model_copy(update={"config": config})
+
+
+def share_result(original: Result, spec: RunSpec) -> tuple[Result, Evaluation]:
+    """Return ``original`` and its evaluation as those of ``spec``, which differs in name only.
+
+    Raises:
+        ResultError: ``original`` is not evaluated.
+    """
+    if original.test is None:
+        raise ResultError(f"{original.name} seed {original.seed}: it is not evaluated yet")
+    names = {"config": spec.describe(original.seed), "same_as": original.name}
+    evaluation = original.test.model_copy(update={"run": spec.name})
+    return original.model_copy(update=names), evaluation
+
+
+def hash_content(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of plain values, whatever the order of their keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write(path: Path | str, model: Frozen) -> None:
@@ -131,60 +144,32 @@ def _write_json(path: Path | str, document: Mapping[str, Any]) -> None:
     write_text_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def _read(path: Path | str, document: dict[str, Any], kind: type[Model], version: int) -> Model:
-    found = _find_head(document).get("format")
-    if found != version:
-        raise ResultError(
-            f"{path}: format {found!r}; this version reads {version}"
-            + (f" and {single_file.FORMAT}" if kind is Result else "")
-            + f"; {WAY_OUT}"
-        )
-    _check_digest(path, document, document)
-    del document["digest"]
-    return _validate(path, kind, document)
-
-
-def _validate(path: Path | str, kind: type[Model], values: Mapping[str, Any]) -> Model:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise _damaged(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
-
-
-def _read_json(path: Path | str) -> dict[str, Any]:
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such result") from None
-    # A file of nothing but brackets is too deep for the parser.
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from None
+def _read(path: Path | str, *formats: int) -> dict[str, Any]:
+    """Return the content of a file of one of ``formats``, without its digest, which is checked."""
+    document = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(document, dict):
-        raise _damaged(path, "not a JSON object")
+        raise ValueError("not a JSON object")
+    metadata = document.get("metadata")
+    head = metadata if isinstance(metadata, dict) else document
+    if (found := head.get("format")) not in formats:
+        known = " and ".join(map(str, formats))
+        raise ResultError(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
+    if head.pop("digest", None) != hash_content(document):
+        raise ValueError("its content is not what was written")
     return document
 
 
-def _find_head(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a document that holds its format and digest: itself, or its metadata."""
-    metadata = document.get("metadata")
-    return metadata if isinstance(metadata, dict) else document
-
-
-def _check_digest(path: Path | str, document: dict[str, Any], holder: dict[str, Any]) -> None:
-    """Compare a document with the digest in ``holder``, a part of it."""
-    rest = {key: value for key, value in holder.items() if key != "digest"}
-    content = rest if holder is document else {**document, "metadata": rest}
-    if holder.get("digest") != hash_content(content):
-        raise _damaged(path, "its content is not what was written")
-
-
-def hash_content(content: Mapping[str, Any]) -> str:
-    """Return the sha256 of plain values, whatever the order of their keys."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _damaged(path: Path | str, problem: str) -> ResultError:
-    return ResultError(f"{path}: not a result, or damaged ({problem}); {WAY_OUT}")
+@contextmanager
+def _name_damage(path: Path | str) -> Iterator[None]:
+    """Turn what a damaged file raises into a ``ResultError``."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such result") from None
+    # A file of nothing but brackets is too deep for the parser.
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            problem = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+        raise ResultError(f"{path}: not a result, or damaged ({problem}); {WAY_OUT}") from None

@@ -1,4 +1,4 @@
-"""The log of a job: on the terminal and in a file, a line per epoch; errors as one line."""
+"""Logs a job on the terminal and in a file: a line per epoch, and one per error."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None
 
 
 def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
-    """Return a logger that writes to the terminal, each line led by ``label``, and to a file.
+    """Return a logger that writes to the terminal, each line after ``label``, and to a file.
 
-    Several jobs share a terminal, so each line has its label; a file holds one job. With a file,
-    an exception that is not caught is logged there too, before it ends the process. A log that
+    With a file, an uncaught exception is logged there too, before it ends the process. A log that
     cannot be written stops no job.
     """
     logging.raiseExceptions = False  # on a full disk each line would print a traceback

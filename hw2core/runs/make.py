@@ -1,4 +1,4 @@
-"""Makes the typed result and evaluation of a run: trains and evaluates it."""
+"""Trains and evaluates a run; returns the typed result and evaluation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 
 def make_result(
-    spec: RunSpec,
-    seed: int,
-    data: PreparedData,
-    recorder: Recorder | None = None,
-    **options: Any,
+    spec: RunSpec, seed: int, data: PreparedData, recorder: Recorder | None = None, **options: Any
 ) -> tuple[Result, TrainedRun]:
     """Train one run; return its result, and with it the weights.
 
@@ -79,10 +75,8 @@ def make_evaluation(
     ``options`` are those of ``evaluate_weights``.
     """
     spec = RunSpec.from_config(result.config)
-    precision = result.environment.precision
-    metrics = evaluate_weights(
-        spec, weights, data, num_images=num_images, precision=precision, **options
-    )
+    options |= {"num_images": num_images, "precision": result.environment.precision}
+    metrics = evaluate_weights(spec, weights, data, **options)
     return Evaluation(
         run=result.name,
         seed=result.seed,

@@ -1,7 +1,6 @@
-"""Paths of all project files.
+"""Paths of all project files, relative to the folder that Snakemake works in.
 
-Paths are relative to the folder that Snakemake works in. The functions that make them also make
-Snakemake's patterns: ``result_path("{run}", "{seed}")``.
+The functions make Snakemake's patterns too: ``result_path("{run}", "{seed}")``.
 """
 
 from __future__ import annotations
@@ -109,8 +108,8 @@ def reference_path(file: str) -> str:
 def list_report_sources(folder: Path) -> list[Path]:
     """What the report is made from besides results and figures, in the folder of its template.
 
-    Of the published record that is its table: all else in it was made from results, too. Hidden
-    folders are what a killed writer left.
+    Of the published record that is the table: the rest is made from results. Hidden folders are
+    what a killed writer left.
     """
     record = folder / Path(REFERENCE).name
     return sorted(
@@ -123,7 +122,7 @@ def list_report_sources(folder: Path) -> list[Path]:
 
 
 def manifest_path(data_folder: str) -> str:
-    """Manifest of a prepared data set, written last: where it is, the arrays are."""
+    """Manifest of a prepared data set; it is written last, after the arrays."""
     return array_path(data_folder, "manifest.json")
 
 

@@ -5,19 +5,21 @@ alone, a tiny version of each run (:mod:`hw2core.runs.tiny`) is trained and eval
 that made them, from git, and with today's. If curves, weights and evaluation are bit for bit
 equal, the results get today's hashes and a note of the comparison.
 
-Beyond its reach, because no tiny run comes there: what acts only after the second epoch, only on a
-GPU, or only in wider or deeper networks.
+No tiny run reaches what acts only after the second epoch, only on a GPU, or only in wider or
+deeper networks.
 """
 
 from __future__ import annotations
 
 import datetime
-import os
+import io
+import subprocess
+import tarfile
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from hw2core.config.spec import RunSpec
@@ -25,198 +27,149 @@ from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.code_hash import GENERATOR, combine_hashes
-from hw2core.runs.commits import explain_commit, find_commit, unpack_commit
+from hw2core.runs.code_hash import combine_hashes
 from hw2core.runs.files import ResultError, read_result, write_evaluation, write_result
 from hw2core.runs.schema import Result, Revalidation
 from hw2core.runs.staleness import Identity
-from hw2core.runs.tiny import (
-    IMAGES,
-    TinyRun,
-    TinyRunError,
-    describe_spec,
-    find_difference,
-    run_tiny,
-    shrink_spec,
-)
+from hw2core.runs.tiny import EPOCHS, IMAGES, find_difference, run_tiny, shrink_spec
 from hw2core.runs.weights import check_weights
 
-# Outcomes.
-MISSING, CURRENT, STALE = "not trained yet", "current", "stale for other reasons"
-REVALIDATED, REFUSED, DIFFERENT = "revalidated", "refused", "different"
+# Outcomes. Kept: missing, current, or stale for other reasons than code.
+REVALIDATED, REFUSED, KEPT = "revalidated", "refused", "kept"
 JOBS = 2  # tiny runs at a time
-WAY_OUT = "name the commit that made them with --commit, or train again"
-
-
-@dataclass(frozen=True)
-class StaleResult:
-    """A result that is stale by code alone, with what a current one would carry."""
-
-    result: Result
-    identity: Identity
-
-    @property
-    def commit(self) -> str | None:
-        """The commit whose code trained it, as the result names it."""
-        notes = self.result.revalidated
-        return notes[0].commit if notes else self.result.environment.git_commit
-
-
-Groups = Mapping[tuple[str, str], list[StaleResult]]
-Report = Callable[[str], None]
+WAY_OUT = "name the commit that made it with --commit, or train again"
 
 
 def revalidate(
-    pairs: Iterable[tuple[RunSpec, int]], report: Report, commit: str | None = None
+    pairs: Iterable[tuple[RunSpec, int]], report: Callable[[str], None], commit: str | None = None
 ) -> Counter[str]:
     """Revalidate results in this folder; return how many had each outcome.
 
     Args:
         pairs: run and seed of each planned result.
-        report: is given a line for each group of results with the same outcome.
+        report: is given a line for each result that is revalidated or refused.
         commit: the commit whose code made the results; None: the one that each of them names.
 
     Raises:
-        UserError: ``commit`` is not in the repository, or a file cannot be written.
+        UserError: ``commit`` is not in the repository, or has no such code.
     """
-    if commit is not None and find_commit(commit) is None:
-        raise UserError(f"--commit {commit}: not in the repository of {CHECKOUT}")
     counts: Counter[str] = Counter()
-
-    def close(members: list[StaleResult], outcome: str, reason: str) -> None:
-        counts[outcome] += len(members)
-        report(f"{outcome}: {_list_labels(members)}: {reason}")
-
-    groups: dict[tuple[str, str], list[StaleResult]] = defaultdict(list)
-    refused: dict[str | None, list[StaleResult]] = defaultdict(list)
-    first: dict[str, str] = {}
-    for stale in _find_stale(pairs, counts):
-        name = commit or stale.commit
-        found = find_commit(name) if name else None
-        if found is None:
-            refused[name].append(stale)
-            continue
-        if not stale.result.revalidated:  # one commit is enough for results of the same code
-            found = first.setdefault(stale.result.code_hash, found)
-        groups[found, shrink_spec(stale.result).to_json()].append(stale)
-    for name, members in refused.items():
-        close(members, REFUSED, f"{explain_commit(name)}; {WAY_OUT}")
-    for found, tiny, members, runs in _train_groups(groups):
-        outcomes: dict[tuple[str, str], list[StaleResult]] = defaultdict(list)
-        for stale in members:
-            outcomes[_judge(stale, found, tiny, runs)].append(stale)
-        for (outcome, reason), alike in outcomes.items():
-            if outcome == REVALIDATED:
-                today = datetime.date.today().isoformat()
-                for stale in alike:
-                    _accept(stale, Revalidation(commit=found, date=today, compared=reason))
-            close(alike, outcome, reason)
+    with (
+        tempfile.TemporaryDirectory(prefix="hw2_revalidate_") as folder,
+        ThreadPoolExecutor(JOBS) as pool,
+    ):
+        comparer = Comparer(Path(folder), pool, commit)
+        for spec, seed in pairs:
+            identity = Identity.of(spec, seed)
+            result = _read_stale(identity)
+            if result is None:
+                counts[KEPT] += 1
+                continue
+            try:
+                note = comparer.compare(result, identity)
+                _accept(result, identity, note)
+                outcome, reason = REVALIDATED, note.compared
+            except UserError as error:
+                outcome, reason = REFUSED, str(error)
+            counts[outcome] += 1
+            report(f"{outcome}: {spec.name} seed {seed}: {reason}")
     return counts
 
 
-def _find_stale(
-    pairs: Iterable[tuple[RunSpec, int]], counts: Counter[str]
-) -> Iterator[StaleResult]:
-    """Yield the results that are stale by code alone; count the others."""
-    for spec, seed in pairs:
-        path = paths.result_path(spec.name, seed)
-        if not Path(path).exists():
-            counts[MISSING] += 1
-            continue
-        identity = Identity.of(spec, seed)
-        try:
-            result = read_result(path)
-            check_weights(paths.weights_path(spec.name, seed), result)
-        except ResultError:
-            counts[STALE] += 1
-            continue
-        if identity.find_other_differences(result):
-            counts[STALE] += 1
-        elif not identity.find_code_differences(result):
-            counts[CURRENT] += 1
+class Comparer:
+    """Compares the code that made results with today's; trains each tiny run once.
+
+    Args:
+        folder: for images, code and tiny runs.
+        pool: trains the tiny runs.
+        commit: see ``revalidate``.
+    """
+
+    def __init__(self, folder: Path, pool: Executor, commit: str | None) -> None:
+        self._folder = folder
+        self._pool = pool
+        self._manifest = prepare(IMAGES, folder / "images")
+        self._unpack = cache(self._unpack_commit)
+        self._start = cache(self._start_tiny)
+        self._commit = commit
+        self._commits: dict[str, str] = {}  # by code hash: of one code, one commit is enough
+        if commit is not None:
+            self._unpack(commit)
+
+    def compare(self, result: Result, identity: Identity) -> Revalidation:
+        """Return a note of the comparison of a stale result, if all is equal.
+
+        Raises:
+            UserError: something differs, or the code that made the result cannot be had or run.
+        """
+        if result.revalidated:
+            name = result.revalidated[0].commit  # its code was compared with the result then
         else:
-            yield StaleResult(result, identity)
+            named = self._commit or result.environment.git_commit or "(none)"
+            name = self._commits.get(result.code_hash, named)
+        commit, checkout = self._unpack(name)
+        if not result.revalidated:
+            self._commits.setdefault(result.code_hash, name)
+        tiny = shrink_spec(result)
+        started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
+        old, new = (run.result() for run in started)
+        # "<=": the tiny runs, on generated images, have the modules that generate them as well.
+        if not (result.revalidated or result.code.items() <= old.code.items()):
+            raise UserError(f"the code of {commit} is not what made it; {WAY_OUT}")
+        if not identity.code.items() <= new.code.items():
+            raise UserError("today's code was edited meanwhile; run again")
+        if difference := find_difference(old, new):
+            raise UserError(f"{difference}; train again, or find out what changed since {commit}")
+        compared = (
+            f"{tiny.name} ({tiny.model}, {tiny.training.optimizer}, {tiny.training.precision}), "
+            f"{EPOCHS} epochs on a CPU: curves, weights and evaluation are equal"
+        )
+        return Revalidation(
+            commit=commit, date=datetime.date.today().isoformat(), compared=compared
+        )
+
+    def _unpack_commit(self, name: str) -> tuple[str, Path]:
+        """Return the whole hash of a commit and a folder with its code."""
+        command = ["git", "archive", f"{name}^{{commit}}", "hw2core", "workflow_scripts"]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True)
+        if done.returncode != 0:
+            raise UserError(f"commit {name}: {done.stderr.decode().strip()}; {WAY_OUT}")
+        folder = self._make_folder()
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+            return archive.pax_headers["comment"], folder
+
+    def _start_tiny(self, checkout: Path, tiny: str) -> Future[Result]:
+        spec = RunSpec.model_validate_json(tiny)
+        return self._pool.submit(run_tiny, checkout, spec, self._manifest, self._make_folder())
+
+    def _make_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
 
-def _train_groups(
-    groups: Groups,
-) -> Iterator[tuple[str, RunSpec, list[StaleResult], tuple[TinyRun, TinyRun] | TinyRunError]]:
-    """Yield each group with its tiny spec and its runs: by the commit's code and by today's.
-
-    Code that cannot train it gives an error in the place of the runs.
-    """
-    with tempfile.TemporaryDirectory(prefix="hw2_revalidate_") as temporary:
-        folder = Path(temporary)
-        pool = ThreadPoolExecutor(JOBS)
-        manifest = prepare(IMAGES, folder / "images")
-        trees = {
-            found: unpack_commit(found, folder / found) for found in {key[0] for key in groups}
-        }
-        futures: dict[tuple[Path, str], Future[TinyRun]] = {}
-        for found, tiny in groups:
-            for tree in (trees[found], CHECKOUT):
-                if (tree, tiny) not in futures:
-                    spec, place = RunSpec.model_validate_json(tiny), folder / str(len(futures))
-                    futures[tree, tiny] = pool.submit(run_tiny, tree, spec, manifest, place)
-        try:
-            for (found, tiny), members in groups.items():
-                runs: tuple[TinyRun, TinyRun] | TinyRunError
-                try:
-                    runs = futures[trees[found], tiny].result(), futures[CHECKOUT, tiny].result()
-                except TinyRunError as error:
-                    runs = error
-                yield found, RunSpec.model_validate_json(tiny), members, runs
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _read_stale(identity: Identity) -> Result | None:
+    """Return the result of a run and seed if it is stale by code alone."""
+    try:
+        result = read_result(paths.result_path(identity.spec.name, identity.seed))
+        check_weights(paths.weights_path(identity.spec.name, identity.seed), result)
+    except ResultError:
+        return None
+    if identity.find_other_differences(result) or not identity.find_code_differences(result):
+        return None
+    return result
 
 
-def _judge(
-    stale: StaleResult, commit: str, tiny: RunSpec, runs: tuple[TinyRun, TinyRun] | TinyRunError
-) -> tuple[str, str]:
-    """Return the outcome of a result, and the reason."""
-    if isinstance(runs, TinyRunError):
-        return REFUSED, str(runs)
-    old, new = runs
-    result, identity = stale.result, stale.identity
-    known = any(note.commit == commit for note in result.revalidated)  # it was checked then
-    # "<=": the tiny runs, on generated images, have the modules that generate them as well.
-    if not known and not result.code.items() <= old.result.code.items():
-        return REFUSED, f"the code of {commit} is not what made them; {WAY_OUT}"
-    if not identity.code.items() <= new.result.code.items():
-        return REFUSED, "today's code was edited meanwhile; run again"
-    if result.code.get(GENERATOR) != identity.code.get(GENERATOR):
-        return REFUSED, "the code that generates their images changed; train again"
-    if difference := find_difference(old, new):
-        return DIFFERENT, f"{difference}; train again, or find out what changed since {commit}"
-    return REVALIDATED, f"{describe_spec(tiny)}: curves, weights and evaluation are equal"
-
-
-def _accept(stale: StaleResult, note: Revalidation) -> None:
-    """Write a result anew, in today's format and with today's hashes.
-
-    The times of its files stay: what was made from it is not older than before.
-    """
-    result, identity = stale.result, stale.identity
-    path = Path(paths.result_path(identity.spec.name, identity.seed))
-    evaluation = Path(paths.evaluation_path(identity.spec.name, identity.seed))
-    status = path.stat()
-    times = status.st_atime_ns, status.st_mtime_ns
+def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
+    """Write a result anew, in today's format and with today's hashes."""
+    name, seed = identity.spec.name, identity.seed
+    evaluation = Path(paths.evaluation_path(name, seed))
     if result.test is not None and not evaluation.exists():
         write_evaluation(evaluation, result.test)
-        os.utime(evaluation, ns=times)
     changed = {
-        "config": RunSpec.from_config(result.config).describe(result.seed),
-        "spec_hash": identity.spec.hash_identity(identity.seed),
+        "config": RunSpec.from_config(result.config).describe(seed),
+        "spec_hash": identity.spec.hash_identity(seed),
         "code": identity.code,
         "code_hash": combine_hashes(identity.code),
         "revalidated": [*result.revalidated, note],
     }
-    write_result(path, result.model_copy(update=changed))
-    os.utime(path, ns=times)
-
-
-def _list_labels(members: list[StaleResult]) -> str:
-    seeds: dict[str, list[str]] = defaultdict(list)
-    for stale in members:
-        seeds[stale.identity.spec.name].append(str(stale.identity.seed))
-    return ", ".join(f"{run} seed {' '.join(numbers)}" for run, numbers in seeds.items())
+    write_result(paths.result_path(name, seed), result.model_copy(update=changed))

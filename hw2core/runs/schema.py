@@ -1,7 +1,7 @@
-"""The typed, versioned files of a run: its result, and its evaluation on the test images.
+"""Defines the files of a run, with types: its result, and its evaluation on the test images.
 
-``schemas/`` has both as JSON Schema, for readers in other languages. Accuracies are in percent,
-losses in nats, times in seconds. A number that is not finite, which JSON cannot hold, is null.
+``schemas/`` has both as JSON Schema. Accuracies are in percent, losses in nats, times in seconds.
+A number that is not finite, which JSON cannot hold, is null.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ EVALUATION_FORMAT: Final = 1
 
 
 def _drop_not_finite(value: object) -> object:
-    """Return None for NaN and infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

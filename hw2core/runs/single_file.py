@@ -3,65 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hw2core.config.retired import upgrade_config
-from hw2core.runs.schema import measure_class_accuracy
-
-if TYPE_CHECKING:
-    from hw2core.runs.schema import Evaluation, Result
+from hw2core.config.spec import upgrade_config
+from hw2core.runs.schema import (
+    Environment,
+    Evaluation,
+    Frozen,
+    Result,
+    Timing,
+    measure_class_accuracy,
+)
 
 FORMAT = 2
-TIMING = (
-    "seconds",
-    "seconds_loading",
-    "seconds_training",
-    "seconds_per_epoch",
-    "images_per_second",
-)
-ENVIRONMENT = (
-    "device",
-    "processor",
-    "precision",
-    "threads",
-    "cuda_graph",
-    "versions",
-    "git_commit",
-)
-SAME = (
-    "status",
-    "best_epoch",
-    "parameters",
-    "flops_per_image",
-    "layers",
-    "study_size",
-    "spec_hash",
-    "code",
-    "code_hash",
-    "data_sha256",
-)
+# Their keys are in "metadata".
+SECTIONS: dict[str, type[Frozen]] = {"timing": Timing, "environment": Environment}
+CURVES = {
+    "train_loss": "train_loss",
+    "train_accuracy": "train_acc",
+    "validation_loss": "test_loss",
+    "validation_accuracy": "test_acc",
+}
 
 
 def join(result: Result, evaluation: Evaluation) -> dict[str, Any]:
     """Return the document of one file: ``config``, ``results`` and ``metadata``."""
-    plain = result.model_dump(mode="json")
+    new = {"format", "weights_sha256", "revalidated", "same_as"}
+    plain = result.model_dump(mode="json", exclude=new)
+    config, epochs, timing, environment = map(plain.pop, ("config", "epochs", *SECTIONS))
     metadata = {
         "format": FORMAT,
-        **{key: plain[key] for key in SAME},
+        **plain,
         "validation_accuracy": result.validation_accuracy,
         "validation_loss": result.validation_loss,
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
         "confusion": evaluation.confusion,
         "mistakes": [mistake.model_dump() for mistake in evaluation.mistakes],
-        **plain["timing"],
-        **plain["environment"],
+        **timing,
+        **environment,
     }
-    curves = zip(
-        ("train_loss", "train_acc", "test_loss", "test_acc"), plain["epochs"].values(), strict=True
-    )
-    results = {"num_epochs": len(result.epochs), **dict(curves)}
-    return {"config": plain["config"], "results": results, "metadata": metadata}
+    results = {"num_epochs": len(result.epochs)} | {CURVES[key]: epochs[key] for key in CURVES}
+    return {"config": config, "results": results, "metadata": metadata}
 
 
 def split(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -76,16 +59,9 @@ def split(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     config, results, old = document["config"], document["results"], document["metadata"]
     result = {
         "config": upgrade_config(config),
-        "epochs": {
-            "train_loss": results["train_loss"],
-            "train_accuracy": results["train_acc"],
-            "validation_loss": results["test_loss"],
-            "validation_accuracy": results["test_acc"],
-        },
-        "timing": {key: old[key] for key in TIMING},
-        "environment": {key: old[key] for key in ENVIRONMENT},
-        **{key: old[key] for key in SAME},
-        "weights_sha256": old.get("weights_sha256"),
+        "epochs": {new: results[key] for new, key in CURVES.items()},
+        **{part: {key: old[key] for key in kind.model_fields} for part, kind in SECTIONS.items()},
+        **{key: old[key] for key in old.keys() & Result.model_fields.keys() - {"format"}},
     }
     confusion = old["confusion"]
     evaluation = {

@@ -1,8 +1,7 @@
-"""Tells whether a result is current, from what the result itself carries, wherever it was made.
+"""Decides whether a result is current, by the spec, the code hashes and the data hash in it.
 
-Snakemake remembers what made a file only in the folder where it did. A result that was copied
-from a cluster, or came with a clone, is judged here: by the spec, the code hashes and the data
-hash in it.
+Snakemake remembers what made a file only in the folder where it did, not for a result that was
+copied from a cluster or came with a clone.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ class Identity:
     spec: RunSpec
     seed: int
     code: dict[str, str]
-    data_sha256: str | None  # None: no images are prepared, or damaged: nothing to compare with
+    data_sha256: str | None  # None: no images are prepared, or their manifest is damaged
 
     @classmethod
     def of(cls, spec: RunSpec, seed: int) -> Identity:
         """Return what a result of ``spec`` and ``seed`` would carry today, in this folder."""
         try:
             sha256 = read_manifest(paths.manifest_path(spec.data.folder)).sha256
-        except DataError:  # the next training job reports it; results stay
+        except DataError:  # the next training job reports it; results stay current
             sha256 = None
         return cls(spec, seed, hash_run_code(spec), sha256)
 
     def hash_parts(self) -> dict[str, str]:
-        """Return one hash for each of spec, code and data, as results and checkpoints hold them."""
+        """Return one hash for each of spec, code and data, under the keys of a result."""
         return {
             "spec_hash": self.spec.hash_identity(self.seed),
             "code_hash": combine_hashes(self.code),
@@ -63,10 +62,10 @@ class Identity:
     def find_other_differences(self, result: Result) -> list[str]:
         """Return what else changed: keys of the configuration, the images."""
         try:
-            # As today's spec: a key that came or went, at its default, is no difference.
+            # As today's spec: a key that was added or retired, at its default, is no difference.
             old = RunSpec.from_config(result.config).describe(result.seed)
         except ConfigError as error:
-            return [f"its configuration is not valid any more ({error})"]
+            return [f"its configuration is no longer valid ({error})"]
         was, now = dict(_flatten(old)), dict(_flatten(self.spec.describe(self.seed)))
         reasons = [
             f"{key}: was {was.get(key, 'absent')}, is {now.get(key, 'absent')}"
@@ -79,10 +78,7 @@ class Identity:
 
 
 def explain_result(spec: RunSpec, seed: int) -> list[str]:
-    """Return why the result file of a run and seed is not current; nothing when it is.
-
-    A missing file is not current either; a damaged one is reported as such.
-    """
+    """Return why a result is missing, damaged or stale; nothing when it is current."""
     path = paths.result_path(spec.name, seed)
     if not Path(path).exists():
         return ["not trained yet"]
@@ -97,7 +93,7 @@ def explain_result(spec: RunSpec, seed: int) -> list[str]:
 def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
     """Return why the evaluation of a current result is not current; nothing when it is.
 
-    One whose weights are gone cannot be made anew, and counts as current.
+    One whose weights are missing cannot be repeated, and counts as current.
     """
     path = paths.evaluation_path(spec.name, seed)
     if not Path(path).exists():

@@ -7,53 +7,26 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from hw2core.config.architectures import Architecture, ConvolutionalArchitecture
-from hw2core.config.retired import RENAMED
+from hw2core.config.networks import Architecture, ConvolutionalArchitecture
 from hw2core.config.schema import DataSpec
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import RENAMED, RunSpec
 from hw2core.errors import UserError
+from hw2core.io import hash_file
 from hw2core.runs.files import read_evaluation, read_result
 
 if TYPE_CHECKING:
     from hw2core.runs.schema import Result
 
-# At most; the last training batch is not full.
-IMAGES = DataSpec(
-    name="generated",
-    source_train=320,
-    source_test=80,
-    train=250,
-    validation=60,
-    test=80,
-    root=None,
-)
+SIZES = {"source_train": 320, "source_test": 80, "train": 250, "validation": 60, "test": 80}
+IMAGES = DataSpec.model_validate({"name": "generated", **SIZES})
 EPOCHS = 2
-BATCH_SIZE, BATCHES = 32, 4  # at most
+BATCH_SIZE, BATCHES = 32, 4  # the last batch of an epoch is not full
 CHANNELS = 4  # of the narrowest stage; each wider one has twice as many
 DEPTH = 4  # at most
 UNITS = 32  # at most
-# The study's share would be less than one of the few steps here, which is no EMA at all.
-LEAST_AVERAGE = 0.25
-
-Options = list[str | Path]
-
-
-class TinyRunError(UserError):
-    """A checkout cannot train or evaluate the tiny version of a run."""
-
-
-class TinyRun(NamedTuple):
-    """What a tiny run gave.
-
-    Attributes:
-        result: with its evaluation.
-        weights: name of each tensor -> dtype, shape and bytes.
-    """
-
-    result: Result
-    weights: dict[str, dict[str, Any]]
+AVERAGE = 0.25  # the study's share of the steps would be less than one of the few here
 
 
 def shrink_spec(result: Result) -> RunSpec:
@@ -66,85 +39,61 @@ def shrink_spec(result: Result) -> RunSpec:
         ConfigError: this version does not support the configuration of ``result``.
     """
     spec = RunSpec.from_config(result.config)
-    training, data = spec.training, spec.data
-    return RunSpec.model_validate(
-        {
-            "experiment": "tiny",
-            "model": spec.model,
-            "architecture": shrink_architecture(spec.architecture),
-            "training": {
-                **training.model_dump(),
-                "epochs": EPOCHS,
-                "batch_size": min(training.batch_size, BATCH_SIZE),
-                "batches": training.batches and min(training.batches, BATCHES),
-                "average": training.average and max(training.average, LEAST_AVERAGE),
-                "precision": result.environment.precision,
-            },
-            "data": {
-                **IMAGES.model_dump(),
-                "train": min(data.train, IMAGES.train),
-                "validation": min(data.validation, IMAGES.validation),
-                "test": min(data.test, IMAGES.test),
-                "split_seed": data.split_seed,
-            },
-        }
-    )
+    values = spec.model_dump()
+    values |= {"experiment": "tiny", "label": "", "data": IMAGES.model_dump()}
+    values["data"]["split_seed"] = spec.data.split_seed
+    values["architecture"] = shrink_architecture(spec.architecture)
+    values["training"] |= {
+        "epochs": EPOCHS,
+        "batch_size": BATCH_SIZE,
+        "batches": spec.training.batches and BATCHES,
+        "average": spec.training.average and AVERAGE,
+        "precision": result.environment.precision,
+    }
+    return RunSpec.model_validate(values)
 
 
 def shrink_architecture(architecture: Architecture) -> dict[str, Any]:
     """Return a small network with the same parts: equal widths stay equal, others different."""
-    values = architecture.model_dump(exclude={"pools"})
+    values = architecture.model_dump()
     values["hidden_dims"] = [min(width, UNITS) for width in values["hidden_dims"]]
     if isinstance(architecture, ConvolutionalArchitecture):
-        widths = sorted(set(architecture.filters_per_layer))
-        depth = min(architecture.layers_per_block, DEPTH)
-        spread = architecture.pool_every
-        scaled = -(-spread * depth // architecture.layers_per_block)
-        values |= {
-            "filters_per_layer": [
-                CHANNELS * 2 ** widths.index(width) for width in architecture.filters_per_layer
-            ],
-            "layers_per_block": depth,
-            # Two at least: blocks of several convolutions do not become blocks of one.
-            "pool_every": max(scaled, min(spread, 2)),
-        }
+        stages = architecture.filters_per_layer
+        widths = sorted(set(stages))
+        values["filters_per_layer"] = [CHANNELS * 2 ** widths.index(width) for width in stages]
+        depth, every = architecture.layers_per_block, architecture.pool_every
+        values["layers_per_block"] = min(depth, DEPTH)
+        scaled = -(-every * min(depth, DEPTH) // depth)
+        # Two at least: blocks of several convolutions do not become blocks of one.
+        values["pool_every"] = max(scaled, min(every, 2))
     return values
 
 
-def describe_spec(spec: RunSpec) -> str:
-    """Return a short text on a tiny spec, for people."""
-    training = spec.training
-    words = [spec.model, spec.architecture.name_suffix, training.optimizer, training.precision]
-    return f"{' '.join(filter(None, words))}, {EPOCHS} epochs of {spec.data.train} images on a CPU"
-
-
-def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> TinyRun:
+def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Result:
     """Train and evaluate ``spec`` with the code in ``checkout``, on one thread of the CPU.
 
     Args:
         checkout: has ``hw2core`` and ``workflow_scripts``, of this version or an earlier one.
         spec: a tiny spec.
         manifest: of its prepared images.
-        folder: for the files of the run; it is made.
+        folder: for the files of the run; it is empty.
+
+    Returns:
+        The result, with its evaluation and the hash of its weights.
 
     Raises:
-        TinyRunError: the code fails, with the last line of what it printed.
+        UserError: the code fails, with the last line of what it printed.
     """
-    folder.mkdir(parents=True)
     result, weights = folder / "seed0.json", folder / "seed0.safetensors"
-    files: Options = ["--result", result, "--weights", weights, "--data", manifest]
-    words: Options = ["--spec", word_spec(spec, checkout), "--seed", "0"]
-    _run_script(checkout, "train.py", [*words, *files])
+    files: list[str | Path] = ["--result", result, "--weights", weights, "--data", manifest]
+    _run_script(checkout, "train.py", "--spec", word_spec(spec, checkout), "--seed", "0", *files)
     trained = read_result(result)
     if _evaluates_apart(checkout):
         evaluation = folder / "seed0.test.json"
-        words = ["--num-images", str(spec.data.test), "--evaluation", evaluation]
-        _run_script(checkout, "evaluate.py", [*words, *files])
+        size = ["--num-images", str(spec.data.test)]
+        _run_script(checkout, "evaluate.py", *size, "--evaluation", evaluation, *files)
         trained = trained.model_copy(update={"test": read_evaluation(evaluation)})
-    # Imported late: of those who read this module's constants, few compare weights.
-    from safetensors import deserialize
-
-    return TinyRun(trained, dict(deserialize(weights.read_bytes())))  # type: ignore[no-untyped-call]
+    return trained.model_copy(update={"weights_sha256": hash_file(weights)})
 
 
 def word_spec(spec: RunSpec, checkout: Path) -> str:
@@ -161,35 +110,27 @@ def word_spec(spec: RunSpec, checkout: Path) -> str:
     return json.dumps(values)
 
 
-def find_difference(old: TinyRun, new: TinyRun) -> str | None:
+def find_difference(old: Result, new: Result) -> str | None:
     """Return where two runs of one spec first differ; None if they are bit for bit equal."""
-    one, two = _list_numbers(old), _list_numbers(new)
-    for key in [*one, *(key for key in two if key not in one)]:
-        was, now = one.get(key, "absent"), two.get(key, "absent")
-        if was != now:
-            if isinstance(was, dict | list) or isinstance(now, dict | list):
-                return f"{key}: not the same"
-            return f"{key}: was {was!r}, is {now!r}"
+    expected = _list_numbers(old)
+    for key, value in _list_numbers(new).items():
+        if value != expected[key]:
+            return f"{key}: was {expected[key]!s:.80}, is {value!s:.80}"
     return None
 
 
-def _list_numbers(run: TinyRun) -> dict[str, object]:
-    """Return all that two runs are compared by, in the order in which it comes about."""
-    result = run.result
+def _list_numbers(result: Result) -> dict[str, object]:
+    """Return all that two runs are compared by, in the order in which it is computed."""
     test = result.test
     assert test is not None
-    numbers: dict[str, object] = {
+    return {
         "parameters": result.parameters,
         "FLOPs": result.flops_per_image,
-    }
-    for epoch in range(len(result.epochs)):
-        for curve, values in result.epochs:
-            numbers[f"{curve.replace('_', ' ')} of epoch {epoch + 1}"] = values[epoch]
-    numbers |= {"best epoch": result.best_epoch, "status": result.status}
-    numbers |= {f"weights {name}": tensor for name, tensor in run.weights.items()}
-    if result.layers is not None:
-        numbers |= {f"{key} of the layers": values for key, values in result.layers}
-    return numbers | {
+        **dict(result.epochs),
+        "best epoch": result.best_epoch,
+        "status": result.status,
+        "layers": result.layers,
+        "hash of the weights": result.weights_sha256,
         "test accuracy": test.accuracy,
         "test loss": test.loss,
         "confusion": test.confusion,
@@ -200,15 +141,10 @@ def _evaluates_apart(checkout: Path) -> bool:
     return (checkout / "workflow_scripts" / "evaluate.py").exists()
 
 
-def _run_script(checkout: Path, script: str, options: Options) -> None:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(checkout),
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-    }
+def _run_script(checkout: Path, script: str, *options: str | Path) -> None:
+    settings = {"PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, checkout / "workflow_scripts" / script, *options, "--threads", "1"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise TinyRunError(f"{script} ends with status {done.returncode}: {lines[-1]}")
+        raise UserError(f"{script} ends with status {done.returncode}: {lines[-1]}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import hw2core.config.experiment
+import hw2core.config.spec
 from hw2core.runs.schema import Evaluation, Layers, Result
 
 WIDE = (64, 128, 256)
@@ -33,7 +33,7 @@ PART_2 = {
 
 
 Experiment = partial(
-    hw2core.config.experiment.Experiment,
+    hw2core.config.spec.Experiment,
     question="How does the depth of a plain net change what it learns?",
     varies="depth L at two widths K",
     fixed="recipe, data, pools and head",

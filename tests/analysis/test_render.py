@@ -257,7 +257,7 @@ def test_shared_settings_are_listed_and_differing_ones_only_named():
 
 def test_provenance_and_cost_count_the_results_behind_each_fact():
     first, *results = build_experiment("exp1_3", epochs=2)
-    other = {"device": "cuda", "git_commit": None, "seconds": 90.0, "same_as": "exp1_1_L1_K32"}
+    other = {"device": "cuda", "git_commit": None, "seconds": 90.0}
     results.append(build_result(first.name, experiment="exp1_3", epochs=2, **other))
     context = describe([Experiment("exp1_3")], results)
     assert context["devices"][1] == ("cuda", "a processor", "bf16", "2", "1", "90 s")
@@ -267,6 +267,15 @@ def test_provenance_and_cost_count_the_results_behind_each_fact():
     text = write_text([Experiment("exp1_3")], results)
     assert "not recorded" in text
     assert "0123456789abcdef0123456789abcdef01234567" in text
+
+
+def test_a_shared_result_adds_no_time():
+    results = build_experiment("exp1_3", epochs=2)
+    shared = build_result(results[0].name, experiment="exp1_2", epochs=2, same_as="exp1_3_L1")
+    experiments = [Experiment("exp1_3"), Experiment("exp1_2")]
+    alone, together = describe(experiments, results), describe(experiments, [*results, shared])
+    for key in ("duration", "devices", "costs"):
+        assert together[key] == alone[key]
 
 
 def test_the_same_results_in_any_order_give_the_same_text():

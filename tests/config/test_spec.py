@@ -5,8 +5,7 @@ import copy
 import pytest
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.retired import upgrade_config
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import RunSpec, upgrade_config
 from hw2core.config.study import load_study
 
 SECTIONS = ("model", "architecture", "training", "data")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hw2core.config.experiment import dump_experiments, parse_experiments
+from hw2core.config.spec import dump_experiments, parse_experiments
 from hw2core.config.study import load_experiments, load_study
 
 EXPECTED_NAMES = {

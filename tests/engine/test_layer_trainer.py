@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from hw2core.engine.layer_trainer import ScratchTrainer, build_optimizer
+from hw2core.engine.layer_trainer import ScratchTrainer, choose_optimizer
 from hw2core.engine.run import train_run
 from hw2core.layers import MLP
 from hw2core.optimizers import MomentumSGD, RMSProp, VanillaSGD
@@ -45,7 +45,7 @@ def test_an_mlp_is_a_run_of_the_study(specify, tiny_data):
 )
 def test_the_optimizer_is_the_one_that_is_named(specify, training, kind, attributes):
     spec = specify("mlp", lr=0.25, weight_decay=0.125, **training)
-    optimizer = build_optimizer(spec.training, MLP(4, 2))
+    optimizer = choose_optimizer(spec.training, MLP(4, 2))
     assert type(optimizer) is kind
     for name, value in {"learn_rate": 0.25, "reg": 0.125, **attributes}.items():
         assert getattr(optimizer, name) == value

@@ -12,7 +12,7 @@ from cut_writes import make_fault
 from outcome import Outcome, make_sure
 from small_study import EPOCHS, EXPERIMENTS, MANIFEST, RUNS, TABLES, Study, finish
 
-from hw2core.config.experiment import dump_experiments
+from hw2core.config.spec import dump_experiments
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.pipeline import list_results
 from hw2core.runs import paths

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2core.config.models import MODELS
+from hw2core.config.networks import MODELS
 from hw2core.runs import code_hash
 from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
 
@@ -203,6 +203,7 @@ def test_a_training_process_imports_no_plotting_and_no_torchvision():
     script = Path(__file__).parents[2] / "workflow_scripts" / "train.py"
     code = (
         f"import sys; sys.argv = [{str(script)!r}, '--help'];"
+        f"sys.path.insert(0, {str(script.parent)!r});"
         f"source = open({str(script)!r}).read(); ns = {{'__name__': 'imported'}};"
         "exec(compile(source, 'train.py', 'exec'), ns);"
         "print(*sys.modules)"

@@ -18,7 +18,8 @@ FOLDER = CHECKOUT / "schemas"
 SCRIPT = CHECKOUT / "workflow_scripts" / "export_schemas.py"
 
 
-def test_all_schemas_are_in_step():
+def test_all_schemas_are_in_step(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     schemas = runpy.run_path(str(SCRIPT))["SCHEMAS"]
     assert {path.name for path in FOLDER.iterdir()} == schemas.keys()
     for name, build in schemas.items():

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from hw2core.config.experiment import Experiment
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import Experiment, RunSpec
 from hw2core.history import FitResult
 from hw2core.runs import files, paths
 from hw2core.runs.files import ResultError, read_evaluation, read_result, read_run

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hw2core.runs.files import ResultError, read_run
-from hw2core.runs.sharing import share_result
+from hw2core.runs.files import ResultError, read_run, share_result
 from hw2core.runs.staleness import Identity
 
 

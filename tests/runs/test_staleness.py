@@ -87,7 +87,7 @@ def test_every_changed_key_is_named_with_both_values(tiny_spec, identity, make_r
 def test_a_config_that_is_not_valid_any_more_is_a_difference(tiny_spec, identity, make_result):
     config = change(tiny_spec.describe(0), "training", clip_norm=1.0)
     (reason,) = identity.find_differences(make_result(config=config))
-    assert "not valid any more" in reason
+    assert "no longer valid" in reason
     assert "training.clip_norm" in reason
 
 

@@ -292,7 +292,6 @@ def ask_why(clone, *arguments):
     return subprocess.run(
         [sys.executable, "workflow_scripts/why_stale.py", *arguments],
         cwd=clone.folder,
-        env={**os.environ, "PYTHONPATH": str(clone.folder)},
         capture_output=True,
         text=True,
         check=True,

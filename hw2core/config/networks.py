@@ -1,48 +1,24 @@
-"""Architectures as config.yaml describes them, and the number types of all configuration."""
+"""The models that a run can name: class, keys of the ``architecture`` section and backend of each.
+
+To add a model, write one module with its class, an ``Architecture``, and an entry in ``MODELS``.
+"""
 
 from __future__ import annotations
 
 import abc
 import math
-from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hw2core.config.errors import refuse
+from hw2core.config.schema import Count, Flag, Fraction, Frozen, Number
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 IMAGE_SIZE = IMAGE_SHAPE[0]
 IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
 # Each 2x2 pool halves the image; the last one that leaves a pixel is log2(32) = 5.
 MAX_POOLS = IMAGE_SIZE.bit_length() - 1
-
-
-def _read_number(value: object) -> object:
-    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
-    if isinstance(value, str):
-        for kind in (int, float):
-            with suppress(ValueError):
-                return kind(value)
-    return value
-
-
-Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_read_number)]
-Count = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_read_number)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_read_number)]
-Fraction = Annotated[
-    float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), BeforeValidator(_read_number)
-]
-
-
-class Frozen(BaseModel):
-    """Base of all configuration: refuses unknown keys and cannot be changed.
-
-    The docstring under a field is its description in the JSON Schema.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Architecture(Frozen):
@@ -170,3 +146,33 @@ class YourCodeNetArchitecture(ConvolutionalArchitecture):
     """Scaling of the channels by squeeze-and-excitation."""
     head: Literal["average", "flatten"] = "average"
     """Input of the linear layers: the mean of each channel, or all features."""
+
+
+class Backend(NamedTuple):
+    """One of the two ways to train: with autograd, or with the from-scratch layers."""
+
+    trainer: str  # the class of a run's trainer, as ``module:Class``
+    optimizers: tuple[str, ...]  # the values of ``training.optimizer`` that it supports
+
+
+class ModelEntry(NamedTuple):
+    """A model that runs can name."""
+
+    # The class, as ``module:Class``: reading a configuration does not import torch, and a run's
+    # code hash covers no other model's module.
+    implementation: str
+    architecture: type[Architecture]
+    backend: Backend
+
+
+AUTOGRAD = Backend("hw2core.engine.torch_trainer:DeviceTrainer", ("sgd", "adamw"))
+FROM_SCRATCH = Backend(
+    "hw2core.engine.layer_trainer:ScratchTrainer", ("vanilla", "momentum", "rmsprop")
+)
+
+MODELS: dict[str, ModelEntry] = {
+    "cnn": ModelEntry("hw2core.cnn.conv:ConvClassifier", ConvArchitecture, AUTOGRAD),
+    "resnet": ModelEntry("hw2core.cnn.residual:ResNetClassifier", ResNetArchitecture, AUTOGRAD),
+    "ycn": ModelEntry("hw2core.cnn.yourcodenet:YourCodeNet", YourCodeNetArchitecture, AUTOGRAD),
+    "mlp": ModelEntry("hw2core.layers.mlp:MLP", MLPArchitecture, FROM_SCRATCH),
+}
