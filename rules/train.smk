@@ -28,8 +28,8 @@ rule train:
         gpu_percent=gpu_percent_of,
     params:
         scripts=SCRIPTS,
-        # Of two arguments: Snakemake does not compare what it takes for derived from the output.
-        # The planner compares the spec, and knows which differences make none.
+        # A function of the output too: Snakemake does not compare the values of such functions
+        # with those of the last call. The planner does, and knows which differences do not count.
         spec=lambda wildcards, output: spec_of(wildcards).to_json(),
         data=MANIFEST,
     shell:

@@ -93,6 +93,12 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
         for name, given in entry.experiments.items()
     }
     problems |= {line: [] for line in _find_clashes(experiments)}
+    for spec in itertools.chain(*specs.values()) if data else ():
+        for key in ("name", "source_train", "source_test"):
+            if (value := getattr(spec.data, key)) != getattr(data, key):
+                shared = f"must be that of the study, {getattr(data, key)!r}, which runs share"
+                line = f"experiments.{spec.experiment}.data.{key}: {value!r}: {shared}"
+                problems.setdefault(line, []).append(spec.name)
     if problems or data is None:
         lines = [
             f"{line} ({len(runs)} runs, first {runs[0]})" if len(runs) > 1 else line

@@ -68,7 +68,6 @@ class Checkpoint:
             return
         content = io.BytesIO()
         torch.save({"format": FORMAT, "identity": self.identity, **self._unwritten}, content)
-        self._unwritten = None
         try:
             with replace_atomically(self.path) as temporary:
                 digest = hashlib.sha256(content.getbuffer()).digest()
@@ -77,6 +76,8 @@ class Checkpoint:
                     self.path.replace(self.previous)
         except OSError as error:
             self.log.warning(f"no checkpoint written, training continues: {error}")
+        # Not before: a signal in the middle of the write makes the caller write again.
+        self._unwritten = None
         self._last_write = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:

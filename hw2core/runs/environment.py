@@ -12,14 +12,13 @@ LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # the environment variable that makes torc
 
 
 def describe_environment(device: str) -> dict[str, object]:
-    """Return versions, the processor that trained, and the commit of this checkout."""
+    """Return versions, and the processor that trained."""
     return {
         "processor": _name_processor(device),
         "versions": {
             "python": platform.python_version(),
             **{package: _find_version(package) for package in ("torch", "numpy")},
         },
-        "git_commit": read_commit(),
     }
 
 

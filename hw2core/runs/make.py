@@ -9,7 +9,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.evaluation import evaluate_weights
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
-from hw2core.runs.environment import describe_environment
+from hw2core.runs.environment import describe_environment, read_commit
 from hw2core.runs.schema import (
     Environment,
     Epochs,
@@ -32,10 +32,10 @@ def make_result(
 ) -> tuple[Result, TrainedRun]:
     """Train one run; return its result, and with it the weights.
 
-    The code is hashed before training, so that an edit in the meantime makes the result stale.
+    Code and commit are those from before training: an edit in the meantime makes the result stale.
     ``options`` are those of ``train_run``.
     """
-    code = hash_run_code(spec)
+    code, commit = hash_run_code(spec), read_commit()
     trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -43,6 +43,7 @@ def make_result(
         "threads": trained.threads,
         "cuda_graph": trained.cuda_graph,
         **describe_environment(trained.device),
+        "git_commit": commit,
     }
     result = Result(
         config=spec.describe(seed),

@@ -129,14 +129,14 @@ class Result(Frozen):
     config: dict[str, Any]
     """The whole run spec with its seed; enough to rebuild the network."""
     status: Literal["trained", "at_chance", "diverged"]
-    """at_chance: no accuracy above 1.5 times chance level; diverged: a loss is not finite."""
+    """at_chance: no accuracy above 1.5 times chance level; diverged: a training loss not finite."""
     best_epoch: Annotated[int, Field(ge=1)]
     """The epoch of the highest validation accuracy; the weights are those after it."""
     epochs: Epochs
     parameters: Count
     """Trainable parameters."""
     flops_per_image: Count
-    """Floating-point operations of the forward pass of one image; an addition is one."""
+    """Floating-point operations of the forward pass of one image; a multiply-add is two."""
     layers: Layers | None
     timing: Timing
     environment: Environment

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hw2core.config.errors import ConfigError
 from hw2core.config.spec import dump_experiments, parse_experiments
 from hw2core.config.study import load_experiments, load_study
 
@@ -165,3 +166,15 @@ def test_experiments_round_trip_as_canonical_json(config):
     assert parse_experiments(dump_experiments(experiments)) == experiments
     dropout = experiments[-1]
     assert list(dropout.pairs())[4:6] == [("part2_dropout_0", 4), ("part2_dropout_0.4", 0)]
+
+
+@pytest.mark.parametrize(("key", "value"), [("name", "cifar10"), ("source_train", 200)])
+def test_a_run_on_other_images_than_the_study_is_refused(small, key, value):
+    """Images are prepared once for the whole study: others would be recorded and not used."""
+    change = {"name": "cifar10", "source_train": 50_000, "source_test": 10_000}
+    small["experiments"]["one"]["data"] = change if key == "name" else {key: value}
+    with pytest.raises(ConfigError) as caught:
+        load_study(small)
+    expected = small["data"][key]
+    line = f"config.yaml: experiments.one.data.{key}: {value!r}: must be that of the study"
+    assert any(x.startswith(f"{line}, {expected!r}") for x in caught.value.lines)

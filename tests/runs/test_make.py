@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from hw2core.config.spec import RunSpec
+from hw2core.runs import make
 from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
 from hw2core.runs.make import make_evaluation, make_result
 
@@ -19,6 +20,13 @@ def test_a_diverged_run_is_a_result_like_any_other(tiny_values, tiny_data, in_fo
     assert read_result("seed0.json") == result
     assert read_evaluation("seed0.test.json") == evaluation
     assert evaluation.mistakes == []
+
+
+def test_a_commit_made_while_it_trains_is_not_that_of_the_code(tiny_spec, tiny_data, monkeypatch):
+    commits = iter(["before", "after"])
+    monkeypatch.setattr(make, "read_commit", lambda: next(commits))
+    result, _ = make_result(tiny_spec, 0, tiny_data, device="cpu")
+    assert result.environment.git_commit == "before"
 
 
 def test_the_network_is_rebuilt_from_the_result_alone(tiny_spec, tiny_data, in_folder):
