@@ -49,7 +49,7 @@ class Trap:
 
 sys.meta_path.insert(0, Trap())
 sys.argv = sys.argv[1:]
-sys.path.insert(0, {str(ROOT)!r})
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "workflow_scripts")!r}]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

@@ -15,12 +15,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw2core.config.networks import IN_SIZE, ConvolutionalArchitecture
 from hw2core.data.arrays import NUM_CLASSES
+from hw2core.errors import UserError
 from hw2core.io import write_text_atomically
 from hw2core.runs import paths
+from hw2core.runs.files import read_result
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Planner:
     """
 
     def __init__(self, study: Study) -> None:
+        self._runs = study.runs
         self._explain_result = cache(lambda run, seed: explain_result(study.runs[run], seed))
         self._explain_evaluation = cache(
             lambda run, seed: explain_evaluation(study.runs[run], seed)
@@ -85,6 +88,29 @@ class Planner:
     def list_evaluation_notices(self, run: str, seed: int) -> list[str]:
         """Return the notice of a stale evaluation, as an input of what evaluates."""
         return write_notice(paths.evaluation_path(run, seed), self._explain_evaluation(run, seed))
+
+    def check_jobs(self, jobs: Iterable[Any]) -> None:
+        """Refuse jobs that would delete a file and could not make it again, as -F and -R ask for.
+
+        Raises:
+            UserError: images or weights are missing, and none of ``jobs`` makes them.
+        """
+        planned = list(jobs)
+        made = {str(path) for job in planned for path in job.output}
+        for job in planned:
+            if job.rule.name not in ("train", "evaluate"):
+                continue
+            run, seed = job.wildcards.run, job.wildcards.seed
+            source = paths.weights_path(run, seed)
+            if job.rule.name == "train":
+                source = paths.manifest_path(self._runs[run].data.folder)
+            if source in made or Path(source).exists() or not Path(job.output[0]).exists():
+                continue
+            if job.rule.name == "evaluate" and read_result(paths.result_path(run, seed)).test:
+                continue  # a result of format 2 holds its evaluation
+            raise UserError(
+                f"{source}: missing, so {job.output[0]} could not be made again; nothing is deleted"
+            )
 
 
 def write_notice(path: str, reasons: list[str]) -> list[str]:

@@ -38,10 +38,12 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 PLANNER = pipeline.Planner(STUDY)
-# Name and seed as in a file's path -> run, seed, and the run that is trained in its place.
+# Name and seed as in a file's path -> run, seed, and the run that is trained in its place. One that
+# has a current result needs no other's.
 TWINS = {
     paths.run_seed(run, seed): (run, seed, original)
     for (run, seed), original in STUDY.find_twins().items()
+    if PLANNER.trains(run, seed)
 }
 
 
@@ -76,8 +78,8 @@ def images_to_evaluate(wildcards):
 
 
 def result_to_evaluate(wildcards):
-    run, seed = wildcards.run, int(wildcards.seed)
-    return paths.result_path(run, seed) if PLANNER.evaluates(run, seed) else []
+    # Its content decides, not its time; but where it is made anew, the evaluation follows.
+    return ancient(paths.result_path(wildcards.run, wildcards.seed))
 
 
 def stale_result(wildcards):
@@ -89,15 +91,19 @@ def stale_evaluation(wildcards):
 
 
 def result_to_share(wildcards):
-    run, seed, original = twin_of(wildcards)
-    shares = PLANNER.evaluates(run, seed) or PLANNER.evaluates(original, seed)
-    return pipeline.list_results([(original, seed)]) if shares else []
+    _, seed, original = twin_of(wildcards)
+    return pipeline.list_results([(original, seed)])
 
 
 def stale_twin(wildcards):
     run, seed, _ = twin_of(wildcards)
-    notices = PLANNER.list_notices(run, seed)
-    return notices or PLANNER.list_evaluation_notices(run, seed)
+    return PLANNER.list_notices(run, seed)
+
+
+def not_compared(function):
+    # Of a function of the output, Snakemake does not compare the value with that of the last call.
+    # The planner compares what a run is, and knows which differences do not count.
+    return lambda wildcards, output: function(wildcards)
 
 
 def gpu_percent_of(wildcards):
@@ -143,8 +149,9 @@ REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(TEMPLATE.parent))
 
 onstart:
     try:
-        files = [path for job in workflow.dag.needrun_jobs() for path in job.output]
-        check_writable(files)
+        planned = list(workflow.dag.needrun_jobs())
+        check_writable(path for job in planned for path in job.output)
+        PLANNER.check_jobs(planned)
         pipeline.settle_times(
             path for job in workflow.dag.jobs for path in [*job.input, *job.output]
         )

@@ -3,8 +3,8 @@
 # in   data/<name>/manifest.json; the spec of the run, from config.yaml
 # out  results/<run>/seed<k>.json, .safetensors, .test.json
 #
-# A cluster runs train and evaluate of a run in one job (the group "run"). What is current has no
-# inputs, and what is stale has a notice that says why: see Planner in hw2core/pipeline.py.
+# A cluster runs train and evaluate of a run in one job (the group "run"). The content of a file
+# decides whether it is made anew: what is stale has a notice as input, see hw2core/pipeline.py.
 
 
 ruleorder: share_result > train
@@ -28,10 +28,8 @@ rule train:
         gpu_percent=gpu_percent_of,
     params:
         scripts=SCRIPTS,
-        # A function of the output too: Snakemake does not compare the values of such functions
-        # with those of the last call. The planner does, and knows which differences do not count.
-        spec=lambda wildcards, output: spec_of(wildcards).to_json(),
-        data=MANIFEST,
+        spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
+        data=not_compared(lambda wildcards: MANIFEST),
     shell:
         # exec: a cluster's signals reach the training process itself.
         "exec python {params.scripts:q}/train.py --spec {params.spec:q} --seed {wildcards.seed}"
@@ -56,13 +54,12 @@ rule evaluate:
         gpu_percent=gpu_percent_of,
     params:
         scripts=SCRIPTS,
-        result=paths.result_path("{run}", "{seed}"),
         # No input: a result that came without weights keeps the evaluation that it came with.
-        weights=paths.weights_path("{run}", "{seed}"),
-        data=MANIFEST,
-        num_images=lambda wildcards, output: spec_of(wildcards).data.test,
+        weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),
+        data=not_compared(lambda wildcards: MANIFEST),
+        num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
     shell:
-        "exec python {params.scripts:q}/evaluate.py --result {params.result:q}"
+        "exec python {params.scripts:q}/evaluate.py --result {input.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
         " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
 
@@ -79,9 +76,9 @@ rule share_result:
         "logs/share_result/{twin}.log",
     params:
         scripts=SCRIPTS,
-        spec=lambda wildcards, output: STUDY.runs[twin_of(wildcards)[0]].to_json(),
-        original=lambda wildcards: twin_of(wildcards)[2],
-        seed=lambda wildcards: twin_of(wildcards)[1],
+        spec=not_compared(lambda wildcards: STUDY.runs[twin_of(wildcards)[0]].to_json()),
+        original=not_compared(lambda wildcards: twin_of(wildcards)[2]),
+        seed=not_compared(lambda wildcards: twin_of(wildcards)[1]),
     shell:
         "exec python {params.scripts:q}/share_result.py --spec {params.spec:q}"
         " --original {params.original:q} --seed {params.seed} --log {log:q}"

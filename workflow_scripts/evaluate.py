@@ -34,7 +34,8 @@ def main() -> int:
 def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     """Evaluate, or keep the evaluation of a result that came without weights."""
     result = read_result(args.result)
-    if not args.weights.exists():
+    # Without their hash, weights next to a result could be those of any run.
+    if not args.weights.exists() or result.weights_sha256 is None:
         if result.test is None:
             raise ResultError(
                 f"{args.weights}: no weights to evaluate; delete {args.result} and run again"

@@ -28,7 +28,13 @@ from hw2core.data.datasets import prepare
 from hw2core.errors import UserError
 from hw2core.runs import paths
 from hw2core.runs.code_hash import combine_hashes
-from hw2core.runs.files import ResultError, read_result, write_evaluation, write_result
+from hw2core.runs.files import (
+    ResultError,
+    read_evaluation,
+    read_result,
+    write_evaluation,
+    write_result,
+)
 from hw2core.runs.schema import Result, Revalidation
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import EPOCHS, IMAGES, find_difference, run_tiny, shrink_spec
@@ -130,14 +136,14 @@ class Comparer:
 
     def _unpack_commit(self, name: str) -> tuple[str, Path]:
         """Return the whole hash of a commit and a folder with its code."""
-        command = ["git", "archive", f"{name}^{{commit}}", "hw2core", "workflow_scripts"]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True)
-        if done.returncode != 0:
-            raise UserError(f"commit {name}: {done.stderr.decode().strip()}; {WAY_OUT}")
+        # A name may come from a result that somebody else wrote: it must never be an option.
+        verify = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+        commit = _call_git(name, *verify).decode().strip()
+        code = _call_git(name, "archive", commit, "hw2core", "workflow_scripts")
         folder = self._make_folder()
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(code)) as archive:
             archive.extractall(folder, filter="data")
-            return archive.pax_headers["comment"], folder
+        return commit, folder
 
     def _start_tiny(self, checkout: Path, tiny: str) -> Future[Result]:
         spec = RunSpec.model_validate_json(tiny)
@@ -145,6 +151,14 @@ class Comparer:
 
     def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+def _call_git(name: str, *arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True)
+    if done.returncode != 0:
+        problem = done.stderr.decode().strip() or "not a commit of this repository"
+        raise UserError(f"commit {name}: {problem}; {WAY_OUT}")
+    return done.stdout
 
 
 def _read_stale(identity: Identity) -> Result | None:
@@ -159,11 +173,20 @@ def _read_stale(identity: Identity) -> Result | None:
     return result
 
 
+def _is_of(evaluation: Path, result: Result) -> bool:
+    """Return whether a file is an evaluation of the weights of ``result``."""
+    try:
+        weights = read_evaluation(evaluation).weights_sha256
+    except ResultError:
+        return False
+    return weights is not None and weights == result.weights_sha256
+
+
 def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
     """Write a result anew, in today's format and with today's hashes."""
     name, seed = identity.spec.name, identity.seed
     evaluation = Path(paths.evaluation_path(name, seed))
-    if result.test is not None and not evaluation.exists():
+    if result.test is not None and not _is_of(evaluation, result):
         write_evaluation(evaluation, result.test)
     changed = {
         "config": RunSpec.from_config(result.config).describe(seed),

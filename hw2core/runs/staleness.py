@@ -103,11 +103,16 @@ def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
         result, test = read_result(paths.result_path(spec.name, seed)), read_evaluation(path)
     except ResultError as error:
         return [str(error)]
-    if test.weights_sha256 != result.weights_sha256:
+    has_weights = result.weights_sha256 and Path(paths.weights_path(spec.name, seed)).exists()
+    if result.test and not has_weights:  # a result of format 2 holds an evaluation of its own
+        return [] if test == result.test else ["not the evaluation that the result holds"]
+    if test.weights_sha256 != result.weights_sha256 or test.weights_sha256 is None:
         return ["of other weights than those of the result"]
-    if not Path(paths.weights_path(spec.name, seed)).exists():
+    if not has_weights:
         return []
     reasons = []
+    if test.num_images != spec.data.test:
+        reasons.append(f"data.test: was {test.num_images}, is {spec.data.test}")
     if test.code != hash_evaluation_code():
         reasons.append("the code of the evaluation changed")
     if test.data_sha256 != result.data_sha256:

@@ -34,3 +34,20 @@ def test_yaml_itself_is_checked(tmp_path, text, words):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
         read_config(tmp_path / "nowhere.yaml")
+
+
+def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "training: &base {lr: 1, epochs: 2}\n"
+        "a: {b: {c: &fast {<<: *base, lr: 3}}}\n"
+        "d: {<<: *fast}\n"
+    )
+    assert read_config(path)["d"] == {"lr": 3, "epochs": 2}
+
+
+def test_a_key_that_is_a_list_is_one_error(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("? [a, b]\n: 1\n")
+    with pytest.raises(ConfigError, match="unhashable key"):
+        read_config(path)

@@ -12,6 +12,7 @@ from hw2core.runs.code_hash import GENERATOR
 from hw2core.runs.files import write_evaluation, write_result
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.staleness import Identity, explain_evaluation, explain_result
+from hw2core.runs.weights import write_weights
 
 
 @pytest.fixture
@@ -32,6 +33,8 @@ def test_a_result_is_current_the_moment_it_is_made(tiny_spec, tiny_data, tiny_ma
     manifest.parent.parent.mkdir()
     manifest.parent.symlink_to(tiny_manifest.parent)
     result, trained = make_result(tiny_spec, 0, tiny_data, device="cpu")
+    sha256 = write_weights(paths.weights_path(tiny_spec.name, 0), trained.weights)
+    result = result.model_copy(update={"weights_sha256": sha256})
     write_result(paths.result_path(tiny_spec.name, 0), result)
     assert explain_result(tiny_spec, 0) == []
     assert explain_evaluation(tiny_spec, 0) == ["not evaluated yet"]
@@ -161,6 +164,7 @@ def test_a_damaged_manifest_makes_no_result_stale(tiny_spec, write_run):
     ("changes", "reasons"),
     [
         ({}, []),
+        ({"num_images": 40}, ["data.test: was 40, is 100"]),  # a call stopped between the two
         ({"code": "0"}, ["the code of the evaluation changed"]),
         ({"code": None}, ["the code of the evaluation changed"]),
         ({"data_sha256": "0"}, ["the prepared data changed"]),
@@ -189,7 +193,7 @@ def test_an_evaluation_that_cannot_be_made_again_is_current_unless_of_other_weig
     files.write_single_file(
         paths.result_path(tiny_spec.name, 0), result, make_evaluation(result, weights_sha256=None)
     )
-    assert explain_evaluation(tiny_spec, 0) == ["of other weights than those of the result"]
+    assert explain_evaluation(tiny_spec, 0) == ["not the evaluation that the result holds"]
 
 
 def test_a_damaged_evaluation_is_not_current(tiny_spec, write_run):

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.workflow
 SCRIPT = ROOT / "workflow_scripts/train.py"
 # Its exit callbacks are called in the reverse order: torch's own come after this signal.
 SIGNALLED_AT_ITS_END = f"""
-import atexit, os, runpy, signal, torch
+import atexit, os, runpy, signal, sys, torch
+sys.path.insert(0, {str(SCRIPT.parent)!r})  # as where it is called
 atexit.register(os.kill, os.getpid(), signal.SIGTERM)
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """

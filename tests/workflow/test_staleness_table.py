@@ -208,6 +208,45 @@ def test_runs_that_differ_in_name_only_are_trained_once(study):
     assert study.plan("results/exp1_2_L2_K4") == ONE_RUN
 
 
+def test_a_current_result_needs_no_twin(study):
+    """Whatever becomes of the other run: it leaves the study, or a new one comes first."""
+    config = copy.deepcopy(TINY)
+    twin = copy.deepcopy(config["experiments"]["exp2"])
+    config["experiments"]["exp3"] = twin
+    study.configure(config)
+    study.snakemake("results/exp3_L4_K4")
+    evaluation = (study / "results/exp3_L4_K4/seed0.test.json").read_bytes()
+    for weights in (study / "results").rglob("*.safetensors"):
+        weights.unlink()
+    del config["experiments"]["exp2"]
+    study.configure(config)
+    assert study.plan("results/exp3_L4_K4") == {}
+    config["experiments"] = {"exp0": copy.deepcopy(twin), **config["experiments"]}
+    study.configure(config)
+    assert study.plan("results/exp3_L4_K4") == {}
+    assert (study / "results/exp3_L4_K4/seed0.test.json").read_bytes() == evaluation
+
+
+def test_what_is_forced_and_cannot_be_made_again_is_not_deleted(study):
+    result, evaluation = (study / f"results/exp2_L4_K4/seed0{x}" for x in (".json", ".test.json"))
+    shutil.rmtree(study / "data")
+    output = study.snakemake("-R", "train", "--", "results/exp2_L4_K4", succeeds=False)
+    assert "data/generated_240_60/manifest.json: missing" in output
+    result.with_suffix(".safetensors").unlink()
+    output = study.snakemake("-R", "evaluate", "--", "results/exp2_L4_K4", succeeds=False)
+    assert "results/exp2_L4_K4/seed0.safetensors: missing" in output
+    assert result.exists()
+    assert evaluation.exists()
+
+
+def test_a_forced_run_is_evaluated_after_it_is_trained(study):
+    """With room for both at once, an evaluation must not begin beside the training."""
+    result, evaluation = (study / f"results/exp2_L4_K4/seed0{x}" for x in (".json", ".test.json"))
+    before = evaluation.stat().st_mtime_ns
+    study.snakemake("-R", "train", "--cores", "4", "--", "results/exp2_L4_K4")
+    assert before < result.stat().st_mtime_ns < evaluation.stat().st_mtime_ns
+
+
 def test_a_stale_result_that_returns_from_a_backup_is_trained_again(study):
     backup = study.folder / "backup"
     shutil.copytree(study / "results", backup, copy_function=shutil.copy2)
