@@ -78,8 +78,10 @@ def images_to_evaluate(wildcards):
 
 
 def result_to_evaluate(wildcards):
-    # Its content decides, not its time; but where it is made anew, the evaluation follows.
-    return ancient(paths.result_path(wildcards.run, wildcards.seed))
+    # Of a current evaluation, the content decides and not the time.
+    run, seed = wildcards.run, int(wildcards.seed)
+    path = paths.result_path(run, seed)
+    return path if PLANNER.evaluates(run, seed) else ancient(path)
 
 
 def stale_result(wildcards):

@@ -79,7 +79,7 @@ def read_run(run: str, seed: int) -> Result:
     path = evaluation_path(run, seed)
     if Path(path).exists():
         test = read_evaluation(path)
-        if test.weights_sha256 == result.weights_sha256 is not None:
+        if test.is_of(result):
             return result.model_copy(update={"test": test})
     return result
 

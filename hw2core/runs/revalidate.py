@@ -176,10 +176,9 @@ def _read_stale(identity: Identity) -> Result | None:
 def _is_of(evaluation: Path, result: Result) -> bool:
     """Return whether a file is an evaluation of the weights of ``result``."""
     try:
-        weights = read_evaluation(evaluation).weights_sha256
+        return read_evaluation(evaluation).is_of(result)
     except ResultError:
         return False
-    return weights is not None and weights == result.weights_sha256
 
 
 def _accept(result: Result, identity: Identity, note: Revalidation) -> None:

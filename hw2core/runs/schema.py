@@ -231,6 +231,15 @@ class Evaluation(Frozen):
     weights_sha256: str | None
     """Hash of the evaluated weights."""
 
+    def is_of(self, result: Result) -> bool:
+        """Return whether the evaluated weights are those of ``result``.
+
+        Where neither has a hash, in what came from an older format, names decide.
+        """
+        if result.weights_sha256 is None and self.weights_sha256 is None:
+            return (self.run, self.seed) == (result.name, result.seed)
+        return self.weights_sha256 == result.weights_sha256
+
 
 def measure_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
     """Return the accuracy on each class, in percent; None for a class without images."""

@@ -106,7 +106,7 @@ def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
     has_weights = result.weights_sha256 and Path(paths.weights_path(spec.name, seed)).exists()
     if result.test and not has_weights:  # a result of format 2 holds an evaluation of its own
         return [] if test == result.test else ["not the evaluation that the result holds"]
-    if test.weights_sha256 != result.weights_sha256 or test.weights_sha256 is None:
+    if not test.is_of(result):
         return ["of other weights than those of the result"]
     if not has_weights:
         return []

@@ -162,10 +162,19 @@ def test_a_dirty_and_an_unknown_commit_are_refused(study):
     status, output = call(study, "revalidate.py")
     assert status == 1
     for commit in commits.values():
-        assert f"commit {commit}: fatal: not a valid object name" in output
+        assert f"commit {commit}: not a commit of this repository" in output
     assert "0 revalidated, 2 refused" in output
     status, output = call(study, "revalidate.py", "--commit", "nowhere")
-    assert (status, output.startswith("commit nowhere: fatal: not a valid")) == (1, True)
+    assert (status, output.startswith("commit nowhere: not a commit")) == (1, True)
+
+
+def test_a_commit_named_by_a_result_is_never_an_option(tmp_path):
+    """Its name is what somebody wrote: --remote=... would fetch and run another's code."""
+    comparer = revalidate.Comparer(tmp_path, None, None)
+    for name in ("--remote=/elsewhere", "--output=pwned", "-h", ""):
+        with pytest.raises(UserError, match="not a commit of this repository"):
+            comparer._unpack_commit(name)
+    assert list(tmp_path.rglob("pwned")) == []
 
 
 @pytest.fixture

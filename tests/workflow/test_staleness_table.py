@@ -243,7 +243,7 @@ def test_a_forced_run_is_evaluated_after_it_is_trained(study):
     """With room for both at once, an evaluation must not begin beside the training."""
     result, evaluation = (study / f"results/exp2_L4_K4/seed0{x}" for x in (".json", ".test.json"))
     before = evaluation.stat().st_mtime_ns
-    study.snakemake("-R", "train", "--cores", "4", "--", "results/exp2_L4_K4")
+    study.snakemake("-F", "--cores", "4", "--", "results/exp2_L4_K4")
     assert before < result.stat().st_mtime_ns < evaluation.stat().st_mtime_ns
 
 
