@@ -30,7 +30,7 @@ ALLOWED: dict[str, str] = {
     "engine": "data layers optimizers history training engine",
     "evaluation": "engine data",
     "runs": "errors io history config data engine evaluation runs",
-    "pipeline": "config data io runs",
+    "pipeline": "errors config data io runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
     "experiments": "errors io history config data engine evaluation runs",

@@ -232,10 +232,7 @@ class Evaluation(Frozen):
     """Hash of the evaluated weights."""
 
     def is_of(self, result: Result) -> bool:
-        """Return whether the evaluated weights are those of ``result``.
-
-        Where neither has a hash, in what came from an older format, names decide.
-        """
+        """Return whether the weights are those of ``result``; without hashes, names decide."""
         if result.weights_sha256 is None and self.weights_sha256 is None:
             return (self.run, self.seed) == (result.name, result.seed)
         return self.weights_sha256 == result.weights_sha256
