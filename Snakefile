@@ -12,12 +12,33 @@
 # code and train again. `snakemake --lint` also asks for a conda environment or container for each
 # rule: there is none, because `make` sets up one locked environment for the whole project.
 
+import os
+import sys
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.9")
 
+sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is installed
 
-configfile: "config.yaml"
+from hw2core.config.reading import read_config
+from hw2core.errors import UserError
+from hw2core.runs.paths import COPIED_CONFIG
+
+# A job of a cluster parses a copy of this file, with the configuration in it.
+CONFIG = os.path.join(workflow.basedir, COPIED_CONFIG)
+if not os.path.exists(CONFIG):
+    CONFIG = "config.yaml"
+# Snakemake runs code in a configuration that asks for it, and of a wrong one names no line.
+try:
+    if os.path.exists(CONFIG):
+        read_config(CONFIG)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: CONFIG
 
 
 include: "rules/common.smk"

@@ -4,59 +4,106 @@
 
 The most informative runs come first. When the time is over, those under way write a checkpoint and
 stop; the next call resumes them, here or, with the archive unpacked in another checkout, elsewhere.
+Ctrl-C, a signal and a connection that is lost end the time early.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hw2core.config.reading import read_config  # noqa: E402 (of this checkout)
+from hw2core.config.reading import read_configs  # noqa: E402 (of this checkout)
 from hw2core.config.study import Study, load_study  # noqa: E402
+from hw2core.errors import UserError  # noqa: E402
+from hw2core.io import replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
+from hw2core.runs import paths  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the experiment whose further seeds are the most informative: its network is free
+DEFAULT = "config.yaml"  # which the Snakefile reads first
 PACKED = ("results", "logs")
 SECONDS_TO_STOP = 60
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def main() -> int:
-    """Train stage by stage; 1 when runs failed, 0 also when the time was too short."""
+    """Train and pack; 0 also when the time was too short, 1 when runs failed or there is none."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--archive", type=Path, default=Path("study.tar.gz"))
-    parser.add_argument("--configfile", type=Path, default=Path("config.yaml"))
+    parser.add_argument(
+        "--configfile", nargs="+", default=[], help=f"merged into {DEFAULT}, as Snakemake does"
+    )
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     args = parser.parse_args()
-    end = time.monotonic() + 60 * args.minutes
-    seeds = f"seeds={args.seeds}".replace(" ", "")
-    study = load_study({**read_config(args.configfile), "seeds": args.seeds}, str(args.configfile))
+    budget = Budget(args.minutes)
+    try:
+        failed = train(args, budget)
+        failed |= pack(args.archive) == 0
+    except UserError as error:
+        print(f"run_study: {error}", file=sys.stderr)
+        return 1
+    return budget.status or int(failed)
+
+
+class Budget:
+    """The time for training: it ends early with a signal, or when nobody gets the output."""
+
+    def __init__(self, minutes: float) -> None:
+        self.end = time.monotonic() + 60 * minutes
+        self.status = 0  # exit status of what ended it early
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._end_early)
+
+    def is_over(self) -> bool:
+        """Return whether to stop."""
+        poller = select.poll()
+        poller.register(1, 0)
+        if any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0)):
+            # The terminal or the reader of the pipe is gone: writing there would be an error.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            self._end_early(signal.SIGHUP)
+        return bool(self.status) or time.monotonic() >= self.end
+
+    def _end_early(self, number: int, _: object = None) -> None:
+        self.status = self.status or 128 + number
+
+
+def train(args: argparse.Namespace, budget: Budget) -> bool:
+    """Train stage by stage; return whether runs failed."""
+    files = [*filter(os.path.exists, [DEFAULT]), *args.configfile] or [DEFAULT]
+    study = load_study({**read_configs(files), "seeds": args.seeds}, " + ".join(files))
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "gpu")]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(args.configfile)]
-    command += ["--config", seeds, *args.snakemake, "--"]
-    codes = []
+    command += ["--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", *args.configfile] if args.configfile else []
+    command += ["--config", f"seeds={args.seeds}".replace(" ", ""), *args.snakemake, "--"]
+    failed = False
     for name, pairs in order_runs(study):
         print(f"{name}: {len(pairs)} runs", flush=True)
-        if (code := run_until(end, [*command, *list_results(pairs)])) is None:
-            print("the time is over; the next call resumes from here", flush=True)
-            # Snakemake may have been killed before it removed its lock.
-            subprocess.run([*command[:-1], "--unlock", "--quiet"], check=True)
+        status = run_within(budget, [*command, *list_results(pairs)])
+        if status is None:
+            why = "stopped" if budget.status else "the time is over"
+            print(f"{why}; the next call resumes from here", flush=True)
             break
-        codes.append(code)
-    pack(args.archive)
-    return int(any(codes))
+        failed |= status != 0
+    return failed
 
 
 def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
@@ -79,33 +126,57 @@ def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
             yield stage, chosen
 
 
-def run_until(end: float, command: list[str]) -> int | None:
-    """Run a command until it is done or ``end`` (of ``time.monotonic``) has come; None: stopped.
+def run_within(budget: Budget, command: list[str]) -> int | None:
+    """Run a command; return its exit status, or None if the budget was over before its end.
 
     A stop reaches every process: Snakemake starts nothing more, runs write a checkpoint.
     """
-    if end <= time.monotonic():
+    if budget.is_over():
         return None
     process = subprocess.Popen(command, start_new_session=True)
-    try:
-        return process.wait(end - time.monotonic())
-    except subprocess.TimeoutExpired:
+    while process.poll() is None:
+        if budget.is_over():
+            stop(process)
+            return None
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    return process.returncode
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started, and wait until they have ended."""
+    end = time.monotonic() + SECONDS_TO_STOP
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
+        while time.monotonic() < end:
+            process.poll()  # it would count as alive until asked for
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            os.killpg(process.pid, 0)  # raises when all have ended
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return None
+        print("killed after a minute: see that no Snakemake runs, then call it with --unlock")
 
 
-def pack(archive: Path) -> None:
-    """Write results, checkpoints and logs into one archive, to be unpacked in a checkout."""
-    with tarfile.open(archive, "w:gz") as tar:
+def pack(archive: Path) -> int:
+    """Write results, checkpoints and logs into one archive, for a checkout; count the results.
+
+    Symbolic links, as from results/ to a large disk, are followed. Without results or checkpoints
+    an older archive stays.
+    """
+    results = len(list(Path().glob(f"results/*/{paths.RESULT_GLOB}")))
+    checkpoints = len(list(Path().glob("results/*/*.checkpoint")))
+    if results + checkpoints == 0:
+        raise UserError(f"there is no result and no checkpoint: {archive} is not written")
+    with (
+        replace_atomically(archive) as temporary,
+        tarfile.open(temporary, "w:gz", dereference=True) as tar,
+    ):
         for folder in filter(os.path.isdir, PACKED):
             tar.add(folder)
-    print(f"{archive}: {archive.stat().st_size / 1e6:.1f} MB", flush=True)
-    print("to publish: unpack it in a checkout and see 'On one GPU' in README.md", flush=True)
+    size = archive.stat().st_size / 1e6
+    print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
+    if results:
+        print("to publish: unpack it in a checkout and see 'On one GPU' in README.md", flush=True)
+    return results
 
 
 if __name__ == "__main__":

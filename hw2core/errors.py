@@ -8,3 +8,10 @@ class UserError(Exception):
 
     Scripts print it and exit with status 1; a traceback is for bugs only.
     """
+
+
+def make_line(text: str) -> str:
+    """Return ``text`` as one line that a terminal can print; of a long one, both ends."""
+    if len(text) > 1000:
+        text = f"{text[:600]} ... {text[-300:]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -83,6 +83,9 @@ def run_experiment(
         ConfigError: an argument is not allowed; names it, its value and what is allowed.
         DataError: the images are damaged or cannot be downloaded.
     """
+    seed = torch.seed() % 2**32 if seed is None else int(seed)
+    if not 0 <= seed < 2**64:
+        raise ConfigError("run_experiment", [f"seed: {seed}: must be from 0 to 2**64 - 1"])
     architecture = {
         "filters_per_layer": list(filters_per_layer),
         "layers_per_block": layers_per_block,
@@ -119,7 +122,7 @@ def run_experiment(
     batch_size = bs_test or EVALUATION_BATCH
     result, trained = make_result(
         spec,
-        torch.seed() % 2**32 if seed is None else seed,
+        seed,
         images,
         Recorder(on_epoch=lambda recorder: log.info(format_epoch(recorder))),
         device=device,

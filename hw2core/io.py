@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
+import socket
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +25,13 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
 
     A reader sees the old file or the whole new one, after a kill or on a full disk too. The
     temporary file has the suffix of ``path``, by which libraries choose a format. Missing parent
-    folders are made, and temporary files of killed writers are removed.
+    folders are made, and temporary files of this machine's killed writers are removed.
 
     Raises:
         WriteError: the folder cannot be written or the disk is full; ``path`` is as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_begin_temporary(path)}{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -61,6 +64,19 @@ def hash_file(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def check_regular(path: Path | str, largest: int) -> None:
+    """Check that reading a file ends: it is a regular one, of at most ``largest`` bytes.
+
+    Raises:
+        OSError: it is missing, a folder, a pipe or a device, or larger.
+    """
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > largest:
+        raise OSError(errno.EFBIG, f"larger than {largest:,} bytes", str(path))
+
+
 def check_writable(paths: Iterable[Path | str]) -> None:
     """Check that files can be written, before anything is made or deleted for them.
 
@@ -77,11 +93,17 @@ def check_writable(paths: Iterable[Path | str]) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete the temporary files of writers of ``path`` that have ended."""
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{path.suffix}"):
-        writer = leftover.name.split(".")[-3]
+    """Delete the temporary files of writers of ``path`` that have ended on this machine."""
+    start, end = _begin_temporary(path), f".tmp{path.suffix}"
+    for leftover in path.parent.glob(f"{glob.escape(start)}*{end}"):
+        writer = leftover.name.removeprefix(start).removesuffix(end)
         if writer.isdecimal() and not _is_alive(int(writer)):
             leftover.unlink(missing_ok=True)
+
+
+def _begin_temporary(path: Path) -> str:
+    """Return how this machine's temporary files for ``path`` begin: others share the folder."""
+    return f".{path.stem}.{socket.gethostname()}."
 
 
 def _is_alive(process: int) -> bool:

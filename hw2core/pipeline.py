@@ -1,14 +1,9 @@
-"""Plans for Snakemake: which files are stale, their times, and how much of a GPU a run needs."""
+"""Plans for Snakemake: which files are stale, and their times."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -17,33 +12,29 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw2core.config.networks import IN_SIZE, ConvolutionalArchitecture
-from hw2core.data.arrays import NUM_CLASSES
 from hw2core.errors import UserError
-from hw2core.io import write_text_atomically
+from hw2core.io import check_regular, write_text_atomically
 from hw2core.runs import paths
-from hw2core.runs.files import read_result
+from hw2core.runs.files import LARGEST_FILE, read_result
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
 if TYPE_CHECKING:
-    from hw2core.config.spec import RunSpec
     from hw2core.config.study import Study
 
-# A step of this many floating-point operations keeps an H100 (300 TFLOP/s in bf16) busy for about
-# 1 ms: ten times the wait between two steps, so that a second run would gain nothing. An estimate.
-FLOPS_OF_A_WHOLE_GPU = 3e11
-LEAST_PERCENT = 10  # each run needs a CPU core as well
-CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take, and the images
-TENSORS_PER_CONVOLUTION = 4  # output, norm, activation; gradients live shortly
-BYTES_PER_PARAMETER = 24  # weight, gradient, momentum, EMA, best weights, and a cast
 NOTICES = ".snakemake/stale"
 
 
 def use_checkout(folder: str) -> None:
-    """Let the jobs run this Python and the code of this checkout, whatever is installed."""
-    for variable, path in (("PATH", str(Path(sys.executable).parent)), ("PYTHONPATH", folder)):
+    """Let the jobs run this Python and the code of this checkout, whatever is installed.
+
+    Snakemake's Slurm plugin finds the commands in slurm/bin before those of Slurm.
+    """
+    programs = [f"{folder}/slurm/bin", str(Path(sys.executable).parent)]
+    for variable, first in (("PATH", programs), ("PYTHONPATH", [folder])):
         known = os.environ.get(variable, "").split(os.pathsep)
-        os.environ[variable] = os.pathsep.join([path, *(p for p in known if p and p != path)])
+        os.environ[variable] = os.pathsep.join(
+            [*first, *(p for p in known if p and p not in first)]
+        )
 
 
 def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:
@@ -143,6 +134,7 @@ def hash_files(files: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for path in files:
         with suppress(OSError):
+            check_regular(path, LARGEST_FILE)
             digest.update(Path(path).read_bytes())
         digest.update(path.encode())
     return digest.hexdigest()
@@ -158,48 +150,3 @@ def settle_times(files: Iterable[str]) -> None:
         with suppress(OSError):  # missing, or not writable
             if Path(path).stat().st_mtime > now:
                 os.utime(path, (now, now))
-
-
-def measure_gpu_memory() -> int:
-    """Return the bytes of the first GPU that torch can train on (CUDA, or Apple's); 0 for none."""
-    if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(query, capture_output=True, text=True)
-    first = answer.stdout.partition("\n")[0].strip()
-    return int(first) << 20 if answer.returncode == 0 and first.isdigit() else 0  # from MiB
-
-
-def estimate_gpu_percent(spec: RunSpec, memory: int) -> int:
-    """Return the percentage of a GPU with ``memory`` bytes that a run needs, 10 to 100.
-
-    It is the larger of two shares: of the memory, and of the arithmetic that keeps the GPU busy.
-    """
-    architecture = spec.architecture
-    if not isinstance(architecture, ConvolutionalArchitecture):
-        return LEAST_PERCENT
-    multiply_adds, outputs, parameters = _count_convolutions(architecture)
-    flops = 6 * multiply_adds * spec.training.batch_size  # forward, and twice as much backward
-    held = TENSORS_PER_CONVOLUTION * 4 * outputs * spec.training.batch_size
-    needed = CONTEXT_BYTES + held + BYTES_PER_PARAMETER * parameters
-    share = max(needed / memory, flops / FLOPS_OF_A_WHOLE_GPU)
-    return min(100, max(LEAST_PERCENT, math.ceil(100 * share)))
-
-
-def _count_convolutions(architecture: ConvolutionalArchitecture) -> tuple[int, int, int]:
-    """Return multiply-adds and outputs for one image, and the weights of all layers."""
-    in_channels, side, _ = IN_SIZE
-    multiply_adds = outputs = parameters = 0
-    for number, channels in enumerate(architecture.channels, start=1):
-        weights = 9 * in_channels * channels
-        multiply_adds += weights * side**2
-        outputs += channels * side**2
-        parameters += weights
-        in_channels = channels
-        if number % architecture.pool_every == 0:
-            side //= 2
-    widths = [in_channels * side**2, *architecture.hidden_dims, NUM_CLASSES]
-    parameters += sum(a * b for a, b in itertools.pairwise(widths))
-    return multiply_adds, outputs, parameters

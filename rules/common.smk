@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import GroupJob
 
-sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is installed
-
-from hw2core import pipeline
+from hw2core import gpu_share, gpus, pipeline
+from hw2core.code_copy import CodeCopy
 from hw2core.config.reading import read_config
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import check_writable
+from hw2core.retries import Retries
 from hw2core.runs import code_hash, paths
 
 logging.raiseExceptions = False  # on a full disk each line would come with a traceback
@@ -24,10 +25,10 @@ pipeline.use_checkout(workflow.basedir)
 
 # Relative: a checkout that was moved must not draw its figures again.
 SOURCES = Path(os.path.relpath(workflow.basedir))
-SCRIPTS = str(SOURCES / "workflow_scripts")
-STYLE = SOURCES / paths.FIGURE_STYLE
+SCRIPTS = "workflow_scripts"  # in the copy of the code that all jobs run from
+STYLE = str(SOURCES / paths.FIGURE_STYLE)
 TEMPLATE = SOURCES / paths.REPORT_TEMPLATE
-RECORD = SOURCES / paths.PUBLIC_RECORD
+RECORD = str(SOURCES / paths.PUBLIC_RECORD)
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
@@ -37,6 +38,8 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+CODE_COPY = CodeCopy(workflow.basedir, config)
+CODE = CODE_COPY.folder
 PLANNER = pipeline.Planner(STUDY)
 # Name and seed as in a file's path -> run, seed, and the run that is trained in its place. One that
 # has a current result needs no other's.
@@ -110,7 +113,7 @@ def not_compared(function):
 
 def gpu_percent_of(wildcards):
     return (
-        pipeline.estimate_gpu_percent(spec_of(wildcards), GPU_MEMORY)
+        gpu_share.estimate_gpu_percent(spec_of(wildcards), GPU_MEMORY)
         if GPU_MEMORY
         else 0
     )
@@ -137,7 +140,7 @@ def hash_code(*modules):
     return code_hash.combine_hashes(code_hash.hash_modules(modules))
 
 
-GPU_MEMORY = pipeline.measure_gpu_memory()
+GPU_MEMORY = gpus.measure_gpu_memory()
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 MANIFEST = paths.manifest_path(STUDY.data.folder)
@@ -149,11 +152,27 @@ ALL_FIGURES = [
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(TEMPLATE.parent)))
 
 
+def trained_by(jobs):
+    return [tuple(job.wildcards) for job in jobs if job.rule.name == "train"]
+
+
 onstart:
     try:
         planned = list(workflow.dag.needrun_jobs())
         check_writable(path for job in planned for path in job.output)
         PLANNER.check_jobs(planned)
+        CODE_COPY.write()
+        pipeline.use_checkout(str(CODE.resolve()))
+        # A job of a cluster starts Snakemake anew: there it reads the copy.
+        workflow.scheduler._executor.snakefile = str(CODE.resolve() / "Snakefile")
+        workflow.config_settings.configfiles = []
+        retries = Retries(trained_by(planned))
+        # Of a job on a cluster: Snakemake itself counts each try alike.
+        GroupJob.restart_times = property(
+            lambda group: retries.count(
+                trained_by(group.jobs), max(job.restart_times for job in group.jobs)
+            )
+        )
         pipeline.settle_times(
             path for job in workflow.dag.jobs for path in [*job.input, *job.output]
         )

@@ -18,5 +18,5 @@ rule prepare_data:
         data=STUDY.data.folder,
         code=hash_code("hw2core.data.datasets"),
     shell:
-        "exec python {params.scripts:q}/prepare_data.py --data {DATA:q} --root={ROOT:q}"
+        "exec python {CODE:q}/{params.scripts}/prepare_data.py --data {DATA:q} --root={ROOT:q}"
         " --manifest {output.manifest:q} --log {log:q}"

@@ -18,8 +18,10 @@ rule experiment_figures:
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
         code=hash_code("hw2core.analysis.experiment_figures"),
+        # One that was edited while this figure was drawn is older than the figure.
+        style=pipeline.hash_files([STYLE]),
     shell:
-        "exec python {params.scripts:q}/make_figures.py --only experiments"
+        "exec python {CODE:q}/{params.scripts}/make_figures.py --only experiments"
         " --experiments {params.experiments:q} --log {log:q}"
 
 
@@ -40,6 +42,7 @@ rule study_figures:
         data=MANIFEST,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.figures"),
+        sources=pipeline.hash_files([STYLE, RECORD]),
     shell:
-        "exec python {params.scripts:q}/make_figures.py --only study --data {params.data:q}"
+        "exec python {CODE:q}/{params.scripts}/make_figures.py --only study --data {params.data:q}"
         " --experiments {params.experiments:q} --log {log:q}"

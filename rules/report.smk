@@ -21,6 +21,7 @@ rule written_report:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.publish"),
+        sources=pipeline.hash_files(REPORT_SOURCES),
     shell:
-        "exec python {params.scripts:q}/make_report.py --experiments {params.experiments:q}"
+        "exec python {CODE:q}/{params.scripts}/make_report.py --experiments {params.experiments:q}"
         " --log {log:q}"

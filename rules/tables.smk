@@ -21,5 +21,5 @@ rule tables:
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.tables"),
     shell:
-        "exec python {params.scripts:q}/make_tables.py --experiments {params.experiments:q}"
+        "exec python {CODE:q}/{params.scripts}/make_tables.py --experiments {params.experiments:q}"
         " --summary {output.summary:q} --epochs {output.epochs:q} --log {log:q}"

@@ -30,11 +30,12 @@ rule train:
         scripts=SCRIPTS,
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
         data=not_compared(lambda wildcards: MANIFEST),
+        minutes=lambda wildcards, output, resources: resources.get("runtime", 0),
     shell:
         # exec: a cluster's signals reach the training process itself.
-        "exec python {params.scripts:q}/train.py --spec {params.spec:q} --seed {wildcards.seed}"
-        " --data {params.data:q} --result {output.result:q} --weights {output.weights:q}"
-        " --threads {threads} --log {log:q}"
+        "exec python {CODE:q}/{params.scripts}/train.py --spec {params.spec:q}"
+        " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
+        " --weights {output.weights:q} --threads {threads} --minutes {params.minutes} --log {log:q}"
 
 
 rule evaluate:
@@ -59,7 +60,7 @@ rule evaluate:
         data=not_compared(lambda wildcards: MANIFEST),
         num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
     shell:
-        "exec python {params.scripts:q}/evaluate.py --result {input.result:q}"
+        "exec python {CODE:q}/{params.scripts}/evaluate.py --result {input.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
         " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
 
@@ -80,5 +81,5 @@ rule share_result:
         original=not_compared(lambda wildcards: twin_of(wildcards)[2]),
         seed=not_compared(lambda wildcards: twin_of(wildcards)[1]),
     shell:
-        "exec python {params.scripts:q}/share_result.py --spec {params.spec:q}"
+        "exec python {CODE:q}/{params.scripts}/share_result.py --spec {params.spec:q}"
         " --original {params.original:q} --seed {params.seed} --log {log:q}"

@@ -113,7 +113,6 @@ def make_result(tiny_spec) -> Callable[..., Result]:
                 "seconds": 3.5,
                 "seconds_loading": 0.25,
                 "seconds_training": 2.5,
-                "seconds_per_epoch": [1.5, 1.25],
                 "images_per_second": 3000.0,
             },
             "environment": {
@@ -129,7 +128,10 @@ def make_result(tiny_spec) -> Callable[..., Result]:
             "code": identity.code,
             **identity.hash_parts(),
         }
-        return Result.model_validate({**values, **changes})
+        values |= changes
+        num_epochs = len(dict(values["epochs"])["train_loss"])
+        values["timing"]["seconds_per_epoch"] = [1.25] * num_epochs
+        return Result.model_validate(values)
 
     return make
 
@@ -145,8 +147,8 @@ def make_evaluation() -> Callable[..., Evaluation]:
             "num_images": TEST,
             "accuracy": 75.0,
             "loss": 0.5,
-            "class_accuracy": [100.0, 50.0],
-            "confusion": [[50, 0], [25, 25]],
+            "class_accuracy": [100.0, 50.0, *[None] * 8],
+            "confusion": [[50, *[0] * 9], [25, 25, *[0] * 8], *[[0] * 10] * 8],
             "calibration_error": 3.0,
             "mistakes": [{"index": 3, "label": 1, "predicted": 0, "probability": 0.75}],
             "code": hash_evaluation_code(),

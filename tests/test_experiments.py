@@ -108,6 +108,8 @@ def test_further_keywords_reach_the_model():
         ("model_type", "vgg", ["model", "'vgg'", "cnn, resnet, ycn, mlp"]),
         ("epochs", 0, ["epochs", "at least 1"]),
         ("hidden_dims", [0], ["at least 1"]),
+        ("seed", -1, ["seed", "-1", "0 to 2**64 - 1"]),
+        ("seed", 2**64, ["seed", "0 to 2**64 - 1"]),
     ],
 )
 def test_wrong_arguments_are_named(argument, value, words):
@@ -117,6 +119,11 @@ def test_wrong_arguments_are_named(argument, value, words):
     for word in words:
         assert word in str(caught.value)
     assert not Path("out").exists()
+
+
+def test_a_name_that_is_no_file_name_is_refused():
+    with pytest.raises(ConfigError, match=r"name: .*'\.\./x_L2_K4-6'"):
+        run_experiment("../x", "out", **SMALL, **SHORT)
 
 
 def test_the_command_line_of_the_course():

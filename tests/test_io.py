@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 
@@ -46,16 +47,25 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
 
 
-def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path):
+@pytest.mark.parametrize("name", ["file.json", "file"])
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path, name):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    dead = tmp_path / f".file.{process.pid}.tmp.json"
-    alive = tmp_path / f".file.{os.getppid()}.tmp.json"
-    dead.touch()
-    alive.touch()
-    write_text_atomically(tmp_path / "file.json", "text")
+    with replace_atomically(tmp_path / name) as temporary:
+        temporary.write_text("text")
+    assert str(os.getpid()) in temporary.name
+    dead, alive = (
+        temporary.with_name(temporary.name.replace(str(os.getpid()), str(writer)))
+        for writer in (process.pid, os.getppid())
+    )
+    # No process of this machine has the number of a writer on another one.
+    remote = dead.with_name(dead.name.replace(socket.gethostname(), "node7.example"))
+    for leftover in (dead, alive, remote):
+        leftover.touch()
+    write_text_atomically(tmp_path / name, "text")
     assert not dead.exists()
     assert alive.exists()
+    assert remote.exists()
 
 
 def test_a_file_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):

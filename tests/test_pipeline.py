@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import sys
 import time
@@ -11,22 +10,17 @@ from types import SimpleNamespace
 import pytest
 
 from hw2core import pipeline
-from hw2core.cnn import ConvClassifier
 from hw2core.config.spec import RunSpec
-from hw2core.engine.flops import count_flops, count_parameters
 from hw2core.io import WriteError
 from hw2core.pipeline import (
     Planner,
-    estimate_gpu_percent,
     hash_files,
-    measure_gpu_memory,
     settle_times,
     write_notice,
 )
 from hw2core.runs import files, paths
 from hw2core.runs.staleness import explain_result
 
-GIB = 1 << 30
 STALE = "results/run/seed0.json"
 
 
@@ -199,78 +193,9 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     for _ in range(2):
         pipeline.use_checkout("/checkout")
-        assert os.environ["PATH"] == f"{python}{os.pathsep}/bin"
+        programs = ["/checkout/slurm/bin", python, "/bin"]
+        assert os.environ["PATH"] == os.pathsep.join(programs)
         assert os.environ["PYTHONPATH"] == f"/checkout{os.pathsep}/elsewhere"
     monkeypatch.delenv("PYTHONPATH")
     pipeline.use_checkout("/checkout")
     assert os.environ["PYTHONPATH"] == "/checkout"
-
-
-@pytest.fixture
-def nvidia_smi(tmp_path, monkeypatch):
-    """Puts a script called nvidia-smi on the PATH, with what it prints and its exit status."""
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-
-    def write(text: str, status: int = 0) -> None:
-        script = tmp_path / "nvidia-smi"
-        script.write_text(f"#!/bin/sh\necho '{text}'\nexit {status}\n")
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-
-    return write
-
-
-def test_the_first_gpu_counts(nvidia_smi):
-    nvidia_smi("81559\n24576")
-    assert measure_gpu_memory() == 81559 << 20
-
-
-@pytest.mark.parametrize(("text", "status"), [("no devices were found", 6), ("[N/A]", 0), ("", 0)])
-def test_a_driver_without_a_gpu_is_none(nvidia_smi, text, status):
-    nvidia_smi(text, status)
-    assert measure_gpu_memory() == 0
-
-
-def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path):
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert measure_gpu_memory() == 0
-
-
-def specify(tiny_values, **architecture) -> RunSpec:
-    values = {**tiny_values["architecture"], **architecture}
-    training = {**tiny_values["training"], "batch_size": 128}
-    return RunSpec.model_validate({**tiny_values, "architecture": values, "training": training})
-
-
-def test_small_runs_share_and_wide_ones_do_not(tiny_values):
-    small = specify(tiny_values, filters_per_layer=[32])
-    wide = specify(tiny_values, filters_per_layer=[256], layers_per_block=8, pool_every=4)
-    assert estimate_gpu_percent(small, 80 * GIB) == 10
-    assert estimate_gpu_percent(wide, 80 * GIB) == 100
-
-
-def test_memory_counts_where_it_is_short(tiny_values):
-    small = specify(tiny_values, filters_per_layer=[32])
-    assert 30 < estimate_gpu_percent(small, 3 * GIB) < 60
-    assert estimate_gpu_percent(small, 1 * GIB) == 100
-
-
-def test_an_mlp_needs_the_least(tiny_values):
-    training = {**tiny_values["training"], "optimizer": "vanilla"}
-    architecture = {"hidden_dims": [400], "wstd": 0.1}
-    values = {**tiny_values, "model": "mlp", "architecture": architecture, "training": training}
-    assert estimate_gpu_percent(RunSpec.model_validate(values), 80 * GIB) == 10
-
-
-@pytest.mark.parametrize(("layers", "every"), [(2, 1), (5, 2), (6, 2)])
-def test_the_count_agrees_with_that_of_the_network(tiny_values, layers, every):
-    spec = specify(tiny_values, layers_per_block=layers, pool_every=every, hidden_dims=[64])
-    multiply_adds, _, parameters = pipeline._count_convolutions(spec.architecture)
-    model = ConvClassifier(**spec.architecture.build_arguments())
-    linear = model.classifier
-    convolutions = count_flops(model, (3, 32, 32)) - 2 * sum(
-        layer.weight.numel() for layer in (linear[0], linear[2])
-    )
-    assert 2 * multiply_adds == convolutions
-    assert parameters == pytest.approx(count_parameters(model), rel=0.06)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
+from hw2core.config.spec import RunSpec
 from hw2core.data.prepared import load_prepared
 from hw2core.runs.environment import use_large_pages
 from hw2core.runs.files import ResultError, read_result, write_evaluation
@@ -34,6 +35,7 @@ def main() -> int:
 def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     """Evaluate, or keep the evaluation of a result that came without weights."""
     result = read_result(args.result)
+    spec = RunSpec.from_config(result.config, str(args.result))
     # Without their hash, weights next to a result could be those of any run.
     if not args.weights.exists() or result.weights_sha256 is None:
         if result.test is None:
@@ -46,14 +48,17 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     import torch
 
     from hw2core.runs.make import make_evaluation
-    from hw2core.runs.weights import check_weights, read_weights
+    from hw2core.runs.weights import check_fit, check_weights, read_weights
 
     torch.set_num_threads(args.threads)
     check_weights(args.weights, result)
     weights = read_weights(args.weights)
-    evaluation = make_evaluation(
-        result, weights, load_prepared(args.data), num_images=args.num_images
-    )
+    data = load_prepared(args.data)
+    try:
+        evaluation = make_evaluation(result, weights, data, num_images=args.num_images)
+    except (KeyError, ValueError, RuntimeError):
+        check_fit(args.weights, weights, spec)  # one that others wrote may have this hash
+        raise
     write_evaluation(args.evaluation, evaluation)
     return (
         f"test accuracy {evaluation.accuracy:.2f} % with the weights of epoch "

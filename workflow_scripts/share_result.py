@@ -15,6 +15,7 @@ from hw2core.io import replace_atomically
 from hw2core.runs import paths
 from hw2core.runs.files import read_run, share_result, write_evaluation, write_result
 from hw2core.runs.log import run_job
+from hw2core.runs.weights import check_weights
 
 
 def main() -> int:
@@ -34,6 +35,7 @@ def share(args: argparse.Namespace, spec: RunSpec, log: logging.Logger) -> str:
     original = read_run(args.original, args.seed)
     result, evaluation = share_result(original, spec)
     weights = Path(paths.weights_path(args.original, args.seed))
+    check_weights(weights, original)
     target = paths.weights_path(spec.name, args.seed)
     if weights.exists():
         with replace_atomically(target) as temporary:

@@ -5,19 +5,28 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import signal
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import use_checkout  # noqa: F401
 
 from hw2core.data.prepared import PreparedData, load_prepared
+from hw2core.errors import UserError
+from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs import paths
-from hw2core.runs.environment import use_large_pages
-from hw2core.runs.log import format_epoch, run_job
+from hw2core.runs.environment import name_processor, use_large_pages
+from hw2core.runs.log import NO_EPOCH, format_epoch, run_job
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+if TYPE_CHECKING:
+    from hw2core.engine.recorder import Recorder
+
+STARTED = time.monotonic()
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
@@ -43,6 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--minutes", type=float, default=0, help="time limit; 0 for none")
     parser.add_argument("--checkpoint-seconds", type=float, help="least time between writes")
     parser.add_argument("--log", type=Path)
     return parser.parse_args()
@@ -53,6 +63,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     import torch
 
     from hw2core.config.spec import RunSpec
+    from hw2core.engine.cuda_graph import GraphError
     from hw2core.engine.recorder import Recorder
     from hw2core.runs.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
     from hw2core.runs.files import write_result
@@ -68,7 +79,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         sys.exit(128 + number)
 
     for number in STOPPING:
-        signal.signal(number, stop)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, stop)
     data = loading.result()
     identity = Identity.of(spec, args.seed).hash_parts() | {"data_sha256": data.sha256}
     pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
@@ -77,7 +89,18 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     )
     gc.freeze()  # what exists by now is not looked at again
     gc.enable()
-    recorder = Recorder(on_epoch=lambda epochs: log.info(format_epoch(epochs)), store=checkpoint)
+    finished = 0
+
+    def end_epoch(epochs: Recorder) -> None:
+        nonlocal finished
+        finished += 1
+        log.info(format_epoch(epochs))
+
+    recorder = Recorder(
+        on_start=lambda epochs: log.info(format_setting(epochs)),
+        on_epoch=end_epoch,
+        store=checkpoint,
+    )
     try:
         result, trained = make_result(spec, args.seed, data, recorder)
         sha256 = write_weights(args.weights, trained.weights)
@@ -85,13 +108,41 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         ignore_signals()  # everything is written: this run cannot be stopped any more
     except SystemExit:
         checkpoint.flush()
-        log.warning("stopped by a signal; the next call resumes after the last whole epoch")
+        seconds = time.monotonic() - STARTED
+        if not finished and is_time_limit(seconds, 60 * args.minutes):
+            log.error(f"{NO_EPOCH} {seconds:.0f} s; raise runtime")
+        else:
+            log.warning("stopped by a signal; the next call resumes after the last whole epoch")
+        raise
+    except GraphError as error:
+        log.warning(f"{error}; starting again with it")
+        # The log begins anew, and shows the reason as the value of the variable.
+        os.environ[CUDA_GRAPH] = f"0 ({str(error).partition(';')[0]})"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except UserError:  # out of memory, or the outcome cannot be written
+        checkpoint.flush()
         raise
     checkpoint.remove()
     return (
         f"{result.status}: validation accuracy {result.validation_accuracy:.2f} % in epoch "
         f"{result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
     )
+
+
+def format_setting(recorder: Recorder) -> str:
+    """Return one line on what trains: device, precision, threads, and torch's version."""
+    device, setting = str(recorder.device), recorder.setting
+    line = (
+        f"{device} ({name_processor(device)}), {setting['precision']}, "
+        f"threads {setting['threads']}, torch {setting['torch']}"
+    )
+    switch = os.environ.get(CUDA_GRAPH)
+    return f"{line}, {CUDA_GRAPH}={switch}" if switch else line
+
+
+def is_time_limit(seconds: float, limit: float) -> bool:
+    """Return whether a stop after ``seconds`` is that of the time limit: Slurm warns early."""
+    return limit > 0 and seconds >= max(limit - 150, limit / 4)
 
 
 def ignore_signals() -> None:

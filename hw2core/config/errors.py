@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from hw2core.errors import UserError
+from hw2core.errors import UserError, make_line
 
 Location = tuple[int | str, ...]
 
@@ -28,7 +28,10 @@ _RULES = {
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
     "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must have no control characters",
 }
 
 
@@ -37,8 +40,7 @@ class ConfigError(UserError):
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         """Collect ``problems`` (each starting with its key) of the file ``source``."""
-        # A line break in a key must not break the line.
-        self.lines = [f"{source}: {problem}".replace("\n", "\\n") for problem in problems]
+        self.lines = [make_line(f"{source}: {problem}") for problem in problems]
         super().__init__("\n".join(self.lines))
 
 

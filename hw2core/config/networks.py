@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.config.schema import Count, Flag, Fraction, Frozen, Number
+from hw2core.config.schema import (
+    MAX_CONVS,
+    Convolutions,
+    Count,
+    Flag,
+    Fraction,
+    Frozen,
+    Number,
+    Width,
+)
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 IMAGE_SIZE = IMAGE_SHAPE[0]
 IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
 # Each 2x2 pool halves the image; the last one that leaves a pixel is log2(32) = 5.
 MAX_POOLS = IMAGE_SIZE.bit_length() - 1
+Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
 
 
 class Architecture(Frozen):
@@ -37,13 +47,13 @@ class Architecture(Frozen):
 class MLPArchitecture(Architecture):
     """Keys of ``model: mlp``, the from-scratch network of part 2."""
 
-    hidden_dims: tuple[Count, ...]
+    hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
     activation: Literal["relu", "sigmoid"] = "relu"
     """Activation after each hidden layer."""
     dropout: Number = Field(0.0, ge=0, le=1)
     """Probability to drop a hidden unit."""
-    wstd: Number = Field(ge=0)
+    wstd: Number = Field(ge=0, le=1000)
     """Standard deviation of the initial weights."""
 
     def build_arguments(self) -> dict[str, Any]:
@@ -59,9 +69,9 @@ class MLPArchitecture(Architecture):
 class ConvolutionalArchitecture(Architecture):
     """Keys of every network of N = L * len(K) convolutions of 3x3 with a linear head."""
 
-    filters_per_layer: tuple[Count, ...] = Field(min_length=1)
+    filters_per_layer: Widths = Field(min_length=1)
     """Channels K of the convolutions, one number per stage."""
-    layers_per_block: Count
+    layers_per_block: Convolutions
     """Convolutions L in each stage."""
     pool_every: Count = Field(0, json_schema_extra={"default": None})
     """Convolutions before each pool. Give either this or ``pools``."""
@@ -70,15 +80,19 @@ class ConvolutionalArchitecture(Architecture):
 
     A grid over depths needs this one.
     """
-    hidden_dims: tuple[Count, ...]
+    hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
 
     @model_validator(mode="after")
     def _place_pools(self) -> ConvolutionalArchitecture:
-        spread = -(-len(self.channels) // self.pools) if self.pools else self.pool_every
+        num_convs = len(self.filters_per_layer) * self.layers_per_block
+        if num_convs > MAX_CONVS:
+            raise refuse(
+                "layers_per_block", f"{num_convs} convolutions: must be at most {MAX_CONVS} in all"
+            )
+        spread = -(-num_convs // self.pools) if self.pools else self.pool_every
         if spread == 0 or self.pool_every not in (0, spread):
             raise refuse("pool_every", "give either pool_every or pools (one of the two)")
-        num_convs = len(self.channels)
         if num_convs // spread > MAX_POOLS:
             raise refuse(
                 "pool_every" if self.pools is None else "pools",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,25 @@ from typing import Any
 import yaml
 
 from hw2core.config.errors import ConfigError
+from hw2core.io import check_regular
+
+LARGEST_FILE = 1 << 20
+MOST_NODES = 100_000  # with what aliases repeat
+NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+MISREAD = re.compile("[-+]?0[0-7_]+|.*:.*")  # numbers that YAML takes for octal, or to base 60
 
 
 def read_config(path: Path | str) -> dict[str, Any]:
-    """Read a YAML configuration; unlike in plain YAML, a key given twice is an error.
+    """Read a YAML configuration that says what it seems to say, or refuse it.
+
+    Unlike in plain YAML, a key given twice is an error, and so is a key or number that YAML would
+    change (``off``, ``0.10`` or ``016`` as a key).
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or has a key twice.
+        ConfigError: the file cannot be read, is not YAML, or has something of the above.
     """
     try:
+        check_regular(path, LARGEST_FILE)
         with Path(path).open(encoding="utf-8") as file:
             values = yaml.load(file, Loader=_StrictLoader)
     except yaml.YAMLError as error:
@@ -27,8 +38,12 @@ def read_config(path: Path | str) -> dict[str, Any]:
         raise ConfigError(str(path), [f"{line}{problem}"]) from None
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, a date of month 13, thousands of [
+        raise ConfigError(str(path), [f"not valid YAML ({error})"]) from None
     if not isinstance(values, dict):
         raise ConfigError(str(path), ["must be a mapping of keys to values"])
+    if "__use_yte__" in values:
+        raise ConfigError(str(path), ["__use_yte__: not allowed; Snakemake would run the file"])
     return values
 
 
@@ -51,17 +66,48 @@ def _merge(earlier: object, later: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that refuses a key given twice."""
+    """A YAML loader that refuses what would be read as something else, and endless aliases."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._sizes: dict[yaml.Node, int] = {}  # nodes in each node
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if node is None or (alias and node in self._sizes):
+            return node
+        if alias:
+            raise _refuse(node, "an alias of what it is in")
+        parts = [node.value] if isinstance(node, yaml.ScalarNode) else node.value
+        flat = [part for pair in parts for part in (pair if isinstance(pair, tuple) else [pair])]
+        self._sizes[node] = 1 + sum(self._sizes.get(part, 0) for part in flat)
+        if self._sizes[node] > MOST_NODES:
+            raise _refuse(node, f"more than {MOST_NODES:,} values, counted with aliases")
+        return node
+
+    def compose_scalar_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)  # type: ignore[arg-type]
+        if node.tag in NUMBERS and MISREAD.fullmatch(node.value):
+            value = self.construct_object(node)
+            raise _refuse(node, f"{node.value}: YAML reads {value}; write {value} or use quotes")
+        return node
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
         # As it is written: what a key << merges is added later, and may be given again.
         node = super().compose_mapping_node(anchor)  # type: ignore[arg-type]
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise _refuse(key, f"the key {key.value!r} is given twice")
+            seen.add(key.value)
+            read = key.value if key.value == "<<" else self.construct_object(key)
+            if type(read) not in (str, int, float) or str(read) != key.value:
+                raise _refuse(key, f"the key {key.value}: YAML reads {read!r}; write it in quotes")
         return node
+
+
+def _refuse(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,12 +10,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.data.arrays import NUM_CLASSES
+from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 CIFAR10_SIZES = (50_000, 10_000)  # training and test images
-# Patterns: names become file names, Snakemake targets and words on command lines.
-EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
-RUN_LABEL = "[A-Za-z0-9._-]*"
+# Patterns: names become file names, Snakemake targets and words on command lines. File systems
+# allow 255 letters; Snakemake and atomic writes add some.
+EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
+RUN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
+TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"  # without control characters but tab and line feed
+# What no study reaches. Beyond, a typing error would fill the memory before anything fails.
+MOST = 1_000_000
+MAX_EPOCHS = 10_000
+MAX_SEED = 2**32 - 1
+MAX_CONVS = 1000
+MAX_RATE = 1e20  # over 1 - momentum it must be a number of single precision, below 3e38
 
 
 def _read_number(value: object) -> object:
@@ -26,15 +36,27 @@ def _read_number(value: object) -> object:
     return value
 
 
+def _check_path(value: object) -> object:
+    if isinstance(value, str) and (len(value) > 1000 or not re.search(TEXT, value)):
+        raise ValueError("must have at most 1000 characters, and no control characters")
+    return value
+
+
 _READ = BeforeValidator(_read_number)
 Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, Field(strict=True, ge=0), _READ]
-Count = Annotated[int, Field(strict=True, ge=1), _READ]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST), _READ]
+Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), _READ]
+Width = Annotated[int, Field(strict=True, ge=1, le=10_000), _READ]
+Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), _READ]
+Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), _READ]
+Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), _READ]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _READ]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _READ]
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), _READ]
 Values = dict[str, Any]
-Text = Annotated[str, Field(min_length=1)]
-Seeds = Annotated[list[Whole], Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT)]
+GridValues = Annotated[list[Any], Field(min_length=1)]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000)]
 
 
 class Frozen(BaseModel):
@@ -61,10 +83,10 @@ class DataSpec(Frozen):
     """Validation images; the best epoch is chosen on them."""
     test: Count = CIFAR10_SIZES[1]
     """Test images: the first of the data set's own."""
-    split_seed: Whole = 0
+    split_seed: Seed = 0
     """Seed of the split into training and validation images."""
     # Specific to a machine, so results and identities leave it out.
-    root: Path | None = Field(None, exclude=True)
+    root: Annotated[Path, BeforeValidator(_check_path)] | None = Field(None, exclude=True)
     """Folder that holds CIFAR-10; HW2_DATA does the same. Without either it is downloaded."""
 
     @model_validator(mode="after")
@@ -95,19 +117,27 @@ class DataSpec(Frozen):
         return f"{self.name}_{self.source_train}_{self.source_test}"
 
 
+# Keys of the training section -> the key and its values without which they change nothing.
+NEEDS = {
+    "momentum": ("optimizer", ("sgd", "momentum")),
+    "decay": ("optimizer", ("rmsprop",)),
+    "warmup": ("schedule", ("one_cycle",)),
+}
+
+
 class TrainingSpec(Frozen):
     """How a run is trained. An optional key changes nothing unless it is given."""
 
     # Never change a default: a run's identity leaves out the keys that have theirs.
-    epochs: Count
+    epochs: Epochs
     """Number of epochs."""
     batch_size: Count
     """Images per batch."""
     batches: Count | None = None
-    """Batches per epoch; null: the whole training set."""
+    """Batches per epoch, at most; null: the whole training set."""
     optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
     """sgd and adamw train cnn, resnet and ycn; vanilla, momentum and rmsprop train mlp."""
-    lr: Number = Field(gt=0)
+    lr: Number = Field(gt=0, le=MAX_RATE)
     """Learning rate; its peak if the schedule has one."""
     momentum: Fraction = 0.0
     """Momentum of sgd and momentum."""
@@ -115,7 +145,7 @@ class TrainingSpec(Frozen):
     """Decay of the squared gradients of rmsprop."""
     nesterov: Flag = False
     """Nesterov momentum; needs sgd with a momentum above 0."""
-    weight_decay: Number = Field(ge=0)
+    weight_decay: Number = Field(ge=0, le=1000)
     """Weight decay; not applied to biases and normalisation."""
     schedule: Literal["constant", "one_cycle"]
     """Schedule of the learning rate."""
@@ -127,9 +157,9 @@ class TrainingSpec(Frozen):
     """EMA of the weights over about this share of the steps; 0: none."""
     flip: Flag = False
     """Random horizontal flips."""
-    translate: Whole = 0
+    translate: Shift = 0
     """Largest random translation in both directions, in pixels."""
-    cutout: Whole = 0
+    cutout: Side = 0
     """Side of the square that is cut out at random, in pixels."""
     early_stopping: Count | None = None
     """Epochs without a lower validation loss before training stops; null: never."""
@@ -139,9 +169,14 @@ class TrainingSpec(Frozen):
     """Reproducible bits on a GPU, slower; on a CPU they always are."""
 
     @model_validator(mode="after")
-    def _check_nesterov(self) -> TrainingSpec:
+    def _check_effects(self) -> TrainingSpec:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise refuse("nesterov", "needs optimizer: sgd and a momentum above 0")
+        for key, (needed, values) in NEEDS.items():
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default and (other := getattr(self, needed)) not in values:
+                problem = f"{value!r}: has no effect with {needed}: {other}; must be {default}"
+                raise refuse(key, problem)
         return self
 
 
@@ -150,9 +185,16 @@ def _list_grids(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
-def _name_labels(value: object) -> object:
-    """Return labels such as 0.4, which YAML reads as numbers, as text."""
-    return {str(key): run for key, run in value.items()} if isinstance(value, dict) else value
+def _name_keys(value: object) -> object:
+    """Return names such as 0.4, which YAML reads as numbers, as text."""
+    if not isinstance(value, dict):
+        return value
+    named = {str(key): entry for key, entry in value.items()}
+    if len(named) < len(value):
+        # Of two files: each may write it as it likes, and they are not merged.
+        (name, *_) = (n for n in named if sum(str(key) == n for key in value) > 1)
+        raise ValueError(f"{name} is given as a number and as text; write both in quotes")
+    return named
 
 
 class RunEntry(Frozen):
@@ -179,9 +221,9 @@ class ExperimentEntry(RunEntry):
     """What all runs have in common."""
     seeds: Seeds | None = None
     """Seeds of this experiment, in place of the study's."""
-    grid: Annotated[list[dict[str, list[Any]]], BeforeValidator(_list_grids)] = []
+    grid: Annotated[list[dict[str, GridValues]], BeforeValidator(_list_grids)] = []
     """Lists of values for keys of the architecture, all combined; several grids: their union."""
-    runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_labels)] = {}
+    runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_keys)] = {}
     """Labelled runs; the label becomes part of the name."""
 
 
@@ -194,5 +236,7 @@ class StudyEntry(Frozen):
     """Defaults of every run."""
     seeds: Seeds
     """Seeds that each run is trained with."""
-    experiments: Annotated[dict[str, ExperimentEntry], Field(min_length=1)]
+    experiments: Annotated[
+        dict[str, ExperimentEntry], Field(min_length=1), BeforeValidator(_name_keys)
+    ]
     """The experiments by name; names of runs and targets begin with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from pydantic import (
 
 from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
-from hw2core.config.schema import DataSpec, Frozen, TrainingSpec
+from hw2core.config.schema import RUN_NAME, DataSpec, Frozen, TrainingSpec
 
 # A result on fewer images than these is marked as reduced wherever it is shown.
 STUDY_SIZES = (20_000, 6_000, 10_000)  # training, validation, test
@@ -72,6 +73,26 @@ class RunSpec(Frozen):
                         f"training.{key}",
                         f"{value!r}: model: {self.model} supports only {allowed_values[0]!r}",
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_batches(self) -> RunSpec:
+        if getattr(self.architecture, "batchnorm", False):
+            sizes = {
+                "training.batch_size": self.training.batch_size,
+                "data.train": self.data.train,
+                "data.validation": self.data.validation,
+            }
+            for key, size in sizes.items():
+                if size == 1:
+                    raise refuse(key, "1: batch normalisation needs at least 2 images")
+        return self
+
+    @model_validator(mode="after")
+    def _check_name(self) -> RunSpec:
+        if not re.fullmatch(RUN_NAME, self.name):
+            rule = "150 letters, digits, '.', '_', '-' at most, a letter or digit first"
+            raise refuse("name", f"{self.name!r}: a run's name has {rule}")
         return self
 
     @classmethod

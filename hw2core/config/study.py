@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hw2core.config.checks import Problems, check_length, find_clashes, find_unshared_images
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
@@ -30,7 +32,7 @@ from hw2core.config.spec import Experiment, RunSpec
 CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
 
-Problems = dict[str, list[str]]  # line -> names of the runs that it is about
+MOST_RUNS = 10_000  # in an experiment
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,11 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
         )
         for name, given in entry.experiments.items()
     }
-    problems |= {line: [] for line in _find_clashes(experiments)}
-    for spec in itertools.chain(*specs.values()) if data else ():
-        for key in ("name", "source_train", "source_test"):
-            if (value := getattr(spec.data, key)) != getattr(data, key):
-                shared = f"must be that of the study, {getattr(data, key)!r}, which runs share"
-                line = f"experiments.{spec.experiment}.data.{key}: {value!r}: {shared}"
-                problems.setdefault(line, []).append(spec.name)
+    problems |= {line: [] for line in find_clashes(experiments)}
+    if data is not None:
+        problems |= find_unshared_images(itertools.chain(*specs.values()), data)
+    if not problems:
+        problems |= {line: [] for line in check_length(experiments)}
     if problems or data is None:
         lines = [
             f"{line} ({len(runs)} runs, first {runs[0]})" if len(runs) > 1 else line
@@ -114,22 +114,6 @@ def load_experiments() -> list[Experiment]:
     return list(load_study(read_config(STUDY_FILE), str(STUDY_FILE)).experiments.values())
 
 
-def _find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
-    """Yield a line for every run name that two runs, or a run and an experiment, would share."""
-    owner: dict[str, str] = {}
-    for name, experiment in experiments.items():
-        for run in experiment.runs:
-            if run in owner:
-                yield (
-                    f"experiments.{name}: {run!r}: this run name is made twice (also by "
-                    f"experiments.{owner[run]}); give the runs labels: runs: {{label: ...}}"
-                )
-            owner.setdefault(run, name)
-    for name in experiments:
-        if owner.get(name, name) != name:
-            yield f"experiments.{name}: {name!r}: experiments.{owner[name]} has a run of this name"
-
-
 def _list_keys(section: Location) -> Iterable[str]:
     """Return the keys that a section may have: of the file, of an experiment or of its run."""
     entries: dict[int, type[Frozen]] = {0: StudyEntry, 2: ExperimentEntry, 4: RunEntry}
@@ -140,14 +124,20 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
     """Yield the valid runs of the experiment ``name``; add what is wrong to ``problems``."""
     experiment, path = entry.experiments[name], f"experiments.{name}"
     if not re.fullmatch(EXPERIMENT_NAME, name):
-        problems[f"{path}: {name!r}: a name has only letters, digits, '_' and '-'"] = []
+        rule = "a name has only letters, digits, '_' and '-', at most 100"
+        problems[f"{path}: {name!r}: {rule}"] = []
+        return
+    points = sum(math.prod(map(len, grid.values())) for grid in experiment.grid or [{}])
+    if (number := points * max(1, len(experiment.runs))) > MOST_RUNS:
+        problems[f"{path}.grid: gives {number:,} runs; must be at most {MOST_RUNS:,}"] = []
+        return
     if len(set(seeds := experiment.seeds or entry.seeds)) < len(seeds):
         where = f"{path}.seeds" if experiment.seeds else "seeds"
         problems[f"{where}: {seeds}: a seed is given twice"] = []
     for point, (label, run) in _list_overrides(experiment):
         run_path = f"{path}.runs.{label}"
         if not re.fullmatch(RUN_LABEL, label):
-            rule = "a label has only letters, digits, '.', '_', '-'"
+            rule = "a label has only letters, digits, '.', '_', '-', at most 99"
             problems[f"{run_path}: {label!r}: {rule}"] = []
             continue
         # From the innermost to the outermost section; the first that gives a key decides.
@@ -168,6 +158,7 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
                 "data": entry.data,
             },
             "model": {run_path: {"model": run.model} if run.model else {}, path: {}},
+            "name": {run_path if label else path: dict[str, Any]()},
         }
         model = run.model or experiment.model
         values: Values = {"experiment": name, "label": label, "model": model}

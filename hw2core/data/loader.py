@@ -20,8 +20,8 @@ GPU_IMAGES_AT_ONCE = 4096
 class Loader:
     """Normalised batches of a whole uint8 data set that stays on the device.
 
-    Iterating yields ``(x, y)``: x float32 (B, 3, 32, 32) in channels_last memory,
-    ``x = (image / 255 - mean) / std`` by channel, y int64 (B,).
+    Iterating yields ``(x, y)``: x float32 (B, 3, 32, 32) in channels_last memory, on Apple's GPUs
+    contiguous, ``x = (image / 255 - mean) / std`` by channel, y int64 (B,).
 
     Without a seed, for evaluation, the images keep their order and the last batch may be short.
     With one, for training, each epoch has a new order and leaves out a short last batch, unless it
@@ -152,7 +152,8 @@ class Loader:
         x = pixels.to(torch.float32).mul_(self._scale).add_(self._offset)
         self._augmenter.blank(x, changes)
         labels = self._labels.index_select(0, order)
-        return x.permute(0, 3, 1, 2), labels  # (B, 3, H, W), in memory still NHWC
+        x = x.permute(0, 3, 1, 2)  # (B, 3, H, W), in memory still NHWC
+        return (x.contiguous() if self._device.type == "mps" else x), labels
 
 
 def _hold(values: npt.NDArray[Any] | Tensor) -> Tensor:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from hw2core.data.arrays import Arrays, Bytes, check_arrays, measure_channels
-from hw2core.errors import UserError
-from hw2core.io import hash_file, replace_atomically, write_text_atomically
+from hw2core.errors import UserError, make_line
+from hw2core.io import check_regular, hash_file, replace_atomically, write_text_atomically
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
+LARGEST_MANIFEST = 1 << 20  # bytes
+LARGEST_ARRAY = 1 << 40
 PREPARED_FILES = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
 
 
@@ -89,10 +91,11 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
     """
     path = Path(manifest_path)
     try:
+        check_regular(path, LARGEST_MANIFEST)
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _data_error(path, "it is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _data_error(path, f"it cannot be read ({error})") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
@@ -100,15 +103,22 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
     try:
         if content["sha256"] != _hash_content(content):
             raise _data_error(path, "its contents do not match its sha256")
-        (red, green, blue), (red_std, green_std, blue_std) = content["mean"], content["std"]
+        mean, std = ([float(value) for value in content[key]] for key in ("mean", "std"))
+        (red, green, blue), (red_std, green_std, blue_std) = mean, std
+        if not all(0 <= value <= 1 for value in [*mean, *std]) or min(std) == 0:
+            raise ValueError(f"mean {mean}, std {std}")
+        records = {file: content["arrays"][file] for file in PREPARED_FILES}
         return Manifest(
-            name=content["name"],
+            name=str(content["name"]),
             sha256=content["sha256"],
             mean=(red, green, blue),
             std=(red_std, green_std, blue_std),
-            classes=tuple(content["classes"]),
+            classes=tuple(map(str, content["classes"])),
             source=dict(content["source"]),
-            arrays={file: content["arrays"][file] for file in PREPARED_FILES},
+            arrays={
+                file: {key: record[key] for key in ("shape", "dtype", "sha256")}
+                for file, record in records.items()
+            },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _data_error(path, f"an entry is missing or malformed ({error!r})") from error
@@ -136,6 +146,7 @@ def load_prepared(manifest_path: Path | str, *, verify: bool = True) -> Prepared
 def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
     """Memory-map one array and check its size, shape and dtype."""
     try:
+        check_regular(path, LARGEST_ARRAY)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         size = path.stat().st_size
     except FileNotFoundError:
@@ -157,4 +168,5 @@ def _hash_content(content: dict[str, Any]) -> str:
 
 
 def _data_error(path: Path, problem: str) -> DataError:
+    problem = make_line(problem)
     return DataError(f"{path}: {problem}; delete the folder {path.parent} and run again")

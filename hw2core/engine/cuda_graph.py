@@ -8,22 +8,33 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from hw2core.engine.device import ran_out_of_memory, shorten
+from hw2core.errors import UserError
+from hw2core.gpus import CUDA_GRAPH
 
 # Before the capture, libraries choose algorithms and optimizers allocate memory.
 WARM_UP_STEPS = 3
 
 
+class GraphError(UserError):
+    """The training step cannot be captured.
+
+    Current stream, generators and allocator may be left in the middle of the capture: training can
+    start again in a new process only.
+    """
+
+
 class GraphedStep:
     """Calls ``step(x, y)`` a few times, then captures it and replays the capture.
 
-    Every call is one step. A batch of another shape than the captured one is run without the graph,
-    and so is every batch if the capture fails, with a warning that says why.
+    Every call is one step. A batch of another shape than the captured one is run without the graph.
 
     Args:
         step: works on tensors with fixed memory (parameters, optimizer state, sums), reads no
@@ -42,15 +53,24 @@ class GraphedStep:
         return self._replay is not None
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
-        """Run the step on images x (N, C, H, W) and labels y (N,)."""
+        """Run the step on images x (N, C, H, W) and labels y (N,).
+
+        Raises:
+            GraphError: the step cannot be captured.
+        """
         self._calls += 1
         if self._calls == WARM_UP_STEPS + 1:
             self._inputs = x.clone(), y.clone()
             try:
                 self._replay = self._capture(*self._inputs)
             except RuntimeError as error:
-                reason = str(error).splitlines()[0]
-                warnings.warn(f"no CUDA graph, every step runs by itself: {reason}", stacklevel=2)
+                if ran_out_of_memory(error):
+                    raise
+                # The end of the capture fails as well, and says only that something failed before.
+                reason = shorten(error.__context__ or error)
+                raise GraphError(
+                    f"no CUDA graph: {reason}; {CUDA_GRAPH}=0 trains without"
+                ) from error
         if self._replay is None or self._inputs is None or x.shape != self._inputs[0].shape:
             self._run_aside(x, y)
         else:
@@ -65,13 +85,16 @@ class GraphedStep:
         return graph.replay
 
     def _run_aside(self, x: Tensor, y: Tensor) -> None:
-        """Run the step on a stream of its own, as a later capture requires."""
+        """Run the step on another stream than the current one, as a later capture requires."""
         current = torch.cuda.current_stream()
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(current)
-        with try_algorithms(), torch.cuda.stream(aside):
+        self._aside.wait_stream(current)
+        with try_algorithms(), torch.cuda.stream(self._aside):
             self._step(x, y)
-        current.wait_stream(aside)
+        current.wait_stream(self._aside)
+
+    @cached_property
+    def _aside(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -3,27 +3,81 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 
 import torch
 
+from hw2core import gpus
+from hw2core.errors import UserError
+
+NO_MEMORY = re.compile("out of memory|can't allocate memory|ALLOC_FAILED")
+
+
+class DeviceError(UserError):
+    """A device cannot be used: what was asked for or found, why not, and what to do."""
+
 
 def pick_device(name: str | None = None) -> torch.device:
-    """Return the named device, by default the first available of cuda, mps and cpu.
+    """Return a device by name; without one that of HW2_DEVICE, else the best of this machine.
+
+    The best is the first available of cuda, mps and cpu, in this order. A GPU that the machine has
+    and torch cannot use is an error: training on the CPU would take days in place of an hour.
 
     Raises:
-        ValueError: torch does not know the name, or the machine has no such device.
+        DeviceError: torch does not know the name, or cannot use the device.
     """
-    if name is None:
+    if name is not None:
+        return open_device(name, f"device={name!r}: not available here")
+    if asked := os.environ.get(gpus.DEVICE):
+        return open_device(asked, f"{gpus.DEVICE}={asked}: not available here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a driver that is too old: the error says the same
         if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            return open_device("cuda", "the GPU cannot be used")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    if sign := gpus.find_sign_of_gpu():
+        return open_device("cuda", f"{sign}, but torch cannot use a GPU")
+    return torch.device("cpu")
+
+
+def open_device(name: str, problem: str) -> torch.device:
+    """Return a device that torch can use; ``problem`` begins the error if it cannot."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={name!r}: not available here ({reason})") from None
+        raise DeviceError(
+            f"{problem} ({shorten(error)}); {gpus.DEVICE}=cpu trains on the CPU"
+        ) from None
     return device
+
+
+def shorten(error: BaseException) -> str:
+    """Return the first line of an error of torch; those that follow are for its developers."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or one that led to it, is for want of memory on any device."""
+    while error is not None:
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            return True
+        error = error.__context__
+    return False
+
+
+def describe_setting(device: torch.device, precision: str) -> dict[str, str | int]:
+    """Return what the numbers of a run depend on besides its spec, seed, code and images."""
+    return {
+        "device": device.type,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        # A GPU does not repeat exactly by default, whatever its kind.
+        "instructions": torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else "",
+    }
 
 
 def pick_precision(wanted: str, device: torch.device) -> str:

@@ -39,8 +39,8 @@ class ScratchTrainer(RunTrainer):
         return cls(model, optimizer, device, batches=spec.training.batches)
 
     def take_step(self, x: Tensor, y: Tensor) -> None:
-        """Train on a batch and add it to the epoch's sums."""
-        self.add_batch(*self._steps.train_step(x, y), y)
+        """Train on a batch and add it to ``sums``."""
+        self.sums.add(*self.train_step(x, y), y)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run forward, the layers' backward and one optimizer step."""
@@ -57,7 +57,7 @@ class ScratchTrainer(RunTrainer):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Copy the parameters into the model."""
         for name, parameter in self.get_weights().items():
-            parameter.copy_(weights[name])
+            copy_exactly(weights[name], parameter)
 
     def get_state(self) -> dict[str, Any]:
         """Return the parameters and the optimizer's running means."""
@@ -68,13 +68,24 @@ class ScratchTrainer(RunTrainer):
         """Load what ``get_state`` returned."""
         self.load_weights(state["weights"])
         for mean, saved in zip(self.optimizer.running_means, state["means"], strict=True):
-            mean.copy_(saved)
+            copy_exactly(saved, mean)
 
     def count_costs(self, in_size: tuple[int, ...]) -> Costs:
         """Return parameters and FLOPs: two per weight of a Linear."""
         parameters = [p for p, _ in self.model.params()]
         flops = sum(2 * p.numel() for p in parameters if p.ndim == 2)
         return Costs(sum(p.numel() for p in parameters), flops)
+
+
+def copy_exactly(source: Tensor, target: Tensor) -> None:
+    """Copy values between tensors of one shape, where ``copy_`` would broadcast.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if source.shape != target.shape:
+        raise ValueError(f"of shape {tuple(source.shape)}, not {tuple(target.shape)}")
+    target.copy_(source)
 
 
 def choose_optimizer(training: TrainingSpec, model: MLP) -> Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from hw2core.engine.device import describe_setting
 from hw2core.engine.trainer import RunTrainer
 from hw2core.history import EpochResult, History
 from hw2core.training import Batch
@@ -20,8 +22,11 @@ State = dict[str, Any]
 class StateStore(Protocol):
     """Keeps the state of a run between epochs; ``runs.checkpoint`` keeps it on disk."""
 
-    def load(self) -> State | None:
-        """Return the last saved state; None if there is none."""
+    def load(self, setting: Mapping[str, Any], use: Callable[[State], None]) -> bool:
+        """Call ``use`` with the last state that was saved in ``setting`` and that it accepts.
+
+        Returns whether there was one. ``use`` raises any exception for a state that it cannot load.
+        """
 
     def save(self, state: State) -> None:
         """Save nested dicts of tensors and plain values, which change after the call."""
@@ -41,17 +46,23 @@ class Recorder(History):
     """The history of a run, with best weights, layer statistics and times.
 
     Args:
+        on_start: called with this recorder before training, when ``setting`` is known.
         on_epoch: called with this recorder after every epoch.
         store: saves the state after every epoch; a state in it is resumed.
+
+    Attributes:
+        setting: what the numbers depend on besides spec, seed, code and images, by name.
     """
 
     def __init__(
         self,
         *,
+        on_start: Callable[[Recorder], None] | None = None,
         on_epoch: Callable[[Recorder], None] | None = None,
         store: StateStore | None = None,
     ) -> None:
         super().__init__()
+        self.on_start = on_start
         self.on_epoch = on_epoch
         self.store = store
         self.best_weights: dict[str, Tensor] = {}
@@ -67,12 +78,12 @@ class Recorder(History):
         """
         self.trainer, self.num_epochs, self.probed = trainer, num_epochs, probed
         self.device = torch.device(trainer.device or "cpu")
+        self.setting = describe_setting(self.device, trainer.precision)
         self._last = time.perf_counter()
-        state = self.store.load() if self.store else None
-        if state is None:
+        if self.on_start is not None:
+            self.on_start(self)
+        if self.store is None or not self.store.load(self.setting, self._load_state):
             self._probe_layers(0)
-        else:
-            self._load_state(state)
 
     def add(self, train: EpochResult, test: EpochResult) -> None:
         """Record an epoch; ``test`` holds the validation images."""
@@ -124,7 +135,10 @@ class Recorder(History):
         random = {"cpu": torch.get_rng_state()}  # dropout draws from the global generators
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.device.type == "mps":
+            random["mps"] = torch.mps.get_rng_state()
         return {
+            "setting": self.setting,
             "trainer": self.trainer.get_state(),
             "best_weights": self.best_weights,
             "random": random,
@@ -135,7 +149,16 @@ class Recorder(History):
             "speeds": self.speeds,
         }
 
-    def _load_state(self, state: Mapping[str, Any]) -> None:
+    def _load_state(self, state: State) -> None:
+        """Load a state whole or, with an exception, leave trainer and recorder as they were."""
+        before = copy.deepcopy(self._get_state())
+        try:
+            self._set_state(state)
+        except Exception:
+            self._set_state(before)
+            raise
+
+    def _set_state(self, state: State) -> None:
         self.trainer.load_state(state["trainer"])
         self.best_weights = state["best_weights"]
         self.train = [EpochResult(*result) for result in state["train"]]
@@ -143,5 +166,7 @@ class Recorder(History):
         self.layers = state["layers"]
         self.seconds, self.speeds = state["seconds"], state["speeds"]
         torch.set_rng_state(state["random"]["cpu"])
-        if "cuda" in state["random"]:
+        if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+        if self.device.type == "mps":
+            torch.mps.set_rng_state(state["random"]["mps"])

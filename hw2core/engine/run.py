@@ -80,7 +80,9 @@ def train_run(
         checkpoints: file name without extension for ``Trainer.fit``.
 
     Raises:
-        ValueError: the device is not available, or the images are too few for the split.
+        DeviceError: the device is not available.
+        GraphError: the training step cannot be captured as a CUDA graph.
+        ValueError: the images are too few for the split.
     """
     target = pick_device(device)
     prepare_device(target, deterministic=spec.training.deterministic)

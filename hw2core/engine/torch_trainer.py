@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from hw2core.engine.flops import count_flops, count_parameters
 from hw2core.engine.optim import build_ema, build_optimizer, build_schedule
 from hw2core.engine.probe import LayerProbe, probe_layers
 from hw2core.engine.trainer import Costs, RunTrainer
+from hw2core.gpus import CUDA_GRAPH
 
 if TYPE_CHECKING:
     from hw2core.config.schema import TrainingSpec
@@ -58,8 +60,11 @@ class DeviceTrainer(RunTrainer):
         model: nn.Module = getattr(importlib.import_module(module), name)(
             **spec.architecture.build_arguments()
         )
-        model.to(device).to(memory_format=torch.channels_last)
-        graph = GraphedStep if device.type == "cuda" else None
+        model.to(device)
+        if device.type != "mps":  # faster, but not on Apple's GPUs, where some results are wrong
+            model.to(memory_format=torch.channels_last)
+        switched_off = os.environ.get(CUDA_GRAPH, "").startswith("0")
+        graph = GraphedStep if device.type == "cuda" and not switched_off else None
         return cls(model, spec.training, num_steps, device, graph=graph)
 
     def take_step(self, x: Tensor, y: Tensor) -> None:
@@ -74,7 +79,7 @@ class DeviceTrainer(RunTrainer):
         self.steps_taken += 1
 
     def _learn(self, x: Tensor, y: Tensor) -> None:
-        self.add_batch(*self.train_step(x, y), y)
+        self.sums.add(*self.train_step(x, y), y)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Run one step on images (N, C, H, W) and labels (N,), at the present learning rate."""
@@ -129,12 +134,20 @@ class DeviceTrainer(RunTrainer):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Load what ``get_state`` returned."""
+        """Load what ``get_state`` returned.
+
+        Raises:
+            RuntimeError, ValueError: ``state`` is of another network or optimizer.
+        """
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"])
         # Keep this optimizer's groups: on a GPU their learning rate is a tensor on the device.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]})
+        for parameter, values in self.optimizer.state.items():
+            for value in values.values():  # torch does not compare their shapes
+                if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"state of shape {value.shape} for {parameter.shape} weights")
         self.steps_taken = state["steps_taken"]
 
     def probe_layers(self, x: Tensor, y: Tensor) -> LayerProbe:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hw2core.engine.sums import EpochSums
 from hw2core.history import EpochResult
 from hw2core.training import Batch, Trainer
 
@@ -28,11 +29,9 @@ class Costs(NamedTuple):
 class RunTrainer(Trainer):
     """Trains a run of the study; model and batches are on ``device`` already.
 
-    The course's loop waits for two numbers from the device after every batch, which takes most of
-    the time of a small network on a GPU. Here each batch adds to sums on the device.
-
     Attributes:
         batches: batches per epoch; None for all.
+        sums: of the epoch under way, to which every batch is added.
         precision: "fp32" or "bf16".
         images_per_second: of the last training epoch.
     """
@@ -51,9 +50,7 @@ class RunTrainer(Trainer):
     ) -> None:
         super().__init__(model, loss_fn, optimizer, device)
         self.batches = batches
-        # Allocated once: a CUDA graph adds to this memory.
-        self._loss_sum = torch.zeros((), dtype=torch.float32, device=device)
-        self._num_correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.sums = EpochSums(device)
 
     @property
     def graphed(self) -> bool:
@@ -73,16 +70,11 @@ class RunTrainer(Trainer):
     def test_epoch(self, dl_test: Iterable[Batch], **kw: Any) -> EpochResult:
         """Evaluate every batch once; ``losses`` holds one number, the mean over the images."""
         self.set_training_mode(False)
-        return self._run_epoch(dl_test, lambda x, y: self.add_batch(*self.test_step(x, y), y))[0]
+        return self._run_epoch(dl_test, lambda x, y: self.sums.add(*self.test_step(x, y), y))[0]
 
     @abc.abstractmethod
     def take_step(self, x: Tensor, y: Tensor) -> None:
-        """Train on a batch and add it to the epoch's sums."""
-
-    def add_batch(self, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add the loss and correct predictions of a batch, logits (N, D), to the epoch's sums."""
-        self._loss_sum += mean_loss * len(labels)
-        self._num_correct += (logits.argmax(dim=1) == labels).sum()
+        """Train on a batch and add it to ``sums``."""
 
     @torch.no_grad()
     def compute_logits(self, dl: Iterable[Batch]) -> tuple[Tensor, Tensor]:
@@ -115,13 +107,9 @@ class RunTrainer(Trainer):
         self, dl: Iterable[Batch], step: Callable[[Tensor, Tensor], None]
     ) -> tuple[EpochResult, int]:
         """Call ``step`` with each batch; return loss and accuracy, and the number of images."""
-        self._loss_sum.zero_()
-        self._num_correct.zero_()
+        self.sums.zero()
         num_images = 0
         for x, y in dl:
             step(x, y)
             num_images += len(y)
-        seen = max(num_images, 1)
-        # The only wait for the device.
-        loss, num_correct = self._loss_sum.item(), self._num_correct.item()
-        return EpochResult([loss / seen], 100.0 * num_correct / seen), num_images
+        return self.sums.read(num_images), num_images

@@ -9,17 +9,18 @@ import copy
 import hashlib
 import io
 import logging
-import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.io import remove_leftovers, replace_atomically
 
-FORMAT = 2
+FORMAT = 3
 # Writing after every epoch of a run of seconds would cost more than the epochs.
 SECONDS_BETWEEN_WRITES = 10.0
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -29,7 +30,8 @@ class Checkpoint:
     """The checkpoint of one run and seed.
 
     Args:
-        path: the file; the one before it is kept as ``<path>.previous``.
+        path: the file; the one before it is kept as ``<path>.previous``, and one that cannot be
+            loaded as ``<path>.damaged`` until the run is done.
         identity: hashes of spec, code and data; a file of another identity is not used.
         seconds_between_writes: least time between two writes.
     """
@@ -44,6 +46,7 @@ class Checkpoint:
     ) -> None:
         self.path = path
         self.previous = path.with_name(f"{path.name}.previous")
+        self.damaged = path.with_name(f"{path.name}.damaged")
         self.identity = dict(identity)
         self.log = log
         self.seconds_between_writes = seconds_between_writes
@@ -80,38 +83,61 @@ class Checkpoint:
         self._unwritten = None
         self._last_write = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
-        """Return the last state that can be used, or None; log which file it is, or why not."""
-        for path in (self.path, self.previous):
-            if not path.exists():
-                continue
+    def load(self, setting: Mapping[str, Any], use: Callable[[dict[str, Any]], None]) -> bool:
+        """Call ``use`` with the last state of this run that it accepts; return whether it did.
+
+        Logs which file that is, or why not. A state that was saved in another setting (threads,
+        device, precision) is not used: the run would have the numbers of neither.
+        """
+        for path in filter(Path.exists, (self.path, self.previous)):
             try:
                 state = self._read(path)
-            except (OSError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-                self.log.warning(f"{path}: not used: {error}")
-                continue
-            self.log.info(f"resuming after epoch {len(state['train'])}, from {path}")
-            return state
-        return None
+                if reason := self._find_difference(state, setting):
+                    self.log.warning(f"{path}: not used: {reason}")
+                    continue
+                use(state)
+            except OSError as error:
+                self.log.warning(f"{path}: not used: {error.strerror or error}")
+            except Exception as error:  # reading and loading raise all kinds
+                if ran_out_of_memory(error):
+                    raise
+                self.log.warning(f"{path}: set aside as {self.damaged.name}: {shorten(error)}")
+                with suppress(OSError):
+                    path.replace(self.damaged)
+            else:
+                self.log.info(f"resuming after epoch {len(state['train'])}, from {path}")
+                return True
+        return False
 
     def remove(self) -> None:
-        """Delete both files, and what a killed run left."""
+        """Delete all files, and what a killed run left."""
         self._unwritten = None
         remove_leftovers(self.path)
-        self.path.unlink(missing_ok=True)
-        self.previous.unlink(missing_ok=True)
+        for path in (self.path, self.previous, self.damaged):
+            path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> dict[str, Any]:
         content = path.read_bytes()
         if hashlib.sha256(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
-            raise ValueError("damaged: its content does not match its digest")
+            raise ValueError("its content does not match its digest")
         state: dict[str, Any] = torch.load(
             io.BytesIO(content[DIGEST_SIZE:]), map_location="cpu", weights_only=True
         )
-        if state.get("format") != FORMAT:
-            raise ValueError(f"format {state.get('format')!r}, not {FORMAT!r}")
-        saved = state["identity"]
-        changed = [key for key, value in self.identity.items() if saved.get(key) != value]
-        if changed:
-            raise ValueError(f"of another run ({', '.join(changed)} changed)")
         return state
+
+    def _find_difference(self, state: dict[str, Any], setting: Mapping[str, Any]) -> str:
+        """Return why a state is not one of this run in this setting; "" if it is."""
+        if state["format"] != FORMAT:
+            return f"format {state['format']!r}, not {FORMAT!r}"
+        changed = find_changes(state["identity"], self.identity)
+        if changed:
+            return f"of another run ({', '.join(changed)} changed)"
+        saved = state["setting"]
+        changed = find_changes(saved, setting)
+        values = (f"{key} {saved.get(key)}, now {setting[key]}" for key in changed)
+        return f"saved with {'; '.join(values)}" if changed else ""
+
+
+def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values differ from those of ``new``."""
+    return [key for key, value in new.items() if old.get(key) != value]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from hw2core.runs.code_hash import CHECKOUT
+from hw2core.runs.paths import COPIED_COMMIT
+from hw2core.runs.values import WORD_SIGNS
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # the environment variable that makes torch ask for them
 
@@ -14,7 +19,8 @@ LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # the environment variable that makes torc
 def describe_environment(device: str) -> dict[str, object]:
     """Return versions, and the processor that trained."""
     return {
-        "processor": _name_processor(device),
+        # What a result's type refuses must not lose a trained run.
+        "processor": re.sub(f"[^{WORD_SIGNS}]", "?", name_processor(device))[:300],
         "versions": {
             "python": platform.python_version(),
             **{package: _find_version(package) for package in ("torch", "numpy")},
@@ -22,8 +28,27 @@ def describe_environment(device: str) -> dict[str, object]:
     }
 
 
-def read_commit(checkout: Path = Path(__file__).parent) -> str | None:
-    """Return the commit, with "-dirty" when tracked files differ from it; None outside of git."""
+def name_processor(device: str) -> str:
+    """Return the model name of the GPU, or of the CPU for every other device."""
+    if device.startswith("cuda"):
+        import torch  # only here: planning a study, which imports this module, needs no torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def read_commit(checkout: Path = CHECKOUT) -> str | None:
+    """Return the commit, with "-dirty" when tracked files differ from it; None outside of git.
+
+    In a copy of the code it is the commit of the checkout at the time of the copy.
+    """
+    if (copied := checkout / COPIED_COMMIT).exists():
+        return copied.read_text(encoding="utf-8") or None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
@@ -52,19 +77,6 @@ def use_large_pages() -> None:
     quarter of the time of 128 filters on a CPU. Only Linux has large pages, where they are enabled.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
-
-
-def _name_processor(device: str) -> str:
-    if device.startswith("cuda"):
-        import torch  # only here: planning a study, which imports this module, needs no torch
-
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _find_version(package: str) -> str:

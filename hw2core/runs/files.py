@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hw2core.errors import UserError
-from hw2core.io import write_text_atomically
+from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError, make_line
+from hw2core.io import check_regular, write_text_atomically
 from hw2core.runs import single_file
 from hw2core.runs.paths import evaluation_path, result_path
-from hw2core.runs.schema import EVALUATION_FORMAT, RESULT_FORMAT, Evaluation, Frozen, Result
+from hw2core.runs.schema import EVALUATION_FORMAT, RESULT_FORMAT, Evaluation, Result
+from hw2core.runs.values import Frozen
 
 if TYPE_CHECKING:
-    from hw2core.config.spec import Experiment, RunSpec
+    from hw2core.config.spec import Experiment
 
 WAY_OUT = "delete it and run again"
+LARGEST_FILE = 10 << 20  # bytes; the most epochs and layers that a result may have take 3 MB
 
 
 class ResultError(UserError):
     """A result, evaluation or file of weights that cannot be used."""
+
+    def __init__(self, message: str) -> None:
+        """Keep ``message``, which may hold what others wrote, as one line."""
+        super().__init__(make_line(message))
 
 
 def write_result(path: Path | str, result: Result) -> None:
@@ -54,9 +62,9 @@ def read_result(path: Path | str) -> Result:
         document = _read(path, RESULT_FORMAT, single_file.FORMAT)
         if "metadata" not in document:
             return Result.model_validate(document)
-        result, evaluation = single_file.split(document)
-        test = Evaluation.model_validate(evaluation)
-        return Result.model_validate(result).model_copy(update={"test": test})
+    with _name_damage(path, single_file.locate):
+        result, test = single_file.split(document)
+        return result.model_copy(update={"test": test})
 
 
 def read_evaluation(path: Path | str) -> Evaluation:
@@ -110,9 +118,16 @@ def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[
 
 
 def _read_as(experiment: str, run: str, seed: int) -> Result:
-    """Read a result; one that was made under another name counts as this run's."""
+    """Read a result; one that was made under another name counts as this run's.
+
+    Its configuration has every key that this version knows.
+    """
     result = read_run(run, seed)
-    config = {**result.config, "name": run, "experiment": experiment}
+    try:
+        spec = RunSpec.from_config(result.config, result_path(run, seed))
+    except ConfigError as error:
+        raise ResultError(f"{error.lines[0]}; {WAY_OUT}") from None
+    config = {**spec.describe(result.seed), "name": run, "experiment": experiment}
     return result.model_copy(update={"config": config})
 
 
@@ -146,6 +161,7 @@ def _write_json(path: Path | str, document: Mapping[str, Any]) -> None:
 
 def _read(path: Path | str, *formats: int) -> dict[str, Any]:
     """Return the content of a file of one of ``formats``, without its digest, which is checked."""
+    check_regular(path, LARGEST_FILE)
     document = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
@@ -160,16 +176,16 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _name_damage(path: Path | str) -> Iterator[None]:
-    """Turn what a damaged file raises into a ``ResultError``."""
+def _name_damage(path: Path | str, locate: Callable[[Location], str] = join_path) -> Iterator[None]:
+    """Turn what a damaged file raises into a ``ResultError``; ``locate`` names a wrong value."""
     try:
         yield
     except FileNotFoundError:
         raise ResultError(f"{path}: no such result") from None
     # A file of nothing but brackets is too deep for the parser.
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        problem = f"{type(error).__name__}: {error}"
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            problem = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+            problem, *_ = describe_errors(error, locate)
+        else:
+            problem = getattr(error, "strerror", None) or str(error)
         raise ResultError(f"{path}: not a result, or damaged ({problem}); {WAY_OUT}") from None

@@ -13,6 +13,8 @@ from hw2core.errors import UserError
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
 
+NO_EPOCH = "no epoch fitted into"  # the last line of a training whose time limit is too short
+
 
 def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
     """Do the work of a script and return its exit status: 1 on a ``UserError``, which is logged.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hw2core.config.spec import RunSpec
+from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.engine.run import TrainedRun, train_run
+from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit
@@ -34,9 +37,13 @@ def make_result(
 
     Code and commit are those from before training: an edit in the meantime makes the result stale.
     ``options`` are those of ``train_run``.
+
+    Raises:
+        UserError: the device cannot be used, or has too little memory.
     """
     code, commit = hash_run_code(spec), read_commit()
-    trained = train_run(spec, seed, data, recorder, **options)
+    with explain_memory():
+        trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
         "precision": trained.precision,
@@ -74,10 +81,14 @@ def make_evaluation(
     """Evaluate the weights of ``result`` on the first ``num_images`` test images.
 
     ``options`` are those of ``evaluate_weights``.
+
+    Raises:
+        UserError: the device cannot be used, or has too little memory.
     """
     spec = RunSpec.from_config(result.config)
     options |= {"num_images": num_images, "precision": result.environment.precision}
-    metrics = evaluate_weights(spec, weights, data, **options)
+    with explain_memory():
+        metrics = evaluate_weights(spec, weights, data, **options)
     return Evaluation(
         run=result.name,
         seed=result.seed,
@@ -87,3 +98,17 @@ def make_evaluation(
         data_sha256=data.sha256,
         weights_sha256=result.weights_sha256,
     )
+
+
+@contextmanager
+def explain_memory() -> Iterator[None]:
+    """Turn any error for want of memory into one line that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory ({shorten(error)}); run one job at a time (--jobs 1) or with a smaller "
+            "training.batch_size"
+        ) from None

@@ -37,6 +37,10 @@ STUDY_FIGURES = (
     "remedies",
 )
 FIGURE_FORMATS = ("svg", "png")
+# Copies of code and configuration, one for each state of them that jobs have run from.
+CODE_COPIES = ".snakemake/code"
+COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
+COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
 
 

@@ -6,52 +6,36 @@ A number that is not finite, which JSON cannot hold, is null.
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from hw2core.config.errors import refuse
 from hw2core.history import FitResult
+from hw2core.runs import values as v
+from hw2core.runs.values import Frozen
 
 RESULT_FORMAT: Final = 3
 EVALUATION_FORMAT: Final = 1
 
 
-def _drop_not_finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Count = Annotated[int, Field(ge=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(ge=0)]
-Number = Annotated[float | None, BeforeValidator(_drop_not_finite)]
-Numbers = list[Number]
-
-
-class Frozen(BaseModel):
-    """Base of all parts: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
 class Epochs(Frozen):
     """Curves, one value per epoch."""
 
-    train_loss: Annotated[Numbers, Field(min_length=1)]
+    train_loss: v.Numbers = Field(min_length=1)
     """Mean training loss of the epoch, while the weights change."""
-    train_accuracy: list[Percent]
+    train_accuracy: v.Percents
     """Accuracy on the training images, while the weights change."""
-    validation_loss: Numbers
+    validation_loss: v.Numbers
     """Mean cross-entropy on the validation images after the epoch."""
-    validation_accuracy: list[Percent]
+    validation_accuracy: v.Percents
     """Accuracy on the validation images after the epoch."""
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Epochs:
-        if len({len(values) for _, values in self}) > 1:
-            raise ValueError("all four curves must have one value per epoch")
+        for key, values in self:
+            if len(values) != len(self):
+                raise refuse(key, f"must have one value per epoch, {len(self)}")
         return self
 
     @classmethod
@@ -70,101 +54,163 @@ class Epochs(Frozen):
 class Layers(Frozen):
     """Statistics of each layer on a few validation images: a list per probed epoch."""
 
-    names: list[str]
+    names: list[v.Layer] = Field(max_length=v.MAX_LAYERS)
     """In the order of the forward pass: conv1, ..., fc1, ...; 1x1 convolutions are proj1, ..."""
-    epochs: list[Count]
+    epochs: list[v.Epoch] = Field(max_length=v.MAX_PROBES)
     """The probed epochs; 0 is before training."""
-    gradient_norm: list[Numbers]
+    gradient_norm: v.Probed
     """Root mean square of the loss gradient with respect to the layer's weight."""
-    activation_std: list[Numbers]
+    activation_std: v.Probed
     """Standard deviation of the output, after the activation where one follows."""
-    dead_fraction: list[Numbers]
+    dead_fraction: v.Probed
     """Share of channels or units whose ReLU gives 0 on every image; null without a ReLU."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Layers:
+        for key in ("gradient_norm", "activation_std", "dead_fraction"):
+            values = getattr(self, key)
+            if [len(row) for row in values] != [len(self.names)] * len(self.epochs):
+                raise refuse(key, "must have a list per probed epoch, of one value per layer")
+        return self
 
 
 class Timing(Frozen):
     """How long the run took; ``seconds_training`` leaves out evaluation."""
 
-    seconds: Seconds
-    seconds_loading: Seconds
-    seconds_training: Seconds
-    seconds_per_epoch: list[Seconds]
-    images_per_second: Seconds
+    seconds: v.Seconds
+    seconds_loading: v.Seconds
+    seconds_training: v.Seconds
+    seconds_per_epoch: v.Times
+    images_per_second: v.Seconds
     """Training images per second, median over the epochs."""
 
 
 class Environment(Frozen):
     """The machine, the software and the settings that made the result."""
 
-    device: str
+    device: v.Words
     """As torch names it: cpu, cuda, mps."""
-    processor: str
+    processor: v.Words
     """Model name of the CPU or GPU."""
     precision: Literal["fp32", "bf16"]
-    threads: Annotated[int, Field(ge=1)]
+    threads: v.Positive
     """CPU threads."""
     cuda_graph: bool
     """Whether training steps ran as one CUDA graph."""
-    versions: dict[str, str]
+    versions: dict[v.Words, v.Words] = Field(max_length=20)
     """Versions of python, torch and numpy."""
-    git_commit: str | None
+    git_commit: v.Words | None
     """Commit of the code, with "-dirty" where tracked files differed from it."""
 
 
 class Revalidation(Frozen):
     """A comparison that let a result of older code count as one of newer code."""
 
-    commit: str
+    commit: v.Words
     """Commit of the older code."""
-    date: str
+    date: v.Words
     """Day of the comparison, YYYY-MM-DD."""
-    compared: str
+    compared: v.Words
     """What was trained with both and found equal."""
+
+
+class Mistake(Frozen):
+    """A test image that the network got wrong."""
+
+    index: v.Count
+    """Position in the test set."""
+    label: v.Class
+    predicted: v.Class
+    probability: float = Field(ge=0, le=1)
+    """What the network gave the predicted class."""
+
+
+class Evaluation(Frozen):
+    """What a run's weights do on the test images: ``results/<run>/seed<k>.test.json``.
+
+    An evaluation that came with an older result lacks what was not measured then.
+    """
+
+    format: Literal[1] = EVALUATION_FORMAT
+    run: v.Name
+    seed: v.Seed
+    num_images: v.Positive
+    accuracy: v.Percent
+    loss: v.Number
+    """Mean cross-entropy."""
+    class_accuracy: v.ByClass[v.Percent | None]
+    """Accuracy on the images of each class; null for a class without images."""
+    confusion: v.Confusion
+    """Images of each true class (row) that were predicted as each class (column)."""
+    calibration_error: v.Percent | None
+    """Expected calibration error: mean gap between confidence and accuracy over 15 bins."""
+    mistakes: list[Mistake] = Field(max_length=1000)
+    """Wrong predictions of the highest probability, most confident first."""
+    code: v.Hash | None
+    """Hash of the code that evaluates; null where the result came without."""
+    data_sha256: v.Hash
+    weights_sha256: v.Hash | None
+    """Hash of the evaluated weights."""
+
+    @model_validator(mode="after")
+    def _check_sums(self) -> Evaluation:
+        if self.num_images != sum(map(sum, self.confusion)):
+            raise refuse("num_images", f"{self.num_images}: not the images in confusion")
+        if any(mistake.index >= self.num_images for mistake in self.mistakes):
+            raise refuse("mistakes", f"index: must be less than num_images, {self.num_images}")
+        return self
+
+    def is_of(self, result: Result) -> bool:
+        """Return whether the weights are those of ``result``; without hashes, names decide."""
+        if result.weights_sha256 is None and self.weights_sha256 is None:
+            return (self.run, self.seed) == (result.name, result.seed)
+        return self.weights_sha256 == result.weights_sha256
 
 
 class Result(Frozen):
     """What training a run with one seed gave: ``results/<run>/seed<k>.json``."""
 
     format: Literal[3] = RESULT_FORMAT
-    config: dict[str, Any]
+    config: v.Config
     """The whole run spec with its seed; enough to rebuild the network."""
     status: Literal["trained", "at_chance", "diverged"]
     """at_chance: no accuracy above 1.5 times chance level; diverged: a training loss not finite."""
-    best_epoch: Annotated[int, Field(ge=1)]
+    best_epoch: v.Positive
     """The epoch of the highest validation accuracy; the weights are those after it."""
     epochs: Epochs
-    parameters: Count
+    parameters: v.Count
     """Trainable parameters."""
-    flops_per_image: Count
+    flops_per_image: v.Count
     """Floating-point operations of the forward pass of one image; a multiply-add is two."""
     layers: Layers | None
     timing: Timing
     environment: Environment
     study_size: bool
     """Whether the images are as many as the study asks for; otherwise the result is reduced."""
-    spec_hash: str
+    spec_hash: v.Hash
     """Hash of what decides the run, names left out: network, recipe, images and seed."""
-    code: dict[str, str]
+    code: dict[v.Words, v.Hash] = Field(max_length=200)
     """Hash of each module that decides trained numbers."""
-    code_hash: str
+    code_hash: v.Hash
     """One hash over ``code``."""
-    data_sha256: str
+    data_sha256: v.Hash
     """Hash of the prepared images."""
-    weights_sha256: str | None = None
+    weights_sha256: v.Hash | None = None
     """Hash of the file of weights next to the result."""
-    revalidated: list[Revalidation] = []
-    same_as: str | None = None
+    revalidated: list[Revalidation] = Field([], max_length=100)
+    same_as: v.Name | None = None
     """The run that was trained in place of this one: same network, recipe, images and seed."""
 
     test: Evaluation | None = Field(None, exclude=True)
     """The evaluation, read from its own file."""
 
     @model_validator(mode="after")
-    def _check_epoch(self) -> Result:
-        if self.best_epoch > len(self.epochs):
-            raise ValueError(
-                f"best_epoch is {self.best_epoch}, but {len(self.epochs)} epochs were trained"
-            )
+    def _check_epochs(self) -> Result:
+        if self.best_epoch > (trained := len(self.epochs)):
+            problem = f"best_epoch is {self.best_epoch}, but {trained} epochs were trained"
+            raise refuse("best_epoch", problem)
+        if len(self.timing.seconds_per_epoch) != trained:
+            raise refuse("timing.seconds_per_epoch", f"must have one value per epoch, {trained}")
         return self
 
     @property
@@ -193,56 +239,8 @@ class Result(Frozen):
         return self.epochs.validation_loss[self.best_epoch - 1]
 
 
-class Mistake(Frozen):
-    """A test image that the network got wrong."""
-
-    index: Count
-    """Position in the test set."""
-    label: Count
-    predicted: Count
-    probability: Annotated[float, Field(ge=0, le=1)]
-    """What the network gave the predicted class."""
-
-
-class Evaluation(Frozen):
-    """What a run's weights do on the test images: ``results/<run>/seed<k>.test.json``.
-
-    An evaluation that came with an older result lacks what was not measured then.
-    """
-
-    format: Literal[1] = EVALUATION_FORMAT
-    run: str
-    seed: Count
-    num_images: Annotated[int, Field(ge=1)]
-    accuracy: Percent
-    loss: Number
-    """Mean cross-entropy."""
-    class_accuracy: list[Percent | None]
-    """Accuracy on the images of each class; null for a class without images."""
-    confusion: list[list[Count]]
-    """Images of each true class (row) that were predicted as each class (column)."""
-    calibration_error: Percent | None
-    """Expected calibration error: mean gap between confidence and accuracy over 15 bins."""
-    mistakes: list[Mistake]
-    """Wrong predictions of the highest probability, most confident first."""
-    code: str | None
-    """Hash of the code that evaluates; null where the result came without."""
-    data_sha256: str
-    weights_sha256: str | None
-    """Hash of the evaluated weights."""
-
-    def is_of(self, result: Result) -> bool:
-        """Return whether the weights are those of ``result``; without hashes, names decide."""
-        if result.weights_sha256 is None and self.weights_sha256 is None:
-            return (self.run, self.seed) == (result.name, result.seed)
-        return self.weights_sha256 == result.weights_sha256
-
-
 def measure_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
     """Return the accuracy on each class, in percent; None for a class without images."""
     return [
         100.0 * row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)
     ]
-
-
-Result.model_rebuild()

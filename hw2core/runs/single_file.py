@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from hw2core.config.errors import Location, join_path
 from hw2core.config.spec import upgrade_config
 from hw2core.runs.schema import (
     Environment,
     Evaluation,
-    Frozen,
     Result,
     Timing,
     measure_class_accuracy,
 )
+from hw2core.runs.values import Confusion, Epoch, Frozen
 
 FORMAT = 2
 # Their keys are in "metadata".
 SECTIONS: dict[str, type[Frozen]] = {"timing": Timing, "environment": Environment}
+TESTED = {"accuracy": "test_accuracy", "loss": "test_loss", "data_sha256": "data_sha256"}
 CURVES = {
     "train_loss": "train_loss",
     "train_accuracy": "train_acc",
@@ -47,36 +51,76 @@ def join(result: Result, evaluation: Evaluation) -> dict[str, Any]:
     return {"config": config, "results": results, "metadata": metadata}
 
 
-def split(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return result and evaluation of a document, as plain values of today's formats.
+class _Curves(BaseModel, extra="allow", strict=True):
+    """The curves, under the names of the course."""
+
+    num_epochs: Epoch
+
+
+class _Measured(BaseModel, extra="allow", strict=True):
+    """What was measured on the test images."""
+
+    confusion: Confusion
+    mistakes: list[dict[str, Any]]
+
+
+class _Document(BaseModel, extra="forbid", strict=True):
+    """What a document needs to be split; result and evaluation check the rest."""
+
+    config: dict[str, Any]
+    results: _Curves
+    metadata: _Measured
+
+
+def split(document: Mapping[str, Any]) -> tuple[Result, Evaluation]:
+    """Return the result and the evaluation that a document holds.
 
     Its "test" curves are those of validation. What it does not hold is absent, not invented; the
     accuracy on mirrored images that it may hold is dropped.
 
     Raises:
-        KeyError, TypeError: something is missing or of another type.
+        ValueError: something is missing or wrong; ``locate`` names it in a ValidationError.
     """
+    _Document.model_validate(document)
     config, results, old = document["config"], document["results"], document["metadata"]
-    result = {
+    parts = {part: old.keys() & kind.model_fields.keys() for part, kind in SECTIONS.items()}
+    names = Result.model_fields.keys() - {"format", "config", "epochs", "test", *parts}
+    values = {
         "config": upgrade_config(config),
-        "epochs": {new: results[key] for new, key in CURVES.items()},
-        **{part: {key: old[key] for key in kind.model_fields} for part, kind in SECTIONS.items()},
-        **{key: old[key] for key in old.keys() & Result.model_fields.keys() - {"format"}},
+        "epochs": _select(results, CURVES),
+        **{part: {key: old[key] for key in keys} for part, keys in parts.items()},
+        **{key: old[key] for key in old.keys() & names},
     }
+    result = Result.model_validate(values)
+    if results["num_epochs"] != len(result.epochs):
+        raise ValueError(f"results.num_epochs: {results['num_epochs']}: not the curves' length")
     confusion = old["confusion"]
-    evaluation = {
-        "run": config["name"],
-        "seed": config["seed"],
+    tested = {
+        **_select(config, {"run": "name", "seed": "seed"}),
+        **_select(old, TESTED),
         "num_images": sum(map(sum, confusion)),
-        "accuracy": old["test_accuracy"],
-        "loss": old["test_loss"],
         "class_accuracy": measure_class_accuracy(confusion),
         "confusion": confusion,
         "calibration_error": None,
         # A diverged network gave its predictions no probability.
-        "mistakes": [x for x in old["mistakes"] if x["probability"] is not None],
+        "mistakes": [x for x in old["mistakes"] if x.get("probability", 0) is not None],
         "code": None,
-        "data_sha256": old["data_sha256"],
         "weights_sha256": old.get("weights_sha256"),
     }
-    return result, evaluation
+    return result, Evaluation.model_validate(tested)
+
+
+def locate(location: Location) -> str:
+    """Return the path in a document of format 2 of a location in a result or evaluation."""
+    section, *rest = map(str, location)
+    if section == "epochs":
+        return join_path(["results", *(CURVES.get(key, key) for key in rest)])
+    if section in ("config", "results", "metadata"):
+        return join_path(location)
+    here = [] if section in SECTIONS else [TESTED.get(section, section)]
+    return join_path(["metadata", *here, *rest])
+
+
+def _select(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``{new: values[old]}`` for the new and old names whose value is there."""
+    return {new: values[old] for new, old in names.items() if old in values}

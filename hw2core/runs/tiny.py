@@ -142,7 +142,11 @@ def _evaluates_apart(checkout: Path) -> bool:
 
 
 def _run_script(checkout: Path, script: str, *options: str | Path) -> None:
-    settings = {"PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    settings = {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    settings |= {
+        "HW2_DEVICE": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+    }  # older code knows the second only
     command = [sys.executable, checkout / "workflow_scripts" / script, *options, "--threads", "1"]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
     if done.returncode != 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2core.io import hash_file, replace_atomically
+from hw2core.io import check_regular, hash_file, replace_atomically
 from hw2core.runs.files import ResultError
 
 if TYPE_CHECKING:
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from hw2core.config.spec import RunSpec
     from hw2core.runs.schema import Result
+
+LARGEST_FILE = 8 << 30  # bytes: two thousand million parameters
 
 
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> str:
@@ -38,9 +41,33 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        check_regular(path, LARGEST_FILE)
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ResultError(f"{path}: {error}; delete the result next to it and run again") from None
+
+
+def check_fit(path: Path | str, weights: Mapping[str, Tensor], spec: RunSpec) -> None:
+    """Check that weights, which somebody else may have written, are those of a run's network.
+
+    Raises:
+        ResultError: a name, shape or type is another.
+    """
+    import torch
+
+    from hw2core.engine.run import build_trainer
+
+    own = build_trainer(spec, torch.device("cpu"), num_steps=1).get_weights()
+    kinds, own_kinds = (
+        {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+        for tensors in (weights, own)
+    )
+    if kinds != own_kinds:
+        names = sorted(dict(kinds.items() ^ own_kinds.items()))
+        raise ResultError(
+            f"{path}: not the weights of a {spec.model} network like that of its result "
+            f"({names[0]} differs); delete the result next to it and run again"
+        )
 
 
 def check_weights(path: Path | str, result: Result) -> None:
@@ -50,5 +77,12 @@ def check_weights(path: Path | str, result: Result) -> None:
         ResultError: their bytes are not those that were written.
     """
     expected = result.weights_sha256
-    if expected and Path(path).exists() and hash_file(path) != expected:
+    if not expected or not Path(path).exists():
+        return
+    try:
+        check_regular(path, LARGEST_FILE)
+        found = hash_file(path)
+    except OSError as error:
+        raise ResultError(f"{path}: {error.strerror}; delete it and run again") from None
+    if found != expected:
         raise ResultError(f"{path}: not the weights of its result, or damaged; run again")

@@ -87,12 +87,14 @@ def build_result(
         validation[best - 1] = best_validation
     if test_accuracy is None and status != "diverged":
         test_accuracy = validation[best - 1] - 0.4
-    architecture = {"hidden_dims": [128], "activation_type": "relu"}
-    if widths:
+    architecture = {"hidden_dims": [128]}
+    if not widths:
+        architecture["wstd"] = 0.1
+    else:
         architecture |= {
             "filters_per_layer": list(widths),
             "layers_per_block": depth,
-            "pool_every": 2,
+            "pool_every": depth,
         }
     parameters = 10_000 * depth * sum(widths or (100,))
     values = {
@@ -101,7 +103,14 @@ def build_result(
             "experiment": experiment,
             "model": model,
             "architecture": architecture,
-            "training": {"epochs": epochs, "batch_size": 128, "lr": 0.05, "optimizer": "sgd"},
+            "training": {
+                "epochs": epochs,
+                "batch_size": 128,
+                "lr": 0.05,
+                "optimizer": "sgd" if widths else "vanilla",
+                "weight_decay": 0.0,
+                "schedule": "constant",
+            },
             "data": {
                 "name": "cifar10",
                 "train": 44_000 if study_size else 4_000,

@@ -44,6 +44,64 @@ WRONG = [
     (["seeds"], [], ["seeds", "at least 1"]),
     (["seeds"], [-1], ["seeds.0", "-1", "at least 0"]),
     (["experimets"], {}, ["experimets", "unknown key", "experiments"]),
+    (["seeds"], [2**64], ["seeds.0", str(2**64), "at most 4294967295"]),
+    (["seeds"], [*range(1001)], ["seeds", "at most 1000 entries"]),
+    (["data", "split_seed"], 2**64, ["data.split_seed", "at most 4294967295"]),
+    (["data", "source_train"], 10**9, ["data.source_train", "at most 1000000"]),
+    (["data", "root"], "/a\0b", ["data.root", "control characters"]),
+    (["data", "root"], "a" * 5000, ["data.root", "at most 1000 characters"]),
+    (["training", "translate"], 40, ["training.translate", "40", "less than 32"]),
+    (["training", "cutout"], 40, ["training.cutout", "40", "at most 32"]),
+    (["training", "epochs"], 10**9, ["training.epochs", "1000000000", "at most 10000"]),
+    (["training", "batch_size"], 10**400, ["training.batch_size", "at most 1000000"]),
+    (["training", "lr"], 1e308, ["training.lr", "1e+308", "at most 1e+20"]),
+    (["training", "weight_decay"], 1e308, ["training.weight_decay", "at most 1000"]),
+    (["training", "decay"], 0.5, ["training.decay", "0.5", "no effect with optimizer: sgd"]),
+    (["training", "warmup"], 0.5, ["training.warmup", "no effect with schedule: constant"]),
+    (
+        ["experiments", "one", "training"],
+        {"optimizer": "adamw", "momentum": 0.9},
+        ["experiments.one.training.momentum", "0.9", "no effect with optimizer: adamw", "be 0.0"],
+    ),
+    (["experiments", "one", "question"], "a" * 140_000, ["question", "at most 2000 characters"]),
+    (["experiments", "one", "fixed"], "a\0b", ["experiments.one.fixed", "control characters"]),
+    (["experiments", "one", "varies"], "\x1b[31m", ["varies", "'\\x1b[31m'", "control"]),
+    (["experiments", "one", "grid", "layers_per_block"], [], ["layers_per_block", "at least 1"]),
+    (
+        ["experiments", "one", "grid"],
+        {"layers_per_block": [*range(1, 201)], "filters_per_layer": [[k] for k in range(1, 201)]},
+        ["experiments.one.grid", "40,000 runs", "at most 10,000"],
+    ),
+    (
+        ["experiments", "one", "grid", "layers_per_block"],
+        [10**9],
+        ["experiments.one.grid.layers_per_block", "at most 1000"],
+    ),
+    (
+        ["experiments", "one", "grid", "filters_per_layer"],
+        [[8, 10**6]],
+        ["experiments.one.grid.filters_per_layer.1", "1000000", "at most 10000"],
+    ),
+    (
+        ["experiments", "one", "grid"],
+        {"layers_per_block": [1000], "filters_per_layer": [[8, 8]]},
+        ["experiments.one.grid.layers_per_block", "2000 convolutions", "at most 1000"],
+    ),
+    (["experiments", "one", "runs"], {"a" * 300: {}}, ["experiments.one.runs.aaa", "at most 99"]),
+    (
+        ["experiments", "one"],
+        {
+            "question": "?",
+            "varies": "?",
+            "fixed": "?",
+            "model": "cnn",
+            "architecture": {"hidden_dims": [], "pools": 1, "layers_per_block": 1},
+            "grid": {"filters_per_layer": [[10_000] * 40]},
+        },
+        ["experiments.one: 'one_L1_K10000-", "150 letters"],
+    ),
+    (["experiments", "one", "runs"], {0: {}, "0": {}}, ["experiments.one.runs", "0 is given as"]),
+    (["experiments", "one", "data"], {"root": "/x"}, ["experiments.one.data.root", "'/x'", "None"]),
     (["experiments", "one", "model"], "vgg", ["experiments.one.model", "'vgg'", "cnn"]),
     (["experiments", "one", "question"], "", ["experiments.one.question", "empty"]),
     (["experiments", "one", "vary"], "x", ["experiments.one.vary", "unknown key", "varies"]),
@@ -101,6 +159,41 @@ def test_a_wrong_value_gives_one_line_that_names_the_key(small, path, value, wor
     assert len(caught.value.lines) == 1, caught.value.lines
     for word in ["study.yaml: ", *words]:
         assert word in caught.value.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [("training", "batch_size"), ("data", "train"), ("data", "validation")]
+)
+def test_batch_normalisation_of_one_image_is_refused(small, section, key):
+    small[section][key] = 1
+    assert load_study(small).runs
+    small["experiments"]["one"]["architecture"]["batchnorm"] = True
+    with pytest.raises(ConfigError, match=f"{section}.{key}: 1: .*at least 2 images"):
+        load_study(small)
+
+
+def test_names_that_differ_only_in_case_are_refused(small):
+    one = small["experiments"]["one"]
+    one["runs"] = {"a": {}, "A": {}}
+    with pytest.raises(ConfigError, match=r"'one_A_L2_K8': .* as 'one_a_L2_K8'"):
+        load_study(small)
+    del one["runs"]
+    small["experiments"]["ONE"] = copy.deepcopy(one)
+    with pytest.raises(ConfigError) as caught:
+        load_study(small)
+    assert [line.split(": ")[1:3] for line in caught.value.lines] == [
+        ["experiments.ONE", "'ONE_L2_K8'"],
+        ["experiments.ONE", "'ONE'"],
+    ]
+
+
+def test_experiments_that_no_command_line_holds_are_refused(small):
+    one = small["experiments"]["one"]
+    small["experiments"] = {f"e{n}": one | {"question": "'" * 2000} for n in range(12)}
+    with pytest.raises(ConfigError, match=r"experiments: .* 12\d,\d* bytes .* at most 120,000"):
+        load_study(small)
+    del small["experiments"]["e0"]
+    assert load_study(small).runs
 
 
 def test_a_problem_of_many_runs_is_one_line_with_their_number(config):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from snakemake.utils import update_config
 
@@ -22,13 +24,74 @@ def test_files_are_laid_over_each_other_as_snakemake_does():
         ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice"),
         ("a: [1\n", "line 2"),
         ("- 1\n", "mapping"),
+        ("", "mapping"),
+        ("a: " + "[" * 10_000, "not valid YAML"),
+        ("a: 2020-13-01\n", "not valid YAML"),
+        ("a: &b {c: *b}\n", "line 1: an alias of what it is in"),
+        (
+            "a: &a [1, 1]\n"
+            + "".join(
+                f"{x}: &{x} [{10 * f'*{y}, '}]\n" for x, y in zip("bcdef", "abcde", strict=True)
+            ),
+            "line 6: more than 100,000 values",
+        ),
+        ("__use_yte__: true\n?print(1): 2\n", "__use_yte__: not allowed"),
+        ("<<: {__use_yte__: true}\n", "__use_yte__: not allowed"),
     ],
+    ids=lambda value: value[:20],
 )
 def test_yaml_itself_is_checked(tmp_path, text, words):
     file = tmp_path / "config.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_config(file)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["off", "on", "yes", "true", "~", "null", "0.10", "016", "1_000", "0x10", "1:30", "1.0e+3",
+     "2020-01-01", ".5", "+1"],
+)  # fmt: skip
+def test_a_label_that_yaml_would_change_is_refused_unless_in_quotes(tmp_path, label):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"runs:\n  {label}: {{}}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{path}: line 2: ")
+    assert label in line
+    assert "quotes" in line
+    path.write_text(f"runs:\n  '{label}': {{}}\n")
+    assert read_config(path) == {"runs": {label: {}}}
+
+
+@pytest.mark.parametrize("label", ["0", "0.4", "-1", "1e3", "L2", "a.b", "1.0", "2e-3"])
+def test_a_label_is_what_was_written(tmp_path, label):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{label}: {{}}\n")
+    assert list(map(str, read_config(path))) == [label]
+
+
+@pytest.mark.parametrize("value", ["016", "-010", "1:30", "1:30.5"])
+def test_a_number_that_yaml_would_change_is_refused(tmp_path, value):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"seeds: [1, {value}]\n")
+    with pytest.raises(ConfigError, match=f"line 1: {value}: YAML reads"):
+        read_config(path)
+
+
+def test_what_is_no_regular_file_of_text_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="cannot be read: not a regular file"):
+        read_config(path)
+    path.unlink()
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_config(path)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(ConfigError, match="cannot be read: larger than"):
+        read_config(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

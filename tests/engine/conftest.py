@@ -18,7 +18,9 @@ def specify(tiny_values) -> Callable[..., RunSpec]:
         model: str = "cnn", architecture: dict[str, Any] | None = None, **training: Any
     ) -> RunSpec:
         if model == "mlp":
-            training = {"optimizer": "momentum", "momentum": 0.9, "lr": 0.01} | training
+            training = {"optimizer": "momentum", "lr": 0.01} | training
+            if training["optimizer"] == "momentum":
+                training = {"momentum": 0.9} | training
         return RunSpec.model_validate(
             {
                 **tiny_values,

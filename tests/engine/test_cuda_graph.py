@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hw2core.engine.cuda_graph import WARM_UP_STEPS, GraphedStep
+from hw2core.engine.cuda_graph import WARM_UP_STEPS, GraphedStep, GraphError
+from hw2core.engine.device import ran_out_of_memory
 from hw2core.engine.run import build_trainer
 from hw2core.engine.torch_trainer import DeviceTrainer
 from hw2core.history import EpochResult
@@ -31,7 +32,36 @@ class Replayed(GraphedStep):
 
 class NotCapturable(Replayed):
     def _capture(self, x, y):
-        raise RuntimeError("operation not permitted when stream is capturing\nCUDA error")
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing\nCUDA error")
+        finally:
+            # As the end of the capture does, in place of the first error.
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+class TooLarge(Replayed):
+    def _capture(self, x, y):
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+class StreamStub:
+    """Replaces a CUDA stream, and the context in which it is the current one."""
+
+    def __init__(self):
+        self.waited = []
+        self.entered = False
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+    def __enter__(self):
+        self.entered = True
+
+    def __exit__(self, *error):
+        self.entered = False
 
 
 def make_batches(sizes):
@@ -63,8 +93,46 @@ def test_a_batch_of_another_shape_runs_as_it_is(specify):
     assert train(specify, Replayed, sizes)[1] == train(specify, None, sizes)[1]
 
 
-def test_where_nothing_can_be_captured_every_step_still_runs(specify):
-    with pytest.warns(UserWarning, match="no CUDA graph.*stream is capturing$"):
-        trainer, result = train(specify, NotCapturable)
-    assert result == train(specify, None)[1]
-    assert not trainer.graphed
+def test_a_step_that_cannot_be_captured_ends_the_training_with_the_first_reason(specify):
+    message = r"no CUDA graph: operation not permitted when .* capturing; HW2_CUDA_GRAPH=0 trains"
+    with pytest.raises(GraphError, match=message):
+        train(specify, NotCapturable)
+
+
+def test_too_little_memory_is_no_reason_to_train_without_a_graph(specify):
+    with pytest.raises(RuntimeError) as caught:
+        train(specify, TooLarge)
+    assert ran_out_of_memory(caught.value)
+
+
+def test_all_steps_before_the_capture_run_on_one_other_stream(monkeypatch):
+    current, made, steps = StreamStub(), [], []
+
+    def make_stream():
+        made.append(StreamStub())
+        return made[-1]
+
+    monkeypatch.setattr("torch.cuda.current_stream", lambda: current)
+    monkeypatch.setattr("torch.cuda.Stream", make_stream)
+    monkeypatch.setattr("torch.cuda.stream", lambda stream: stream)
+    step = GraphedStep(lambda x, y: steps.append(made[0].entered))
+    for x, y in make_batches([4] * WARM_UP_STEPS):
+        step(x, y)
+    (aside,) = made
+    assert steps == [True] * WARM_UP_STEPS
+    assert aside.waited == [current] * WARM_UP_STEPS
+    assert current.waited == [aside] * WARM_UP_STEPS
+
+
+@pytest.mark.parametrize(("value", "graphed"), [(None, True), ("0", False), ("1", True)])
+def test_a_variable_turns_graphs_off(specify, monkeypatch, value, graphed):
+    monkeypatch.delenv("HW2_CUDA_GRAPH", raising=False)
+    if value is not None:
+        monkeypatch.setenv("HW2_CUDA_GRAPH", value)
+    made = []
+    monkeypatch.setattr(
+        DeviceTrainer, "__init__", lambda self, *args, graph: made.append(graph is not None)
+    )
+    monkeypatch.setattr("torch.nn.Module.to", lambda self, *args, **options: self)
+    build_trainer(specify(), torch.device("cuda"), 1)
+    assert made == [graphed]

@@ -18,6 +18,7 @@ class ScriptedTrainer:
     """Has one weight, the number of its last epoch, which it changes in place."""
 
     device = None
+    precision = "fp32"
 
     def __init__(self, *, probed=True):
         self.weight = torch.zeros(1)
@@ -45,9 +46,17 @@ class Memory:
 
     def __init__(self):
         self.states = []
+        self.refused = 0
 
-    def load(self):
-        return copy.deepcopy(self.states[-1]) if self.states else None
+    def load(self, setting, use):
+        for state in reversed(copy.deepcopy(self.states)):
+            try:
+                use(state)
+            except Exception:
+                self.refused += 1
+            else:
+                return True
+        return False
 
     def save(self, state):
         self.states.append(copy.deepcopy(state))
@@ -109,6 +118,44 @@ def test_a_resumed_recorder_is_the_one_that_was_interrupted(epoch):
     for name in ("train", "test", "layers", "best_weights", "best_epoch", "speeds"):
         assert getattr(resumed, name) == getattr(whole, name), name
     assert len(resumed.seconds) == 4
+
+
+def break_trainer(state):
+    state["trainer"] = {}
+
+
+def break_history(state):
+    state["test"] = [(1.0,)]
+
+
+def break_random_state(state):
+    state["random"]["cpu"] = state["random"]["cpu"][:3]
+
+
+@pytest.mark.parametrize("damage", [break_trainer, break_history, break_random_state])
+def test_a_state_that_cannot_be_loaded_leaves_all_as_it_was(damage):
+    accuracies, store = [10.0, 30.0, 20.0], Memory()
+    run_epochs(Recorder(store=store), accuracies[:2], planned=3)
+    for state in store.states:
+        damage(state)
+    expected_draw = torch.rand(3, generator=torch.default_generator.clone_state())
+    recorder, trainer = Recorder(store=store), ScriptedTrainer()
+    recorder.start(trainer, 3, BATCH)
+    assert store.refused == 2
+    assert trainer.weight.item() == 0
+    assert (recorder.train, recorder.test, recorder.best_weights) == ([], [], {})
+    assert recorder.layers["epochs"] == [0]
+    assert torch.equal(torch.rand(3), expected_draw)
+
+
+def test_the_setting_is_known_when_training_starts_and_saved_with_every_state():
+    store, seen = Memory(), []
+    recorder = Recorder(store=store, on_start=lambda r: seen.append(r.setting))
+    run_epochs(recorder, [10.0])
+    (setting,) = seen
+    assert store.states[0]["setting"] == setting
+    assert setting.keys() == {"device", "precision", "threads", "torch", "instructions"}
+    assert (setting["device"], setting["threads"]) == ("cpu", torch.get_num_threads())
 
 
 def test_times(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hw2core.data.loader import Loader
+from hw2core.engine.device import DeviceError
 from hw2core.engine.recorder import Recorder
 from hw2core.engine.run import decide_status, train_run
 from hw2core.engine.torch_trainer import DeviceTrainer
@@ -132,7 +133,7 @@ def test_no_key_of_training_is_ignored(specify, tiny_data, changed):
 
 
 def test_a_run_that_diverges_is_a_result(specify, tiny_data):
-    trained = train(specify(optimizer="sgd", lr=1e30), tiny_data)
+    trained = train(specify(optimizer="sgd", lr=1000.0, weight_decay=1.0), tiny_data)
     assert trained.status == "diverged"
     assert trained.history.num_epochs < 3
 
@@ -162,7 +163,7 @@ def test_bf16_learns_as_well(specify, tiny_data):
 
 
 def test_an_unavailable_device_is_one_clear_error(tiny_spec, tiny_data):
-    with pytest.raises(ValueError, match="device='abacus': not available here"):
+    with pytest.raises(DeviceError, match="device='abacus': not available here"):
         train_run(tiny_spec, 0, tiny_data, device="abacus")
 
 

@@ -31,7 +31,7 @@ def make_fault(
 ) -> dict:
     """Return a fault at one point of the write of ``path``, which has ``full_size`` bytes."""
     stem, suffix = Path(path).stem, Path(path).suffix
-    temporary = rf"^\.{re.escape(stem)}\.\d+\.tmp{re.escape(suffix)}$"
+    temporary = rf"^\.{re.escape(stem)}\.[^/]+\.\d+\.tmp{re.escape(suffix)}$"
     fault = {"script": script, "name": temporary, "event": "open", "nth": 1, "action": action}
     if point == "half":
         fault["size"] = rng.randrange(full_size // 4, full_size)

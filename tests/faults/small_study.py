@@ -65,12 +65,12 @@ class Study(Checkout):
         return finish(self.run("-m", "snakemake", *arguments, fault=fault))
 
     def train(
-        self, run: str, *, fault: dict | None = None, every_epoch: bool = True
+        self, run: str, *, fault: dict | None = None, every_epoch: bool = True, threads: int = 1
     ) -> subprocess.Popen:
         """Start one training by its script, with a checkpoint after every epoch."""
         command = ["workflow_scripts/train.py", "--spec", STUDY.runs[run].to_json(), "--seed", "0"]
         command += ["--data", MANIFEST, "--result", paths.result_path(run, 0)]
-        command += ["--weights", paths.weights_path(run, 0), "--threads", "1"]
+        command += ["--weights", paths.weights_path(run, 0), "--threads", str(threads)]
         command += ["--log", paths.log_path("train", run, "seed0")]
         command += ["--checkpoint-seconds", "0"] if every_epoch else []
         return self.run(*command, fault=fault)

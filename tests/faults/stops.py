@@ -50,7 +50,7 @@ def stop_sweep(number: signal.Signals) -> Kind:
         if process.poll() is None:
             os.killpg(process.pid, number)
         _, output = finish(process)
-        outcome = Outcome(locked=number == signal.SIGKILL)
+        outcome = Outcome(locked=number in (signal.SIGKILL, signal.SIGHUP))
         if "hung for" in output:
             outcome.unclear.append(output[-2000:])
         return outcome

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import pickle
 import shutil
@@ -13,6 +15,7 @@ from hw2core.engine.run import TrainedRun, train_run
 from hw2core.runs.checkpoint import Checkpoint
 
 IDENTITY = {"spec_hash": "a", "code_hash": "b", "data_sha256": "c"}
+SETTING = {"device": "cpu", "precision": "fp32", "threads": 2, "torch": "2.14.1"}
 LOG = logging.getLogger("test")
 
 CASES = {
@@ -117,6 +120,7 @@ def make_state(epoch: int) -> dict:
     """The state after ``epoch`` epochs, in which the weight is the epoch too."""
     weight = torch.full((3,), float(epoch)).bfloat16()
     return {
+        "setting": SETTING,
         "trainer": {"w": weight, "ema": None},
         "train": [([1.0], 50.0)] * epoch,
         "nan": float("nan"),
@@ -138,13 +142,20 @@ def slow(saved):
     return Checkpoint(saved.path, IDENTITY, LOG, seconds_between_writes=3600)
 
 
+def load(checkpoint: Checkpoint, setting: dict | None = None) -> dict | None:
+    """Return the state that a checkpoint hands out."""
+    found: list[dict] = []
+    assert checkpoint.load(setting or SETTING, found.append) == bool(found)
+    return found[0] if found else None
+
+
 def count_epochs(checkpoint: Checkpoint) -> int | None:
-    state = checkpoint.load()
+    state = load(checkpoint)
     return state and len(state["train"])
 
 
 def test_the_last_state_is_loaded_with_every_bit(saved):
-    state, expected = saved.load(), make_state(2)
+    state, expected = load(saved), make_state(2)
     assert torch.equal(state["trainer"]["w"], expected["trainer"]["w"])
     assert state["trainer"]["w"].dtype == torch.bfloat16
     assert state["trainer"]["ema"] is None
@@ -154,8 +165,25 @@ def test_the_last_state_is_loaded_with_every_bit(saved):
 @pytest.mark.parametrize("key", IDENTITY)
 def test_a_checkpoint_of_another_run_is_not_used_and_says_so(saved, key, caplog):
     other = Checkpoint(saved.path, {**IDENTITY, key: "other"}, LOG)
-    assert other.load() is None
-    assert f"of another run ({key} changed)" in caplog.text
+    assert load(other) is None
+    assert f"{saved.path}: not used: of another run ({key} changed)" in caplog.text
+    assert count_epochs(saved) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("threads", 1, "saved with threads 2, now 1"),
+        ("device", "cuda", "saved with device cpu, now cuda"),
+        ("precision", "bf16", "saved with precision fp32, now bf16"),
+        ("torch", "2.15.0", "saved with torch 2.14.1, now 2.15.0"),
+        ("instructions", "AVX2", "saved with instructions None, now AVX2"),
+    ],
+)
+def test_a_checkpoint_of_another_setting_is_not_used_and_says_so(saved, key, value, reason, caplog):
+    assert load(saved, {**SETTING, key: value}) is None
+    assert f"{saved.path}: not used: {reason}" in caplog.text
+    assert count_epochs(saved) == 2  # in its own setting it still is
 
 
 def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
@@ -165,7 +193,7 @@ def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
         changed[position] ^= 1
         saved.path.write_bytes(changed)
         assert count_epochs(saved) == 1
-    assert caplog.text.count(f"{saved.path}: not used: damaged") == len(range(0, len(whole), 97))
+    assert caplog.text.count("does not match its digest") == len(range(0, len(whole), 97))
 
 
 @pytest.mark.parametrize(
@@ -182,10 +210,12 @@ def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(saved, damage, caplog):
     saved.path.write_bytes(damage(saved.path.read_bytes()))
     assert count_epochs(saved) == 1
-    assert f"{saved.path}: not used: damaged" in caplog.text
+    reason = "set aside as c.damaged: its content does not match its digest"
+    assert f"{saved.path}: {reason}" in caplog.text
+    assert not saved.path.exists()
     saved.previous.write_bytes(b"")
-    assert saved.load() is None
-    assert f"{saved.previous}: not used: damaged" in caplog.text
+    assert load(saved) is None
+    assert f"{saved.previous}: {reason}" in caplog.text
 
 
 def test_a_checkpoint_that_would_run_code_is_not_read(saved, caplog):
@@ -195,13 +225,84 @@ def test_a_checkpoint_that_would_run_code_is_not_read(saved, caplog):
 
     saved.save({"train": [], "unsafe": Unsafe()})
     assert count_epochs(saved) == 2
-    assert f"{saved.path}: not used" in caplog.text
+    assert f"{saved.path}: set aside" in caplog.text
 
 
 def test_another_format_is_not_used(saved, monkeypatch, caplog):
     monkeypatch.setattr("hw2core.runs.checkpoint.FORMAT", 99)
-    assert saved.load() is None
-    assert "format 2, not 99" in caplog.text
+    assert load(saved) is None
+    assert "format 3, not 99" in caplog.text
+
+
+def write_with_digest(path, content: bytes) -> None:
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no pickle", pickle.dumps(1), b"PK\x03\x04", b"\x80\x02" + b"\xff" * 50],
+    ids=["empty", "text", "number", "zip", "opcodes"],
+)
+def test_what_cannot_be_unpickled_is_set_aside(saved, content, caplog):
+    write_with_digest(saved.path, content)
+    assert count_epochs(saved) == 1
+    assert f"{saved.path}: set aside as {saved.damaged.name}" in caplog.text
+    assert saved.damaged.exists()
+
+
+@pytest.mark.parametrize("missing", ["format", "identity", "setting"])
+def test_a_state_without_its_description_is_set_aside(saved, missing, caplog):
+    content = io.BytesIO()
+    state = {"format": 3, "identity": IDENTITY, **make_state(9)}
+    torch.save({key: value for key, value in state.items() if key != missing}, content)
+    write_with_digest(saved.path, content.getvalue())
+    assert count_epochs(saved) == 1
+    assert f"{saved.path}: set aside" in caplog.text
+
+
+def test_too_little_memory_to_load_is_no_damage(saved):
+    def use(state):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        saved.load(SETTING, use)
+    assert count_epochs(saved) == 2
+
+
+UNLOADABLE = {
+    "ycn, EMA, momentum, dropout": [
+        lambda state: state["model"].popitem(),
+        lambda state: state["ema"].update(other=torch.zeros(3)),
+        lambda state: state["ema"].update({name: torch.zeros(1, 2) for name in state["ema"]}),
+        lambda state: state["optimizer"][0].update(momentum_buffer=torch.zeros(7)),
+        lambda state: state.pop("steps_taken"),
+        lambda state: state.update(model=3),
+    ],
+    "mlp, rmsprop": [
+        lambda state: state["weights"].popitem(),
+        lambda state: state["weights"].update(param1=torch.ones(1)),
+        lambda state: state["means"].pop(),
+        lambda state: state["means"].__setitem__(1, torch.ones(1)),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "damage"), [(case, damage) for case in UNLOADABLE for damage in UNLOADABLE[case]]
+)
+def test_a_run_whose_checkpoint_cannot_be_loaded_starts_afresh(
+    case, damage, tiny_values, tiny_data, tmp_path, caplog, monkeypatch
+):
+    spec, path = specify(tiny_values, *CASES[case]), tmp_path / "c"
+    with pytest.raises(Interrupted):
+        train(spec, tiny_data, path, until=1)
+    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
+    damage(state["trainer"])
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_with_digest(path, content.getvalue())
+    assert_equal_runs(train(spec, tiny_data, path), train(spec, tiny_data))
+    assert caplog.text.count(f"{path}: set aside as c.damaged") == 1
 
 
 def test_a_kill_between_two_renames_leaves_the_one_before(saved):
@@ -233,7 +334,7 @@ def test_a_state_not_yet_written_is_flushed_as_it_was(saved, slow):
     state["trainer"]["w"].zero_()  # the next epoch changes both in place
     state["train"].append(([0.5], 60.0))
     slow.flush()
-    assert torch.equal(saved.load()["trainer"]["w"], make_state(3)["trainer"]["w"])
+    assert torch.equal(load(saved)["trainer"]["w"], make_state(3)["trainer"]["w"])
     assert count_epochs(saved) == 3
 
 
@@ -244,8 +345,9 @@ def test_a_state_is_written_once(saved):
 
 
 def test_nothing_is_left_when_the_run_is_done(saved, slow):
+    saved.damaged.touch()
     slow.save(make_state(3))
     slow.remove()
     slow.flush()
     assert list(saved.path.parent.iterdir()) == []
-    assert saved.load() is None
+    assert load(saved) is None

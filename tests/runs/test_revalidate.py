@@ -211,7 +211,7 @@ def train_tiny(monkeypatch, make_result, make_evaluation):
 
 
 def stale_code(spec: RunSpec) -> dict[str, str]:
-    return {**Identity.of(spec, 0).code, "hw2core.engine.run": "older"}
+    return {**Identity.of(spec, 0).code, "hw2core.engine.run": "0a"}
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def write_stale(tiny_spec, write_run, make_result):
 
     def write(commit: str | None = COMMIT, **changes: object):
         environment = make_result().environment.model_copy(update={"git_commit": commit})
-        values = {"code": stale_code(tiny_spec), "code_hash": "older", **changes}
+        values = {"code": stale_code(tiny_spec), "code_hash": "0a", **changes}
         return write_run(environment=environment.model_dump(), **values)
 
     return write
@@ -242,7 +242,7 @@ def test_a_revalidated_result_keeps_all_but_its_hashes(tiny_spec, write_stale, t
 
 def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, train_tiny, report):
     stale = write_stale(commit="c-dirty")
-    train_tiny({**stale.code, "hw2core.engine.optim": "another"})
+    train_tiny({**stale.code, "hw2core.engine.optim": "0c"})
     assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"refused": 1}
     assert f"the code of {COMMIT} is not what made it" in report[0]
     assert read_result(paths.result_path(tiny_spec.name, 0)).revalidated == []
@@ -255,7 +255,7 @@ def test_a_second_refactoring_is_compared_with_the_code_that_trained(
 ):
     note = {"commit": OLDER, "date": "2026-01-31", "compared": "a network"}
     write_stale(commit="c-dirty", revalidated=[note])
-    train_tiny({"hw2core.engine.run": "the first"})
+    train_tiny({"hw2core.engine.run": "0d"})
     assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"revalidated": 1}
     notes = read_result(paths.result_path(tiny_spec.name, 0)).revalidated
     assert [note.commit for note in notes] == [OLDER, OLDER]
@@ -274,7 +274,7 @@ def test_results_of_the_same_code_are_compared_once(tiny_spec, write_stale, trai
 
 
 def test_other_differences_than_code_are_left_alone(tiny_spec, write_stale, report):
-    write_stale(data_sha256="of other images")
+    write_stale(data_sha256="0e")
     training = tiny_spec.training.model_copy(update={"lr": 0.5})
     spec = tiny_spec.model_copy(update={"training": training})
     counts = revalidate.revalidate([(spec, 0)], report.append)

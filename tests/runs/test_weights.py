@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hw2core.engine.run import build_trainer
 from hw2core.io import hash_file
 from hw2core.runs.files import ResultError
-from hw2core.runs.weights import check_weights, read_weights, write_weights
+from hw2core.runs.weights import check_fit, check_weights, read_weights, write_weights
 
 
 def test_weights_survive_and_damage_is_noticed(tmp_path):
@@ -33,3 +34,19 @@ def test_weights_that_are_not_those_of_the_result_are_noticed(tmp_path, make_res
         check_weights(path, result)
     path.unlink()
     check_weights(path, result)
+
+
+def test_weights_of_another_network_are_refused(tmp_path, tiny_spec):
+    path = tmp_path / "seed0.safetensors"
+    weights = build_trainer(tiny_spec, torch.device("cpu"), num_steps=1).get_weights()
+    check_fit(path, weights, tiny_spec)
+    name, tensor = next(iter(weights.items()))
+    others = [
+        {**weights, "extra": tensor},
+        {key: value for key, value in weights.items() if key != name},
+        {**weights, name: tensor[:1]},
+        {**weights, name: tensor.double()},
+    ]
+    for other in others:
+        with pytest.raises(ResultError, match=r"seed0\.safetensors: .* differs\).*run again"):
+            check_fit(path, other, tiny_spec)

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -22,8 +23,9 @@ from datetime import datetime
 from pathlib import Path
 
 SITE = Path("/etc/slurm")
-FILES = ("slurm.conf", "gres.conf")
-DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
+FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
+DATABASE = ("slurmdbd", "mariadbd")  # for accounting only
+DAEMONS = ("slurmd", "slurmctld", *DATABASE, "munged")  # in the order in which they are stopped
 PREFIX = "hw2-slurm-"
 
 SLURM_CONF = """
@@ -54,13 +56,40 @@ GresTypes=gpu
 MpiDefault=none
 MailProg=/bin/true
 KillWait=5
-# What finished is remembered here in place of an accounting database.
+# A job that is over is forgotten at once, within the minute that Slurm takes to look for them.
+MinJobAge=3
+# What finished is remembered here, also without an accounting database.
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/finished
-AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 Gres=gpu:1 State=UNKNOWN
+# A job in the partition "urgent" cancels one in "main" whose place it needs.
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes={host} PriorityTier=2 MaxTime=INFINITE State=UP
+"""
+ACCOUNTING = """
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={database_port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=limits
+"""
+SLURMDBD_CONF = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={database_port}
+SlurmUser=root
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={storage_port}
+StorageUser=root
+StorageLoc=slurm
 """
 # What Slurm gave each job step: a line that its shell writes before it starts.
 TASK_PROLOG = '#!/bin/sh\necho "$SLURM_JOB_ID $CUDA_VISIBLE_DEVICES" >> {folder}/steps\n'
@@ -100,6 +129,13 @@ class Cluster:
         lines = [line.split(" ") for line in (self.folder / "steps").read_text().splitlines()]
         return {gpus for number, gpus in lines if number == job}
 
+    @contextlib.contextmanager
+    def stopped_controller(self) -> Iterator[None]:
+        """Let nobody answer for Slurm; its jobs run on."""
+        _end(self.folder / "slurmctld.pid")
+        yield
+        _daemon("slurmctld")
+
     def cancel_all(self) -> None:
         """Cancel what is left, and wait until its processes are gone."""
         jobs = self.list_jobs()
@@ -126,13 +162,15 @@ def wait_until(condition, what: str, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def run_cluster() -> Iterator[Cluster]:
+def run_cluster(*, accounting: bool = False) -> Iterator[Cluster]:
     """Start Slurm, and stop it and clean up in the end, whatever happens in between.
+
+    With ``accounting``, a database keeps accounts and limits.
 
     Raises:
         Unavailable: Slurm is not installed, this is not root, or the site has a Slurm.
     """
-    _check_available()
+    _check_available(accounting)
     # One cluster at a time on a machine: a second one waits here for the first to be gone.
     lock = os.open(SITE, os.O_RDONLY)
     try:
@@ -140,15 +178,16 @@ def run_cluster() -> Iterator[Cluster]:
         _remove_what_was_killed()
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
-            yield _start(folder)
+            yield _start(folder, accounting)
         finally:
             _stop(folder)
     finally:
         os.close(lock)
 
 
-def _check_available() -> None:
-    missing = [name for name in (*DAEMONS, "srun", "sbatch") if _find(name) is None]
+def _check_available(accounting: bool) -> None:
+    needed = [name for name in DAEMONS if accounting or name not in DATABASE]
+    missing = [name for name in (*needed, "srun", "sbatch") if _find(name) is None]
     if missing:
         raise Unavailable(f"Slurm is not installed: no {', '.join(missing)}")
     if os.geteuid() != 0:
@@ -176,19 +215,25 @@ def _find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
-def _start(folder: Path) -> Cluster:
+def _start(folder: Path, accounting: bool) -> Cluster:
     folder.chmod(0o755)  # munged wants its socket to be reachable
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in (first, second)]
-    conf = SLURM_CONF.format(
-        folder=folder,
-        host=socket.gethostname().split(".")[0],
-        controller_port=ports[0],
-        node_port=ports[1],
-    )
-    (folder / "slurm.conf").write_text(conf)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in sockets]
+    values = {
+        "folder": folder,
+        "host": socket.gethostname().split(".")[0],
+        "controller_port": ports[0],
+        "node_port": ports[1],
+        "database_port": ports[2],
+        "storage_port": ports[3],
+    }
+    (folder / "slurm.conf").write_text((SLURM_CONF + ACCOUNTING * accounting).format(**values))
+    if accounting:
+        (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(**values))
+        (folder / "slurmdbd.conf").chmod(0o600)
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu0\n")
     (folder / "gpu0").symlink_to("/dev/null")
     prolog = folder / "task_prolog"
@@ -199,11 +244,14 @@ def _start(folder: Path) -> Cluster:
     for name in FILES:
         path = SITE / name
         path.unlink(missing_ok=True)
-        path.symlink_to(folder / name)
+        if (folder / name).exists():
+            path.symlink_to(folder / name)
 
     options = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log"}
     places = [f"--{option}={folder}/munge.{end}" for option, end in options.items()]
     _daemon("munged", *places, f"--seed-file={folder}/munge.seed")
+    if accounting:
+        _start_accounting(folder, ports[3])
     _daemon("slurmctld", "-c")
     _daemon("slurmd")
     cluster = Cluster(folder)
@@ -215,6 +263,27 @@ def _start(folder: Path) -> Cluster:
     return cluster
 
 
+def _start_accounting(folder: Path, port: int) -> None:
+    """Start a database and its daemon; root has the account "course", without limits."""
+    options = ("--no-defaults", f"--datadir={folder}/database", "--user=root")
+    (folder / "database").mkdir()
+    call("mariadb-install-db", "--auth-root-authentication-method=normal", *options)
+    options += (f"--socket={folder}/database.socket", f"--pid-file={folder}/mariadbd.pid")
+    options += (f"--port={port}", "--bind-address=127.0.0.1")
+    # Of a shell that has ended: a child of this process would have to be waited for.
+    command = shlex.join([str(_find("mariadbd")), *options])
+    subprocess.run(f"{command} > /dev/null 2>&1 &", shell=True, check=True)
+    wait_until((folder / "database.socket").exists, "the database", seconds=30)
+    _daemon("slurmdbd")
+    wait_until(lambda: _answers("sacctmgr", "list", "cluster"), "slurmdbd", seconds=30)
+    for added in (("cluster", "hw2"), ("account", "course"), ("user", "root", "account=course")):
+        call("sacctmgr", "--immediate", "add", *added)
+
+
+def _answers(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
 def _daemon(name: str, *arguments: str) -> None:
     call(str(_find(name)), *arguments)
 
@@ -223,7 +292,7 @@ def _stop(folder: Path) -> None:
     with contextlib.suppress(RuntimeError, TimeoutError):
         Cluster(folder).cancel_all()
     for name in DAEMONS:
-        _end(folder / ("munge.pid" if name == "munged" else f"{name}.pid"))
+        _end(folder / f"{name.removesuffix('d') if name == 'munged' else name}.pid")
     for path in map(SITE.joinpath, FILES):
         if _is_ours(path):
             path.unlink()

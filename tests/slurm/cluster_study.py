@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 from checkout import TINY, copy_sources
 from cluster import Cluster, wait_until
 from torch import Tensor
@@ -21,7 +22,8 @@ ON_CLUSTER = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks",
 ON_CLUSTER += ["--latency-wait", "5"]
 # Experiments of one training each, the same but for its name: long enough to be disturbed.
 DISTURBED = ("undisturbed", "another", "damaged", "cancelled", "requeued", "limited")
-DISTURBED += ("interrupted",)
+DISTURBED += ("interrupted", "unwatched", "preempted", "forgotten", "stopped", "hopeless")
+DISTURBED += ("edited1", "edited2")
 EPOCHS = 60
 
 
@@ -38,6 +40,8 @@ def configure() -> dict:
         # Runs of one recipe would be trained once: a key without effect makes each its own.
         training = {"epochs": EPOCHS, "early_stopping": EPOCHS + number}
         config["experiments"][name] = {**exp1_1, "grid": one, "training": training}
+    # Its epochs take longer than it takes to suspend it.
+    config["experiments"]["hopeless"]["architecture"] = {"pools": 2, "hidden_dims": [4000]}
     return config
 
 
@@ -58,12 +62,16 @@ class ClusterStudy:
         """Run one of the DISTURBED as a job, in one thread as the one it is compared with."""
         return self.submit(*call_for(experiment), *arguments, succeeds=succeeds)
 
+    def start(self, *experiments: str, arguments: tuple[str, ...] = ()) -> subprocess.Popen:
+        """Start ``train`` for some of the DISTURBED."""
+        return self.checkout.start(*call_for(*experiments), *ON_CLUSTER, *arguments)
+
     @contextlib.contextmanager
     def training(
         self, experiment: str, *arguments: str, beside: tuple[str, ...] = ()
     ) -> Iterator[subprocess.Popen]:
         """Start ``train``, others ``beside`` it; the block begins when its third epoch is over."""
-        process = self.checkout.start(*call_for(experiment, *beside), *ON_CLUSTER, *arguments)
+        process = self.start(experiment, *beside, arguments=arguments)
         line = f"epoch  3/{EPOCHS}"
         try:
             wait_until(
@@ -82,6 +90,18 @@ class ClusterStudy:
         path = self.checkout / paths.log_path("train", name_run(experiment), "seed0")
         return path.read_text() if path.exists() else ""
 
+    def find_trainer(self, experiment: str) -> psutil.Process:
+        """Return the process that trains a run."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            line = process.info["cmdline"] or []
+            is_script = len(line) > 1 and line[1].endswith("workflow_scripts/train.py")
+            if is_script and name_run(experiment) in " ".join(line):
+                assert Path(process.info["cwd"]) == self.checkout.folder
+                found.append(process)
+        (trainer,) = found
+        return trainer
+
     def read_job_logs(self, experiment: str) -> str:
         """Return what Slurm kept of the jobs of a run."""
         paths = sorted((self.checkout / "logs/slurm/group_run_evaluate_train").glob("*.log"))
@@ -90,9 +110,13 @@ class ClusterStudy:
 
     def read_outcome(self, experiment: str) -> tuple[dict, dict[str, Tensor]]:
         """Return curves and weights."""
-        result = self.checkout / paths.result_path(name_run(experiment), 0)
         weights = self.checkout / paths.weights_path(name_run(experiment), 0)
-        return json.loads(result.read_text())["epochs"], read_weights(weights)
+        return self.read_result(experiment)["epochs"], read_weights(weights)
+
+    def read_result(self, experiment: str) -> dict:
+        """Return the result of a run."""
+        path = self.checkout / paths.result_path(name_run(experiment), 0)
+        return json.loads(path.read_text())
 
 
 def name_run(experiment: str) -> str:

@@ -143,7 +143,7 @@ def test_a_requeued_job_goes_on(cluster, study, undisturbed):
 
 def test_at_the_time_limit_a_job_is_warned_and_a_second_one_finishes(cluster, study, undisturbed):
     with study.training("limited") as snakemake:
-        (trainer,) = find_trainers(study, "limited")
+        trainer = study.find_trainer("limited")
         trainer.suspend()  # as slow as it has to be: the limit is minutes, the training seconds
         job = cluster.find_running()
         call("scontrol", "update", f"JobId={job}", "TimeLimit=1")
@@ -173,18 +173,6 @@ def read_state(cluster, job: str) -> str:
     """Return how a job ended, from Slurm's own record."""
     (state,) = {state for number, state, *_ in cluster.read_finished() if number == job}
     return state
-
-
-def find_trainers(study, experiment: str) -> list[psutil.Process]:
-    """Return the processes that train a run of the study."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        line = process.info["cmdline"] or []
-        is_script = len(line) > 1 and line[1].endswith("workflow_scripts/train.py")
-        if is_script and experiment in " ".join(line):
-            assert Path(process.info["cwd"]) == study.checkout.folder
-            found.append(process)
-    return found
 
 
 def is_asked_to_stop(process: psutil.Process) -> bool:

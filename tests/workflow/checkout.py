@@ -86,6 +86,11 @@ class Checkout:
         config["experiments"][experiment] |= values
         self.configure(config)
 
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         command = [sys.executable, "-m", "snakemake", *arguments]
         # One thread a training, or two jobs' threads get in each other's way.

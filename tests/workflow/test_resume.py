@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from checkout import ROOT
 
 from hw2core.config.spec import RunSpec
@@ -29,13 +31,21 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 
 
 def start(
-    spec: RunSpec, manifest: Path, folder: Path, seconds: int, program: tuple = (SCRIPT,), **options
+    spec: RunSpec,
+    manifest: Path,
+    folder: Path,
+    seconds: int,
+    program: tuple = (SCRIPT,),
+    *,
+    variables: dict[str, str] | None = None,
+    **options,
 ) -> subprocess.Popen:
     command = [sys.executable, *program, "--spec", spec.to_json()]
     command += ["--seed", "0", "--data", manifest, "--result", folder / "seed0.json"]
     command += ["--weights", folder / "seed0.safetensors", "--log", folder / "log"]
     command += ["--threads", "1", "--checkpoint-seconds", str(seconds)]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
+    return subprocess.Popen(command, env=environment, **options)
 
 
 def read_outcome(folder: Path) -> tuple[dict, bytes]:
@@ -43,9 +53,22 @@ def read_outcome(folder: Path) -> tuple[dict, bytes]:
     return document["epochs"], (folder / "seed0.safetensors").read_bytes()
 
 
+def wait_for(process: subprocess.Popen, log: Path, text: str) -> None:
+    """Wait until a log has some text, while the process runs."""
+    while not log.exists() or text not in log.read_text():
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
 # A signal that can be handled writes the last whole epoch, however long ago the last write was.
 @pytest.mark.parametrize(
-    ("kind", "seconds"), [(signal.SIGKILL, 0), (signal.SIGTERM, 3600), (signal.SIGINT, 3600)]
+    ("kind", "seconds"),
+    [
+        (signal.SIGKILL, 0),
+        (signal.SIGTERM, 3600),
+        (signal.SIGINT, 3600),
+        (signal.SIGHUP, 3600),
+    ],
 )
 def test_a_stopped_training_ends_as_if_it_had_not_been(
     tiny_values, tiny_manifest, tmp_path, kind, seconds
@@ -56,9 +79,7 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(
     reference = start(spec, tiny_manifest, undisturbed, seconds)
     process = start(spec, tiny_manifest, stopped, seconds)
     log = stopped / "log"
-    while not log.exists() or "epoch  3/40" not in log.read_text():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(process, log, "epoch  3/40")
     process.send_signal(kind)
     assert process.wait(60) != 0
     assert not (stopped / "seed0.json").exists()
@@ -83,3 +104,81 @@ def test_a_training_that_is_done_cannot_be_stopped(tiny_spec, tiny_manifest, tmp
     assert process.returncode == 0
     assert b"Traceback" not in errors
     assert (tmp_path / "seed0.json").exists()
+
+
+def test_under_nohup_a_hangup_stops_nothing(tiny_spec, tiny_manifest, tmp_path):
+    process = start(
+        tiny_spec,
+        tiny_manifest,
+        tmp_path,
+        0,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    wait_for(process, tmp_path / "log", "threads 1")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(120) == 0
+
+
+def test_the_log_begins_with_what_trains(tiny_spec, tiny_manifest, tmp_path):
+    assert start(tiny_spec, tiny_manifest, tmp_path, 0).wait(120) == 0
+    first, *_ = (tmp_path / "log").read_text().splitlines()
+    assert re.search(r" cpu \(.+\), fp32, threads 1, torch 2\.", first)
+
+
+def test_a_gpu_that_torch_cannot_use_is_one_line_unless_the_cpu_is_asked_for(
+    tiny_spec, tiny_manifest, tmp_path
+):
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU")
+    visible = {"CUDA_VISIBLE_DEVICES": "0"}
+    options = {"stderr": subprocess.PIPE, "text": True}
+    process = start(tiny_spec, tiny_manifest, tmp_path, 0, variables=visible, **options)
+    (line,) = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 1
+    assert "CUDA_VISIBLE_DEVICES is 0, but torch cannot use a GPU" in line
+    assert "HW2_DEVICE=cpu" in line
+    variables = visible | {"HW2_DEVICE": "cpu"}
+    assert start(tiny_spec, tiny_manifest, tmp_path, 0, variables=variables).wait(120) == 0
+
+
+# Replaces the GPU: the step of each run is captured, and that fails with an error of CUDA.
+ON_A_GPU = f"""
+import os, runpy, sys
+sys.path[:0] = [{str(SCRIPT.parent)!r}, {str(ROOT)!r}]
+import torch
+from hw2core.engine import cuda_graph, torch_trainer
+class Failing(cuda_graph.GraphedStep):
+    def _run_aside(self, x, y):
+        self._step(x, y)
+    def _capture(self, x, y):
+        raise RuntimeError({{error!r}})
+begin = torch_trainer.DeviceTrainer.__init__
+def begin_with_graph(self, *args, graph):
+    off = os.environ.get("HW2_CUDA_GRAPH", "").startswith("0")
+    begin(self, *args, graph=None if off else Failing)
+torch_trainer.DeviceTrainer.__init__ = begin_with_graph
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
+
+
+def test_where_no_graph_can_be_captured_training_starts_again_without(
+    tiny_spec, tiny_manifest, tmp_path
+):
+    program = ("-c", ON_A_GPU.format(error="operation not permitted when stream is capturing"))
+    with_graph, without = tmp_path / "with", tmp_path / "without"
+    assert start(tiny_spec, tiny_manifest, without, 0).wait(120) == 0
+    assert start(tiny_spec, tiny_manifest, with_graph, 0, program).wait(120) == 0
+    reason = "HW2_CUDA_GRAPH=0 (no CUDA graph: operation not permitted when stream is capturing)"
+    assert reason in (with_graph / "log").read_text()
+    assert read_outcome(with_graph) == read_outcome(without)
+
+
+def test_too_little_memory_is_one_line_of_advice(tiny_spec, tiny_manifest, tmp_path):
+    program = ("-c", ON_A_GPU.format(error="CUDA out of memory. Tried to allocate 2.00 GiB."))
+    options = {"stderr": subprocess.PIPE, "text": True}
+    process = start(tiny_spec, tiny_manifest, tmp_path, 0, program, **options)
+    *_, line = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 1
+    assert "out of memory (CUDA out of memory. Tried to allocate 2.00 GiB.)" in line
+    assert "--jobs 1" in line
+    assert "Traceback" not in (tmp_path / "log").read_text()

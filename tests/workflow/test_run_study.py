@@ -6,22 +6,27 @@ import copy
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 import yaml
-from checkout import ROOT, TINY, copy_sources
+from checkout import ROOT, TINY, Checkout, copy_sources
 
 from hw2core.config.study import load_study
+from hw2core.errors import UserError
 
 pytestmark = pytest.mark.workflow
 
 _spec = importlib.util.spec_from_file_location("run_study", ROOT / "gpu/run_study.py")
 run_study = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(run_study)
+Budget = run_study.Budget
 
 
 def test_the_most_informative_runs_come_first():
@@ -37,51 +42,214 @@ def test_the_most_informative_runs_come_first():
     assert sorted(first + second + rest) == sorted(everything)
 
 
-def test_when_the_time_is_over_every_process_is_asked_to_stop(tmp_path):
-    child = (
-        "import signal, sys, time, pathlib\n"
-        "def stop(*_): pathlib.Path(sys.argv[1]).write_text('saved'); sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, stop)\n"
-        "time.sleep(60)\n"
-    )
-    (tmp_path / "child.py").write_text(child)
-    saved = tmp_path / "saved"
-    start = time.monotonic()
-    shell = f"{sys.executable} {tmp_path}/child.py {saved} & wait"
-    assert run_study.run_until(start + 5, ["bash", "-c", shell]) is None
-    while not saved.exists() and time.monotonic() < start + 30:
-        time.sleep(0.05)
-    assert saved.read_text() == "saved"
+@pytest.fixture
+def archive(in_folder) -> Path:
+    return in_folder / "study.tar.gz"
 
 
+def write_result(folder: str = "results") -> None:
+    path = Path(folder, "exp1_1", "seed0.json")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+
+
+def list_names(archive: Path) -> list[str]:
+    with tarfile.open(archive) as tar:
+        return [member.name for member in tar if member.isfile()]
+
+
+def test_the_archive_holds_results_and_counts_them(archive, capsys):
+    write_result()
+    Path("results/exp1_1/seed1.checkpoint").touch()
+    Path("results/exp1_1/seed0.test.json").touch()
+    assert run_study.pack(archive) == 1
+    assert "study.tar.gz: 1 results, 1 checkpoints" in capsys.readouterr().out
+    assert len(list_names(archive)) == 3
+
+
+@pytest.mark.parametrize("linked", ["results", "results/exp1_1"])
+def test_results_behind_a_link_are_in_the_archive(archive, linked):
+    write_result("scratch/results")
+    Path(linked).parent.mkdir(exist_ok=True)
+    Path(linked).symlink_to(Path("scratch", linked).absolute())
+    assert run_study.pack(archive) == 1
+    assert list_names(archive) == ["results/exp1_1/seed0.json"]
+
+
+def test_checkpoints_alone_are_packed_and_are_no_results(archive):
+    write_result()
+    Path("results/exp1_1/seed0.json").rename("results/exp1_1/seed0.checkpoint")
+    assert run_study.pack(archive) == 0
+    assert list_names(archive) == ["results/exp1_1/seed0.checkpoint"]
+
+
+def test_without_results_an_older_archive_stays(archive):
+    archive.write_text("old")
+    Path("results").mkdir()
+    with pytest.raises(UserError, match="no result and no checkpoint"):
+        run_study.pack(archive)
+    assert archive.read_text() == "old"
+
+
+def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    archive.write_text("old")
+    write_result()
+    monkeypatch.setattr(tarfile.TarFile, "add", fail)
+    with pytest.raises(UserError, match="No space left"):
+        run_study.pack(archive)
+    assert archive.read_text() == "old"
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["results", "study.tar.gz"]
+
+
+@pytest.fixture
+def handlers():
+    """Restores what happens on a signal."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_time(number, handlers):
+    budget = Budget(5)
+    assert not budget.is_over()
+    os.kill(os.getpid(), number)
+    assert budget.is_over()
+    assert budget.status == 128 + number
+
+
+def test_under_nohup_a_hangup_ends_nothing(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    budget = Budget(5)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not budget.is_over()
+
+
+@pytest.mark.usefixtures("handlers")
 def test_a_command_that_ends_in_time_tells_its_status():
-    assert run_study.run_until(time.monotonic() + 30, ["false"]) == 1
-    assert run_study.run_until(time.monotonic() - 1, ["false"]) is None
+    assert run_study.run_within(Budget(1), ["false"]) == 1
+    assert run_study.run_within(Budget(-1), ["false"]) is None
 
 
-def test_two_calls_give_what_one_would_have(tmp_path):
-    """The first call has no time for anything; the second trains all, packed to be taken away."""
+# Like a run that writes its checkpoint a moment after the process that started it has ended.
+SLOW_TO_STOP = """
+import pathlib, signal, sys, time
+def stop(*_):
+    time.sleep(1)
+    pathlib.Path("saved").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("started").touch()
+time.sleep(60)
+"""
+
+
+def test_a_stop_waits_for_every_process(in_folder):
+    Path("child.py").write_text(SLOW_TO_STOP)
+    command = f"trap 'exit 1' TERM; {sys.executable} child.py & wait"
+    process = subprocess.Popen(["bash", "-c", command], start_new_session=True)
+    wait_for(Path("started").exists)
+    run_study.stop(process)
+    assert Path("saved").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_what_does_not_stop_is_killed(in_folder, monkeypatch, capsys):
+    monkeypatch.setattr(run_study, "SECONDS_TO_STOP", 0.5)
+    command = "trap '' TERM; touch started; sleep 60"
+    process = subprocess.Popen(["bash", "-c", command], start_new_session=True)
+    wait_for(Path("started").exists)
+    run_study.stop(process)
+    assert process.returncode == -signal.SIGKILL
+    assert "--unlock" in capsys.readouterr().out
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Checkout:
+    """Two runs, long enough to be stopped in the middle."""
     checkout = copy_sources(tmp_path / "clone")
     config = copy.deepcopy(TINY)
     config["experiments"] = {name: config["experiments"][name] for name in ("exp1_4", "exp2")}
     checkout.configure(config)
+    return checkout
 
-    def call(minutes: str) -> str:
-        command = [sys.executable, "gpu/run_study.py", "--minutes", minutes, "--seeds", "0", "1"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        result = subprocess.run(
-            command, cwd=checkout.folder, env=environment, capture_output=True, text=True
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stdout
 
-    assert "the time is over" in call("0")
-    assert not list(checkout.folder.glob("results/*/*.json"))
-    assert "further seeds of exp2: 1 runs" in call("5")
-    with tarfile.open(checkout / "study.tar.gz") as archive:
-        names = archive.getnames()
+def start(checkout: Checkout, *arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "gpu/run_study.py", "--seeds", "0", *arguments],
+        cwd=checkout.folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A test that runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **options,
+    )
+
+
+def test_a_call_resumes_what_the_last_one_began_and_packs_it(checkout):
+    (checkout / "long.yaml").write_text("training: {epochs: 3}\n")  # in place of 2
+    files = ["--configfile", "long.yaml"]
+    process = start(checkout, "--minutes", "0", *files)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the time is over" in output
+    assert "no result and no checkpoint" in output
+    process = start(checkout, "--minutes", "5", *files, "--seeds", "0", "1")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "further seeds of exp2: 1 runs" in output
+    assert "study.tar.gz: 4 results, 0 checkpoints" in output
+    names = list_names(checkout / "study.tar.gz")
     for run in ("exp1_4_L4_K4", "exp2_L4_K4"):
         for seed in (0, 1):
             for file in (f"results/{run}/seed{seed}.json", f"results/{run}/seed{seed}.test.json"):
                 assert file in names
-                assert json.loads((checkout / file).read_text())
+            result = json.loads((checkout / f"results/{run}/seed{seed}.json").read_text())
+            assert len(result["epochs"]["train_loss"]) == 3
+
+
+def close_output(process: subprocess.Popen) -> None:
+    process.stdout.close()
+
+
+ENDS = {
+    "Ctrl-C": (lambda process: process.send_signal(signal.SIGINT), 130),
+    "a lost connection": (close_output, 129),
+}
+
+
+@pytest.mark.parametrize(("end", "status"), ENDS.values(), ids=list(ENDS))
+def test_what_ends_it_early_stops_every_run_and_packs(checkout, end, status):
+    checkout.configure({**yaml.safe_load((checkout / "config.yaml").read_text()), "seeds": [0]})
+    (checkout / "long.yaml").write_text("training: {epochs: 5000}\n")
+    process = start(checkout, "--minutes", "5", "--configfile", "long.yaml")
+    logs = [checkout / f"logs/train/{run}/seed0.log" for run in ("exp1_4_L4_K4", "exp2_L4_K4")]
+    wait_for(
+        lambda: (
+            any(log.exists() and "epoch" in log.read_text() for log in logs)
+            or process.poll() is not None
+        )
+    )
+    runs = psutil.Process(process.pid).children(recursive=True)
+    end(process)
+    assert process.wait(60) == status
+    assert not [run for run in runs if run.is_running() and run.status() != "zombie"]
+    assert any("stopped by a signal" in log.read_text() for log in logs if log.exists())
+    assert any(name.endswith(".checkpoint") for name in list_names(checkout / "study.tar.gz"))
+    assert not list(checkout.folder.glob(".snakemake/locks/*"))

@@ -366,7 +366,9 @@ def test_a_run_killed_midway_is_finished_by_the_next_call(study, victim):
         study.snakemake("--unlock")
     else:
         children = psutil.Process(process.pid).children(recursive=True)
-        (training,) = (child for child in children if SCRIPT in child.cmdline())
+        (training,) = (
+            child for child in children if any(part.endswith(SCRIPT) for part in child.cmdline())
+        )
         training.kill()
         process.communicate()
     config["experiments"]["exp2"]["training"] = {"epochs": 3}

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import logging
+import os
 import pickle
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path, pwned):
 def test_a_pickle_in_place_of_a_checkpoint_is_not_executed(tmp_path, pwned, caplog):
     path = tmp_path / "seed0.checkpoint"
     path.write_bytes(pickle.dumps(Bomb(pwned)))
-    assert Checkpoint(path, {}, logging.getLogger("test")).load() is None
-    assert f"{path}: not used" in caplog.text
+    assert not Checkpoint(path, {}, logging.getLogger("test")).load({}, lambda state: None)
+    assert f"{path}: set aside" in caplog.text
     assert not pwned.exists()
 
 
@@ -165,3 +166,47 @@ def test_a_hostile_root_is_a_folder_that_is_not_there(tmp_path):
     assert "Traceback" not in output
     assert "touch pwned4 & x/cifar-10-batches-py: no such folder" in output
     assert list(tmp_path.rglob("pwned*")) == []
+
+
+CODE = '__use_yte__: true\nx: ?__import__("pathlib").Path("pwned").touch()\n'
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (CODE, "config.yaml: __use_yte__: not allowed"),
+        ("data: {train: 1\n", "config.yaml: line 2: expected ',' or '}'"),
+        ("experiments: {a: {runs: {off: {}}}}\n", "config.yaml: line 1: the key off: YAML reads"),
+    ],
+    ids=["code", "syntax", "label"],
+)
+def test_a_configuration_is_read_before_snakemake_obeys_it(tmp_path, text, line):
+    checkout = copy_sources(tmp_path / "clone")
+    (checkout / "config.yaml").write_text(text)
+    output = checkout.snakemake("-n", succeeds=False)
+    assert line in output
+    assert "Traceback" not in output
+    assert list(tmp_path.rglob("pwned*")) == []
+
+
+@pytest.mark.workflow
+def test_what_is_no_file_is_planned_and_made_again(tmp_path):
+    """A pipe and an endless device: neither hangs nor stops a call."""
+    checkout = copy_sources(tmp_path / "clone")
+    checkout.configure({**TINY, "experiments": {"exp2": TINY["experiments"]["exp2"]}})
+    run = "results/exp2_L4_K4"
+    checkout.snakemake(f"{run}/seed0.test.json")
+    result, evaluation, weights = (
+        checkout / f"{run}/seed0{suffix}" for suffix in (".json", ".test.json", ".safetensors")
+    )
+    evaluation.unlink()
+    evaluation.symlink_to("/dev/zero")
+    assert checkout.plan(f"{run}/seed0.test.json") == {"evaluate": 1}
+    for path in (weights, result):
+        path.unlink()
+        os.mkfifo(path)
+        assert checkout.plan(f"{run}/seed0.test.json") == {"train": 1, "evaluate": 1}
+    checkout.snakemake(f"{run}/seed0.test.json")
+    assert all(path.is_file() and not path.is_symlink() for path in (result, evaluation, weights))
+    assert checkout.plan(f"{run}/seed0.test.json") == {}

@@ -1,0 +1,107 @@
+"""Copies the code and configuration that a call of Snakemake was started with.
+
+All jobs of the call run from the copy, so an edit of the checkout changes nothing of a study that
+is being trained. A job of a cluster, for which Snakemake starts anew, parses the copy as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hw2core.errors import UserError
+from hw2core.runs.environment import read_commit
+from hw2core.runs.paths import (
+    CODE_COPIES,
+    COPIED_COMMIT,
+    COPIED_CONFIG,
+    REPORT_TEMPLATE,
+    list_report_sources,
+)
+
+PARTS = ("Snakefile", "rules", "hw2core", "workflow_scripts", "slurm")
+# A job of a call that was killed may wait in a cluster's queue for long.
+DAYS_KEPT = 30
+
+
+class CodeCopy:
+    """The copy for one call; in a job of a cluster, the copy that Snakemake parses.
+
+    Args:
+        checkout: the folder of the Snakefile.
+        config: the whole configuration of the call.
+
+    Attributes:
+        folder: of the copy, relative to Snakemake's working directory. The same code and
+            configuration have the same folder.
+    """
+
+    def __init__(self, checkout: str, config: Mapping[str, Any]) -> None:
+        self.checkout = Path(checkout)
+        if (self.checkout / COPIED_CONFIG).exists():
+            self.folder = Path(os.path.relpath(checkout))
+            return
+        # Not sorted: of runs that differ in name only, the first is trained.
+        self._config = json.dumps(config)
+        self._commit = read_commit(self.checkout) or ""
+        self.folder = Path(CODE_COPIES, self._hash(self.checkout))
+
+    def write(self) -> None:
+        """Write the copy unless it is there, and delete those that no call has used for long.
+
+        Raises:
+            UserError: the copy cannot be written, or the code was edited since Snakemake read it.
+        """
+        try:
+            if self.folder.is_dir():
+                os.utime(self.folder)
+            else:
+                self._copy(self.folder.with_name(f".{self.folder.name}.{os.getpid()}"))
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: the code cannot be copied ({error.strerror or error}); "
+                "make room or give leave to write there, and call again"
+            ) from None
+        for folder in self.folder.parent.iterdir():
+            if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _copy(self, unfinished: Path) -> None:
+        try:
+            for path in self._list_files(self.checkout):
+                target = unfinished / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.checkout / path, target)
+            if self._hash(unfinished) != self.folder.name:
+                raise UserError(f"{self.checkout}: edited while Snakemake started; call it again")
+            (unfinished / COPIED_CONFIG).write_text(self._config, encoding="utf-8")
+            (unfinished / COPIED_COMMIT).write_text(self._commit, encoding="utf-8")
+            try:
+                unfinished.rename(self.folder)
+            except OSError:
+                if not self.folder.is_dir():  # and no other call was faster
+                    raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _hash(self, root: Path) -> str:
+        digest = hashlib.sha256(f"{self._config}\n{self._commit}\n".encode())
+        for path in self._list_files(root):
+            digest.update(f"{path}\n".encode())
+            digest.update(hashlib.sha256((root / path).read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+    @staticmethod
+    def _list_files(root: Path) -> Iterator[Path]:
+        """Yield the files that jobs may read, relative to ``root``, in a fixed order."""
+        found = [path for part in PARTS for path in (root / part, *(root / part).rglob("*"))]
+        found += list_report_sources((root / REPORT_TEMPLATE).parent)
+        for path in sorted(found):
+            if path.is_file() and path.suffix != ".pyc":
+                yield path.relative_to(root)

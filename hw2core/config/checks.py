@@ -1,0 +1,70 @@
+"""Finds what is wrong with a study as a whole, where each of its runs is right."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2core.config.spec import dump_experiments
+
+if TYPE_CHECKING:
+    from hw2core.config.schema import DataSpec
+    from hw2core.config.spec import Experiment, RunSpec
+
+LONGEST = 120_000  # bytes of all experiments on a command line; Linux allows 131,072 per argument
+IN_CASE = "macOS and Windows take it for the same file as"
+
+Problems = dict[str, list[str]]  # line -> names of the runs that it is about
+
+
+def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """Yield a line for every name that two runs, two experiments, or one of each would share.
+
+    Names that differ only in case would be one file on macOS and Windows.
+    """
+    owner: dict[str, tuple[str, str]] = {}  # run in lower case -> run, and its experiment
+    first: dict[str, str] = {}  # experiment in lower case -> experiment
+    for name, experiment in experiments.items():
+        for run in experiment.runs:
+            other, where = owner.setdefault(run.lower(), (run, ""))
+            if where and other == run:
+                yield (
+                    f"experiments.{name}: {run!r}: this run name is made twice (also by "
+                    f"experiments.{where}); give the runs labels: runs: {{label: ...}}"
+                )
+            elif where:
+                yield f"experiments.{name}: {run!r}: {IN_CASE} {other!r} of experiments.{where}"
+            else:
+                owner[run.lower()] = run, name
+        if (other := first.setdefault(name.lower(), name)) != name:
+            yield f"experiments.{name}: {name!r}: {IN_CASE} {other!r}"
+    for name in experiments:
+        _, where = owner.get(name.lower(), ("", name))
+        if where != name:
+            yield f"experiments.{name}: {name!r}: experiments.{where} has a run of this name"
+
+
+def find_unshared_images(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
+    """Return the lines about runs on other images than ``data``, which would not be used."""
+    problems: Problems = {}
+    for spec in specs:
+        for key in ("name", "source_train", "source_test", "root"):
+            own, shared = (
+                str(value) if isinstance(value, Path) else value
+                for value in (getattr(spec.data, key), getattr(data, key))
+            )
+            if own != shared:
+                rule = f"must be that of the study, {shared!r}, which runs share"
+                line = f"experiments.{spec.experiment}.data.{key}: {own!r}: {rule}"
+                problems.setdefault(line, []).append(spec.name)
+    return problems
+
+
+def check_length(experiments: Mapping[str, Experiment]) -> Iterator[str]:
+    """Yield a line if the experiments do not fit on the command line of a job."""
+    size = len(shlex.quote(dump_experiments(experiments.values())))
+    if size > LONGEST:
+        problem = f"names and texts take {size:,} bytes of a command line; at most {LONGEST:,} fit"
+        yield f"experiments: {problem}: shorten them, or make two studies"

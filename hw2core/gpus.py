@@ -1,0 +1,106 @@
+"""Finds the GPU that this process may use, without torch, which planning a study does not need."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from typing import NamedTuple
+
+# Environment variables.
+DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; not set: the best of the machine
+CUDA_GRAPH = "HW2_CUDA_GRAPH"  # what begins with 0 turns CUDA graphs off
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
+NAMES_A_GPU = re.compile(r"(\d+|GPU-[^,]*|MIG-[^,]*)(,|$)")
+UNKNOWN = 1  # bytes: a GPU of unknown memory, of which every run needs the whole
+QUERY = ("nvidia-smi", "--query-gpu=uuid,memory.total,mig.mode.current")
+SECONDS_TO_ANSWER = 5.0
+
+
+class Gpu(NamedTuple):
+    """A GPU of this machine; ``memory`` in bytes."""
+
+    uuid: str
+    memory: int
+
+
+def measure_gpu_memory() -> int:
+    """Return the bytes of the GPU that torch can train on (CUDA, or Apple's); 0 for none.
+
+    CUDA_VISIBLE_DEVICES chooses it; where that leaves several, the least memory counts. A GPU of
+    unknown memory or divided by MIG has 1 byte, so that runs take turns. When nvidia-smi does not
+    answer, a line on standard error says so.
+    """
+    if os.environ.get(DEVICE) == "cpu":
+        return 0
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    visible = os.environ.get(VISIBLE)
+    named = NAMES_A_GPU.match(visible or "")
+    if visible is not None and not named:
+        return 0
+    try:
+        gpus = list_gpus()
+    except TimeoutError as error:
+        print(f"{error}; runs are planned as without it", file=sys.stderr)
+        gpus = []
+    if not named:
+        return min((gpu.memory for gpu in gpus), default=0)
+    return min((gpu.memory for gpu in select_gpus(gpus, named[1])), default=UNKNOWN)
+
+
+def select_gpus(gpus: list[Gpu], name: str) -> list[Gpu]:
+    """Return the GPUs that an entry of CUDA_VISIBLE_DEVICES may mean."""
+    if not name.isdecimal():
+        return [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+    # By default CUDA counts from the fastest, nvidia-smi by the place on the bus.
+    by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    return gpus[int(name) : int(name) + 1] if by_bus else gpus
+
+
+def find_sign_of_gpu() -> str | None:
+    """Return what says that this process has a GPU of NVIDIA, as a clause; None if nothing does."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return f"{VISIBLE} is {visible}" if NAMES_A_GPU.match(visible) else None
+    try:
+        gpus = list_gpus()
+    except TimeoutError as error:
+        return str(error)
+    return f"nvidia-smi lists {gpus[0].uuid}" if gpus else None
+
+
+def list_gpus() -> list[Gpu]:
+    """Ask nvidia-smi for the GPUs of this machine; none where there is no such program.
+
+    Raises:
+        TimeoutError: it does not answer.
+    """
+    command = [*QUERY, "--format=csv,noheader,nounits"]
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+    except OSError:
+        return []
+    try:
+        output, _ = process.communicate(timeout=SECONDS_TO_ANSWER)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):  # in the driver, not even that ends it
+            process.wait(1)
+        raise TimeoutError(
+            f"nvidia-smi does not answer within {SECONDS_TO_ANSWER:g} seconds"
+        ) from None
+    finally:
+        if process.stdout:
+            process.stdout.close()
+    lines = (line.split(", ") for line in output.splitlines() if line.startswith("GPU-"))
+    return [
+        Gpu(uuid, int(memory) << 20 if memory.isdecimal() and mig != "Enabled" else UNKNOWN)
+        for uuid, memory, mig in lines
+    ]

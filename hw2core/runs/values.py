@@ -1,0 +1,96 @@
+"""Types of the values in a result: every size is bounded, and no text is markup or a command."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from hw2core.config.errors import refuse
+from hw2core.config.schema import MAX_CONVS, MAX_EPOCHS, RUN_NAME
+from hw2core.data.arrays import NUM_CLASSES
+
+MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
+MAX_PROBES = 100  # epochs in which layers are probed
+WORD_SIGNS = "A-Za-z0-9 ()+,./:@_-"  # nothing that HTML, Markdown, LaTeX or Typst would obey
+
+
+def _drop_not_finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Frozen(BaseModel):
+    """Base of all parts: unknown keys and other types are refused, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
+Class = Annotated[int, Field(ge=0, lt=NUM_CLASSES)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+# Single precision ends at 3.4e38.
+Number = Annotated[
+    Annotated[float, Field(ge=-1e39, le=1e39)] | None, BeforeValidator(_drop_not_finite)
+]
+
+Numbers = Annotated[list[Number], Field(max_length=MAX_EPOCHS)]
+Times = Annotated[list[Seconds], Field(max_length=MAX_EPOCHS)]
+Percents = Annotated[list[Percent], Field(max_length=MAX_EPOCHS)]
+Probed = Annotated[
+    list[Annotated[list[Number], Field(max_length=MAX_LAYERS)]], Field(max_length=MAX_PROBES)
+]
+Value = TypeVar("Value")
+ByClass = Annotated[list[Value], Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)]
+Confusion = ByClass[ByClass[Count]]
+
+Name = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
+Layer = Annotated[str, Field(pattern="^[a-z]{1,10}[0-9]{1,5}$")]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]
+Words = Annotated[str, Field(pattern=f"^[{WORD_SIGNS}]{{0,300}}$")]
+
+_WORDS: TypeAdapter[Any] = TypeAdapter(Words)
+_VALUE: TypeAdapter[Any] = TypeAdapter(
+    bool | Number | Words | Annotated[list[Count], Field(max_length=100)]
+)
+_NAMES: dict[str, TypeAdapter[Any]] = {
+    "name": TypeAdapter(Name),
+    "experiment": TypeAdapter(Name),
+    "seed": TypeAdapter(Seed),
+}
+
+
+def _check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Check keys and sizes; what they mean is for ``RunSpec.from_config`` to read."""
+    checked = [(key, config.get(key), kind) for key, kind in _NAMES.items()]
+    for key, values in config.items():
+        section = values if isinstance(values, dict) else {None: values}
+        checked += [(f"{key}.{k}" if k else key, value, _VALUE) for k, value in section.items()]
+    for path, value, kind in checked:
+        try:
+            _WORDS.validate_python(path)
+            kind.validate_python(value, strict=True)
+        except ValidationError:
+            raise refuse(path, f"{value!r}: no value that a run has") from None
+    return config
+
+
+Config = Annotated[dict[str, Any], AfterValidator(_check_config)]

@@ -1,0 +1,152 @@
+"""What Snakemake's Slurm plugin calls as sbatch, squeue, sacct and scancel: see slurm/bin.
+
+Each job writes its exit status to a file. So its end is known also when Slurm has forgotten the
+job, does not answer, or has no accounting database, and no call waits for a job that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RECORDS = Path(".snakemake/slurm")  # a folder per call of Snakemake, a file per job
+INTERRUPTED = "interrupted"  # in the folder of a call that was interrupted
+NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other numbers, or are not in squeue
+DAYS_KEPT = 30
+SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
+SECONDS_BETWEEN_TRIES = 5
+AWAY = re.compile("Unable to contact slurm controller|Zero Bytes were transmitted")
+LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
+# The plugin waits for ever for a job in one of these states, as if Slurm started it again. Where
+# Slurm does, squeue shows it as pending.
+LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Do what the plugin needs, or what the command of Slurm does."""
+    options = {argument.partition("=")[0] for argument in arguments}
+    if command == "sbatch" and "--job-name" in options and not options & NOT_RECORDED:
+        return submit(arguments)
+    if command in ("squeue", "sacct") and "--name" in arguments:
+        return report_states(arguments[arguments.index("--name") + 1])
+    if command == "scancel":  # the plugin calls it when Snakemake is interrupted
+        for job in arguments:
+            for record in RECORDS.glob(f"*/{job}"):
+                record.with_name(INTERRUPTED).touch()
+    program = find(command)
+    if program is not None:
+        os.execv(program, [command, *arguments])
+    print(f"{command}: not found, or not executable", file=sys.stderr)
+    return 127
+
+
+def find(command: str) -> str | None:
+    """Return the program of Slurm itself, which is behind ours in the PATH."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    theirs = [f for f in folders if not Path(f, "..", Path(__file__).name).exists()]
+    return shutil.which(command, path=os.pathsep.join(theirs))
+
+
+def call(
+    command: str, *arguments: str, timeout: float | None = SECONDS_TO_ANSWER
+) -> subprocess.CompletedProcess[str]:
+    """Call a command of Slurm; one that is missing or does not answer has failed."""
+    program = find(command) or "/missing"
+    try:
+        return subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=timeout
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", f"{command}: {error}\n")
+
+
+def submit(arguments: list[str]) -> int:
+    """Submit a job that records its exit status; wait while Slurm is away or takes no more jobs."""
+    folder = RECORDS / arguments[arguments.index("--job-name") + 1]
+    if not folder.exists():
+        remove_old_records()
+        folder.mkdir(parents=True, exist_ok=True)
+    wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
+    interrupted = folder / INTERRUPTED
+    try:
+        while is_read() and not interrupted.exists():
+            done = call("sbatch", *wrapped, timeout=None)
+            job = done.stdout.strip().partition(";")[0]
+            if done.returncode == 0:
+                (folder / job).touch()  # the job may have written to it by now
+                if interrupted.exists():  # the plugin does not know this job yet
+                    call("scancel", job)
+            elif is_temporary(done.stderr):
+                time.sleep(SECONDS_BETWEEN_TRIES)
+                continue
+            print(done.stdout, end="", flush=True)
+            print(done.stderr, end="", file=sys.stderr)
+            return done.returncode
+    except KeyboardInterrupt:
+        interrupted.touch()
+    print("not submitted: Snakemake was interrupted", file=sys.stderr)
+    return 130
+
+
+def record_status(argument: str, folder: Path) -> str:
+    """Let the script of a job write its exit status; other arguments stay as they are."""
+    if not argument.startswith("--wrap="):
+        return argument
+    file = f'{shlex.quote(str(folder))}/"$SLURM_JOB_ID"'
+    # Emptied first: Slurm may start a job a second time.
+    return f"--wrap=: > {file}\n{argument.removeprefix('--wrap=')}\nstatus=$?\n" + (
+        f"echo $status > {file}\nexit $status"
+    )
+
+
+def is_temporary(message: str) -> bool:
+    """Return whether sbatch may succeed later: a job has to end first, or Slurm to come back."""
+    if AWAY.search(message):
+        return True
+    limit = LIMIT.search(message)
+    if limit is None:
+        return False
+    queue = call("squeue", "--me", "--noheader")
+    # Without a job of this user in the queue, the limit is for each job and will not change.
+    return "Grp" in limit.group() or queue.returncode != 0 or bool(queue.stdout.strip())
+
+
+def is_read() -> bool:
+    """Return whether the caller, which reads what this process prints, is still there."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)
+
+
+def report_states(name: str) -> int:
+    """Print the state of each job of a call, as squeue does, and of those that it does not know."""
+    query = ("--format=%i|%T", "--states=all", "--noheader", "--name", name)
+    done = call("squeue", *query)
+    answers = done.returncode == 0
+    states = dict(line.split("|") for line in done.stdout.split() if answers and "|" in line)
+    for record in (RECORDS / name).glob("[0-9]*"):
+        status = record.read_text().strip()  # after the question to Slurm
+        # While Slurm does not answer, a job that failed may be about to start again.
+        state = states.get(record.name, "FAILED" if answers else "RUNNING")
+        states[record.name] = "COMPLETED" if status == "0" else state
+    for job, state in states.items():
+        print(f"{job}|{'FAILED' if state in LOST else state}")
+    return 0
+
+
+def remove_old_records() -> None:
+    """Delete what calls of long ago left."""
+    for folder in RECORDS.glob("*"):
+        if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

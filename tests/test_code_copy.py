@@ -1,0 +1,114 @@
+"""Tests of the copy of code and configuration that a call's jobs run from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from checkout import copy_sources
+
+from hw2core.code_copy import CodeCopy
+from hw2core.errors import UserError
+from hw2core.runs.environment import read_commit
+
+CONFIG = {"experiments": {"exp1_1": {}}}
+
+
+@pytest.fixture
+def checkout(in_folder) -> Path:
+    return copy_sources(in_folder / "checkout").folder
+
+
+def test_planning_writes_nothing(checkout, in_folder):
+    CodeCopy(checkout, CONFIG)
+    assert list(in_folder.iterdir()) == [checkout]
+
+
+def test_the_copy_has_what_jobs_need(checkout):
+    copy = CodeCopy(checkout, CONFIG)
+    copy.write()
+    for path in ("Snakefile", "rules/train.smk", "workflow_scripts/train.py", "slurm/bin/sbatch"):
+        assert (copy.folder / path).read_bytes() == (checkout / path).read_bytes()
+    assert os.access(copy.folder / "slurm/bin/sbatch", os.X_OK)
+    assert not list(copy.folder.rglob("*.pyc"))
+    assert CodeCopy(copy.folder, {}).folder == copy.folder, "a job uses the one that it is in"
+    code = "import hw2core, sys; sys.exit('.snakemake/code' not in hw2core.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(copy.folder.resolve())}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_the_same_code_and_configuration_have_one_copy(checkout):
+    first = CodeCopy(checkout, CONFIG)
+    first.write()
+    os.utime(checkout / "Snakefile", (0, 0))
+    again = CodeCopy(checkout, dict(CONFIG))
+    again.write()
+    assert again.folder == first.folder
+    assert CodeCopy(checkout, {**CONFIG, "seeds": [1]}).folder != first.folder
+    (checkout / "hw2core/io.py").write_text("half(")
+    assert CodeCopy(checkout, CONFIG).folder != first.folder
+
+
+def test_an_edit_between_reading_and_copying_is_an_error(checkout):
+    copy = CodeCopy(checkout, CONFIG)
+    (checkout / "Snakefile").write_text("other")
+    with pytest.raises(UserError, match="edited while Snakemake started; call it again"):
+        copy.write()
+    assert list(copy.folder.parent.iterdir()) == []
+
+
+def test_a_copy_that_cannot_be_written_is_one_line(checkout, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    copy = CodeCopy(checkout, CONFIG)
+    monkeypatch.setattr(shutil, "copy2", fail)
+    with pytest.raises(UserError, match=r"cannot be copied .No space left on device.; make room"):
+        copy.write()
+    assert list(copy.folder.parent.iterdir()) == []
+
+
+def test_two_calls_at_once_share_a_copy(checkout):
+    first, second = (CodeCopy(checkout, CONFIG) for _ in range(2))
+    first.write()
+    second._copy(first.folder.with_name(".unfinished"))  # begun before the first had ended
+    assert list(first.folder.parent.iterdir()) == [first.folder]
+
+
+def test_copies_that_no_call_used_for_long_are_removed(checkout):
+    copy = CodeCopy(checkout, CONFIG)
+    folders = [copy.folder.with_name(name) for name in ("recent", "old", ".unfinished")]
+    for folder, days in zip(folders, (29, 31, 31), strict=True):
+        (folder / "hw2core").mkdir(parents=True)
+        os.utime(folder, (0, time.time() - days * 24 * 3600))
+    copy.write()
+    os.utime(copy.folder, (0, 0))
+    copy.write()
+    assert sorted(copy.folder.parent.iterdir()) == sorted([copy.folder, folders[0]])
+
+
+def test_the_copy_keeps_the_commit_of_its_checkout(checkout):
+    for arguments in (["init"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
+        names = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *names, *arguments], cwd=checkout, check=True, capture_output=True)
+    commit = read_commit(checkout)
+    assert len(commit) == 40
+    copy = CodeCopy(checkout, CONFIG)
+    copy.write()
+    (checkout / "Snakefile").write_text("other")
+    assert read_commit(copy.folder) == commit
+    dirty = CodeCopy(checkout, CONFIG)
+    dirty.write()
+    assert read_commit(dirty.folder) == f"{commit}-dirty"
+
+
+def test_outside_of_git_the_copy_has_no_commit(checkout):
+    copy = CodeCopy(checkout, CONFIG)
+    copy.write()
+    assert read_commit(copy.folder) is None

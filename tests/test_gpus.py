@@ -1,0 +1,118 @@
+"""Which GPU is found, by an nvidia-smi of these tests."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+
+import pytest
+
+from hw2core import gpus
+from hw2core.gpus import UNKNOWN, find_sign_of_gpu, measure_gpu_memory
+
+MIB = 1 << 20
+ONE = "GPU-5a1c, 81559, Disabled"
+TWO = f"{ONE}\nGPU-77f0, 24576, Disabled"
+DIVIDED = "GPU-5a1c, 81559, Enabled"
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    for variable in (gpus.DEVICE, gpus.VISIBLE, "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Puts a script called nvidia-smi on the PATH, with what it prints and its exit status."""
+
+    def write(text: str, status: int = 0, *, mode: int = 0o755, last: str = "") -> None:
+        script = tmp_path / "nvidia-smi"
+        script.write_text(f"#!/bin/sh\necho '{text}'\n{last}\nexit {status}\n")
+        script.chmod(mode)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("listed", "visible", "memory"),
+    [
+        (ONE, None, 81559 * MIB),
+        (ONE, "0", 81559 * MIB),
+        (TWO, None, 24576 * MIB),  # CUDA and nvidia-smi may count in different orders
+        (TWO, "0", 24576 * MIB),
+        (TWO, "GPU-5a1c", 81559 * MIB),
+        (TWO, "GPU-5", 81559 * MIB),  # CUDA accepts a beginning
+        (TWO, "GPU-77f0,GPU-5a1c", 24576 * MIB),
+        (TWO, "GPU-none", UNKNOWN),
+        (DIVIDED, None, UNKNOWN),
+        (DIVIDED, "0", UNKNOWN),
+        (DIVIDED, "MIG-9e2b", UNKNOWN),
+        ("GPU-5a1c, [N/A], [N/A]", None, UNKNOWN),  # memory that it shares with the CPU
+        ("GPU-5a1c, 8192, [N/A]", None, 8192 * MIB),  # no MIG on this kind
+        (TWO, "", 0),
+        (TWO, "-1", 0),
+        (TWO, "NoDevFiles", 0),
+    ],
+)
+def test_the_visible_gpu_counts(nvidia_smi, monkeypatch, listed, visible, memory):
+    nvidia_smi(listed)
+    if visible is not None:
+        monkeypatch.setenv(gpus.VISIBLE, visible)
+    assert measure_gpu_memory() == memory
+
+
+def test_a_number_is_a_place_on_the_bus_where_cuda_counts_so(nvidia_smi, monkeypatch):
+    nvidia_smi(TWO)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv(gpus.VISIBLE, "0,1")
+    assert measure_gpu_memory() == 81559 * MIB
+
+
+@pytest.mark.parametrize(("text", "status"), [("No devices were found", 6), ("failed", 9), ("", 0)])
+def test_a_driver_without_a_gpu_is_none(nvidia_smi, text, status):
+    nvidia_smi(text, status)
+    assert measure_gpu_memory() == 0
+    assert find_sign_of_gpu() is None
+
+
+def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path, nvidia_smi):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert measure_gpu_memory() == 0
+    nvidia_smi(ONE, mode=0o644)
+    assert measure_gpu_memory() == 0
+
+
+def test_where_only_the_variable_names_a_gpu_it_is_not_shared(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(gpus.VISIBLE, "0")
+    assert measure_gpu_memory() == UNKNOWN
+
+
+def test_jobs_that_train_on_the_cpu_need_no_gpu(nvidia_smi, monkeypatch):
+    nvidia_smi(ONE)
+    monkeypatch.setenv(gpus.DEVICE, "cpu")
+    assert measure_gpu_memory() == 0
+
+
+def test_a_tool_that_hangs_is_one_line_and_no_gpu(nvidia_smi, monkeypatch, capfd):
+    monkeypatch.setattr(gpus, "SECONDS_TO_ANSWER", 0.2)
+    nvidia_smi(ONE, last="exec sleep 60")
+    start = time.monotonic()
+    assert measure_gpu_memory() == 0
+    assert time.monotonic() - start < 10
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "nvidia-smi does not answer within 0.2 seconds" in line
+    assert "nvidia-smi does not answer" in find_sign_of_gpu()
+
+
+def test_what_says_that_there_is_a_gpu(nvidia_smi, monkeypatch):
+    nvidia_smi(ONE)
+    assert find_sign_of_gpu() == "nvidia-smi lists GPU-5a1c"
+    monkeypatch.setenv(gpus.VISIBLE, "3")
+    assert find_sign_of_gpu() == "CUDA_VISIBLE_DEVICES is 3"
+    monkeypatch.setenv(gpus.VISIBLE, "")
+    assert find_sign_of_gpu() is None

@@ -1,0 +1,176 @@
+"""Tests of the commands that Snakemake's Slurm plugin calls, with others in place of Slurm's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMANDS = Path(__file__).parents[1] / "slurm/bin"
+NAME = "call-1"
+SUBMIT = ("--parsable", "--job-name", NAME, "--output", "x")
+STATES = {
+    "squeue": ("--format=%i|%T", "--states=all", "--noheader", "--name", NAME),
+    "sacct": ("-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--name", NAME),
+}
+LIMIT = "sbatch: error: AssocMaxSubmitJobLimit"
+
+
+@pytest.fixture
+def slurm(in_folder, monkeypatch) -> Callable[[str, str], None]:
+    """Defines a command of Slurm by a shell script."""
+    programs = in_folder / "programs"
+    programs.mkdir()
+    path = [COMMANDS, Path(sys.executable).parent, programs, "/usr/bin", "/bin"]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, path)))
+
+    def define(command: str, script: str, mode: int = 0o755) -> None:
+        (programs / command).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / command).chmod(mode)
+
+    # Whatever this machine has.
+    for command in ("sbatch", "squeue", "sacct", "scancel"):
+        define(command, "echo not expected >&2; exit 1")
+    return define
+
+
+def call(*command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def submit(slurm, job: int, script: str = "true") -> Path:
+    """Submit a job; return the file of its exit status."""
+    slurm(
+        "sbatch", f'echo "$@" > submitted; for last; do :; done; echo "$last" > script; echo {job}'
+    )
+    assert call("sbatch", *SUBMIT, f"--wrap={script}").stdout == f"{job}\n"
+    return Path(f".snakemake/slurm/{NAME}/{job}")
+
+
+def ask(command: str = "squeue") -> dict[str, str]:
+    lines = call(command, *STATES[command]).stdout.splitlines()
+    return dict(line.split("|") for line in lines)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_job_writes_its_exit_status(slurm, status):
+    record = submit(slurm, 7, f'echo "it\'s $0"; exit {status}')
+    assert record.read_text() == ""
+    script = Path("script").read_text().removeprefix("--wrap=")
+    # In a shell of its own, as the plugin's command is.
+    script = script.replace("exit ", "(exit ", 1).replace("\nstatus", ")\nstatus", 1)
+    for _ in range(2):  # as when Slurm starts it again
+        done = subprocess.run(["sh", "-c", script], env={**os.environ, "SLURM_JOB_ID": "7"})
+        assert done.returncode == status
+        assert record.read_text() == f"{status}\n"
+
+
+@pytest.mark.parametrize("command", ["squeue", "sacct"])
+@pytest.mark.parametrize(
+    ("listed", "status", "expected"),
+    [
+        ("RUNNING", "", "RUNNING"),
+        ("COMPLETED", "", "COMPLETED"),  # the status could not be written
+        ("CANCELLED", "", "CANCELLED"),
+        ("PENDING", "143", "PENDING"),  # Slurm will start it again
+        ("PREEMPTED", "", "FAILED"),  # and does not start it again
+        ("NODE_FAIL", "", "FAILED"),
+        (None, "", "FAILED"),  # killed, and forgotten
+        (None, "1", "FAILED"),
+        (None, "0", "COMPLETED"),
+    ],
+)
+def test_every_job_has_a_state(slurm, command, listed, status, expected):
+    submit(slurm, 7).write_text(status)
+    slurm("squeue", f"echo '7|{listed}'" if listed else "true")
+    assert ask(command) == {"7": expected}
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; exit 1"])
+def test_while_slurm_does_not_answer_only_success_is_known(slurm, script):
+    slurm("squeue", script)
+    submit(slurm, 7).write_text("1\n")
+    submit(slurm, 8).write_text("0\n")
+    submit(slurm, 9)
+    assert ask() == {"7": "RUNNING", "8": "COMPLETED", "9": "RUNNING"}
+
+
+def test_other_calls_go_to_slurm(slurm):
+    slurm("squeue", 'echo "theirs $@"')
+    assert call("squeue", "--me").stdout == "theirs --me\n"
+    slurm("sbatch", 'echo "theirs $@"; exit 5')
+    for arguments in ("script", *SUBMIT[1:], "--array=1-3"), ("script",):
+        theirs = f"theirs {' '.join(arguments)}\n"
+        assert call("sbatch", *arguments, code=5).stdout == theirs
+
+
+def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
+    slurm("sacct", "true", mode=0o644)
+    folders = (str(COMMANDS), str(Path(sys.executable).parent), "programs")
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    assert "sacct: not found" in call("sacct", "-nu", "me", code=127).stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "queue"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit", "echo 3 main"),
+        ("Unable to contact slurm controller (connect failure)", "exit 1"),
+    ],
+)
+def test_a_submission_waits_until_slurm_takes_it(slurm, reason, queue):
+    slurm("squeue", queue)
+    slurm("sbatch", f"[ -e tried ] && echo 7 && exit; touch tried; echo '{reason}' >&2; exit 1")
+    assert call("sbatch", *SUBMIT, "--wrap=true").stdout == "7\n"
+
+
+@pytest.mark.parametrize("reason", [LIMIT, "sbatch: error: invalid partition specified: x"])
+def test_a_submission_that_no_waiting_helps_fails_at_once(slurm, reason):
+    slurm("squeue", "true")  # no job of this user
+    slurm("sbatch", f"echo '{reason}' >&2; exit 1")
+    assert call("sbatch", *SUBMIT, "--wrap=true", code=1).stderr == f"{reason}\n"
+
+
+def test_after_an_interrupt_nothing_is_submitted(slurm):
+    submit(slurm, 7)
+    slurm("scancel", 'echo "$@" > cancelled')
+    call("scancel", "7")
+    assert Path("cancelled").read_text() == "7\n"
+    Path("submitted").unlink()
+    assert "interrupted" in call("sbatch", *SUBMIT, "--wrap=true", code=130).stderr
+    assert not Path("submitted").exists()
+
+
+def test_a_job_that_is_submitted_during_an_interrupt_is_cancelled(slurm):
+    slurm("scancel", 'echo "$@" > cancelled')
+    slurm("sbatch", f"touch .snakemake/slurm/{NAME}/interrupted; echo 7")
+    call("sbatch", *SUBMIT, "--wrap=true")
+    assert Path("cancelled").read_text() == "7\n"
+
+
+def test_a_submission_ends_when_snakemake_has_been_killed(slurm):
+    slurm("squeue", "echo 3 main")
+    slurm("sbatch", f"touch tried; echo '{LIMIT}' >&2; exit 1")
+    command = ["sbatch", *SUBMIT, "--wrap=true"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    while not Path("tried").exists():
+        time.sleep(0.05)
+    process.stdout.close()
+    assert process.wait(timeout=30) != 0
+
+
+def test_records_of_long_ago_are_removed(slurm):
+    old, recent = (Path(".snakemake/slurm", name) for name in ("old", "recent"))
+    for folder, days in ((old, 31), (recent, 29)):
+        folder.mkdir(parents=True)
+        os.utime(folder, (0, time.time() - days * 24 * 3600))
+    submit(slurm, 7)
+    assert not old.exists()
+    assert recent.exists()

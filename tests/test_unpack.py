@@ -1,0 +1,85 @@
+"""Tests of unpacking an archive of results."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+REFUSED = "not a file or folder in results/ or logs/"
+SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
+
+
+def unpack(archive: Path, *, code: int) -> str:
+    command = [sys.executable, SCRIPT, archive]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def pack(archive: Path, name: str = "results", **attributes) -> Path:
+    """Write the results of this folder, and a member with ``attributes``."""
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add("results")
+        if attributes or name != "results":
+            member = tarfile.TarInfo(name)
+            for key, value in attributes.items():
+                setattr(member, key, value)
+            tar.addfile(member, io.BytesIO(b"?" * member.size))
+    return archive
+
+
+@pytest.fixture
+def elsewhere(write_run, in_folder, monkeypatch) -> Path:
+    """An empty folder; beside it, one with a result."""
+    write_run()
+    folder = in_folder / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "study.tar.gz", "logs/train/a.log", size=3)
+    packed = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
+    monkeypatch.chdir(elsewhere)
+    for _ in range(2):
+        assert unpack(archive, code=0) == f"{archive}: 1 results\n"
+    assert {path: path.read_bytes() for path in packed} == packed
+    assert Path("logs/train/a.log").read_bytes() == b"???"
+    assert {path.name for path in Path().iterdir()} == {"results", "logs"}
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "reason"),
+    [
+        ("Snakefile", {"size": 3}, REFUSED),
+        ("results/../Snakefile", {"size": 3}, REFUSED),
+        ("/etc/results", {"size": 3}, REFUSED),
+        ("results/a", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, REFUSED),
+        ("logs/a", {"type": tarfile.FIFOTYPE}, REFUSED),
+        ("results/a/seed0.json", {"size": 3}, "not a result"),
+    ],
+)
+def test_an_archive_with_something_else_is_refused(
+    elsewhere, monkeypatch, name, attributes, reason
+):
+    archive = pack(elsewhere.parent / "study.tar.gz", name, **attributes)
+    monkeypatch.chdir(elsewhere)
+    (message,) = unpack(archive, code=1).splitlines()
+    assert message.startswith(f"{archive}: nothing is unpacked: ")
+    assert reason in message
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_archive_is_one_line(elsewhere, content):
+    archive = elsewhere / "study.tar.gz"
+    archive.write_bytes(content)
+    assert "nothing is unpacked" in unpack(archive, code=1)
+    archive.write_bytes(pack(elsewhere.parent / "whole.tar.gz").read_bytes()[:-100])
+    assert len(unpack(archive, code=1).splitlines()) == 1
+    assert len(unpack(elsewhere / "missing.tar.gz", code=1).splitlines()) == 1

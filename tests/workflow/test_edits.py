@@ -1,0 +1,92 @@
+"""What is edited while a study is trained changes nothing of it, and is seen by the next call."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from checkout import TINY, Checkout
+
+pytestmark = pytest.mark.workflow
+
+RUNS = ("exp1_1_L2_K4", "exp1_1_L4_K4")
+TRACKED = ("Snakefile", "rules", "hw2core", "workflow_scripts", "config.yaml")
+
+
+def type_half_a_line(checkout: Checkout) -> None:
+    for path in ("hw2core/engine/run.py", "hw2core/pipeline.py", "workflow_scripts/train.py"):
+        (checkout / path).write_text((checkout / path).read_text() + "\ndef half(")
+
+
+def change_lr(checkout: Checkout) -> None:
+    config = copy.deepcopy(TINY)
+    config["training"]["lr"] = 0.01
+    checkout.configure(config)
+
+
+def remove_run(checkout: Checkout) -> None:
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp1_1"]["grid"]["layers_per_block"] = [2]
+    checkout.configure(config)
+
+
+def check_out_another_branch(checkout: Checkout) -> None:
+    checkout.git("checkout", "other")
+
+
+def commit(checkout: Checkout) -> str:
+    """Commit the sources, and on the branch "other" what differs there; return the commit."""
+    checkout.git("init", "--initial-branch=main")
+    checkout.git("add", *TRACKED)
+    checkout.git("commit", "-m", "main")
+    checkout.git("checkout", "-b", "other")
+    change_lr(checkout)
+    checkout.edit("hw2core/runs/files.py", "import json", "import json\n\nOTHER = 1")
+    checkout.git("rm", "workflow_scripts/evaluate.py")
+    checkout.git("commit", "-am", "other")
+    checkout.git("checkout", "main")
+    return checkout.git("rev-parse", "HEAD")
+
+
+# What the next call trains: all runs, or none; None where it cannot start.
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (type_half_a_line, None),
+        (change_lr, 2),
+        (remove_run, 0),
+        (check_out_another_branch, 2),
+    ],
+)
+def test_runs_that_begin_after_an_edit_are_those_of_the_call(
+    study, edit: Callable[[Checkout], None], expected: int | None
+):
+    head = commit(study)
+    for path in (study / "results").glob("exp1_1_*/seed0.*"):
+        path.unlink()
+    logs = [study / f"logs/train/{run}/seed0.log" for run in RUNS]
+    for log in logs:
+        log.unlink()
+    call = study.start("--cores", "1", *(f"results/{run}" for run in RUNS))
+    while not any(log.exists() for log in logs):  # one is running, the other is queued
+        assert call.poll() is None, call.communicate()[0]
+        time.sleep(0.05)
+    edit(study)
+    output, _ = call.communicate(timeout=300)
+    assert call.returncode == 0, output
+
+    results = [json.loads((study / f"results/{run}/seed0.json").read_text()) for run in RUNS]
+    for result in results:
+        assert result["environment"]["git_commit"] == head
+        assert result["config"]["training"]["lr"] == TINY["training"]["lr"]
+        assert (study / f"results/{result['config']['name']}/seed0.test.json").exists()
+    assert results[0]["code"] == results[1]["code"]
+    if expected is None:
+        study.snakemake("-n", "results/exp1_1", succeeds=False)
+    else:
+        assert study.plan("results/exp1_1")["train"] == expected
+    study.git("checkout", "--force", "main")
+    assert study.plan(*(f"results/{run}" for run in RUNS)) == {}

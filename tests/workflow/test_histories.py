@@ -1,0 +1,80 @@
+"""Whatever became of results before, what why_stale.py calls stale is planned, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from checkout import TINY
+
+pytestmark = pytest.mark.workflow
+
+RUN = "results/exp2_L4_K4"
+ONE_RUN = {"train": 1, "evaluate": 1}
+
+
+def pack(folder: Path) -> None:
+    subprocess.run(["tar", "-czf", "old.tgz", "results"], cwd=folder, check=True)
+
+
+def restore(folder: Path, how: str) -> None:
+    """Bring back the results in old.tgz: with their old times, new ones, or by renaming."""
+    if how == "tar":
+        subprocess.run(["tar", "-xzf", "old.tgz"], cwd=folder, check=True)
+        return
+    source = folder / "old"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    subprocess.run(["tar", "-xzf", "../old.tgz"], cwd=source, check=True)
+    if how == "cp":
+        subprocess.run(["cp", "-r", "old/results", "."], cwd=folder, check=True)
+    for path in source.rglob("*") if how == "rsync" else ():  # which keeps times, and renames
+        target = folder / path.relative_to(source)
+        if path.is_file():
+            shutil.copy2(path, target.with_suffix(".new"))
+            target.with_suffix(".new").replace(target)
+
+
+def test_a_stale_result_that_returns_is_trained_each_time(study):
+    pack(study.folder)
+    study.overlay("exp2", training={"lr": 0.001})
+    for how in ("tar", "cp", "rsync"):
+        study.snakemake(RUN)
+        restore(study.folder, how)
+        assert study.plan(RUN) == ONE_RUN, how
+    study.configure(TINY)  # now the old code makes it stale
+    with (study / "hw2core/cnn/yourcodenet.py").open("a") as source:
+        source.write("\nUNUSED = 1\n")
+    study.snakemake(RUN)
+    assert study.plan(RUN) == {}
+    restore(study.folder, "tar")
+    assert study.plan(RUN) == ONE_RUN
+
+
+def test_a_stale_evaluation_that_returns_is_made_each_time(study):
+    pack(study.folder)
+    study.edit("hw2core/evaluation.py", "NUM_BINS = 15", "NUM_BINS = 10")
+    for how in ("tar", "rsync"):
+        study.snakemake(RUN)
+        restore(study.folder, how)
+        assert study.plan(RUN) == {"evaluate": 1}, how
+
+
+def test_a_stale_twin_that_returns_is_shared_each_time(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp3"] = copy.deepcopy(config["experiments"]["exp2"])
+    study.configure(config)
+    twin = "results/exp3_L4_K4"
+    study.snakemake(twin)
+    pack(study.folder)
+    for name in ("exp2", "exp3"):
+        config["experiments"][name]["training"] = {"lr": 0.001}
+    study.configure(config)
+    study.snakemake(twin)
+    subprocess.run(["tar", "-xzf", "old.tgz", twin], cwd=study.folder, check=True)
+    assert study.plan(twin) == {"share_result": 1}
+    restore(study.folder, "tar")
+    assert study.plan(twin) == {**ONE_RUN, "share_result": 1}

@@ -1,0 +1,65 @@
+"""Unpack the results and logs in an archive, such as study.tar.gz, after checking them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import use_checkout  # noqa: F401
+
+from hw2core.errors import UserError, make_line
+from hw2core.runs.files import read_result
+from hw2core.runs.paths import RESULT_GLOB
+
+UNPACKED = (("results",), ("logs",))
+
+
+def main() -> int:
+    """Unpack into this folder; 1 when the archive is refused, and then nothing has changed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", type=Path)
+    args = parser.parse_args()
+    try:
+        print(f"{args.archive}: {unpack(args.archive)} results")
+    except (UserError, OSError, tarfile.TarError, EOFError) as error:
+        print(make_line(f"{args.archive}: nothing is unpacked: {error}"), file=sys.stderr)
+        return 1
+    return 0
+
+
+def unpack(archive: Path) -> int:
+    """Unpack below the current folder, in place of files of the same names; count the results.
+
+    Raises:
+        UserError: the archive holds something else, or a damaged result.
+    """
+    with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as folder:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                parts = Path(member.name).parts
+                plain = member.isfile() or member.isdir()
+                if not plain or parts[:1] not in UNPACKED or ".." in parts:
+                    raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
+                if (content := tar.extractfile(member)) is not None:
+                    target = Path(folder, member.name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(content, file)
+        with contextlib.chdir(folder):
+            results = list(Path().glob(f"results/*/{RESULT_GLOB}"))
+            for path in results:
+                read_result(path)
+        for path in filter(Path.is_file, Path(folder).rglob("*")):
+            target = path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    return len(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
