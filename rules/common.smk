@@ -13,7 +13,7 @@ sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is i
 from hw2core import pipeline
 from hw2core.config.reading import read_config
 from hw2core.config.spec import dump_experiments
-from hw2core.config.study import load_study
+from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import check_writable
@@ -34,6 +34,8 @@ try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts a key that is given twice
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
+    # What is reduced is less than config.yaml asks for, whatever is laid over it.
+    STUDY = STUDY.compare_sizes(load_study(read_config(STUDY_FILE), str(STUDY_FILE)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -185,6 +185,13 @@ class ExperimentEntry(RunEntry):
     """Labelled runs; the label becomes part of the name."""
 
 
+class StudyOptions(Frozen):
+    """What of the study is planned."""
+
+    only: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Experiments to plan; null: all."""
+
+
 class StudyEntry(Frozen):
     """config.yaml as a whole."""
 
@@ -196,3 +203,5 @@ class StudyEntry(Frozen):
     """Seeds that each run is trained with."""
     experiments: Annotated[dict[str, ExperimentEntry], Field(min_length=1)]
     """The experiments by name; names of runs and targets begin with it."""
+    study: StudyOptions = StudyOptions()
+    """Which of the experiments are planned."""

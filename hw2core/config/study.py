@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ class Study:
                     twins[run, seed] = trained
         return twins
 
+    def compare_sizes(self, asked: Study) -> Study:
+        """Return this study with the sizes that ``asked``, that of config.yaml, has of its runs."""
+        experiments = {}
+        for name, experiment in self.experiments.items():
+            full = {run: asked.runs[run].size for run in experiment.runs if run in asked.runs}
+            experiments[name] = replace(experiment, sizes=experiment.sizes | full)
+        return replace(self, experiments=experiments)
+
 
 def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     """Expand a configuration into its study.
@@ -89,6 +97,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             fixed=given.fixed,
             runs=tuple(spec.name for spec in specs[name]),
             seeds=tuple(given.seeds or entry.seeds),
+            sizes={spec.name: spec.size for spec in specs[name]},
         )
         for name, given in entry.experiments.items()
     }
@@ -99,13 +108,19 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
                 shared = f"must be that of the study, {getattr(data, key)!r}, which runs share"
                 line = f"experiments.{spec.experiment}.data.{key}: {value!r}: {shared}"
                 problems.setdefault(line, []).append(spec.name)
+    planned = entry.study.only or list(experiments)
+    for name in planned:
+        if name not in experiments:
+            known = ", ".join(experiments)
+            problems[f"study.only: {name!r}: no such experiment; there are {known}"] = []
     if problems or data is None:
         lines = [
             f"{line} ({len(runs)} runs, first {runs[0]})" if len(runs) > 1 else line
             for line, runs in problems.items()
         ]
         raise ConfigError(source, lines)
-    runs = {spec.name: spec for spec in itertools.chain(*specs.values())}
+    experiments = {name: experiments[name] for name in experiments if name in planned}
+    runs = {spec.name: spec for name in experiments for spec in specs[name]}
     return Study(data, experiments, runs)
 
 

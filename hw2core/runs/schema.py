@@ -140,8 +140,6 @@ class Result(Frozen):
     layers: Layers | None
     timing: Timing
     environment: Environment
-    study_size: bool
-    """Whether the images are as many as the study asks for; otherwise the result is reduced."""
     spec_hash: str
     """Hash of what decides the run, names left out: network, recipe, images and seed."""
     code: dict[str, str]
@@ -158,6 +156,14 @@ class Result(Frozen):
 
     test: Evaluation | None = Field(None, exclude=True)
     """The evaluation, read from its own file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_study_size(cls, values: Any) -> Any:
+        # The first results of this format had it; the report now compares sizes itself.
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if key != "study_size"}
+        return values
 
     @model_validator(mode="after")
     def _check_epoch(self) -> Result:
