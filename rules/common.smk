@@ -26,8 +26,8 @@ pipeline.use_checkout(workflow.basedir)
 SOURCES = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = str(SOURCES / "workflow_scripts")
 STYLE = SOURCES / paths.FIGURE_STYLE
-TEMPLATE = SOURCES / paths.REPORT_TEMPLATE
-RECORD = SOURCES / paths.PUBLIC_RECORD
+BASELINES = SOURCES / paths.BASELINES
+CAPTION = "../report/captions/figure.rst"
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
@@ -123,20 +123,20 @@ def experiment_of(wildcards):
 
 
 def show_in_report(figures, category):
-    # In Snakemake's own report: the SVG of each figure, with the caption of the written one.
-    kinds = sorted((*paths.FIGURE_KINDS, *paths.STUDY_FIGURES), key=len)
+    # In Snakemake's own report: the SVG of each figure.
     shown = []
     for path in figures:
-        kind = [kind for kind in kinds if Path(path).stem.endswith(kind)][-1]
-        caption = f"../report/captions/{kind}.rst"
-        labels = {"figure": kind}
-        flagged = report(path, caption=caption, category=category, labels=labels)
+        labels = {"figure": Path(path).stem}
+        flagged = report(path, caption=CAPTION, category=category, labels=labels)
         shown.append(flagged if path.endswith(".svg") else path)
     return shown
 
 
-def hash_code(*modules):
-    return code_hash.combine_hashes(code_hash.hash_modules(modules))
+def hash_code(module):
+    # Only of the module's own package: figures depend on the content of results, which is compared,
+    # and not on the code that reads them or the configuration.
+    package = ".".join(module.split(".")[:2])
+    return code_hash.combine_hashes(code_hash.hash_modules([module], package))
 
 
 GPU_MEMORY = pipeline.measure_gpu_memory()
@@ -148,7 +148,7 @@ ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in paths.figure_paths(name)
 ] + paths.study_figure_paths()
-REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(TEMPLATE.parent)))
+REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 
 
 onstart:

@@ -17,7 +17,7 @@ rule experiment_figures:
         scripts=SCRIPTS,
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
-        code=hash_code("hw2core.analysis.experiment_figures"),
+        code=hash_code("hw2core.analysis.figures"),
     shell:
         "exec python {params.scripts:q}/make_figures.py --only experiments"
         " --experiments {params.experiments:q} --log {log:q}"
@@ -28,7 +28,7 @@ rule study_figures:
     input:
         results=ALL_RESULTS,
         style=STYLE,
-        record=RECORD,
+        baselines=BASELINES,
     output:
         show_in_report(paths.study_figure_paths(), "The whole study"),
     log:

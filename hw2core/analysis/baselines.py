@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hw2core.runs.paths import PUBLIC_RECORD
+from hw2core.runs.paths import BASELINES
 
-FILE = Path(__file__).parents[2] / PUBLIC_RECORD
+FILE = Path(__file__).parents[2] / BASELINES
 COLUMNS = ["run", "solutions", "at_chance_share", "median", "lowest", "highest"]
 
 

@@ -6,10 +6,10 @@ of an MLP, the test accuracy of a run that is not evaluated) is missing, never z
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hw2core.analysis.baselines import read_baselines
-from hw2core.data.arrays import NUM_CLASSES
+from hw2core.analysis.status import STATUSES, judge_status
+from hw2core.errors import UserError
 from hw2core.io import replace_atomically
 from hw2core.runs.files import find_results
 from hw2core.runs.schema import Result
@@ -25,34 +26,25 @@ from hw2core.runs.schema import Result
 if TYPE_CHECKING:
     from hw2core.config.spec import Experiment, Size
 
-CHANCE_ACCURACY = 100 / NUM_CLASSES
-CHANCE_LOSS = math.log(NUM_CLASSES)
-TRAINED_FACTOR = 2.5  # times chance level, in the last epoch
-TRAINED_ACCURACY = TRAINED_FACTOR * CHANCE_ACCURACY
-STATUSES = ("trained", "at_chance", "diverged")
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
-# Columns and their types.
 _TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
 _NAMES = {"experiment": _TEXT, "run": _TEXT, "seed": _COUNT}
-_NETWORK = {"model": _TEXT, "family": _TEXT, "label": _TEXT, "depth": _COUNT, "widths": _TEXT}
-_NETWORK |= {"num_conv": _COUNT}
+_NETWORK = dict.fromkeys(("model", "family", "label"), _TEXT)
+_NETWORK |= {"depth": _COUNT, "widths": _TEXT, "num_conv": _COUNT}
 _CURVES = dict.fromkeys(
     ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"), _NUMBER
 )
 SUMMARY_COLUMNS = {
     **_NAMES,
     **_NETWORK,
-    "status": _TEXT,
-    "epochs": _COUNT,
-    "best_epoch": _COUNT,
+    **{"status": _TEXT, "epochs": _COUNT, "best_epoch": _COUNT},
     **_CURVES,
     **dict.fromkeys(("test_loss", "test_accuracy", "calibration_error"), _NUMBER),
     **dict.fromkeys(("parameters", "flops_per_image"), _COUNT),
     **dict.fromkeys(("seconds", "images_per_second"), _NUMBER),
     **dict.fromkeys(("device", "processor", "precision"), _TEXT),
-    "threads": _COUNT,
-    "data": _TEXT,
+    **{"threads": _COUNT, "data": _TEXT},
     **dict.fromkeys(("train_images", "validation_images", "test_images"), _COUNT),
     **dict.fromkeys(("reduced", "same_as", "spec_hash", "code_hash"), _TEXT),
     **dict.fromkeys(("data_sha256", "commit"), _TEXT),
@@ -75,6 +67,11 @@ class Study:
     missing: dict[str, list[str]]  # experiment -> runs without any result
     baselines: pd.DataFrame
     reference: pd.DataFrame | None = None  # the published results
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per run."""
+        return summarize(self.runs)
 
 
 def load(experiments: Iterable[Experiment]) -> Study:
@@ -105,7 +102,7 @@ def build(
     sizes = {run: size for experiment in experiments for run, size in experiment.sizes.items()}
     rows = [_summarize(result, sizes.get(result.name)) for result in results]
     config = pd.json_normalize([result.config for result in results])
-    config = config.drop(columns=[name for name in config if "." not in name])
+    config = config.filter(like=".")
     return Study(
         experiments=experiments,
         results=results,
@@ -125,48 +122,22 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     chance level describes neither.
     """
     keys = ["experiment", "run"]
-    counts = runs.assign(**{status: runs["status"] == status for status in STATUSES})
-    kept = counts[counts["trained"] == counts.groupby(keys)["trained"].transform("max")]
-    first = {name: (name, "first") for name in (*_NETWORK, "parameters", "flops_per_image")}
-    summary = counts.groupby(keys, sort=False, as_index=False).agg(
-        **first,
+    seeds = runs.assign(**{status: runs["status"] == status for status in STATUSES})
+    counted = seeds["trained"] == seeds.groupby(keys)["trained"].transform("max")
+    accuracies = ["test_accuracy", "validation_accuracy", "train_accuracy"]
+    seeds[accuracies] = seeds[accuracies].where(counted)
+    return seeds.groupby(keys, sort=False, as_index=False).agg(
+        **{name: (name, "first") for name in (*_NETWORK, "parameters", "flops_per_image")},
         seeds=("seed", "size"),
         **{status: (status, "sum") for status in STATUSES},
         seconds=("seconds", "mean"),
         epochs=("epochs", "max"),
-        reduced=("reduced", lambda texts: "; ".join(dict.fromkeys(filter(None, texts)))),
-    )
-    accuracies = kept.groupby(keys, sort=False).agg(
+        reduced=("reduced", "max"),  # that of a seed that is
         test=("test_accuracy", "mean"),
         test_low=("test_accuracy", "min"),
         test_high=("test_accuracy", "max"),
         validation=("validation_accuracy", "mean"),
         train=("train_accuracy", "mean"),
-    )
-    return summary.merge(accuracies, left_on=keys, right_index=True)
-
-
-def find_best_result(study: Study) -> Result | None:
-    """Return the evaluated result of the convolutional network with the best test accuracy.
-
-    Of its seeds, the one that validation ranks first.
-    """
-    summary = summarize(study.runs)
-    able = summary[(summary["trained"] > 0) & summary["num_conv"].notna() & summary["test"].notna()]
-    if able.empty:
-        return None
-    best = able.loc[able["test"].idxmax(), "run"]
-    trained = study.runs[(study.runs["run"] == best) & study.runs["test_accuracy"].notna()]
-    row = trained.loc[trained["validation_accuracy"].idxmax()]
-    return next(x for x in study.results if (x.name, x.seed) == (row["run"], row["seed"]))
-
-
-def describe_status_rule() -> str:
-    """Return in words when a run counts as trained."""
-    return (
-        "A run counts as trained if in its last epoch the training or the validation accuracy is "
-        f"at least {TRAINED_FACTOR:g} times chance level ({TRAINED_ACCURACY:g} %), as at chance "
-        "if not, and as diverged if a training loss is not finite."
     )
 
 
@@ -180,11 +151,11 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """Read a summary that ``write_table`` wrote, with the types of ``Study.runs``.
 
     Raises:
-        ValueError: a column is missing.
+        UserError: a column is missing.
     """
     table = pd.read_csv(path, dtype=SUMMARY_COLUMNS)
     if absent := SUMMARY_COLUMNS.keys() - set(table):
-        raise ValueError(f"{path}: no column {', '.join(sorted(absent))}")
+        raise UserError(f"{path}: no column {', '.join(sorted(absent))}; publish it again")
     return table.fillna({"label": "", "reduced": ""})
 
 
@@ -206,7 +177,7 @@ def _summarize(result: Result, size: Size | None) -> dict[str, Any]:
     return {
         **_name(result),
         **_describe_network(config),
-        "status": _judge_status(result),
+        "status": judge_status(result.epochs),
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,
         **best,
@@ -243,14 +214,6 @@ def _describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
     return network
 
 
-def _judge_status(result: Result) -> str:
-    curves = result.epochs
-    if None in curves.train_loss:  # JSON has no number that is not finite
-        return "diverged"
-    last = max(curves.train_accuracy[-1], curves.validation_accuracy[-1])
-    return "trained" if last >= TRAINED_ACCURACY else "at_chance"
-
-
 def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
     """Return what a run has less of than ``size``, or nothing."""
     data = config["data"]
@@ -268,28 +231,19 @@ def _name(result: Result) -> dict[str, Any]:
     return {"experiment": result.experiment, "run": result.name, "seed": result.seed}
 
 
-def _list_epochs(result: Result) -> list[dict[str, Any]]:
-    curves = dict(result.epochs)
-    return [
-        {**_name(result), "epoch": epoch + 1, **{key: curves[key][epoch] for key in curves}}
-        for epoch in range(len(result.epochs))
-    ]
+def _list_epochs(result: Result) -> Iterator[dict[str, Any]]:
+    for number, values in enumerate(zip(*dict(result.epochs).values(), strict=True), start=1):
+        yield {**_name(result), "epoch": number, **dict(zip(_CURVES, values, strict=True))}
 
 
-def _list_layers(result: Result) -> list[dict[str, Any]]:
+def _list_layers(result: Result) -> Iterator[dict[str, Any]]:
     if (layers := result.layers) is None:
-        return []
-    return [
-        {
-            **_name(result),
-            "epoch": epoch,
-            "layer": name,
-            "position": place + 1,
-            **{key: getattr(layers, key)[moment][place] for key in LAYER_QUANTITIES},
-        }
-        for moment, epoch in enumerate(layers.epochs)
-        for place, name in enumerate(layers.names)
-    ]
+        return
+    for moment, epoch in enumerate(layers.epochs):
+        for place, name in enumerate(layers.names):
+            values = {key: getattr(layers, key)[moment][place] for key in LAYER_QUANTITIES}
+            where = {"epoch": epoch, "layer": name, "position": place + 1}
+            yield {**_name(result), **where, **values}
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:

@@ -25,13 +25,13 @@ def test_evaluations_are_not_taken_for_results(tmp_path):
     assert {path.name for path in tmp_path.glob(paths.RESULT_GLOB)} == {"seed0.json", "seed12.json"}
 
 
-def test_of_the_published_record_the_report_reads_the_table_only(tmp_path):
+def test_of_the_published_results_the_report_reads_the_table_only(tmp_path):
     sources = {"report.md.j2", "parts/x.md.j2", "style.css", "reference/summary.csv"}
     others = {"report.html", "README.md", "reference/study.yaml", "reference/figures/x.csv"}
     others |= {".reference.x/new/summary.csv"}
     for name in sources | others:
-        path = tmp_path / name
+        path = tmp_path / "report" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = paths.list_report_sources(tmp_path)
-    assert {path.relative_to(tmp_path).as_posix() for path in found} == sources
+    found = {path.relative_to(tmp_path).as_posix() for path in paths.list_report_sources(tmp_path)}
+    assert found == {f"report/{name}" for name in sources} | {paths.RATES}
