@@ -210,7 +210,6 @@ def write_results(folder: Path, study: Study) -> None:
             epochs=spec.training.epochs,
             config=spec.describe(seed),
             code=identity.code,
-            study_size=spec.study_size,
             weights_sha256=sha256,
             **shape,
             **identity.hash_parts(),

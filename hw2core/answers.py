@@ -11,9 +11,7 @@ from functools import cache
 from hw2core.config.networks import MLPArchitecture
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
-from hw2core.config.study import CHECKOUT, STUDY_FILE, load_experiments, load_study
-from hw2core.runs.files import find_results
-from hw2core.runs.paths import PUBLIC_RECORD, REPORT_TEMPLATE, locate_figure
+from hw2core.config.study import STUDY_FILE, load_experiments, load_study
 
 QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number in range(1, 7)))
 
@@ -27,16 +25,9 @@ def __getattr__(name: str) -> str:
     if name not in QUESTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Imported here: hyper-parameters are also needed without pandas, for training.
-    from hw2core.analysis.public_record import read_public_record
-    from hw2core.analysis.render import ReportText
-    from hw2core.analysis.study_tables import build_tables
+    from hw2core.analysis import report, tables
 
-    experiments = load_experiments()
-    results, missing = find_results(experiments)
-    tables = build_tables(results, read_public_record(CHECKOUT / PUBLIC_RECORD))
-    folder = (CHECKOUT / REPORT_TEMPLATE).parent
-    text = ReportText(folder, experiments, tables, missing, locate_figure)
-    return text.render(f"answers/{name}.md.j2", "plain").strip()
+    return report.render_answer(name, tables.load(load_experiments()))
 
 
 def __dir__() -> list[str]:

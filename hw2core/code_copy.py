@@ -21,11 +21,10 @@ from hw2core.runs.paths import (
     CODE_COPIES,
     COPIED_COMMIT,
     COPIED_CONFIG,
-    REPORT_TEMPLATE,
     list_report_sources,
 )
 
-PARTS = ("Snakefile", "rules", "hw2core", "workflow_scripts", "slurm")
+PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm")
 # A job of a call that was killed may wait in a cluster's queue for long.
 DAYS_KEPT = 30
 
@@ -101,7 +100,7 @@ class CodeCopy:
     def _list_files(root: Path) -> Iterator[Path]:
         """Yield the files that jobs may read, relative to ``root``, in a fixed order."""
         found = [path for part in PARTS for path in (root / part, *(root / part).rglob("*"))]
-        found += list_report_sources((root / REPORT_TEMPLATE).parent)
+        found += list_report_sources(root)
         for path in sorted(found):
             if path.is_file() and path.suffix != ".pyc":
                 yield path.relative_to(root)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from hw2core.analysis.drawing import use_style
+from hw2core.analysis.figures.style import use_style
 from hw2core.analysis.tables import split_numbers
 from hw2core.history import FitResult
 from hw2core.runs import paths

@@ -13,7 +13,7 @@ from hw2core import gpu_share, gpus, pipeline
 from hw2core.code_copy import CodeCopy
 from hw2core.config.reading import read_config
 from hw2core.config.spec import dump_experiments
-from hw2core.config.study import load_study
+from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import check_writable
@@ -27,14 +27,16 @@ pipeline.use_checkout(workflow.basedir)
 SOURCES = Path(os.path.relpath(workflow.basedir))
 SCRIPTS = "workflow_scripts"  # in the copy of the code that all jobs run from
 STYLE = str(SOURCES / paths.FIGURE_STYLE)
-TEMPLATE = SOURCES / paths.REPORT_TEMPLATE
-RECORD = str(SOURCES / paths.PUBLIC_RECORD)
+BASELINES = str(SOURCES / paths.BASELINES)
+CAPTION = "../report/captions/figure.rst"
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts a key that is given twice
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
+    # What is reduced is less than config.yaml asks for, whatever is laid over it.
+    STUDY = STUDY.compare_sizes(load_study(read_config(STUDY_FILE), str(STUDY_FILE)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -124,20 +126,20 @@ def experiment_of(wildcards):
 
 
 def show_in_report(figures, category):
-    # In Snakemake's own report: the SVG of each figure, with the caption of the written one.
-    kinds = sorted((*paths.FIGURE_KINDS, *paths.STUDY_FIGURES), key=len)
+    # In Snakemake's own report: the SVG of each figure.
     shown = []
     for path in figures:
-        kind = [kind for kind in kinds if Path(path).stem.endswith(kind)][-1]
-        caption = f"../report/captions/{kind}.rst"
-        labels = {"figure": kind}
-        flagged = report(path, caption=caption, category=category, labels=labels)
+        labels = {"figure": Path(path).stem}
+        flagged = report(path, caption=CAPTION, category=category, labels=labels)
         shown.append(flagged if path.endswith(".svg") else path)
     return shown
 
 
-def hash_code(*modules):
-    return code_hash.combine_hashes(code_hash.hash_modules(modules))
+def hash_code(module):
+    # Only of the module's own package: figures depend on the content of results, which is compared,
+    # and not on the code that reads them or the configuration.
+    package = ".".join(module.split(".")[:2])
+    return code_hash.combine_hashes(code_hash.hash_modules([module], package))
 
 
 GPU_MEMORY = gpus.measure_gpu_memory()
@@ -149,7 +151,7 @@ ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in paths.figure_paths(name)
 ] + paths.study_figure_paths()
-REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(TEMPLATE.parent)))
+REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 
 
 def trained_by(jobs):

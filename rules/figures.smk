@@ -17,7 +17,7 @@ rule experiment_figures:
         scripts=SCRIPTS,
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
-        code=hash_code("hw2core.analysis.experiment_figures"),
+        code=hash_code("hw2core.analysis.figures"),
         # One that was edited while this figure was drawn is older than the figure.
         style=pipeline.hash_files([STYLE]),
     shell:
@@ -30,7 +30,7 @@ rule study_figures:
     input:
         results=ALL_RESULTS,
         style=STYLE,
-        record=RECORD,
+        baselines=BASELINES,
     output:
         show_in_report(paths.study_figure_paths(), "The whole study"),
     log:
@@ -42,7 +42,7 @@ rule study_figures:
         data=MANIFEST,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.figures"),
-        sources=pipeline.hash_files([STYLE, RECORD]),
+        sources=pipeline.hash_files([STYLE, BASELINES]),
     shell:
         "exec python {CODE:q}/{params.scripts}/make_figures.py --only study --data {params.data:q}"
         " --experiments {params.experiments:q} --log {log:q}"

@@ -20,7 +20,7 @@ rule written_report:
         # A function: Snakemake would take words in braces for its own.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
-        code=hash_code("hw2core.analysis.publish"),
+        code=hash_code("hw2core.analysis.report"),
         sources=pipeline.hash_files(REPORT_SOURCES),
     shell:
         "exec python {CODE:q}/{params.scripts}/make_report.py --experiments {params.experiments:q}"

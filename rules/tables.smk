@@ -9,8 +9,8 @@ rule tables:
     input:
         ALL_RESULTS,
     output:
-        summary=paths.SUMMARY_TABLE,
-        epochs=paths.EPOCHS_TABLE,
+        paths.SUMMARY_TABLE,
+        paths.EPOCHS_TABLE,
     log:
         paths.log_path("tables"),
     params:
@@ -22,4 +22,4 @@ rule tables:
         code=hash_code("hw2core.analysis.tables"),
     shell:
         "exec python {CODE:q}/{params.scripts}/make_tables.py --experiments {params.experiments:q}"
-        " --summary {output.summary:q} --epochs {output.epochs:q} --log {log:q}"
+        " --log {log:q}"

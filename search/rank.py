@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hw2core.analysis.tables import aggregate_runs, summary_table
+from hw2core.analysis.tables import build, summarize
 from hw2core.runs.files import read_result
 from hw2core.runs.paths import RESULT_GLOB
 
 folders = [Path(name) for name in sys.argv[1:]]
 results = [read_result(path) for folder in folders for path in folder.glob(RESULT_GLOB)]
-runs = aggregate_runs(summary_table(results))
-columns = ["run", "seeds", "trained", "validation_accuracy_mean"]
-ranked = runs[columns].sort_values("validation_accuracy_mean", ascending=False)
+runs = summarize(build([], results).runs)
+columns = ["run", "seeds", "trained", "validation"]
+ranked = runs[columns].sort_values("validation", ascending=False)
 print(ranked.to_string(index=False, float_format="%.2f"))

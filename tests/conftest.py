@@ -124,7 +124,6 @@ def make_result(tiny_spec) -> Callable[..., Result]:
                 "versions": {"torch": "2.11.0"},
                 "git_commit": None,
             },
-            "study_size": False,
             "code": identity.code,
             **identity.hash_parts(),
         }

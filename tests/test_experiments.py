@@ -53,7 +53,6 @@ def test_the_one_file_holds_result_evaluation_and_the_right_digest():
     assert sum(map(sum, metadata["confusion"])) == DATA["test"]
     correct = sum(row[label] for label, row in enumerate(metadata["confusion"]))
     assert metadata["test_accuracy"] == 100 * correct / DATA["test"]
-    assert metadata["study_size"] is False
     environment = {"versions", "git_commit", "processor", "device", "threads"}
     assert environment | {"code", "code_hash", "spec_hash", "data_sha256"} <= metadata.keys()
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.analysis.experiment_figures import draw_experiment
+from hw2core.analysis.figures import draw_experiment, draw_study
+from hw2core.analysis.tables import load
 from hw2core.config.spec import parse_experiments
 from hw2core.config.study import load_experiments
-from hw2core.runs.files import find_results
 from hw2core.runs.log import run_job
 
 
@@ -24,22 +24,18 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="manifest of the images, to show some of them")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
-    return run_job(lambda log: draw(args, log), "figures", args.log)
 
+    def work(log: logging.Logger) -> str:
+        study = load(args.experiments or load_experiments())
+        written = []
+        if args.only != "study":
+            names = [experiment.name for experiment in study.experiments]
+            written += [path for name in names for path in draw_experiment(study, name)]
+        if args.only != "experiments":
+            written += draw_study(study, args.data)
+        return f"wrote {', '.join(written)}"
 
-def draw(args: argparse.Namespace, log: logging.Logger) -> str:
-    """Draw the figures; return their paths."""
-    experiments = args.experiments or load_experiments()
-    results, _ = find_results(experiments)
-    written = []
-    if args.only != "study":
-        written += [path for x in experiments for path in draw_experiment(x, results)]
-    if args.only != "experiments":
-        # Imported here: it takes longer than the figures of one experiment need.
-        from hw2core.analysis.figures import draw_study
-
-        written += draw_study(results, args.data)
-    return f"wrote {', '.join(written)}"
+    return run_job(work, "figures", args.log)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.analysis.publish import publish_report
+from hw2core.analysis.report import publish
+from hw2core.analysis.tables import load, read_table
 from hw2core.config.spec import parse_experiments
 from hw2core.config.study import CHECKOUT, load_experiments
-from hw2core.runs.files import find_results
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_path
 
@@ -25,10 +26,11 @@ def main() -> int:
     args = parser.parse_args()
 
     def work(log: logging.Logger) -> str:
-        experiments = args.experiments or load_experiments()
-        results, missing = find_results(experiments)
-        reference = CHECKOUT / reference_path(REFERENCE_TABLE)
-        publish_report(experiments, results, missing, Path(REPORT), Path(REPORT_PDF), reference)
+        study = load(args.experiments or load_experiments())
+        published = CHECKOUT / reference_path(REFERENCE_TABLE)
+        if published.exists():
+            study = dataclasses.replace(study, reference=read_table(published))
+        publish(study, Path(REPORT), Path(REPORT_PDF))
         return f"wrote {REPORT} and {REPORT_PDF}"
 
     return run_job(work, "report", args.log)

@@ -1,4 +1,4 @@
-"""Write report/reference/, the published record, and the README's table, from the results here."""
+"""Publish the results here: copy them to report/reference/, and write the README's table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.analysis.published import publish_record
+from hw2core.analysis.publish import publish
 from hw2core.config.study import STUDY_FILE
 from hw2core.errors import UserError
 
@@ -32,7 +32,7 @@ def main() -> int:
     configs = [path.resolve() for path in args.configfile]
     try:
         os.chdir(args.directory)
-        print(f"wrote {publish_record(configs, args.seeds)} and the table in README.md")
+        print(f"wrote {publish(configs, args.seeds)} and the table in README.md")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,89 +1,78 @@
-"""Intervals over seeds: what a handful of trainings says about all trainings of their kind.
-
-Every interval has confidence 95 %. One value gives an unbounded interval: a single seed says
-nothing about the spread of seeds.
-"""
+"""Intervals and tests over seeds, at confidence 95 %."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special  # scipy.stats takes most of a second to import
 
 CONFIDENCE = 0.95
-_UPPER = (1 + CONFIDENCE) / 2
+EQUAL = 1e-9  # differences below this are rounding
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An estimate from ``count`` values and the interval around it."""
+class Estimate(NamedTuple):
+    """An estimate from n seeds, its interval, and the p value of the hypothesis that it is 0."""
 
-    estimate: float
+    value: float
     low: float
     high: float
-    count: int
-
-    def lies_above(self, bound: float) -> bool:
-        """Whether the whole interval is greater than ``bound``."""
-        return self.low > bound
-
-    def lies_below(self, bound: float) -> bool:
-        """Whether the whole interval is smaller than ``bound``."""
-        return self.high < bound
+    p: float
+    n: int
 
 
-def average(values: Iterable[float]) -> Interval:
-    """Return the mean with its t interval; values that are missing (NaN) do not count.
+def compare_pairs(differences: Sequence[float]) -> Estimate:
+    """Return the mean of at least two paired differences with its t interval and t test."""
+    from scipy import stats  # most of a second to import
 
-    The mean of no value is NaN.
+    values = np.asarray(differences, dtype=float)
+    mean = float(values.mean())
+    if np.ptp(values) < EQUAL:  # the t statistic is 0 / 0 or infinite
+        return Estimate(mean, mean, mean, float(abs(mean) < EQUAL), len(values))
+    test = stats.ttest_1samp(values, 0.0)
+    interval = test.confidence_interval(CONFIDENCE)
+    return Estimate(
+        mean, float(interval.low), float(interval.high), float(test.pvalue), len(values)
+    )
+
+
+def compare_counts(successes: int, trials: int, other: int, other_trials: int) -> Estimate:
+    """Return the difference of two shares: Newcombe's interval, and Fisher's exact test.
+
+    The interval is made of the Wilson intervals of both shares (Newcombe 1998, Statistics in
+    Medicine 17, 873, method 10).
     """
-    kept = np.array([value for value in values if not math.isnan(value)], dtype=float)
-    if len(kept) < 2:
-        return Interval(float(kept[0]) if len(kept) else math.nan, -math.inf, math.inf, len(kept))
-    mean, error = float(kept.mean()), float(kept.std(ddof=1)) / math.sqrt(len(kept))
-    half = float(special.stdtrit(len(kept) - 1, _UPPER)) * error
-    return Interval(mean, mean - half, mean + half, len(kept))
+    from scipy import stats
+
+    table = [[successes, trials - successes], [other, other_trials - other]]
+    (a, low_a, high_a), (b, low_b, high_b) = (
+        (k / n, *stats.binomtest(k, n).proportion_ci(CONFIDENCE, "wilson"))
+        for k, n in ((successes, trials), (other, other_trials))
+    )
+    low, high = a - b - math.hypot(a - low_a, high_b - b), a - b + math.hypot(high_a - a, b - low_b)
+    p = float(stats.fisher_exact(table).pvalue)
+    return Estimate(a - b, low, high, p, min(trials, other_trials))
 
 
-def compare_paired(first: pd.Series, second: pd.Series) -> Interval:
-    """Return the mean of first - second with its t interval, paired by index (the seed).
-
-    Seeds that only one of the two has do not count.
-    """
-    first, second = first.align(second, join="inner")
-    return average((first - second).astype(float))
+def can_decide_counts(trials: int, other_trials: int) -> bool:
+    """Return whether all against none would be significant with so few trials."""
+    return compare_counts(trials, trials, 0, other_trials).p < 1 - CONFIDENCE
 
 
-def estimate_share(successes: int, trials: int) -> Interval:
-    """Return the share of successes with Wilson's score interval, which also holds at 0 and 1.
-
-    With z of the normal distribution, n trials and a share p::
-
-        (p + z^2 / (2 n) -+ z sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)
-
-    Raises:
-        ValueError: there is no trial, or there are more successes than trials.
-    """
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"successes={successes}, trials={trials}: need 0 <= successes <= trials")
-    share, spread = successes / trials, float(special.ndtri(_UPPER)) ** 2 / trials
-    middle = share + spread / 2
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4))
-    low, high = ((middle + side * half) / (1 + spread) for side in (-1, 1))
-    return Interval(share, low, high, trials)
+def correct_by_holm(p: pd.Series) -> pd.Series:
+    """Return the p values of one family, corrected for its size (Holm 1979)."""
+    ordered = p.sort_values()
+    factors = range(len(p), 0, -1)
+    corrected = pd.Series([x * k for x, k in zip(ordered, factors, strict=True)], ordered.index)
+    return corrected.cummax().clip(upper=1.0).reindex(p.index)
 
 
-def compare_shares(first: Interval, second: Interval) -> Interval:
-    """Return the difference first - second of two independent shares of ``estimate_share``.
-
-    Source: Newcombe 1998, Statistics in Medicine 17, method 10 (from the two Wilson intervals).
-    """
-    difference = first.estimate - second.estimate
-    down = math.hypot(first.estimate - first.low, second.high - second.estimate)
-    up = math.hypot(first.high - first.estimate, second.estimate - second.low)
-    count = min(first.count, second.count)
-    return Interval(difference, difference - down, difference + up, count)
+def pair_seeds(runs: pd.DataFrame, better: str, worse: str, column: str) -> list[float]:
+    """Return ``column`` of run ``better`` minus that of ``worse``, for each seed both trained."""
+    trained = runs[runs["status"] == "trained"]
+    first, second = (
+        trained[trained["run"] == run].set_index("seed")[column] for run in (better, worse)
+    )
+    return [float(value) for value in (first - second).dropna()]

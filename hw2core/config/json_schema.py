@@ -16,6 +16,7 @@ from hw2core.config.schema import (
     ExperimentEntry,
     RunEntry,
     StudyEntry,
+    StudyOptions,
     TrainingSpec,
 )
 
@@ -57,6 +58,7 @@ def build_config_schema() -> Schema:
     study = _describe(StudyEntry)
     _replace(study, "data", _describe(DataSpec))
     _replace(study, "training", _refer("training"))
+    _replace(study, "study", _describe(StudyOptions))
     experiments = {**_describe_mapping(EXPERIMENT_NAME, "experiment"), "minProperties": 1}
     _replace(study, "experiments", experiments)
     # Draft 7 is the newest that every editor supports.

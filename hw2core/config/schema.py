@@ -13,8 +13,7 @@ from hw2core.config.errors import refuse
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 CIFAR10_SIZES = (50_000, 10_000)  # training and test images
-# Patterns: names become file names, Snakemake targets and words on command lines. File systems
-# allow 255 letters; Snakemake and atomic writes add some.
+# Names become file names (at most 255 letters, some of them added), targets, words of commands.
 EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
 RUN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
@@ -214,7 +213,7 @@ class ExperimentEntry(RunEntry):
     """A question and the runs that answer it: one for each grid point and label."""
 
     question: Text
-    """The question, ending with a question mark."""
+    """The question."""
     varies: Text
     """What varies between the runs."""
     fixed: Text
@@ -225,6 +224,13 @@ class ExperimentEntry(RunEntry):
     """Lists of values for keys of the architecture, all combined; several grids: their union."""
     runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_keys)] = {}
     """Labelled runs; the label becomes part of the name."""
+
+
+class StudyOptions(Frozen):
+    """What of the study is planned."""
+
+    only: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Experiments to plan; null: all."""
 
 
 class StudyEntry(Frozen):
@@ -240,3 +246,5 @@ class StudyEntry(Frozen):
         dict[str, ExperimentEntry], Field(min_length=1), BeforeValidator(_name_keys)
     ]
     """The experiments by name; names of runs and targets begin with it."""
+    study: StudyOptions = StudyOptions()
+    """Which of the experiments are planned."""

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import (
     SerializeAsAny,
@@ -22,8 +22,6 @@ from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
 from hw2core.config.schema import RUN_NAME, DataSpec, Frozen, TrainingSpec
 
-# A result on fewer images than these is marked as reduced wherever it is shown.
-STUDY_SIZES = (20_000, 6_000, 10_000)  # training, validation, test
 # Keys that only autograd supports, with the values that the from-scratch layers accept.
 AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
     "schedule": ("constant",),
@@ -35,6 +33,16 @@ AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
 # Keys of older configurations. Retired: with the only value at which the key made no difference.
 RETIRED: dict[tuple[str, str], object] = {("training", "clip_norm"): None}
 RENAMED = {("data", "pool"): "source_train", ("data", "test_pool"): "source_test"}
+
+
+class Size(NamedTuple):
+    """How much a run trains on: a result of less than config.yaml asks for is *reduced*."""
+
+    data: str
+    epochs: int
+    train: int
+    validation: int
+    test: int
 
 
 class RunSpec(Frozen):
@@ -123,13 +131,10 @@ class RunSpec(Frozen):
         return f"{name}_{suffix}" if suffix and not name.endswith(f"_{suffix}") else name
 
     @property
-    def study_size(self) -> bool:
-        """Whether the run has the images that the study asks for: CIFAR-10, and enough of it."""
-        sizes = (self.data.train, self.data.validation, self.data.test)
-        enough = all(size >= least for size, least in zip(sizes, STUDY_SIZES, strict=True))
-        # The course wants small sets for the from-scratch network.
-        small_by_design = MODELS[self.model].backend is FROM_SCRATCH
-        return self.data.name == "cifar10" and (enough or small_by_design)
+    def size(self) -> Size:
+        """The name of the data set, the epochs and the images of each part."""
+        data = self.data
+        return Size(data.name, self.training.epochs, data.train, data.validation, data.test)
 
     @property
     def implementation(self) -> str:
@@ -173,6 +178,7 @@ class Experiment:
     fixed: str
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
+    sizes: dict[str, Size]  # of each run, as config.yaml asks for, whatever is laid over it
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """Yield every run with every seed."""

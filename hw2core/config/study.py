@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,14 @@ class Study:
                     twins[run, seed] = trained
         return twins
 
+    def compare_sizes(self, asked: Study) -> Study:
+        """Return this study with the sizes that ``asked``, that of config.yaml, has of its runs."""
+        experiments = {}
+        for name, experiment in self.experiments.items():
+            full = {run: asked.runs[run].size for run in experiment.runs if run in asked.runs}
+            experiments[name] = replace(experiment, sizes=experiment.sizes | full)
+        return replace(self, experiments=experiments)
+
 
 def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     """Expand a configuration into its study.
@@ -91,12 +99,18 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             fixed=given.fixed,
             runs=tuple(spec.name for spec in specs[name]),
             seeds=tuple(given.seeds or entry.seeds),
+            sizes={spec.name: spec.size for spec in specs[name]},
         )
         for name, given in entry.experiments.items()
     }
     problems |= {line: [] for line in find_clashes(experiments)}
     if data is not None:
         problems |= find_unshared_images(itertools.chain(*specs.values()), data)
+    planned = entry.study.only or list(experiments)
+    for name in planned:
+        if name not in experiments:
+            known = ", ".join(experiments)
+            problems[f"study.only: {name!r}: no such experiment; there are {known}"] = []
     if not problems:
         problems |= {line: [] for line in check_length(experiments)}
     if problems or data is None:
@@ -105,7 +119,8 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             for line, runs in problems.items()
         ]
         raise ConfigError(source, lines)
-    runs = {spec.name: spec for spec in itertools.chain(*specs.values())}
+    experiments = {name: experiments[name] for name in experiments if name in planned}
+    runs = {spec.name: spec for name in experiments for spec in specs[name]}
     return Study(data, experiments, runs)
 
 

@@ -61,6 +61,7 @@ def read_result(path: Path | str) -> Result:
     with _name_damage(path):
         document = _read(path, RESULT_FORMAT, single_file.FORMAT)
         if "metadata" not in document:
+            document.pop("study_size", None)  # in the first results of this format
             return Result.model_validate(document)
     with _name_damage(path, single_file.locate):
         result, test = single_file.split(document)

@@ -61,7 +61,6 @@ def make_result(
         layers=None if trained.layers is None else Layers.model_validate(trained.layers),
         timing=Timing(**trained.timing._asdict()),
         environment=Environment.model_validate(environment),
-        study_size=spec.study_size,
         spec_hash=spec.hash_identity(seed),
         code=code,
         code_hash=combine_hashes(code),

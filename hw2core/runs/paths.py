@@ -12,30 +12,20 @@ EPOCHS_TABLE = "results/epochs.csv"
 REPORT = "report/report.html"
 REPORT_PDF = "report/report.pdf"
 REPORT_TEMPLATE = "report/report.md.j2"
-REPORT_STYLE = "report/style.css"
 REPORT_PAPER = "report/paper.typ"
-PUBLIC_RECORD = "report/public_record.csv"
-# The published reference of this study, and the files in it.
+BASELINES = "report/baselines.csv"
+RATES = "search/README.md"  # how learning rates were chosen
+# The published results of this study, and the files in them.
 REFERENCE = "report/reference"
 REFERENCE_TABLE = "summary.csv"
 REFERENCE_RESULTS = "results.tar.gz"
 REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
-REFERENCE_README = "README.md"
 REFERENCE_SUMS = "SHA256SUMS"
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
-FIGURE_STYLE = "hw2core/analysis/style.mplstyle"
-FIGURE_KINDS = ("curves", "accuracy")
-STUDY_FIGURES = (
-    "gradient_flow",
-    "trainability",
-    "cost",
-    "gap",
-    "confusion",
-    "mistakes",
-    "public_record",
-    "remedies",
-)
+FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
+FIGURE_KINDS = ("curves",)
+STUDY_FIGURES = ("key", "dots", "cost", "layers", "ablation", "confusion", "mistakes")
 FIGURE_FORMATS = ("svg", "png")
 # Copies of code and configuration, one for each state of them that jobs have run from.
 CODE_COPIES = ".snakemake/code"
@@ -109,20 +99,22 @@ def reference_path(file: str) -> str:
     return f"{REFERENCE}/{file}"
 
 
-def list_report_sources(folder: Path) -> list[Path]:
-    """What the report is made from besides results and figures, in the folder of its template.
+def list_report_sources(checkout: Path) -> list[Path]:
+    """What the report is made from besides results and figures.
 
-    Of the published record that is the table: the rest is made from results. Hidden folders are
+    Of the published results that is the table: the rest is made from results. Hidden folders are
     what a killed writer left.
     """
-    record = folder / Path(REFERENCE).name
-    return sorted(
+    folder = (checkout / REPORT_TEMPLATE).parent
+    reference = checkout / REFERENCE
+    templates = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix in REPORT_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (record not in path.parents or path == record / REFERENCE_TABLE)
+        and (reference not in path.parents or path == reference / REFERENCE_TABLE)
     )
+    return [*templates, checkout / RATES]
 
 
 def manifest_path(data_folder: str) -> str:

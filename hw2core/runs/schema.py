@@ -185,8 +185,6 @@ class Result(Frozen):
     layers: Layers | None
     timing: Timing
     environment: Environment
-    study_size: bool
-    """Whether the images are as many as the study asks for; otherwise the result is reduced."""
     spec_hash: v.Hash
     """Hash of what decides the run, names left out: network, recipe, images and seed."""
     code: dict[v.Words, v.Hash] = Field(max_length=200)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import hw2core.config.spec
+from hw2core.analysis import tables
+from hw2core.config.spec import Size
 from hw2core.runs.schema import Evaluation, Layers, Result
 
 WIDE = (64, 128, 256)
@@ -39,7 +41,9 @@ Experiment = partial(
     fixed="recipe, data, pools and head",
     runs=(),
     seeds=(),
+    sizes={},
 )
+SIZE = Size("cifar10", epochs=20, train=20_000, validation=6_000, test=10_000)
 
 
 def build_result(
@@ -53,7 +57,7 @@ def build_result(
     epochs: int = 20,
     status: str = "trained",
     ceiling: float = 78.0,
-    study_size: bool = True,
+    train_images: int = SIZE.train,
     best_validation: float | None = None,
     test_accuracy: float | None = None,
     **changes: Any,
@@ -62,7 +66,7 @@ def build_result(
 
     ``best_validation`` is the validation accuracy of the best epoch. A run that diverged has no
     evaluation unless ``test_accuracy`` is given. ``changes`` replaces fields of the result, its
-    curves, timing and environment.
+    curves, timing and environment, and keys of its ``network`` and ``training``.
     """
     rng = random.Random(f"{run}/{seed}")
     ceiling += rng.gauss(0, 0.6)
@@ -87,14 +91,14 @@ def build_result(
         validation[best - 1] = best_validation
     if test_accuracy is None and status != "diverged":
         test_accuracy = validation[best - 1] - 0.4
-    architecture = {"hidden_dims": [128]}
+    architecture = {"hidden_dims": [128], **changes.pop("network", {})}
     if not widths:
         architecture["wstd"] = 0.1
     else:
         architecture |= {
             "filters_per_layer": list(widths),
             "layers_per_block": depth,
-            "pool_every": depth,
+            "pool_every": -(-depth * len(widths) // 3),
         }
     parameters = 10_000 * depth * sum(widths or (100,))
     values = {
@@ -110,11 +114,13 @@ def build_result(
                 "optimizer": "sgd" if widths else "vanilla",
                 "weight_decay": 0.0,
                 "schedule": "constant",
+                **changes.pop("training", {}),
             },
             "data": {
                 "name": "cifar10",
-                "train": 44_000 if study_size else 4_000,
-                "validation": 6_000 if study_size else 1_000,
+                "train": train_images,
+                "validation": SIZE.validation,
+                "test": SIZE.test,
             },
             "seed": seed,
         },
@@ -144,7 +150,6 @@ def build_result(
             "versions": {"python": "3.11.2", "torch": "2.14.0"},
             "git_commit": "0123456789abcdef0123456789abcdef01234567",
         },
-        "study_size": study_size,
         "spec_hash": f"{number_text(run):064x}",
         "code": {"hw2core.training": "aa", f"hw2core.cnn.{model}": "bb"},
         "code_hash": f"{number_text(model):064x}",
@@ -280,6 +285,7 @@ def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Resul
     results = []
     for name, labels in PART_2.items():
         for place, label in enumerate(labels):
+            momentum = 0.9 if label == "momentum" else 0.0
             build = partial(
                 build_result,
                 f"part2_{name}_{label}" if label else f"part2_{name}",
@@ -288,6 +294,12 @@ def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Resul
                 widths=None,
                 epochs=epochs,
                 ceiling=40.0 + 5 * place,
+                network={"dropout": float(label) if name == "dropout" else 0.0},
+                training={
+                    "optimizer": label if name == "optim" else "vanilla",
+                    "momentum": momentum,
+                    "lr": 0.01 if momentum else 0.1,
+                },
             )
             for seed in seeds:
                 curves: dict[str, list[float]] = {}
@@ -309,3 +321,16 @@ def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[Re
         results += build_experiment(name, seeds=seeds, epochs=epochs)
     results += build_remedies(seeds=seeds, epochs=epochs)
     return results + build_ablation(seeds=seeds, epochs=epochs)
+
+
+def tabulate(results: Sequence[Result], missing: Mapping[str, Sequence[str]] = {}) -> tables.Study:
+    """Return the tables of results, in experiments that have just their runs."""
+    sizes: dict[str, dict[str, Size]] = {name: {} for name in missing}
+    for result in results:
+        size = SIZE._replace(epochs=len(result.epochs))
+        sizes.setdefault(result.experiment, {})[result.name] = size
+    planned = [
+        Experiment(name, runs=(*asked, *missing.get(name, ())), sizes=asked)
+        for name, asked in sizes.items()
+    ]
+    return tables.build(planned, results, missing)

@@ -1,245 +1,370 @@
 import re
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from result_documents import Experiment, build_experiment, build_result
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from result_documents import (
+    build_ablation,
+    build_experiment,
+    build_result,
+    build_study,
+    rename,
+    tabulate,
+)
 
-from hw2core.analysis.accuracy import plot_accuracy
-from hw2core.analysis.curves import plot_curves
-from hw2core.analysis.drawing import save_figure
-from hw2core.analysis.looks import DEPTH_PLACES, darken, depth_colour, width_marker
-from hw2core.analysis.tables import epochs_table, summary_table
-
-
-def draw_curves(name, results):
-    return plot_curves(Experiment(name), summary_table(results), epochs_table(results))
-
-
-def draw_accuracy(name, results):
-    return plot_accuracy(Experiment(name), summary_table(results))
-
-
-def list_texts(figure):
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    texts += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    return texts
+from hw2core.analysis import figures
+from hw2core.analysis.figures import ablation, cost, curves, dots, key, layers, style
+from hw2core.analysis.figures.drawing import save_figure, set_hover
+from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
+from hw2core.analysis.ranking import select
+from hw2core.analysis.tables import summarize
+from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
 
 
-def find_lines(figure, gid):
-    return [line for axes in figure.axes for line in axes.get_lines() if line.get_gid() == gid]
+@pytest.fixture(scope="module")
+def study():
+    return tabulate(build_study(seeds=(0, 1, 2), epochs=3))
 
 
-def test_curves_of_two_widths_stand_in_two_rows_and_untrained_runs_are_marked():
-    results = build_experiment("exp1_1", epochs=5)
-    figure = draw_curves("exp1_1", results)
-    assert len(figure.axes) == 8
-    assert [axes.get_title("left") for axes in figure.axes[:4]] == [
-        "Training loss (nats)",
-        "Validation loss (nats)",
-        "Training accuracy (%)",
-        "Validation accuracy (%)",
-    ]
-    texts = list_texts(figure)
-    assert {"K = 32", "K = 64", "L = 2", "L = 16 (at chance)"} <= set(texts)
-    assert any(text.startswith("chance: 10 %") for text in texts)
-    assert {line.get_linestyle() for line in find_lines(figure, "exp1_1_L16_K32/seed0")} == {"--"}
-    assert {line.get_linestyle() for line in find_lines(figure, "exp1_1_L2_K32/seed0")} == {"-"}
-    assert figure.get_suptitle() == f"exp1_1: {Experiment('exp1_1').question}\nOne seed per run."
+@pytest.fixture(scope="module")
+def forty():
+    """An experiment of forty runs: eight depths at five widths, the deepest narrow ones fail."""
+    return tabulate(
+        [
+            build_result(
+                f"exp3_L{depth}_K{width}",
+                experiment="exp3",
+                depth=depth,
+                widths=(width,),
+                ceiling=50 + 3 * depth**0.5 + width / 16,
+                status="at_chance" if depth > 8 and width < 64 else "trained",
+                epochs=4,
+            )
+            for depth in (1, 2, 3, 4, 6, 8, 12, 16)
+            for width in (16, 32, 64, 128, 256)
+        ]
+    )
 
 
-def test_curves_hold_the_numbers_of_the_results():
-    results = build_experiment("exp1_3", epochs=5)
-    figure = draw_curves("exp1_3", results)
-    curves = results[0].epochs
-    fields = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
-    for axes, field in zip(figure.axes, fields, strict=True):
-        line = next(x for x in axes.get_lines() if x.get_gid() == "exp1_3_L1_K64-128-256/seed0")
-        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
-        np.testing.assert_allclose(line.get_ydata(), getattr(curves, field))
-    best = results[0].best_epoch
-    dots = find_lines(figure, "best epoch")
-    assert len(dots) == 4
-    dot = next(dot for dot in dots if dot.get_color() == depth_colour(1))
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (best, results[0].validation_accuracy)
+def draw(kind, study, *rest):
+    """Return a figure; those that show images get none."""
+    scope = figures.FIGURES[kind].scope
+    return figures.FIGURES[kind].draw(study, *rest, *[None] * (scope == "images"))
 
 
-def test_every_seed_is_drawn_and_the_mean_leaves_out_seeds_at_chance():
-    results = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=4)
-    figure = draw_curves("exp1_1", results)
-    assert "L = 8 (1 of 3 at chance)" in list_texts(figure)
-    for seed in (0, 1, 2):
-        assert len(find_lines(figure, f"exp1_1_L8_K32/seed{seed}")) == 4
-    own = [x.epochs.validation_accuracy for x in results if x.name == "exp1_1_L8_K32"]
-    mean = (np.array(own[0]) + np.array(own[2])) / 2
-    drawn = [np.asarray(line.get_ydata()) for line in figure.axes[3].get_lines()]
-    assert any(y.shape == mean.shape and np.allclose(y, mean) for y in drawn)
-    assert "3 seeds per run." in figure.get_suptitle()
+def find(figure, text):
+    """Return the lines whose hover text begins so."""
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    return [x for x in lines if (x.get_gid() or "").startswith(f"hover: {text}")]
 
 
-def test_a_band_spans_the_seeds_that_trained():
-    results = [build_result("exp1_1_L2_K32", seed=seed, epochs=4) for seed in range(3)]
-    figure = draw_curves("exp1_1", results)
-    curves = [result.epochs.validation_accuracy for result in results]
-    (band,) = figure.axes[3].collections
-    edges = band.get_paths()[0].vertices
-    for epoch, values in enumerate(zip(*curves, strict=True), start=1):
-        heights = edges[edges[:, 0] == epoch, 1]
-        np.testing.assert_allclose([heights.min(), heights.max()], [min(values), max(values)])
+def list_boxes(figure):
+    """Return what text takes on the drawn figure, empty and hidden texts left out."""
+    FigureCanvasAgg(figure).draw()
+    texts = [text for axes in figure.axes for text in axes.texts if text.get_text()]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in texts]
 
 
-def test_a_diverged_run_ends_in_a_cross_and_leaves_the_scale_to_the_others():
-    results = build_experiment("exp1_3", epochs=5)
-    results[1] = build_result(
-        "exp1_3_L2_K64-128-256",
+def assert_apart(figure):
+    boxes = list_boxes(figure)
+    assert boxes
+    for (first, box), (second, other) in combinations(boxes, 2):
+        assert not box.overlaps(other), f"{first!r} and {second!r} overlap"
+        assert box.x0 >= 0, first
+
+
+def test_every_figure_is_registered_and_written(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert set(figures.FIGURES) == {*FIGURE_KINDS, *STUDY_FIGURES}
+    assert figures.draw_experiment(study, "exp1_3") == figure_paths("exp1_3")
+    assert figures.draw_study(study) == study_figure_paths()
+    for path in [*figure_paths("exp1_3"), *study_figure_paths()]:
+        assert (tmp_path / path).stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", sorted(figures.FIGURES))
+def test_without_results_a_figure_says_so(kind, tmp_path):
+    empty = tabulate([], missing={"exp1_1": ["exp1_1_L2_K32"]})
+    names = ["exp1_1"] if kind in FIGURE_KINDS else []
+    caption, alt = figures.describe(kind, empty, *names)
+    assert alt == ""
+    figure = draw(kind, empty, *names)
+    assert [text.get_text() for text in figure.texts] == [caption]
+    save_figure(figure, [tmp_path / "x.svg"])
+
+
+@pytest.mark.parametrize("kind", sorted(figures.FIGURES))
+def test_the_same_results_give_the_same_bytes_and_known_colours(kind, study, tmp_path):
+    names = ["exp1_5"] if kind in FIGURE_KINDS else []
+    files = [tmp_path / name for name in ("1.svg", "2.svg", "1.png", "2.png")]
+    for pair in (files[::2], files[1::2]):
+        save_figure(draw(kind, study, *names), pair)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert files[2].read_bytes() == files[3].read_bytes()
+    svg = files[0].read_text()
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= {*style.DARK, "#000000"}
+    assert "<text" in svg  # text stays text
+    assert figures.describe(kind, study, *names)[1]
+
+
+def test_hover_titles_are_text_and_cannot_break_out(tmp_path):
+    study = tabulate([build_result("exp1_1_L2_K32")])
+    figure = draw("curves", study, "exp1_1")
+    (line,) = find(figure, "exp1_1_L2_K32")[:1]
+    set_hover(line, 'a "b" <script>&')
+    save_figure(figure, [tmp_path / "x.svg"])
+    svg = (tmp_path / "x.svg").read_text()
+    assert "<title>a 'b' &lt;script&gt;&amp;</title>" in svg
+    assert "<script" not in svg
+    assert "hover: " not in svg
+
+
+def test_curves_hold_the_numbers_of_the_epochs():
+    study = tabulate(build_experiment("exp1_3", epochs=5))
+    figure = draw("curves", study, "exp1_3")
+    own = select(study.epochs, run="exp1_3_L1_K64-128-256")
+    for line, column in zip(find(figure, "exp1_3_L1_"), curves.PANELS, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), own["epoch"])
+        np.testing.assert_allclose(line.get_ydata(), own[column])
+
+
+def test_curves_are_means_of_the_seeds_that_trained(study):
+    figure = draw("curves", study, "exp1_1")
+    drawn = find(figure, "exp1_1_L8_K32")
+    assert len(drawn) == 8  # seed 1 failed: apart, in each of the four panels
+    epochs = study.epochs[study.epochs["run"] == "exp1_1_L8_K32"]
+    for seeds, line in (([0, 2], drawn[-2]), ([1], drawn[-1])):
+        rows = epochs[epochs["seed"].isin(seeds)]
+        mean = rows.groupby("epoch")["validation_accuracy"].mean()
+        np.testing.assert_allclose(line.get_ydata(), mean)
+    assert "seeds that did not train" in drawn[-1].get_gid()
+
+
+def test_a_loss_that_explodes_or_ends_does_not_flatten_the_others():
+    results = build_experiment("exp1_3", epochs=4)
+    diverged = build_result(
+        "exp1_3_L5_K64-128-256",
         experiment="exp1_3",
         widths=(64, 128, 256),
+        depth=5,
+        epochs=4,
         status="diverged",
-        epochs=5,
     )
-    figure = draw_curves("exp1_3", results)
-    assert "L = 2 (diverged)" in list_texts(figure)
-    top = figure.axes[0].get_ylim()[1]
-    assert top < 3
-    (cross, *_) = find_lines(figure, "diverged")
-    assert cross.get_marker() == "x"
-    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (4, top)
+    figure = draw("curves", tabulate([*results, diverged]), "exp1_3")
+    assert figure.axes[0].get_ylim()[1] < 3
+    assert len(find(figure, "exp1_3_L5_")[0].get_xdata()) == 3  # the last loss is not finite
+    assert len(find(figure, "exp1_3_L5_")) == 4
 
 
-def test_labels_do_not_overlap():
-    figure = draw_curves("exp1_2", build_experiment("exp1_2", epochs=4))
-    figure.draw_without_rendering()
-    for axes in figure.axes[3::4]:
-        boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
-        assert len(boxes) == 3
-        assert all(low.y1 <= high.y0 + 0.5 for low, high in pairwise(boxes))
+def test_names_of_curves_leave_out_what_all_runs_share(study, forty):
+    def name(experiment, of=study):
+        looks = curves.add_looks(select(of.summary, experiment=experiment).reset_index(drop=True))
+        return dict(looks["name"])
+
+    assert name("exp1_1")["exp1_1_L16_K64"] == "L = 16, K = 64"
+    assert name("exp1_3")["exp1_3_L2_K64-128-256"] == "L = 2"
+    assert name("exp1_5")["exp1_5_he_L8_K32"] == "he, L = 8, K = 32"
+    assert name("part2_dropout")["part2_dropout_0.4"] == "dropout_0.4"
+    assert name("part2_overfit")["part2_overfit"] == "part2_overfit"
+    looks = curves.add_looks(forty.summary)
+    assert looks["named"].sum() == curves.FEW
+    assert (looks.loc[~looks["named"], "colour"] == style.FAINT).all()
 
 
-def test_a_run_that_is_missing_changes_nothing_for_the_others():
+@pytest.mark.parametrize("kind", ["curves", "key", "dots", "cost"])
+def test_labels_never_overlap(kind, study, forty):
+    cases = [(study, "exp1_5"), (study, "exp1_2"), (forty, "exp3")]
+    for of, experiment in cases if kind == "curves" else [(study, None), (forty, None)]:
+        assert_apart(draw(kind, of, *filter(None, [experiment])))
+
+
+def test_spread_and_placed_labels_are_apart_even_at_one_point():
+    figure = draw("cost", tabulate(build_experiment("exp1_4")))
+    axes = figure.axes[0]
+    for text in axes.texts[:]:
+        text.remove()
+    x, y = axes.get_lines()[-1].get_xydata()[0]
+    labels = [Label(x, y, f"label {number}", style.INK) for number in range(6)]
+    assert 0 < len(place_labels(axes, labels)) <= 6
+    assert_apart(figure)
+    for text in axes.texts[:]:
+        text.remove()
+    with style.use_style():
+        assert len(spread_labels(axes, labels)) == 6
+    assert_apart(figure)
+
+
+def test_the_key_shows_each_network_once_at_its_accuracy(study):
+    figure = draw("key", study)
+    networks = key.select_networks(study)
+    assert not networks["experiment"].isin(["exp1_5", "exp2_ablation"]).any()
+    for status in (True, False):
+        rows = networks[(networks["status"] == "trained") == status]
+        for run, accuracy in rows.groupby("run")["test_accuracy"].mean().items():
+            dots = [x for x in find(figure, f"{run}:") if x.get_markersize() > 2]
+            assert any(np.isclose(dot.get_ydata()[0], accuracy) for dot in dots)
+    (hollow,) = find(figure, "exp1_1_L16_K32:")
+    assert hollow.get_markerfacecolor() == style.PAPER
+
+
+def test_a_variant_counts_for_a_family_that_has_nothing_else():
+    bn = build_result("exp1_5_bn_L8_K32", experiment="exp1_5", network={"batchnorm": True})
+    runs = key.select_networks(tabulate([*build_experiment("exp1_1"), bn]))
+    assert list(select(runs, family="batch norm")["run"]) == ["exp1_5_bn_L8_K32"]
+
+
+def test_the_key_leaves_out_another_budget_and_shared_runs():
     results = build_experiment("exp1_1", epochs=3)
-    figure = draw_curves("exp1_1", results[1:])
-    labels = {text.get_text(): text.get_color() for text in figure.axes[3].texts}
-    assert set(labels) == {"L = 4", "L = 8", "L = 16 (at chance)"}
-    assert labels["L = 4"] == darken(depth_colour(4))
+    longer = build_result("exp9_L2_K32", experiment="exp9", epochs=9)
+    twin = rename(results[0], "exp1_2_L2_K32", "exp1_2")
+    runs = key.select_networks(tabulate([*results, longer, twin]))["run"]
+    assert sorted(runs) == sorted(result.name for result in results)
 
 
-@pytest.mark.parametrize("draw", [draw_curves, draw_accuracy])
-def test_an_experiment_without_results_says_so(draw):
-    figure = draw("exp1_2", build_experiment("exp1_1", epochs=2))
-    assert figure.axes == []
-    assert figure.get_suptitle().endswith("No result yet.")
+def test_the_title_of_the_key_follows_the_results():
+    def say(*results):
+        return key.describe_finding(key.select_networks(tabulate(results)))
 
-
-@pytest.mark.parametrize("draw", [draw_curves, draw_accuracy])
-def test_reduced_data_and_a_single_epoch_are_drawn_and_said(draw, tmp_path):
-    results = build_experiment("exp1_1", epochs=1, study_size=False)[:1]
-    figure = draw("exp1_1", results)
-    assert "Reduced data: 4,000 training images." in figure.get_suptitle()
-    save_figure(figure, [tmp_path / "one.png"])
-
-
-def test_accuracy_shows_depth_and_width_and_breaks_the_axis_above_chance():
-    results = build_experiment("exp1_1", seeds=(0, 2), epochs=3)
-    figure = draw_accuracy("exp1_1", results)
-    by_depth, by_width, depth_below, width_below = figure.axes
-    assert by_depth.get_title("left") == "Test accuracy against depth"
-    assert by_width.get_title("left") == "Test accuracy against width"
-    assert [x.get_text() for x in depth_below.get_xticklabels()] == ["2", "4", "8", "16"]
-    assert [x.get_text() for x in width_below.get_xticklabels()] == ["32", "64"]
-    assert by_depth.get_ylim()[0] > 50
-    assert depth_below.get_ylim()[0] < 10 < depth_below.get_ylim()[1] < 30
-    assert {"K = 32", "K = 64", "L = 2", "L = 16", "chance: 10 %"} <= set(list_texts(figure))
-
-    accuracies = sorted(x.test.accuracy for x in results if x.status == "trained")
-    trained = [x for x in by_depth.get_lines() if x.get_gid() == "trained"]
-    assert sorted(x.get_ydata()[0] for x in trained) == accuracies
-    hollow = [x for x in by_depth.get_lines() if x.get_gid() == "at_chance"]
-    assert len(hollow) == 4
-    assert {x.get_markerfacecolor() for x in hollow} == {"white"}
-    assert {x.get_color() for x in hollow} == {depth_colour(16)}
-    assert {x.get_markeredgecolor() for x in hollow} == {depth_colour(16)}
-
-
-def test_lines_join_the_means_of_the_seeds_that_trained():
-    results = build_experiment("exp1_1", seeds=(0, 1, 2), epochs=3)
-    summary = summary_table(results)
-    figure = plot_accuracy(Experiment("exp1_1"), summary)
-    line = next(x for x in figure.axes[0].get_lines() if x.get_gid() == "K = 64")
-    own = summary[(summary["widths"] == "64") & (summary["status"] == "trained")]
-    means = own.groupby("depth")["test_accuracy"].mean()
-    assert list(means.index) == [2, 4, 8]
-    np.testing.assert_allclose(line.get_ydata(), means)
-
-
-def test_one_varied_size_gives_one_panel_without_a_broken_axis():
-    figure = draw_accuracy("exp2", build_experiment("exp2", epochs=3))
-    (axes,) = figure.axes
-    assert axes.get_title("left") == "Test accuracy against depth"
-    assert "chance: 10 %, below the axis" in list_texts(figure)
-
-
-def test_a_diverged_seed_without_accuracy_is_a_cross_at_chance():
-    results = build_experiment("exp1_3", epochs=3)
-    results[0] = results[0].model_copy(update={"status": "diverged", "test": None})
-    figure = draw_accuracy("exp1_3", results)
-    cross = find_lines(figure, "diverged")[0]
-    assert cross.get_marker() == "x"
-    assert cross.get_ydata()[0] == 10.0
-    assert "a seed that diverged" in list_texts(figure)
-
-
-@pytest.mark.parametrize(
-    ("model", "widths", "names"),
-    [("mlp", None, ["p0", "p04"]), ("resnet", (32,), ["bn_L2_K32", "plain_L2_K32"])],
-)
-def test_runs_that_do_not_differ_in_size_get_a_row_each(model, widths, names):
-    results = [
-        build_result(f"trial_{name}", experiment="trial", model=model, widths=widths, seed=seed)
-        for name in names
-        for seed in (0, 1)
+    plain = [
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, test_accuracy=60.0 + depth, status=status)
+        for depth, status in ((2, "trained"), (4, "trained"), (8, "at_chance"))
     ]
-    figure = draw_accuracy("trial", results)
+    assert say(*plain) == "Plain networks train up to 4 convolutions (best: 64.0 %)"
+    assert say(plain[2]) == "No plain network trains"
+    deep = build_result("exp1_4_L8_K32", experiment="exp1_4", model="resnet", depth=8)
+    assert "and residual up to 8" in say(*plain, deep)
+
+
+def test_bands_hold_the_public_solutions_of_the_same_images(study):
+    bands = key.select_baselines(study)
+    own = study.baselines[study.baselines["run"].isin(["exp1_3_L2_K64-128-256"])].iloc[0]
+    row = bands[(bands["family"] == "plain") & (bands["num_conv"] == 6)].iloc[0]
+    assert (row["median"], row["highest"]) == (own["median"], own["highest"])
+    eight = study.baselines[study.baselines["run"].str.match(r"exp1_[12]_L8_")]
+    row = bands[(bands["family"] == "plain") & (bands["num_conv"] == 8)].iloc[0]
+    assert row["highest"] == eight["highest"].max()
+    made = build_result("exp1_1_L2_K32")
+    made.config["data"]["name"] = "generated"
+    assert key.select_baselines(tabulate([made])).empty
+    assert dots.compare_with_baselines(tabulate([made]))["highest"].isna().all()
+
+
+def test_dots_name_every_run_with_its_value(study):
+    figure = draw("dots", study)
     (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == names
-    assert len(find_lines(figure, "trained")) == 4
-    curves = draw_curves("trial", results)
-    assert len(curves.axes) == 4
-    labels = {text.get_text(): text.get_color() for text in curves.axes[3].texts}
-    assert {name.partition("_")[0] for name in names} <= set(labels)
-    assert len({labels[name.partition("_")[0]] for name in names}) == 2
+    summary = dots.compare_with_baselines(study)
+    assert [x.get_text() for x in axes.get_yticklabels()] == list(summary["run"])
+    assert not summary["experiment"].eq("exp2_ablation").any()
+    for place, row in zip(axes.get_yticks(), summary.itertuples(), strict=True):
+        (dot,) = find(figure, f"{row.run}:")
+        assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (row.test, place)
+        assert (dot.get_markerfacecolor() == style.PAPER) == (row.trained == 0)
 
 
-def test_colours_and_markers_depend_on_the_value_alone():
-    assert len({depth_colour(depth) for depth in DEPTH_PLACES}) == len(DEPTH_PLACES)
-    assert depth_colour(64) == depth_colour(32)
-    assert width_marker("32") != width_marker("64")
-    assert width_marker("48-96") == width_marker("48-96")
-    assert darken("#f0b400") != "#f0b400"
-    assert darken("#000000") == "#000000"
+def test_cost_shows_what_trained_and_names_the_front():
+    results = [
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, parameters=size, test_accuracy=accuracy)
+        for depth, size, accuracy in ((2, 100, 60.0), (4, 200, 55.0), (8, 300, 70.0))
+    ]
+    failed = build_result("exp1_1_L16_K32", depth=16, status="at_chance")
+    study = tabulate([*results, failed])
+    figure = draw("cost", study)
+    front = cost.find_front(summarize(cost.select_trained(study)), "parameters")
+    assert list(front["run"]) == ["exp1_1_L2_K32", "exp1_1_L8_K32"]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == list(front["run"])
+    (dot,) = [x for x in find(figure, "exp1_1_L4_K32") if x in figure.axes[0].get_lines()]
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (200, 55)
+    assert find(figure, "exp1_1_L16") == []
 
 
-def test_the_same_figure_gives_the_same_bytes_without_a_date(tmp_path):
-    results = build_experiment("exp1_3", epochs=3)
-    for folder in ("one", "two"):
-        figure = draw_curves("exp1_3", results)
-        save_figure(figure, [tmp_path / folder / "x.svg", tmp_path / folder / "x.png"])
-    for name in ("x.svg", "x.png"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert not re.search(r"<dc:date>", (tmp_path / "one" / "x.svg").read_text())
+def test_layers_hold_the_recorded_numbers(study):
+    figure = draw("layers", study)
+    own = select(study.layers, run="exp1_1_L4_K32", seed=0)
+    own = own[own["layer"].str.startswith("conv")]
+    drawn = find(figure, "exp1_1_L4_K32")
+    for line, (quantity, epoch) in zip(
+        drawn, [(x, y) for x in layers.PANELS for y in (0, own["epoch"].max())], strict=True
+    ):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+        np.testing.assert_allclose(line.get_ydata(), select(own, epoch=epoch)[quantity])
 
 
-def test_pictures_are_300_dots_an_inch_on_180_mm(tmp_path):
-    figure = draw_accuracy("exp1_3", build_experiment("exp1_3", epochs=2))
-    save_figure(figure, [tmp_path / "x.png"])
-    header = (tmp_path / "x.png").read_bytes()[16:24]
-    assert int.from_bytes(header[:4], "big") == round(7.1 * 300)
+def test_layers_compare_the_deepest_plain_network_with_its_equals():
+    def build(label="", model="cnn", factor=1.0, experiment="exp1_5"):
+        name = "_".join(filter(None, [experiment, label, "L16_K32"]))
+        result = build_result(name, experiment=experiment, model=model, depth=16)
+        recorded = result.layers
+        changed = [[factor * x for x in values] for values in recorded.gradient_norm]
+        return result.model_copy(
+            update={"layers": recorded.model_copy(update={"gradient_norm": changed})}
+        )
+
+    others = [build("he", factor=2), build("warmup"), build("residual", "resnet", 3)]
+    study = tabulate([*build_experiment("exp1_1"), *others])
+    assert list(layers.select_networks(study).index) == [
+        "exp1_1_L2_K32",
+        "exp1_1_L4_K32",
+        "exp1_1_L8_K32",
+        "exp1_1_L16_K32",
+        "exp1_5_he_L16_K32",
+        "exp1_5_residual_L16_K32",
+    ]
 
 
-def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "x.nonsense"
-    path.write_text("old")
-    with pytest.raises(ValueError, match="nonsense"):
-        save_figure(Figure(), [path])
-    assert [x.name for x in tmp_path.iterdir()] == ["x.nonsense"]
-    assert path.read_text() == "old"
+def test_the_ablation_is_sorted_and_paired_by_seed():
+    study = tabulate(build_ablation(seeds=(0, 1)))
+    parts = ablation.compare_parts(study)
+    assert parts["difference"].is_monotonic_increasing
+    accuracy = study.runs.set_index(["label", "seed"])["test_accuracy"]
+    pairs = [accuracy["no_cutout", seed] - accuracy["full", seed] for seed in (0, 1)]
+    row = parts.set_index("label").loc["no_cutout"]
+    assert row["difference"] == pytest.approx(np.mean(pairs))
+    assert (row["low"], row["high"]) == pytest.approx((min(pairs), max(pairs)))
+    figure = draw("ablation", study)
+    assert [x.get_text() for x in figure.axes[0].get_yticklabels()] == list(parts["label"])
+
+
+def test_a_part_without_which_nothing_trains_does_not_set_the_scale():
+    full, other = (
+        x
+        for x in build_ablation()
+        if x.name.endswith(("full_L3_K32-64-128", "cutout_L3_K32-64-128"))
+    )
+    stuck = build_result(
+        "exp2_ablation_stuck_L3_K32-64-128",
+        experiment="exp2_ablation",
+        model="ycn",
+        widths=(32, 64, 128),
+        depth=3,
+        status="at_chance",
+    )
+    figure = draw("ablation", tabulate([full, other, stuck]))
+    assert figure.axes[0].get_xlim()[0] > -20
+    (dot,) = find(figure, "exp2_ablation_stuck")
+    assert dot.get_markerfacecolor() == style.PAPER
+
+
+def test_confusion_is_in_percent_of_the_true_class(study):
+    figure = draw("confusion", study)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("90.0") == texts.count("10.0") == 10
+    assert [x.get_text() for x in figure.axes[0].get_xticklabels()] == list("0123456789")
+
+
+def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):
+    figure = figures.FIGURES["mistakes"].draw(study, tiny_manifest)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[0] == "b\nis a"
+    assert len(texts) == 15
+    assert draw("mistakes", study).axes == []
+
+
+def test_colours_of_depth_get_lighter_and_text_is_readable():
+    lightness = [max(to_rgb(style.colour_depth(depth))) for depth in (1, 2, 4, 8, 16, 32)]
+    assert lightness == sorted(lightness)
+    assert len({style.colour_depth(depth) for depth in (1, 2, 3, 4, 6, 9, 12, 16, 32)}) == 9
+    for colour in style.DARK:
+        assert style.darken(colour) == style.darken(style.darken(colour))

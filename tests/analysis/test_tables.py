@@ -4,13 +4,15 @@ import sys
 
 import pandas as pd
 import pytest
-from result_documents import build_experiment, build_result
+from result_documents import SIZE, Experiment, build_experiment, build_result, tabulate
 
+from hw2core.analysis.ranking import find_best, find_best_result
 from hw2core.analysis.tables import (
-    aggregate_runs,
-    epochs_table,
+    SUMMARY_COLUMNS,
+    build,
+    read_table,
     split_numbers,
-    summary_table,
+    summarize,
     write_table,
 )
 
@@ -23,19 +25,82 @@ def build_known(**changes):
         "validation_accuracy": [31.0, 55.0, 52.0],
     }
     known = {"widths": (64, 128, 256), "epochs": 3, "best_epoch": 2, "test_accuracy": 54.0}
-    return build_result("exp1_3_L2_K64-128-256", **known, **curves, **changes)
+    return build_result("exp1_3_L2_K64-128-256", **{**known, **curves, **changes})
 
 
-def test_a_summary_row_holds_what_the_result_says():
-    row = summary_table([build_known(parameters=123, flops_per_image=456)]).iloc[0]
+def tabulate_one(result):
+    return tabulate([result]).runs.iloc[0]
+
+
+def test_a_row_holds_what_the_result_says():
+    row = tabulate_one(build_known(experiment="exp1_3", parameters=123, flops_per_image=456))
     assert row["run"] == "exp1_3_L2_K64-128-256"
     assert (row["depth"], row["widths"], row["num_conv"]) == (2, "64-128-256", 6)
+    assert (row["family"], row["label"], row["status"]) == ("plain", "", "trained")
     assert (row["epochs"], row["best_epoch"]) == (3, 2)
-    assert row["train_accuracy"] == 50.0  # of epoch 2, counted from 1
-    assert (row["validation_accuracy"], row["test_accuracy"]) == (55.0, 54.0)
-    assert (row["parameters"], row["flops_per_image"]) == (123, 456)
-    assert (row["train_images"], row["study_size"]) == (44_000, True)
+    assert (row["train_loss"], row["train_accuracy"]) == (1.0, 50.0)  # of epoch 2, counted from 1
+    assert (row["validation_loss"], row["validation_accuracy"]) == (1.1, 55.0)
+    assert (row["test_accuracy"], row["test_loss"], row["calibration_error"]) == (54.0, 0.9, 1.0)
+    assert (row["parameters"], row["flops_per_image"], row["threads"]) == (123, 456, 2)
+    assert (row["train_images"], row["validation_images"]) == (20_000, 6_000)
+    assert (row["training.lr"], row["architecture.hidden_dims"]) == (0.05, [128])
     assert row["data_sha256"] == "d" * 64
+
+
+@pytest.mark.parametrize(
+    ("model", "batchnorm", "family"),
+    [
+        ("cnn", False, "plain"),
+        ("cnn", True, "batch norm"),
+        ("resnet", True, "residual"),
+        ("ycn", True, "custom"),
+        ("mine", False, "mine"),
+    ],
+)
+def test_families(model, batchnorm, family):
+    row = tabulate_one(build_result("x_L2_K32", model=model, network={"batchnorm": batchnorm}))
+    assert row["family"] == family
+
+
+@pytest.mark.parametrize(
+    ("run", "label"), [("e_L2_K32", ""), ("e_bn_L2_K32", "bn"), ("e_0.5_L2_K32", "0.5")]
+)
+def test_the_label_is_what_the_name_has_besides_experiment_and_size(run, label):
+    assert tabulate_one(build_result(run, experiment="e"))["label"] == label
+    assert tabulate_one(build_result("e_0.5", experiment="e", widths=None))["label"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "status"),
+    [
+        ([10.0, 10.0], [10.0, 25.0], "trained"),
+        ([10.0, 25.0], [10.0, 10.0], "trained"),
+        ([10.0, 24.9], [30.0, 24.9], "at_chance"),  # it was there, and lost it
+    ],
+)
+def test_a_run_has_trained_if_its_last_epoch_is_above_chance(train, validation, status):
+    curves = {"train_accuracy": train, "validation_accuracy": validation}
+    # What the result says of itself does not count.
+    for said in ("trained", "at_chance"):
+        result = build_result("x_L2_K32", epochs=2, status=said, best_epoch=1, **curves)
+        assert tabulate_one(result)["status"] == status
+
+
+def test_a_training_loss_that_is_not_finite_has_diverged():
+    curves = {"train_loss": [1.0, None, 1.0], "validation_loss": [1.0, None, 1.0]}
+    assert tabulate_one(build_known(**curves))["status"] == "diverged"
+
+
+def test_less_than_config_asks_for_is_reduced():
+    asked = SIZE._replace(epochs=20, train=44_000)
+    experiment = Experiment("exp1_1", sizes={"exp1_1_L2_K32": asked})
+    runs = build([experiment], [build_result("exp1_1_L2_K32", epochs=3)]).runs
+    assert list(runs["reduced"]) == ["3 of 20 epochs; 20,000 of 44,000 training images"]
+    generated = SIZE._replace(data="other", epochs=3)
+    experiment = Experiment("exp1_1", sizes={"exp1_1_L2_K32": generated})
+    runs = build([experiment], [build_result("exp1_1_L2_K32", epochs=3)]).runs
+    assert list(runs["reduced"]) == ["cifar10 images"]
+    assert list(tabulate([build_result("exp1_1_L2_K32")]).runs["reduced"]) == [""]
 
 
 @pytest.mark.parametrize("best_epoch", [0, 4])
@@ -46,91 +111,111 @@ def test_a_best_epoch_that_was_not_trained_is_refused(best_epoch):
 
 def test_a_run_and_seed_count_once():
     with pytest.raises(ValueError, match="seed 0: two results"):
-        summary_table([build_known(), build_known()])
+        tabulate([build_known(), build_known()])
 
 
 def test_rows_are_in_natural_order_whatever_comes_first():
     results = build_experiment("exp1_1", seeds=(0, 1), epochs=2)
-    summary = summary_table(reversed(results))
-    assert list(summary["run"].unique()) == [
+    runs = tabulate(results).runs
+    assert list(runs["run"].unique()) == [
         f"exp1_1_L{depth}_K{width}" for depth in (2, 4, 8, 16) for width in (32, 64)
     ]
-    assert list(summary["seed"]) == [0, 1] * 8
-    pd.testing.assert_frame_equal(summary, summary_table(results))
+    assert list(runs["seed"]) == [0, 1] * 8
+    pd.testing.assert_frame_equal(runs, tabulate(results[::-1]).runs)
     assert sorted(["L16", "L2", "L2_K8"], key=split_numbers) == ["L2", "L2_K8", "L16"]
     rates = ["lr_0.02", "lr_0.0025", "lr_0.001"]
     assert sorted(rates, key=split_numbers) == ["lr_0.001", "lr_0.0025", "lr_0.02"]
 
 
-def test_a_net_without_filters_has_no_depth_or_width():
-    result = build_result("dropout_p0", experiment="dropout", model="mlp", widths=None)
-    row = summary_table([result]).iloc[0]
+def test_what_a_result_does_not_have_is_missing():
+    row = tabulate_one(build_result("mlp", experiment="mlp", model="mlp", widths=None, test=None))
     assert row[["depth", "widths", "num_conv"]].isna().all()
-
-
-def test_a_result_that_is_not_evaluated_has_no_test_accuracy():
-    row = summary_table([build_result("x_L2_K32", test=None)]).iloc[0]
-    assert math.isnan(row["test_accuracy"])
-    assert math.isnan(row["test_loss"])
+    assert row[["test_accuracy", "test_loss", "calibration_error"]].isna().all()
     assert row["status"] == "trained"
-
-
-def test_a_test_loss_that_is_not_finite_is_missing():
     result = build_result("x_L2_K32", status="diverged", test_accuracy=10.0)
     test = result.test.model_copy(update={"loss": None})
-    row = summary_table([result.model_copy(update={"test": test})]).iloc[0]
+    row = tabulate_one(result.model_copy(update={"test": test}))
     assert (row["status"], row["test_accuracy"]) == ("diverged", 10.0)
     assert math.isnan(row["test_loss"])
 
 
 def test_no_results_give_empty_tables_with_all_columns():
-    assert summary_table([]).empty
-    assert list(summary_table([]).columns) == list(summary_table([build_known()]).columns)
-    assert epochs_table([]).empty
-    assert aggregate_runs(summary_table([])).empty
+    study = tabulate([])
+    assert list(study.runs) == list(SUMMARY_COLUMNS)
+    assert study.runs.empty
+    assert study.epochs.empty
+    assert study.layers.empty
+    assert list(summarize(study.runs)) == list(summarize(tabulate([build_known()]).runs))
 
 
-def test_epochs_count_from_one_and_test_of_fit_is_validation():
-    epochs = epochs_table([build_known()])
-    assert list(epochs["epoch"]) == [1, 2, 3]
-    assert list(epochs["train_loss"]) == [2.0, 1.0, 0.5]
-    assert list(epochs["validation_loss"]) == [1.9, 1.1, 1.2]
-    assert list(epochs["validation_accuracy"]) == [31.0, 55.0, 52.0]
+def test_epochs_and_layers_have_a_row_each():
+    study = tabulate([build_known()])
+    assert list(study.epochs["epoch"]) == [1, 2, 3]
+    assert list(study.epochs["train_loss"]) == [2.0, 1.0, 0.5]
+    assert list(study.epochs["validation_accuracy"]) == [31.0, 55.0, 52.0]
+    assert len(study.layers) == 3 * 8  # moments, and six convolutions with two linear layers
+    first = study.layers.iloc[0]
+    assert (first["layer"], first["position"], first["epoch"]) == ("conv1", 1, 0)
+    assert first["gradient_norm"] == pytest.approx(0.1 * 0.5**8)
+    assert math.isnan(study.layers["dead_fraction"].iloc[7])
 
 
-def test_aggregates_keep_trained_seeds_apart_from_those_at_chance():
+def test_the_summary_of_a_run_goes_over_the_seeds_that_trained():
+    accuracies = [70.0, 74.0, 10.0]
     results = [
-        build_result("a_L8_K32", experiment="a", seed=seed, status=status, test_accuracy=accuracy)
-        for seed, status, accuracy in [
-            (0, "trained", 70.0),
-            (1, "at_chance", 10.0),
-            (2, "trained", 74.0),
-            (3, "diverged", None),
-        ]
+        build_result("exp1_1_L8_K32", depth=8, seed=seed, test_accuracy=accuracy, status=status)
+        for seed, (accuracy, status) in enumerate(
+            zip(accuracies, ["trained", "trained", "at_chance"], strict=True)
+        )
     ]
-    row = aggregate_runs(summary_table(results)).iloc[0]
-    assert (row["seeds"], row["trained"], row["at_chance"], row["diverged"]) == (4, 2, 1, 1)
-    assert row["test_accuracy_mean"] == pytest.approx((70 + 10 + 74) / 3)
-    assert (row["test_accuracy_min"], row["test_accuracy_max"]) == (10.0, 74.0)
-    assert row["trained_test_accuracy_mean"] == 72.0
-    assert (row["trained_test_accuracy_min"], row["trained_test_accuracy_max"]) == (70.0, 74.0)
+    row = summarize(tabulate(results).runs).iloc[0]
+    assert (row["seeds"], row["trained"], row["at_chance"], row["diverged"]) == (3, 2, 1, 0)
+    assert (row["test"], row["test_low"], row["test_high"]) == (72.0, 70.0, 74.0)
+    assert row["seconds"] == pytest.approx(61.0)
+    row = summarize(tabulate(results[2:]).runs).iloc[0]
+    assert (row["trained"], row["test"]) == (0, 10.0)
 
 
-def test_a_table_is_written_with_the_same_bytes_each_time(tmp_path):
-    summary = summary_table(
-        [build_known(), build_result("a", experiment="a", model="mlp", widths=None)]
-    )
-    write_table(summary, tmp_path / "one.csv")
-    write_table(summary, tmp_path / "deep" / "two.csv")
-    text = (tmp_path / "one.csv").read_bytes()
-    assert text == (tmp_path / "deep" / "two.csv").read_bytes()
-    assert b"\r" not in text
-    header, mlp, cnn = text.decode().splitlines()
-    assert header.startswith("experiment,run,seed,model,depth,widths,num_conv,status")
-    assert mlp.startswith("a,a,0,mlp,,,,trained")
-    assert cnn.startswith("exp1_1,exp1_3_L2_K64-128-256,0,cnn,2,64-128-256,6,trained,3,2,50,55,54")
+def test_validation_chooses_the_best_run_and_its_seed():
+    def build_seed(run, seed, validation, test, **options):
+        options |= {"best_validation": validation, "test_accuracy": test}
+        return build_result(run, seed=seed, epochs=3, **options)
+
+    results = [
+        build_seed("exp1_1_L2_K32", 0, 72.0, 60.0),
+        build_seed("exp1_1_L2_K32", 1, 78.0, 60.0),
+        build_seed("exp1_1_L4_K32", 0, 74.0, 79.0, depth=4),
+        build_seed("exp1_1_L8_K32", 0, 99.0, 99.0, depth=8, status="at_chance", best_epoch=1),
+        build_seed("part2_x", 0, 99.0, 99.0, experiment="part2_x", model="mlp", widths=None),
+    ]
+    study = tabulate(results)
+    assert find_best(summarize(study.runs[study.runs["num_conv"].notna()])).run == "exp1_1_L2_K32"
+    best = find_best_result(study)
+    assert (best.name, best.seed) == ("exp1_1_L2_K32", 1)
+    assert find_best_result(tabulate(results[3:4])) is None
 
 
-def test_tables_do_not_load_matplotlib():
-    code = "import sys, hw2core.analysis.tables; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_a_shared_result_takes_no_time():
+    row = tabulate_one(build_result("x_L2_K32", same_as="y_L2_K32"))
+    assert math.isnan(row["seconds"])
+    assert row["same_as"] == "y_L2_K32"
+
+
+def test_a_summary_is_read_as_it_was_written(tmp_path):
+    study = tabulate([build_known(), build_result("mlp", experiment="b", widths=None, test=None)])
+    table = study.runs[list(SUMMARY_COLUMNS)]
+    write_table(table, tmp_path / "summary.csv")
+    again = read_table(tmp_path / "summary.csv")
+    pd.testing.assert_frame_equal(again, table, rtol=1e-5)
+    text = (tmp_path / "summary.csv").read_text()
+    write_table(again, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == text
+    write_table(table.drop(columns="status"), tmp_path / "summary.csv")
+    with pytest.raises(ValueError, match=r"summary\.csv: no column status"):
+        read_table(tmp_path / "summary.csv")
+
+
+def test_tables_load_neither_torch_nor_matplotlib():
+    code = "import sys, hw2core.analysis.tables; print(*{'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -133,18 +133,13 @@ def test_a_retired_key_that_made_a_difference_is_refused(old):
     assert caught.value.lines == ["config: training.clip_norm: unknown key"]
 
 
-@pytest.mark.parametrize(
-    ("run", "data", "study_size"),
-    [
-        ("exp2_L3_K32-64-128", {}, True),
-        ("exp2_L3_K32-64-128", {"train": 20_000}, True),
-        ("exp2_L3_K32-64-128", {"train": 19_999}, False),
-        ("exp2_L3_K32-64-128", {"validation": 5_999}, False),
-        ("exp2_L3_K32-64-128", {"name": "generated"}, False),
-        ("part2_dropout_0", {}, True),
-        ("part2_dropout_0", {"name": "generated"}, False),
-    ],
-)
-def test_results_on_less_than_the_study_asks_for_are_marked(config, run, data, study_size):
-    config["data"] |= data
-    assert load_study(config).runs[run].study_size is study_size
+def test_sizes_are_those_that_config_yaml_asks_for_whatever_is_laid_over_it(config):
+    asked = load_study(config)
+    config["data"] |= {"train": 5_000}
+    config["experiments"]["exp3"] = config["experiments"]["exp2"]
+    study = load_study(config).compare_sizes(asked)
+    run = "exp2_L3_K32-64-128"
+    assert study.runs[run].size == ("cifar10", 20, 5_000, 6_000, 10_000)
+    assert study.experiments["exp2"].sizes[run] == ("cifar10", 20, 20_000, 6_000, 10_000)
+    # A run that config.yaml does not have is of the size that it asks for itself.
+    assert study.experiments["exp3"].sizes["exp3_L3_K32-64-128"].train == 5_000

@@ -126,13 +126,15 @@ def test_numbers_that_yaml_or_a_command_line_takes_for_words_are_numbers(small):
 
 def test_twins_differ_in_name_only(config):
     study = load_study(config)
-    assert study.find_twins() == {
+    twins = study.find_twins()
+    assert twins.pop(("exp2_ablation_full_L3_K32-64-128", 0)) == "exp2_L3_K32-64-128"
+    assert twins == {
         (f"exp1_2_L{depth}_K{width}", 0): f"exp1_1_L{depth}_K{width}"
         for depth in (2, 4, 8)
         for width in (32, 64)
     }
     course = [name for name in study.runs if name in EXPECTED_NAMES]
-    assert len(course) - len(study.find_twins()) == 28
+    assert len(course) - len(twins) == 28
 
 
 @pytest.mark.parametrize(
@@ -178,3 +180,15 @@ def test_a_run_on_other_images_than_the_study_is_refused(small, key, value):
     expected = small["data"][key]
     line = f"config.yaml: experiments.one.data.{key}: {value!r}: must be that of the study"
     assert any(x.startswith(f"{line}, {expected!r}") for x in caught.value.lines)
+
+
+def test_only_some_experiments_are_planned_where_the_file_says_so(config):
+    config["study"] = {"only": ["exp1_2", "exp2"]}
+    study = load_study(config)
+    assert list(study.experiments) == ["exp1_2", "exp2"]
+    assert len(study.runs) == 16
+    # Their twins are in an experiment that is left out, so they are trained themselves.
+    assert not study.find_twins()
+    config["study"]["only"] = ["exp9"]
+    with pytest.raises(ConfigError, match="only: 'exp9': no such experiment; there are exp1_1"):
+        load_study(config)

@@ -18,7 +18,7 @@ import pandas as pd
 from checkout import TINY, Checkout, copy_sources
 from safetensors import safe_open
 
-from hw2core.analysis.tables import epochs_table, summary_table, write_table
+from hw2core.analysis.tables import SUMMARY_COLUMNS, load, write_table
 from hw2core.config.study import load_study
 from hw2core.data.prepared import read_manifest
 from hw2core.runs import files, paths
@@ -155,9 +155,10 @@ def find_unfinished(study: Study, reference: Study) -> list[str]:
 def find_stale_tables(study: Study) -> list[str]:
     """Return the tables that are not, byte for byte, what the results say now, times included."""
     with chdir(study.folder):
-        results = files.read_results(EXPERIMENTS)
+        tables = load(EXPERIMENTS)
     wrong = []
-    for path, frame in zip(TABLES, (summary_table(results), epochs_table(results)), strict=True):
+    frames = tables.runs[list(SUMMARY_COLUMNS)], tables.epochs
+    for path, frame in zip(TABLES, frames, strict=True):
         write_table(frame, study / "expected.csv")
         if (study / "expected.csv").read_bytes() != (study / path).read_bytes():
             wrong.append(f"{path}: not what the results say")

@@ -65,7 +65,7 @@ def test_a_long_run_stays_below_100_kb(tmp_path, make_result):
     [
         {"best_epoch": 3},
         {"status": "good"},
-        {"study_sizes": True},
+        {"study_sized": True},
         {"epochs": {"train_loss": [1.0], "train_accuracy": [], "validation_loss": [1.0]}},
     ],
 )
@@ -243,7 +243,7 @@ def test_an_evaluation_is_not_in_the_file_of_its_result(write_run):
 
 @pytest.fixture
 def experiment() -> Experiment:
-    return Experiment("renamed", "?", "x", "y", runs=("tiny_L2_K8", "absent"), seeds=(0, 1))
+    return Experiment("renamed", "?", "x", "y", ("tiny_L2_K8", "absent"), (0, 1), sizes={})
 
 
 def test_existing_results_are_found_and_runs_without_any_named(write_run, experiment):

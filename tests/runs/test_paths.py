@@ -9,7 +9,7 @@ def test_paths_make_patterns_and_names():
     assert paths.result_path("{run}", "{seed}") == "results/{run}/seed{seed}.json"
     assert paths.result_path("exp1_4_L8_K32", 2) == "results/exp1_4_L8_K32/seed2.json"
     assert paths.evaluation_path("a", 0) == "results/a/seed0.test.json"
-    assert len(set(paths.figure_paths("exp2"))) == len(paths.figure_paths("exp2")) == 4
+    assert len(set(paths.figure_paths("exp2"))) == len(paths.figure_paths("exp2")) == 2
 
 
 def test_the_files_of_a_run_are_next_to_its_result():
@@ -25,13 +25,13 @@ def test_evaluations_are_not_taken_for_results(tmp_path):
     assert {path.name for path in tmp_path.glob(paths.RESULT_GLOB)} == {"seed0.json", "seed12.json"}
 
 
-def test_of_the_published_record_the_report_reads_the_table_only(tmp_path):
+def test_of_the_published_results_the_report_reads_the_table_only(tmp_path):
     sources = {"report.md.j2", "parts/x.md.j2", "style.css", "reference/summary.csv"}
     others = {"report.html", "README.md", "reference/study.yaml", "reference/figures/x.csv"}
     others |= {".reference.x/new/summary.csv"}
     for name in sources | others:
-        path = tmp_path / name
+        path = tmp_path / "report" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = paths.list_report_sources(tmp_path)
-    assert {path.relative_to(tmp_path).as_posix() for path in found} == sources
+    found = {path.relative_to(tmp_path).as_posix() for path in paths.list_report_sources(tmp_path)}
+    assert found == {f"report/{name}" for name in sources} | {paths.RATES}

@@ -50,7 +50,6 @@ def test_a_result_is_current_the_moment_it_is_made(tiny_spec, tiny_data, tiny_ma
     assert (evaluation.run, evaluation.seed) == (tiny_spec.name, 0)
     parts = Identity.of(tiny_spec, 0).hash_parts()
     assert {key: getattr(result, key) for key in parts} == parts
-    assert result.study_size is False
     assert result.environment.device == "cpu"
     assert result.environment.versions.keys() == {"python", "torch", "numpy"}
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.workflow
 SCRIPT = "workflow_scripts/train.py"
 ONE_RUN = {"train": 1, "evaluate": 1}
 OVER_ALL = {"study_figures": 1, "written_report": 1}
-CURVES = {"experiment_figures": 3, "written_report": 1}
+FIGURES = {"experiment_figures": 3, "study_figures": 1, "written_report": 1}
 AFTER_ALL = {"experiment_figures": 3, "tables": 1, **OVER_ALL}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 
@@ -52,13 +52,14 @@ def test_snakemakes_own_report_shows_the_figures_with_captions(study):
     assert "The whole study" in page
     assert "exp1_1_curves.svg" in page
     assert "study_cost.svg" in page
-    assert "Test accuracy of every run against its parameters" in page
+    assert "What each figure shows is explained in the written report" in page
 
 
 def test_a_caption_of_a_figure_or_a_text_only_writes_the_report_again(study):
-    study.edit("report/captions/cost.rst", "Test accuracy of every run", "Accuracy of every run")
+    study.edit("report/captions/figure.rst", "is explained in", "means is in")
     assert study.plan() == {"written_report": 1}
-    study.edit("report/parts/limits.md.j2", "# Limits of the study", "# Limits")
+    study.edit("search/README.md", "hyper-parameters were chosen", "they were chosen")
+    assert study.plan() == {"written_report": 1}
     assert study.plan() == {"written_report": 1}
 
 
@@ -257,9 +258,9 @@ def test_a_stale_result_that_returns_from_a_backup_is_trained_again(study):
 
 
 def test_a_plotting_edit_draws_figures_and_trains_nothing(study):
-    with (study / "hw2core/analysis/curves.py").open("a") as source:
+    with (study / "hw2core/analysis/figures/curves.py").open("a") as source:
         source.write("\nUNUSED = 1\n")
-    assert study.plan() == CURVES
+    assert study.plan() == FIGURES
 
 
 def test_the_custom_network_concerns_its_experiment_only(study):

@@ -1,0 +1,130 @@
+"""Judges claims that several seeds can decide: paired differences, and shares of trained runs.
+
+A claim compares two runs, or the shares of trained seeds of two groups. It is made only where
+seeds can decide it: at least two seeds of both runs trained, or as many runs that all against none
+would be significant. One seed decides nothing, so a study of one seed has no claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+
+from hw2core.analysis.findings.core import split_groups, summarize_experiments
+from hw2core.analysis.findings.residual import pair_with_plain
+from hw2core.analysis.findings.width import list_steps
+from hw2core.analysis.ranking import list_rows
+from hw2core.analysis.statistics import (
+    CONFIDENCE,
+    Estimate,
+    can_decide_counts,
+    compare_counts,
+    compare_pairs,
+    correct_by_holm,
+    pair_seeds,
+)
+from hw2core.analysis.tables import Study
+
+COLUMNS = ["family", "claim", "n", "difference", "low", "high", "p", "p_holm", "verdict"]
+NOT_SEPARATED = "not separated"
+
+
+class Case(NamedTuple):
+    """A claim: the first is better than the second; as Markdown, with what the seeds say."""
+
+    claim: str
+    found: Estimate | None  # None: the seeds cannot decide
+
+
+def judge(study: Study) -> pd.DataFrame:
+    """Return a row for each claim that the seeds can decide.
+
+    ``difference`` with its 95 % interval is in points: of test accuracy, or of the share of runs
+    that train. ``verdict`` is ``yes``, ``the opposite`` or ``not separated``, by the p value that
+    is corrected within the family.
+    """
+    rows = []
+    for name, list_cases in FAMILIES.items():
+        for claim, found in list_cases(study):
+            if found:
+                rows.append([name, claim, found.n, found.value, found.low, found.high, found.p])
+    judged = pd.DataFrame(rows, columns=COLUMNS[:7])
+    by_family = judged.groupby("family", sort=False)["p"]
+    judged["p_holm"] = by_family.transform(correct_by_holm) if rows else judged["p"]
+    judged["verdict"] = [
+        NOT_SEPARATED if p > 1 - CONFIDENCE else "yes" if difference > 0 else "the opposite"
+        for p, difference in zip(judged["p_holm"], judged["difference"], strict=True)
+    ]
+    return judged
+
+
+def _compare(study: Study, better: str, worse: str) -> Case:
+    """Return the claim that one run is better than another, paired by seed."""
+    pairs = pair_seeds(study.runs, better, worse, "test_accuracy")
+    found = compare_pairs(pairs) if len(pairs) > 1 else None
+    return Case(f"`{better}` is better than `{worse}`", found)
+
+
+def _compare_steps(experiment: str, fixed: str, study: Study) -> Iterator[Case]:
+    """Yield that each network is better than the next smaller one with the same ``fixed``."""
+    for smaller, larger in list_steps(summarize_experiments(study, experiment), fixed):
+        yield _compare(study, larger.run, smaller.run)
+
+
+def _compare_all(experiment: str, study: Study) -> Iterator[Case]:
+    """Yield that of each pair of runs the later one is better."""
+    for run, later in combinations(summarize_experiments(study, experiment)["run"], 2):
+        yield _compare(study, later, run)
+
+
+def _compare_shares(claim: str, first: pd.DataFrame, second: pd.DataFrame) -> Case:
+    """Return the claim that more seeds of the first runs train than of the second."""
+    trained, other = int(first["trained"].sum()), int(second["trained"].sum())
+    seeds, other_seeds = int(first["seeds"].sum()), int(second["seeds"].sum())
+    found = None
+    several = min(seeds, other_seeds) > 0 and min(first["seeds"].min(), second["seeds"].min()) > 1
+    if several and can_decide_counts(seeds, other_seeds):
+        share = compare_counts(trained, seeds, other, other_seeds)
+        found = share._replace(value=100 * share.value, low=100 * share.low, high=100 * share.high)
+    return Case(f"{claim} ({trained} of {seeds} against {other} of {other_seeds})", found)
+
+
+def _compare_with_plain(study: Study) -> Iterator[Case]:
+    """Yield that residual networks are better than plain ones of equal size, and train more."""
+    pairs = pair_with_plain(study)
+    for row in list_rows(pairs):
+        yield _compare(study, row.run, row.plain_run)
+    plain = study.summary[study.summary["run"].isin(pairs["plain_run"])]
+    yield _compare_shares("More residual networks train", pairs, plain)
+
+
+def _compare_remedies(study: Study) -> Iterator[Case]:
+    """Yield that each remedy lets more networks train than none."""
+    untreated, keys = summarize_experiments(study, "exp1_1"), ["depth", "widths"]
+    for label, treated in split_groups(summarize_experiments(study, "exp1_5"), "label").items():
+        same = untreated.merge(treated[keys], on=keys)
+        yield _compare_shares(f"More networks train with `{label}`", treated, same)
+
+
+def _compare_parts(study: Study) -> Iterator[Case]:
+    """Yield that the full network of the ablation is better than it is without each part."""
+    runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
+    for run in runs.drop("full") if "full" in runs else ():
+        yield _compare(study, runs["full"], run)
+
+
+FAMILIES: dict[str, Callable[[Study], Iterator[Case]]] = {
+    "Deeper plain networks (1.1)": partial(_compare_steps, "exp1_1", "widths"),
+    "Wider plain networks (1.2)": partial(_compare_steps, "exp1_2", "depth"),
+    "Deeper networks of growing width (1.3)": partial(_compare_steps, "exp1_3", "widths"),
+    "Residual against plain networks of equal size (1.4)": _compare_with_plain,
+    "Remedies against none (1.5)": _compare_remedies,
+    "Deeper networks of our own (2)": partial(_compare_steps, "exp2", "widths"),
+    "Parts of our own network (ablation)": _compare_parts,
+    "Optimizers (part 2)": partial(_compare_all, "part2_optim"),
+    "Dropout (part 2)": partial(_compare_all, "part2_dropout"),
+}

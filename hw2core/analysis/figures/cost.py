@@ -1,0 +1,114 @@
+"""What accuracy costs: test accuracy against parameters and against operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+from hw2core.analysis.figures import drawing, key, style
+from hw2core.analysis.figures.labels import Label, place_labels
+from hw2core.analysis.figures.style import colour_family
+from hw2core.analysis.ranking import list_rows, select
+from hw2core.analysis.tables import Study, summarize
+from hw2core.analysis.text import count_things, format_range, join_words
+
+MISSING = "No convolutional network has trained and has a test accuracy yet."
+PRICES = {"parameters": "Parameters", "flops_per_image": "Floating-point operations per image"}
+MOST = 8  # names in a panel
+
+
+def select_trained(study: Study) -> pd.DataFrame:
+    """Return the rows of the key figure's networks that trained."""
+    return select(key.select_networks(study), status="trained")
+
+
+def find_front(summary: pd.DataFrame, price: str) -> pd.DataFrame:
+    """Return the runs that no cheaper run equals, from the cheapest to the best."""
+    ordered = summary.sort_values([price, "test"], ascending=[True, False])
+    best_before = ordered["test"].cummax().shift(fill_value=float("-inf"))
+    return ordered[ordered["test"] > best_before]
+
+
+def list_widths(summary: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the runs of each family and depth that differ in one width only, the narrow first."""
+    single = summary[~summary["widths"].str.contains("-") & (summary["label"] == "")]
+    groups = single.sort_values("parameters").groupby(["family", "depth"], sort=False)
+    return [rows for _, rows in groups if len(rows) > 1]
+
+
+def describe_cost(study: Study) -> tuple[str, str]:
+    """Return caption and alternative text."""
+    runs = select_trained(study)
+    if runs.empty:
+        return MISSING, ""
+    summary = summarize(runs).sort_values("test")
+    fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
+    both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]
+    finding = f"Accuracy against cost of the {count_things(len(summary), 'network')} that train"
+    if both:
+        finding += f": no cheaper network is as good as {join_words(both, 'or')}"
+    notes = [f"{finding}.", "The grey line joins the networks that no cheaper one equals."]
+    if list_widths(summary):
+        notes.append("Thin lines join networks of one family and depth, and of growing width.")
+    return drawing.join_caption(notes, runs), f"{finding}."
+
+
+def draw_cost(study: Study) -> Figure:
+    """Return two panels, with a dot per network that trained."""
+    runs = select_trained(study)
+    if runs.empty:
+        return drawing.draw_missing(MISSING)
+    summary = summarize(runs)
+    with style.use_style():
+        plot = Figure(figsize=(style.FIGURE_WIDTH, 5.6))
+        panels = plot.subplots(2, 1, sharey=True)
+        families = summary["family"].unique()
+        handles = [drawing.make_handle(family, colour_family(family)) for family in families]
+        plot.legend(handles=handles, loc="outside upper left", ncols=5)
+        for axes, price in zip(panels, PRICES, strict=True):
+            _draw_panel(axes, summary.assign(price=summary[price].astype(float)))
+            axes.set_xlabel(f"{PRICES[price]} (log scale)")
+            axes.set_ylabel("Test accuracy (%)")
+        for axes, price in zip(panels, PRICES, strict=True):
+            front = list_rows(find_front(summary, price))[::-1]
+            some = np.unique(np.linspace(0, len(front) - 1, MOST).round().astype(int))
+            named = [front[place] for place in some]
+            place_labels(
+                axes,
+                [Label(getattr(x, price), x.test, x.run, colour_family(x.family)) for x in named],
+            )
+    return plot
+
+
+def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
+    front = find_front(summary, "price")
+    axes.plot(front["price"], front["test"], color=style.FAINT, linewidth=3.5, zorder=1)
+    for rows in list_widths(summary):
+        colour = colour_family(rows["family"].iloc[0])
+        axes.plot(rows["price"], rows["test"], color=colour, linewidth=0.6)
+    for row in list_rows(summary):
+        _draw_network(axes, row)
+    axes.set_xscale("log")
+    axes.margins(x=0.14, y=0.2)
+    low, high = axes.get_xlim()
+    # Within less than a decade the ticks of a logarithm are too few or too many.
+    steps = (1.0, 2.0, 5.0) if high < 300 * low else (1.0, 3.0)
+    locator = LogLocator(subs=steps) if high > 5 * low else MaxNLocator(nbins=4)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _draw_network(axes: Axes, row: Any) -> None:
+    colour = colour_family(row.family)
+    axes.plot([row.price] * 2, [row.test_low, row.test_high], color=colour, linewidth=1)
+    (dot,) = axes.plot(row.price, row.test, "o", color=colour, zorder=3)
+    price = EngFormatter(places=1, sep="")(row.price)
+    drawing.set_hover(
+        dot, f"{row.run}: {format_range(row.test, row.test_low, row.test_high)} % for {price}"
+    )

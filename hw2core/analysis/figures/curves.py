@@ -1,0 +1,121 @@
+"""The learning curves of an experiment: loss and accuracy, on training and validation images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hw2core.analysis.figures import drawing, style
+from hw2core.analysis.figures.labels import Label, spread_labels
+from hw2core.analysis.ranking import find_best, list_rows, select
+from hw2core.analysis.status import CHANCE_ACCURACY, CHANCE_LOSS
+from hw2core.analysis.tables import Study
+from hw2core.analysis.text import count_things, format_number
+
+PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+MANY = 20  # with more runs than these, only the best few are named and coloured
+FEW = 8
+
+
+def add_looks(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of an experiment, by name, with ``name``, ``colour``, ``dashes``, ``named``.
+
+    A name leaves out what all runs share. Colour stands for the label where labels differ, else
+    for depth or widths, whichever has more values; dashes for the rest.
+    """
+    first, last = summary["experiment"].str.split("_").str[-1] + "_", summary["label"]
+    parts = pd.DataFrame(
+        {
+            "label": last.where(~last.str[:1].str.isdigit(), first + last),  # dropout_0.4
+            "depth": [f"L = {depth}" for depth in summary["depth"]],
+            "widths": [f"K = {widths}" for widths in summary["widths"]],
+        }
+    )
+    varied = [str(part) for part in parts if parts[part].nunique() > 1]
+    hue = max(varied, key=lambda part: (part == "label", parts[part].nunique()), default="label")
+    names = [", ".join(filter(None, row)) for row in parts[varied].to_numpy()]
+    rest = parts[[part for part in varied if part != hue]].agg("".join, axis="columns")
+    colours = {
+        "label": lambda row, code: style.VARIANTS[code % len(style.VARIANTS)],
+        "depth": lambda row, code: style.colour_depth(row.depth),
+        "widths": lambda row, code: style.colour_widths(row.widths),
+    }
+    codes = pd.factorize(parts[hue])[0]
+    looks = summary.assign(
+        name=[name or run for name, run in zip(names, summary["run"], strict=True)],
+        colour=[colours[hue](row, x) for row, x in zip(list_rows(summary), codes, strict=True)],
+        dashes=[style.DASHES[code % len(style.DASHES)] for code in pd.factorize(rest)[0]],
+        named=len(summary) <= MANY,
+    ).set_index("run")
+    if len(looks) > MANY:
+        looks["named"] = looks["validation"].rank(ascending=False, method="first") <= FEW
+        looks["colour"] = looks["colour"].where(looks["named"], style.FAINT)
+    return looks
+
+
+def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
+    """Return caption and alternative text."""
+    runs = select(study.runs, experiment=experiment)
+    if runs.empty:
+        return f"{experiment} has no result yet.", ""
+    summary = select(study.summary, experiment=experiment)
+    notes = [f"Learning curves of {experiment}."]
+    if best := find_best(summary):
+        notes.append(f"{best.run} is best by validation: {format_number(best.validation)} %.")
+    if failed := int((summary["trained"] == 0).sum()):
+        notes.append(f"{failed} of {count_things(len(summary), 'run')} did not train.")
+    alt = " ".join(["Loss and accuracy over the epochs, in training and validation.", *notes])
+    if runs["run"].duplicated().any():
+        notes.append("Lines are means over seeds, bands the range.")
+    notes.append("A dot marks the epoch that validation chose; dotted lines are chance level.")
+    if len(summary) > MANY:
+        notes.append(f"The {FEW} best of {len(summary)} runs are named.")
+    return drawing.join_caption(notes, runs), alt
+
+
+def draw_curves(study: Study, experiment: str) -> Figure:
+    """Return four panels: loss above accuracy, training left of validation.
+
+    Seeds that did not train are drawn apart from those of the same run that did.
+    """
+    runs = select(study.runs, experiment=experiment)
+    if runs.empty:
+        return drawing.draw_missing(f"{experiment} has no result yet.")
+    looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
+    failed = np.where(runs["status"] == "trained", "", ", seeds that did not train")
+    runs = runs.assign(line=runs["run"] + failed)
+    epochs = study.epochs.merge(runs[["run", "seed", "status", "line"]], on=["run", "seed"])
+    best = epochs.groupby("line")["validation_accuracy"].max().map(format_number)
+    lines = runs[["line", "run"]].drop_duplicates().set_index("line").join(looks, on="run")
+    lines["hover"] = [f"{x}: validation accuracy up to {best[x]} %" for x in lines.index]
+    lines = lines.sort_index().sort_values("named", kind="stable")
+    with style.use_style():
+        height = max(1.45, 0.145 * looks["named"].sum())
+        plot = Figure(figsize=(style.FIGURE_WIDTH, 0.8 + 2 * height))
+        grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
+        for axes, column in zip(grid, PANELS, strict=True):
+            drawn = drawing.draw_lines(axes, epochs, "epoch", column, lines)
+            level = CHANCE_LOSS if axes in grid[:2] else CHANCE_ACCURACY
+            axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+            axes.set(xlabel="Epoch", ylabel="")
+        for seed in list_rows(select(runs, status="trained")):
+            look = looks.loc[seed.run]
+            if look["named"]:
+                (dot,) = grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o")
+                dot.set(color=look["colour"], markeredgecolor=style.PAPER, clip_on=False)
+        losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
+        # Losses that explode must not flatten the others.
+        top = 1.05 * float(np.nanmax([CHANCE_LOSS, *losses.max()]))
+        grid[0].set(title="Training", ylabel="Loss (nats)")
+        grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
+        grid[1].set(title="Validation")
+        grid[2].set(ylabel="Accuracy (%)", ylim=(0, min(102.0, 1.05 * grid[2].get_ylim()[1])))
+        # One label per run, at its seeds that trained where there are any.
+        ends = [np.asarray(line.get_xydata())[-1] for line in drawn]
+        labelled = lines.assign(x=[x for x, _ in ends], y=[y for _, y in ends])
+        labelled = labelled[labelled["named"] & ~labelled["run"].duplicated()]
+        spread_labels(grid[3], [Label(x.x, x.y, x.name, x.colour) for x in list_rows(labelled)])
+    return plot

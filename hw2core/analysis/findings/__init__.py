@@ -1,0 +1,88 @@
+"""Answers the assignment's questions in sentences that are computed from a study."""
+
+from __future__ import annotations
+
+from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
+from hw2core.analysis.findings.core import (
+    FINDINGS,
+    has_results,
+    say_accuracy,
+    say_missing,
+    summarize_experiments,
+)
+from hw2core.analysis.ranking import find_best
+from hw2core.analysis.tables import Study
+from hw2core.analysis.text import count_things
+
+__all__ = [
+    "answer",
+    "depth",
+    "layers",
+    "list_findings",
+    "list_sentences",
+    "own",
+    "part2",
+    "public",
+    "residual",
+    "theory",
+    "width",
+]
+
+# The first sentence of each is a finding of page one.
+HEADLINES = {
+    "Depth": "part3_q2_1",
+    "Width": "part3_q3",
+    "Skip connections": "part3_q5",
+    "A network of our own": "part3_q6_2",
+    "Public solutions": "public",
+}
+
+
+def list_sentences(name: str, study: Study) -> list[str]:
+    """Return the direct answer to a question, its headline first; it names what has no result.
+
+    Raises:
+        KeyError: there is no such question.
+    """
+    found = FINDINGS[name]
+    known = not found.needs or has_results(study, found.needs)
+    sentences = list(found.say(study)) if known else []
+    return [*sentences, *say_missing(study, found)]
+
+
+def answer(name: str, study: Study) -> str:
+    """Return the sentences of an answer as one paragraph."""
+    return " ".join(list_sentences(name, study))
+
+
+def list_findings(study: Study) -> list[str]:
+    """Return the findings of page one; those without any result are left out.
+
+    A study without the assignment's experiments has one per experiment, at most five.
+    """
+    found = [
+        f"**{topic}.** {next(FINDINGS[name].say(study))}"
+        for topic, name in HEADLINES.items()
+        if has_results(study, FINDINGS[name].needs)
+    ]
+    return found or [
+        f"**{experiment.name}.** {describe_experiment(study, experiment.name)}"
+        for experiment in study.experiments[: len(HEADLINES)]
+        if has_results(study, [experiment.name])
+    ]
+
+
+def describe_experiment(study: Study, experiment: str) -> str:
+    """Return in one sentence how many runs of an experiment train, and which is best."""
+    summary = summarize_experiments(study, experiment)
+    if summary.empty:
+        return "No run has a result yet."
+    trained = int((summary["trained"] > 0).sum())
+    runs = count_things(len(summary), "run")
+    best = find_best(summary)
+    if best is None:
+        return f"None of {runs} trains." if trained == 0 else f"{trained} of {runs} train."
+    return (
+        f"{'All' if trained == len(summary) else trained} of {runs} train; the best by validation, "
+        f"`{best.run}`, has a test accuracy of {say_accuracy(best)}."
+    )

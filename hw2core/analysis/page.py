@@ -1,0 +1,184 @@
+"""Builds the report's HTML page: figures inside, nothing loaded, nothing run but its own script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pandas as pd
+
+from hw2core.analysis import claims
+from hw2core.analysis.figures import describe
+from hw2core.analysis.figures.style import DARK
+from hw2core.analysis.provenance import (
+    list_experiments,
+    list_machines,
+    list_provenance,
+    list_runs,
+    list_settings,
+)
+from hw2core.analysis.reference import compare
+from hw2core.analysis.text import DASH, format_change, format_number
+from hw2core.errors import UserError
+from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, locate_figure
+
+if TYPE_CHECKING:
+    from hw2core.analysis.report import Document
+    from hw2core.analysis.tables import Study
+
+PAGE = "page.html.j2"
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+# What a figure may hold, and what its attributes may refer to.
+ELEMENTS = {"svg", "g", "defs", "clipPath", "path", "use", "rect", "image", "text", "title"}
+LOCAL = re.compile(r"#|data:image/png;base64,")
+IMAGE = re.compile(r'<img src="([^"]*)"(?: alt="([^"]*)")? />')
+# The page allows no style of an element.
+ALIGNED = re.compile(r'(<(?:th|td|mtd)\b[^>]*?) style="text-align: (left|right|center)\b[^"]*"')
+
+
+class ReportError(UserError):
+    """The report cannot be written; the message says why in one line."""
+
+
+def build_page(document: Document, body: str) -> str:
+    """Return the whole page.
+
+    Args:
+        document: its templates and study.
+        body: the text as HTML, with images named as in ``document.figures``.
+    """
+    document.environment.filters |= {"show": show_cell, "digest": hash_source}
+    study = document.study
+    return document.render(
+        PAGE,
+        body=_place_figures(document, ALIGNED.sub(r'\1 class="\2"', body)),
+        theme="\n".join(_list_theme_rules()),
+        more_figures=list(_list_more_figures(document)),
+        runs=list_runs(study),
+        families=_list_families(study),
+        experiments=list_experiments(study),
+        settings=list_settings(study.runs),
+        machines_used=list_machines(study.runs),
+        provenance=list_provenance(study),
+        reference=None if study.reference is None else compare(study.runs, study.reference),
+    )
+
+
+def inline_svg(path: Path, prefix: str, alt: str) -> str:
+    """Return a figure as part of a page.
+
+    Only elements that draw are kept. Styles become attributes, which the page's own style may
+    override, and ids begin with ``prefix``, since a page holds each id once.
+
+    Args:
+        path: SVG file.
+        prefix: letters, digits and hyphens.
+        alt: what the figure shows, for those who cannot see it.
+
+    Raises:
+        ReportError: the file is damaged.
+    """
+    ElementTree.register_namespace("", SVG)
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ReportError(f"{path}: damaged ({error}); delete it and draw it again") from None
+    _clean_element(root, prefix)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {"class": "plot", "role": "img", "aria-label": alt}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _clean_element(element: ElementTree.Element, prefix: str) -> None:
+    kept: dict[str, str] = {}
+    for name, value in element.attrib.items():
+        if name == "style":
+            pairs = (pair.partition(":") for pair in value.split(";"))
+            kept |= {key.strip(): text.strip() for key, _, text in pairs if key.strip()}
+        elif name == "id":
+            kept[name] = f"{prefix}-{value}"
+        elif name in ("href", f"{{{XLINK}}}href"):
+            if LOCAL.match(value):
+                kept["href"] = re.sub("^#", f"#{prefix}-", value)
+        elif not name.startswith("on"):
+            kept[name] = value.replace("url(#", f"url(#{prefix}-")
+    kept.pop("font-family", None)  # the page has one
+    element.attrib.clear()
+    element.attrib |= kept
+    for child in list(element):
+        if isinstance(child.tag, str) and child.tag.removeprefix(f"{{{SVG}}}") in ELEMENTS:
+            _clean_element(child, prefix)
+        else:
+            element.remove(child)
+
+
+def _place_figures(document: Document, body: str) -> str:
+    def place(image: re.Match[str]) -> str:
+        name, alt = image.groups("")
+        if name not in document.figures:  # no template asked for it, so a result must have
+            return alt
+        return inline_svg(document.figures[name], name.partition(".")[0], html.unescape(alt))
+
+    return IMAGE.sub(place, body)
+
+
+def _list_more_figures(document: Document) -> Iterator[dict[str, str]]:
+    """Yield the figures that the text does not show."""
+    names = [experiment.name for experiment in document.study.experiments]
+    kinds = [*itertools.product(FIGURE_KINDS, names), *((kind, None) for kind in STUDY_FIGURES)]
+    shown = set(document.figures.values())
+    for kind, experiment in kinds:
+        path = Path(locate_figure(kind, experiment))
+        if path in shown or not path.is_file():
+            continue
+        caption, alt = describe(kind, document.study, experiment)
+        if alt:
+            yield {"svg": inline_svg(path, f"more-{path.stem}", alt), "caption": caption}
+
+
+def _list_families(study: Study) -> dict[str, pd.DataFrame]:
+    """Return a table of judged claims for each family."""
+    judged = claims.judge(study)
+    low, high = judged["low"].map(format_change), judged["high"].map(format_change)
+    shown = pd.DataFrame(
+        {
+            "Claim": judged["claim"].str.replace("`", ""),
+            "n": judged["n"],
+            "Difference": judged["difference"].map(format_change),
+            "95 % interval": low + " to " + high,
+            "p (Holm)": judged["p_holm"].map("{:.2g}".format),
+            "Verdict": judged["verdict"],
+        }
+    )
+    return {str(family): rows for family, rows in shown.groupby(judged["family"], sort=False)}
+
+
+def _list_theme_rules() -> Iterator[str]:
+    """Yield the rules by which figures follow the dark theme."""
+    for light, dark in DARK.items():
+        for name in ("fill", "stroke"):
+            # Without .plot before it: what <use> repeats has no ancestors.
+            yield f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
+
+
+def show_cell(value: object) -> str:
+    """Return a cell of a table as text: whole numbers with separators, others with a decimal."""
+    if value is None or value is pd.NA or value != value:
+        return DASH
+    if isinstance(value, float):
+        return format_number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def hash_source(source: str) -> str:
+    """Return what a Content-Security-Policy calls an inline style or script."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,245 @@
+"""Writes the report of a study as one HTML page and as a PDF, from templates in Markdown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib as mpl
+import pandas as pd
+import pypandoc
+import typst
+
+from hw2core.analysis import claims, figures, findings, questions, text
+from hw2core.analysis.findings.core import FINDINGS
+from hw2core.analysis.page import ReportError, build_page
+from hw2core.analysis.provenance import describe_machines, describe_missing, describe_scope
+from hw2core.analysis.status import describe_status_rule
+from hw2core.analysis.tables import Study
+from hw2core.io import replace_atomically, write_text_atomically
+from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
+
+TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent
+PAPER = TEMPLATES.parent / REPORT_PAPER  # next to it: .yaml, layout and references; .lua, a filter
+TITLE = "What depth, width and skip connections do"
+
+# Neither HTML nor TeX nor Typst passes from the text into a file, and no image but our own figures.
+SAFE_MARKDOWN = (
+    "markdown-raw_html-raw_tex-raw_attribute-native_divs-native_spans"
+    "-markdown_in_html_blocks-yaml_metadata_block"
+)
+OPTIONS = ("--sandbox", "--citeproc", "--fail-if-warnings", "--columns=10000")
+
+
+class Question(NamedTuple):
+    """A question of the assignment."""
+
+    title: str
+    asked: str
+
+
+QUESTIONS = {
+    "part1_q1": Question(
+        "The Jacobian of a linear layer", "What is its shape, and how much memory would it take?"
+    ),
+    "part2_q1": Question(
+        "Dropout",
+        "Do the curves without and with dropout look as expected, and how does little dropout "
+        "compare with much?",
+    ),
+    "part2_q2": Question(
+        "Loss against accuracy", "Can the test loss rise while the test accuracy rises too?"
+    ),
+    "part3_q1": Question(
+        "Bottleneck blocks",
+        "How does a bottleneck compare with a regular block in parameters, operations and reach?",
+    ),
+    "part3_q2": Question(
+        "Depth",
+        "Which depth is best in experiment 1.1, and why? Which depths do not train, what is the "
+        "cause, and what may help?",
+    ),
+    "part3_q3": Question(
+        "Width", "What does the width do in experiment 1.2, compared with the depth in 1.1?"
+    ),
+    "part3_q4": Question(
+        "Depth with growing widths", "What does the depth do in experiment 1.3, compared with 1.1?"
+    ),
+    "part3_q5": Question(
+        "Skip connections", "What do they change in experiment 1.4, compared with 1.1 and 1.3?"
+    ),
+    "part3_q6": Question(
+        "A network of our own",
+        "What was changed in it, and why? How does it compare with experiment 1?",
+    ),
+}
+
+# The experiments that the answers are about.
+ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
+FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
+
+
+class Document:
+    """Templates filled with a study, and the figures that they show.
+
+    Args:
+        study: what the text is about.
+        plain: whether the Markdown is to be read as it is.
+    """
+
+    def __init__(self, study: Study, plain: bool = False) -> None:
+        self.study = study
+        self.plain = plain
+        self.figures: dict[str, Path] = {}  # by the name that the Markdown gives them
+        self.environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,  # the blank line behind a paragraph that is included
+            autoescape=jinja2.select_autoescape(["html.j2"]),
+            comment_start_string="<#",  # {# starts the name of a heading in Markdown
+            comment_end_string="#>",
+        )
+        self.environment.globals |= FORMATS
+        self.environment.globals |= {
+            "study": study,
+            "claims": claims,
+            "findings": findings,
+            "questions": questions,
+            "answer": self.answer,
+            "figure": self.figure,
+            "table": self.table,
+            "title": TITLE,
+            "QUESTIONS": QUESTIONS,
+            "scope": describe_scope(study),
+            "machines": describe_machines(study.runs),
+            "missing": describe_missing(study),
+            "status_rule": describe_status_rule(),
+            "others": [one for one in study.experiments if one.name not in ANSWERED],
+        }
+
+    def render(self, template: str, **variables: Any) -> str:
+        """Fill a template.
+
+        Raises:
+            ReportError: the template is wrong.
+        """
+        try:
+            return self.environment.get_template(template).render(variables)
+        except jinja2.TemplateError as error:
+            raise ReportError(f"{TEMPLATES / template}: {_one_line(error)}") from error
+
+    def answer(self, name: str) -> str:
+        """Return the direct answer to a question as a block of its own."""
+        sentences = findings.list_sentences(name, self.study)
+        if self.plain:
+            return " ".join(sentences)
+        sentences[:1] = [f"**{first}**" for first in sentences[:1]]
+        return f"\n::: {{.answer}}\n{' '.join(sentences)}\n:::\n"
+
+    def figure(self, kind: str, experiment: str | None = None) -> str:
+        """Return a figure with its number, caption and alternative text.
+
+        Where there is nothing to show, nothing is returned; a file that is missing is named.
+        """
+        caption, alt = figures.describe(kind, self.study, experiment)
+        if not alt:
+            return ""
+        path = Path(locate_figure(kind, experiment))
+        number = len(self.figures) + 1
+        caption = f"**Figure {number}.** {text.escape_markdown(caption)}"
+        if self.plain:
+            return f"![{caption}]({path.as_posix()})\n"
+        if not path.is_file():
+            return f"{caption} (`{path.as_posix()}` is missing.)\n"
+        name = f"figure-{number}.svg"
+        self.figures[name] = path
+        return f'![{caption}]({name}){{#figure-{number} alt="{_quote(alt)}"}}\n'
+
+    def table(self, frame: pd.DataFrame, label: str, **options: Any) -> str:
+        """Return a table; on a narrow screen it scrolls in a box that is called ``label``.
+
+        Args:
+            frame: the rows.
+            label: a few words of plain text.
+            options: of :func:`hw2core.analysis.text.markdown_table`.
+        """
+        if frame.empty:
+            return ""
+        markdown = text.markdown_table(frame, **options)
+        if self.plain:
+            return f"\n{markdown}\n"
+        box = f'.scroll role="region" tabindex="0" aria-label="{_quote(label)}"'
+        return f"\n::: {{{box}}}\n\n{markdown}\n\n:::\n"
+
+
+def publish(study: Study, page: Path, pdf: Path) -> None:
+    """Write the report of a study; its figures are read from the working folder.
+
+    The same study, figures and templates give the same bytes.
+
+    Raises:
+        ReportError: a template is wrong, or pandoc or Typst fails.
+    """
+    document = Document(study)
+    markdown = document.render(Path(REPORT_TEMPLATE).name)
+    body = _convert(markdown, "html5", "--mathml", "--section-divs", "--shift-heading-level-by=1")
+    write_text_atomically(page, build_page(document, body))
+    write_pdf(markdown, document.figures, pdf)
+
+
+def render_answer(name: str, study: Study) -> str:
+    """Return the answer to one of ``QUESTIONS`` as Markdown.
+
+    Raises:
+        ReportError: the template is wrong.
+    """
+    return Document(study, plain=True).render(f"answers/{name}.md.j2").strip()
+
+
+def write_pdf(markdown: str, shown: dict[str, Path], output: Path) -> None:
+    """Write the PDF: Typst sets it with its own fonts, and sees nothing but the figures.
+
+    Raises:
+        ReportError: pandoc or Typst fails.
+    """
+    options = "--standalone", f"--metadata=title:{TITLE}", f"--include-in-header={PAPER}"
+    source = _convert(markdown, "typst", *options)
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf")  # those of the figures
+    with tempfile.TemporaryDirectory() as root:
+        for name, path in shown.items():
+            shutil.copyfile(path, Path(root, name))
+        try:
+            compiler = typst.Compiler(root=root, font_paths=[fonts], ignore_system_fonts=True)
+            compiled = compiler.compile(source.encode())
+        except (RuntimeError, OSError) as error:
+            raise ReportError(f"typst could not set the report: {_one_line(error)}") from error
+    assert isinstance(compiled, bytes)
+    with replace_atomically(output) as temporary:
+        temporary.write_bytes(compiled)
+
+
+def _convert(markdown: str, target: str, *options: str) -> str:
+    metadata = f"--metadata-file={PAPER.with_suffix('.yaml')}"
+    words = f"--lua-filter={PAPER.with_suffix('.lua')}"
+    try:
+        converted = pypandoc.convert_text(
+            markdown, target, format=SAFE_MARKDOWN, extra_args=[*OPTIONS, metadata, words, *options]
+        )
+    except (RuntimeError, OSError) as error:
+        raise ReportError(f"pandoc could not build the report: {_one_line(error)}") from error
+    return str(converted)
+
+
+def _quote(value: str) -> str:
+    """Return text as the value of an attribute in Markdown, on one line."""
+    return re.sub(r'([\\"])', r"\\\1", " ".join(value.split()))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,76 @@
+"""Follows the signal through the recorded layers: activations forward, error signal backward.
+
+The gradient by a layer's weights is the product of the layer's input and of the error signal that
+comes back to it. Dividing the recorded gradient by the recorded scale of the input leaves the error
+signal, which PyTorch's default initialisation makes smaller by sqrt(6) per layer on the way back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hw2core.analysis.tables import Study
+
+# Var(W) = 1 / (3 fan-in), and a ReLU halves the second moment: a factor 1/6 of variance per layer.
+THEORY = math.sqrt(6)
+_KEYS = ["run", "seed"]
+
+
+def measure_signal(study: Study, experiments: Sequence[str]) -> pd.DataFrame:
+    """Return what the layers of each run do before (``_start``) and after training (``_end``).
+
+    One row per run, means over seeds (geometric, but of ``dead``), for the convolutions of 3x3:
+
+    - ``backward``: factor by which the error signal grows from layer to layer towards the output,
+      fitted over all of them, so by which it shrinks on its way back;
+    - ``last_activation``: standard deviation of the last one's output;
+    - ``dead``: share of channels that are 0 on every image, in the last one that has a ReLU;
+    - ``first_gradient``: gradient of the first one (root mean square);
+    - ``main_over_shortcut``: median gradient of those of the main path over that of the 1x1
+      convolutions of the shortcuts.
+
+    Runs without recorded layers, and those of fewer than three convolutions, are left out.
+    """
+    layers = study.layers[study.layers["experiment"].isin(experiments)]
+    epochs = layers.groupby(_KEYS)["epoch"]
+    start, end = (
+        _measure(layers[layers["epoch"] == epochs.transform(which)]) for which in ("min", "max")
+    )
+    measured = (
+        start.add_suffix("_start").join(end.add_suffix("_end")).dropna(subset="backward_start")
+    )
+    means = measured.groupby("run", sort=False).agg(_average).reset_index()
+    known = ["experiment", "run", "family", "label", "depth", "widths", "num_conv"]
+    return study.runs[known].drop_duplicates().merge(means, on="run")
+
+
+def _measure(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per run and seed of layers that are recorded in one epoch each."""
+    convolutions = layers[layers["layer"].str.startswith("conv")]
+    group = [convolutions[key] for key in _KEYS]
+    by_run = convolutions.groupby(_KEYS, sort=False)
+    signal = convolutions["gradient_norm"] / by_run["activation_std"].shift()
+    logarithm = signal.where(signal > 0).transform(np.log)
+    place = by_run.cumcount().where(logarithm.notna())
+    x, y = (values - values.groupby(group).transform("mean") for values in (place, logarithm))
+    slope = (x * y).groupby(group).sum() / (x**2).groupby(group).sum()
+    shortcuts = layers[layers["layer"].str.startswith("proj")].groupby(_KEYS)["gradient_norm"]
+    return pd.DataFrame(
+        {
+            "backward": np.exp(slope),
+            "last_activation": by_run["activation_std"].last(),
+            "dead": 100 * by_run["dead_fraction"].last(),  # the last that is not missing
+            "first_gradient": by_run["gradient_norm"].first(),
+            "main_over_shortcut": by_run["gradient_norm"].median() / shortcuts.median(),
+        }
+    )
+
+
+def _average(values: pd.Series) -> float:
+    if str(values.name).startswith("dead") or not (values > 0).all():
+        return float(values.mean())
+    return float(np.exp(np.log(values).mean()))

@@ -1,0 +1,60 @@
+"""A published report, which several files test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from result_documents import Experiment, build_study
+
+from hw2core.analysis.figures.style import FAMILIES, use_style
+from hw2core.analysis.report import publish
+from hw2core.analysis.tables import Study, build
+from hw2core.runs.paths import locate_figure
+
+
+@dataclass
+class Published:
+    """The report of a study, in a folder with its figures."""
+
+    study: Study
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        """The HTML file."""
+        return self.folder / "report.html"
+
+    @property
+    def pdf(self) -> Path:
+        """The PDF."""
+        return self.folder / "report.pdf"
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> Published:
+    """The report of the whole study: the curves of each experiment and the key figure are there."""
+    results = build_study(seeds=(0,), epochs=3)
+    names = dict.fromkeys(result.experiment for result in results)
+    study = build([Experiment(name, fixed="wide" * 90) for name in names], results)
+    report = Published(study, tmp_path_factory.mktemp("published"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(report.folder)
+        for kind, experiment in [("key", None), *(("curves", name) for name in names)]:
+            draw_something(Path(locate_figure(kind, experiment)))
+        publish(study, report.page, report.pdf)
+    return report
+
+
+def draw_something(path: Path) -> None:
+    """Draw a figure in the colours of the study."""
+    with use_style():
+        figure = Figure(figsize=(5.4, 3))
+        axes = figure.add_subplot()
+        for colour in FAMILIES.values():
+            axes.plot([1, 2, 3], [3, 2, 2], "o-", color=colour)
+        axes.set_xlabel("a label & <more>")
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path)

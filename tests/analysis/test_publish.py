@@ -1,0 +1,208 @@
+"""Publishing results: of a small study made up, and that those of this checkout belong together."""
+
+from __future__ import annotations
+
+import tarfile
+from contextlib import chdir
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from result_documents import build_result, tabulate
+
+from hw2core.analysis import publish as publishing
+from hw2core.analysis.publish import BEGIN, END, PublishError, publish, sum_files, write_block
+from hw2core.analysis.tables import SUMMARY_COLUMNS, load, summarize, write_table
+from hw2core.config.reading import read_configs
+from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.runs import files, paths
+
+SEEDS = (0, 1)
+CHANGES = {"training": {"epochs": 4}}
+README = f"# A study\n\n{BEGIN}\nNothing yet.\n{END}\n\nThe end.\n"
+PUBLISHED = CHECKOUT / paths.REFERENCE
+
+
+def plan(configs):
+    """Load a study as the pipeline does: its sizes are compared with those of config.yaml."""
+    return load_study(read_configs(configs)).compare_sizes(load_study(read_configs([STUDY_FILE])))
+
+
+class Place(NamedTuple):
+    """A folder with results and what the pipeline made of them, and a checkout."""
+
+    root: Path
+    configs: list[Path]
+
+    def publish(self, configs=None, seeds=SEEDS):
+        with chdir(self.root.parent):
+            return publish(configs or self.configs, seeds, self.root)
+
+    def run_pipeline(self):
+        with chdir(self.root.parent):
+            study = load(plan(self.configs).experiments.values())
+            write_table(study.runs[list(SUMMARY_COLUMNS)], paths.SUMMARY_TABLE)
+            for path in [paths.REPORT, paths.REPORT_PDF, *paths.study_figure_paths()]:
+                Path(path).parent.mkdir(exist_ok=True)
+                Path(path).write_text(f"made as {path}")
+
+
+def make_place(folder: Path) -> Place:
+    root = folder / "checkout"
+    root.mkdir()
+    (root / "README.md").write_text(README)
+    study = read_configs([STUDY_FILE])
+    grid = {"filters_per_layer": [[32]], "layers_per_block": [2, 4]}
+    study["experiments"] = {"exp1_1": study["experiments"]["exp1_1"] | {"grid": grid}}
+    study["seeds"] = list(SEEDS)
+    configs = [folder / "config.yaml", folder / "cpu.yaml"]
+    for path, values in zip(configs, (study, CHANGES), strict=True):
+        path.write_text(yaml.safe_dump(values))
+    with chdir(folder):
+        for run, spec in load_study(read_configs(configs)).runs.items():
+            for seed in SEEDS:
+                depth = spec.architecture.layers_per_block
+                result = build_result(
+                    run, depth=depth, seed=seed, epochs=4, config=spec.describe(seed)
+                )
+                files.write_result(paths.result_path(run, seed), result)
+                files.write_evaluation(paths.evaluation_path(run, seed), result.test)
+    place = Place(root, configs)
+    place.run_pipeline()
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    made = make_place(tmp_path_factory.mktemp("study"))
+    made.publish()
+    return made
+
+
+def read_folder(folder):
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_what_the_pipeline_made_is_copied(place):
+    published = read_folder(place.root / paths.REFERENCE)
+    figures = {
+        f"{paths.REFERENCE_FIGURES}/{Path(path).name}" for path in paths.study_figure_paths()
+    }
+    assert set(published) == figures | {
+        *("SHA256SUMS", "report.html", "report.pdf", "results.tar.gz"),
+        *("study.yaml", "summary.csv"),
+    }
+    assert published["study.yaml"] == place.configs[1].read_bytes()
+    assert published["report.html"] == b"made as report/report.html"
+    assert published["SHA256SUMS"].decode() == sum_files(place.root / paths.REFERENCE)
+
+
+def test_the_readme_says_what_was_found_and_what_is_reduced(place):
+    text = (place.root / "README.md").read_text()
+    assert text.startswith("# A study")
+    assert text.endswith("The end.\n")
+    with chdir(place.root.parent):
+        study = load(load_study(read_configs(place.configs)).experiments.values())
+        reduced = load(plan(place.configs).experiments.values())
+    assert write_block(reduced) in text
+    assert "| reduced |" in write_block(reduced).replace("  ", " ")
+    assert "| reduced |" not in write_block(study).replace("  ", " ")
+    # The whole size is that of config.yaml in this checkout, which asks for 20 epochs.
+    assert set(reduced.runs["reduced"]) == {"4 of 20 epochs"}
+
+
+def test_the_best_run_of_an_experiment_is_that_of_validation():
+    results = [
+        build_result("exp1_1_L2_K32", depth=2, best_validation=91.0, test_accuracy=70.0),
+        build_result("exp1_1_L4_K32", depth=4, best_validation=90.0, test_accuracy=75.0),
+    ]
+    study = tabulate(results)
+    row = publishing.list_experiments(study).iloc[0]
+    assert row["Best run"] == "`exp1_1_L2_K32`"
+    assert row["Test accuracy (%)"] == "70.0"
+    assert row["Public median, best (%)"] == "64.6, 72.6"
+
+
+def test_published_results_can_be_used_where_they_are_unpacked(place, tmp_path):
+    with tarfile.open(place.root / paths.REFERENCE / paths.REFERENCE_RESULTS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = sorted(tmp_path.rglob("*.json"))
+    assert len(unpacked) == 8
+    for path in unpacked:
+        assert path.read_bytes() == (place.root.parent / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_the_same_results_give_the_same_bytes(place):
+    before = read_folder(place.root)
+    place.publish()
+    assert read_folder(place.root) == before
+
+
+def test_a_fault_leaves_what_was_there(place, monkeypatch):
+    before = read_folder(place.root)
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(publishing, "write_archive", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        place.publish()
+    assert read_folder(place.root) == before
+
+
+def test_results_of_another_configuration_are_refused(place):
+    with pytest.raises(PublishError, match=r"L2_K32 seed 0: training\.epochs: was 4, is 20"):
+        place.publish(place.configs[:1])
+
+
+def test_what_is_not_evaluated_or_made_of_other_results_is_refused(tmp_path):
+    place = make_place(tmp_path)
+    evaluation = Path(tmp_path, paths.evaluation_path("exp1_1_L4_K32", 1))
+    content = evaluation.read_bytes()
+    evaluation.unlink()
+    with pytest.raises(PublishError, match="exp1_1_L4_K32 seed 1: not evaluated yet"):
+        place.publish()
+    evaluation.write_bytes(content)
+    Path(tmp_path, paths.result_path("exp1_1_L4_K32", 1)).unlink()
+    with pytest.raises(PublishError, match=r"summary\.csv: of other results; run snakemake first"):
+        place.publish()
+    Path(tmp_path, paths.REPORT).unlink()
+    with pytest.raises(PublishError, match=r"report\.html: missing; run snakemake first"):
+        place.publish()
+
+
+def test_nothing_is_published_from_nothing_or_into_a_readme_without_a_place(tmp_path):
+    place = make_place(tmp_path)
+    with pytest.raises(PublishError, match="no result"):
+        place.publish(seeds=(7,))
+    (place.root / "README.md").write_text("# A study\n")
+    with pytest.raises(PublishError, match=r"README\.md: no place for the results"):
+        place.publish()
+    assert [path.name for path in place.root.iterdir()] == ["README.md"]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    with tarfile.open(PUBLISHED / paths.REFERENCE_RESULTS) as archive:
+        archive.extractall(folder, filter="data")
+    changes = PUBLISHED / paths.REFERENCE_STUDY
+    configs = [STUDY_FILE, *([changes] if changes.exists() else [])]
+    with chdir(folder):
+        return load(plan(configs).experiments.values())
+
+
+def test_the_files_in_this_checkout_belong_together(published, tmp_path):
+    assert (PUBLISHED / paths.REFERENCE_SUMS).read_text() == sum_files(PUBLISHED)
+    write_table(published.runs[list(SUMMARY_COLUMNS)], tmp_path / "summary.csv")
+    expected = (tmp_path / "summary.csv").read_bytes()
+    assert (PUBLISHED / paths.REFERENCE_TABLE).read_bytes() == expected
+
+
+def test_the_readme_of_this_checkout_says_what_the_published_results_say(published):
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert write_block(published) in text
+    trained = summarize(published.runs)
+    assert (trained.loc[trained["reduced"] == "", "trained"] > 0).sum() >= 20

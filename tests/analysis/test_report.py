@@ -1,0 +1,297 @@
+"""The report's text, page and PDF."""
+
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from result_documents import (
+    Experiment,
+    build_experiment,
+    build_result,
+    build_study,
+    tabulate,
+)
+
+from hw2core.analysis import report
+from hw2core.analysis.page import hash_source
+from hw2core.analysis.provenance import (
+    describe_missing,
+    describe_scope,
+    list_machines,
+    list_provenance,
+    list_runs,
+    list_settings,
+)
+from hw2core.analysis.report import QUESTIONS, Document, ReportError, publish, render_answer
+from hw2core.analysis.tables import build, summarize
+from hw2core.runs.paths import locate_figure
+from hw2core.runs.schema import Result
+
+FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9"/></svg>'
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes, and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(html)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write the report of results; returns the page and what of the PDF can be read."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(study):
+        publish(study, Path("report.html"), Path("report.pdf"))
+        return Path("report.html").read_text(encoding="utf-8"), read_pdf(Path("report.pdf"))
+
+    return write
+
+
+def read_pdf(path):
+    """Return the content of a PDF, and after it the parts that are compressed in it."""
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF-")
+    streams = re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)
+    read = (zlib.decompressobj().decompress(x) for x in streams if x[:1] == b"x")
+    return b"".join([content, *read])
+
+
+def draw(kind, experiment=None):
+    path = Path(locate_figure(kind, experiment))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(FIGURE)
+    return path
+
+
+def test_the_page_needs_nothing_else_and_its_links_lead_somewhere(published):
+    html = published.page.read_text(encoding="utf-8")
+    page = Page(html)
+    identifiers = [x["id"] for _, x in page.elements if "id" in x]
+    assert len(identifiers) == len(set(identifiers))
+    for tag, attributes in page.elements:
+        assert not {"style", "src", "onload", "onclick"} & attributes.keys(), (tag, attributes)
+        target = attributes.get("href", "#")
+        assert target == "#" or target.removeprefix("#") in identifiers, (tag, target)
+    assert {*QUESTIONS, "method", "limits", "references", "appendix"} <= set(identifiers)
+    figures = [x for tag, x in page.elements if tag == "svg"]
+    assert len(figures) == len(published.study.experiments) + 1  # those the text leaves out, too
+    assert all(figure["aria-label"] for figure in figures)
+    assert "<math" in html
+
+
+def test_the_policy_of_the_page_allows_its_own_style_and_script_only(published):
+    html = published.page.read_text(encoding="utf-8")
+    policy = next(x["content"] for t, x in Page(html).elements if t == "meta" and len(x) == 2)
+    assert policy.startswith("default-src 'none'")
+    for tag in ("style", "script"):
+        (source,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        assert f"{tag}-src '{hash_source(source)}'" in policy
+
+
+def test_the_same_results_give_the_same_bytes(published, monkeypatch, tmp_path):
+    monkeypatch.chdir(published.folder)
+    study = build(published.study.experiments, published.study.results[::-1])
+    page, pdf = tmp_path / "x.html", tmp_path / "x.pdf"
+    publish(study, page, pdf)
+    assert page.read_bytes() == published.page.read_bytes()
+    assert pdf.read_bytes() == published.pdf.read_bytes()
+
+
+HOSTILE = (
+    '`<script>alert(1)</script>`{=html} `#read("/etc/hostname")`{=typst} \\alert $x$\n'
+    "<iframe src=/etc/hostname> ![x](net.png) [l](http://example.org) accuracy @5 <wide> a | b\n"
+    "\n# head {#method}\n\n::: {.note}\n- item\n---\n{{ 1 + 1 }} <!-- -->"
+)
+# Strings that the code itself decides by, so that a result with others is refused when it is read.
+KEPT = {"name", "experiment", "model", "status", "precision", "run", "layers_per_block"}
+
+
+def forge(value, key=""):
+    """Return a copy of a document in which each string that may vary is hostile."""
+    if isinstance(value, dict):
+        return {name: forge(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [forge(item, key) for item in value]
+    return HOSTILE if isinstance(value, str) and key not in KEPT else value
+
+
+def test_text_of_results_and_of_the_config_is_shown_and_does_nothing(write):
+    results = build_study(seeds=(0,), epochs=3)
+    forged = []
+    for result in results:
+        test = result.test and type(result.test)(**forge(json.loads(result.test.model_dump_json())))
+        forged.append(Result(**forge(json.loads(result.model_dump_json())), test=test))
+    names = dict.fromkeys(result.experiment for result in results)
+    text = {"question": HOSTILE, "varies": HOSTILE, "fixed": HOSTILE}
+    study = build([Experiment(name, **text) for name in names], forged)
+    draw("key")
+    html, pdf = write(study)
+    page = Page(html)
+    assert page.text.count("![x](net.png)") > len(names)
+    assert "accuracy @5 <wide> a | b" in page.text
+    assert "`<script>alert(1)</script>`{=html}" in page.text
+    tags = [tag for tag, _ in page.elements]
+    assert not {"iframe", "img", "wide"} & set(tags)
+    assert tags.count("script") == 1
+    assert not any("example.org" in x.get("href", "") for _, x in page.elements)
+    assert b"/URI" not in pdf
+    assert b"/Link" in pdf  # those within the document
+    host = Path("/etc/hostname")
+    assert not host.exists() or host.read_text().strip() not in page.text
+
+
+def test_runs_of_the_page_are_those_of_the_summary():
+    study = tabulate(
+        build_experiment("exp1_1", seeds=(0, 1), epochs=3), {"exp2": ["exp2_L3_K32-64-128"]}
+    )
+    shown, summary = list_runs(study), summarize(study.runs)
+    assert list(shown["Run"]) == [*summary["run"], "exp2_L3_K32-64-128"]
+    assert list(shown["Parameters"][:-1]) == list(summary["parameters"])
+    assert list(shown["Trained"])[-1] == "not run"
+    row = shown[shown["Run"] == "exp1_1_L8_K32"].iloc[0]
+    assert row["Trained"] == "1 of 2"
+
+
+def test_settings_are_shared_or_by_experiment():
+    results = [*build_experiment("exp1_1", epochs=3), *build_experiment("exp1_3", epochs=3)]
+    results[-1].config["training"] |= {"lr": 0.1, "nesterov": True}
+    shared, others = list_settings(tabulate(results).runs)
+    assert dict(shared.values)["training.optimizer"] == "sgd"
+    values = others.set_index("Setting")
+    assert values.loc["training.lr", "exp1_1"] == "0.05"
+    assert values.loc["training.lr", "exp1_3"] == "0.05, 0.1"
+    assert values.loc["architecture.filters_per_layer", "exp1_3"] == "64-128-256"
+
+
+def test_machines_and_provenance_count_the_results_of_each():
+    results = build_experiment("exp1_3", epochs=2)
+    change = {"device": "cuda", "git_commit": None, "seconds": 7200.0}
+    results += [
+        build_result("exp1_2_L2_K64", experiment="exp1_2", **change),
+        build_result("exp1_2_L4_K64", experiment="exp1_2", same_as="exp1_1_L4_K64", **change),
+    ]
+    study = tabulate(results)
+    machines = list_machines(study.runs).set_index("Device")
+    assert machines.loc["cuda", "Results"] == 1  # the shared one took no time
+    assert machines.loc["cuda", "Hours"] == 2.0
+    provenance = list_provenance(study).set_index(["What", "Value"])["Results"]
+    assert provenance["commit", "not recorded"] == 2
+    assert provenance["torch", "2.14.0"] == len(results)
+
+
+def test_the_scope_is_counted():
+    study = tabulate(build_experiment("exp1_1", epochs=3), {"exp2": ["a", "b"], "exp3": ["c"] * 9})
+    assert describe_scope(study).startswith("8 convolutional networks were trained on 20,000 ")
+    assert "for 3 epochs" in describe_scope(study)
+    assert describe_scope(tabulate([])) == "No convolutional network has a result yet."
+    assert describe_missing(study) == "`a`, `b` and 9 runs of `exp3`"
+    assert describe_missing(tabulate([])) == ""
+
+
+@pytest.mark.parametrize(
+    "results",
+    [[], build_experiment("exp1_1", epochs=2), [build_result("mine_L2_K8", experiment="mine")]],
+    ids=["no results", "one experiment", "an experiment of one's own"],
+)
+def test_a_study_without_the_course_or_without_results_is_reported(write, results):
+    html, _ = write(tabulate(results))
+    page = Page(html)
+    for question in QUESTIONS.values():
+        assert question.title in page.text
+    assert "128 GiB" in page.text
+
+
+def test_figures_are_numbered_named_when_missing_and_left_out_when_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = Document(tabulate(build_experiment("exp1_1", epochs=3)))
+    path = draw("curves", "exp1_1")
+    assert document.figure("curves", "exp1_1").startswith("![**Figure 1.** ")
+    assert document.figures == {"figure-1.svg": path}
+    assert "`figures/study_key.svg` is missing" in document.figure("key")
+    assert document.figure("curves", "exp2") == ""
+
+
+def test_figures_of_the_pdf_have_alternative_texts(tmp_path):
+    picture = tmp_path / "a picture.svg"
+    picture.write_text(FIGURE)
+    alt = "exp1_1: loss over the epochs, 80 % \\\\ [dashed] – 'at chance'"
+    markdown = f'![**Figure 1.** A caption.](figure-1.svg){{alt="{alt}"}}\n'
+    report.write_pdf(markdown, {"figure-1.svg": picture}, tmp_path / "x.pdf")
+    read = alt.replace(r"\\", "\\").encode("utf-16-be").hex().upper()
+    assert f"/Alt<FEFF{read}>".encode() in read_pdf(tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_an_answer_alone_is_plain_markdown(name):
+    text = render_answer(name, tabulate(build_study(seeds=(0,), epochs=3)))
+    assert text
+    assert ":::" not in text
+
+
+@pytest.mark.parametrize("tool", ["pandoc", "typst"])
+def test_a_tool_that_fails_is_one_clear_error_and_leaves_no_file(tmp_path, monkeypatch, tool):
+    def fail(*_, **__):
+        raise RuntimeError("it died\nwith exitcode 99")
+
+    if tool == "pandoc":
+        monkeypatch.setattr(report.pypandoc, "convert_text", fail)
+    else:
+        monkeypatch.setattr(report.typst, "Compiler", fail)
+    with pytest.raises(ReportError, match=rf"{tool} could not .*: it died with exit"):
+        report.write_pdf("text", {}, tmp_path / "x.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_name_in_a_template_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "TEMPLATES", tmp_path)
+    (tmp_path / "x.md.j2").write_text("{{ nothing_of_this_name }}")
+    document = Document(tabulate([]))
+    with pytest.raises(ReportError, match=r"x\.md\.j2.*nothing_of_this_name"):
+        document.render("x.md.j2")
+    with pytest.raises(ReportError, match="nobody2000"):
+        report.write_pdf("As @nobody2000 says.", {}, tmp_path / "x.pdf")
+
+
+# What may hold a digit, in the order in which it is taken out.
+ALLOWED = (
+    r"(?s)\$\$.*?\$\$",  # formulas
+    r"\$[^$]*\$",
+    r"(?s)<#.*?#>",  # comments
+    r"(?s)\{\{.*?\}\}|\{%.*?%\}",  # code
+    r"(?m)^\s*#+ .*$",  # headings
+    r"`[^`\n]*`",  # names of runs and files
+    r"\b(?:[Ee]xperiments?|[Pp]art|[Qq]uestion) \d(?:\.\d)?(?: and \d(?:\.\d)?)?",
+    r"[A-Za-z_/][\w./-]*",  # identifiers
+)
+
+
+def find_typed_digits(text):
+    for pattern in ALLOWED:
+        text = re.sub(pattern, " ", text)
+    return re.findall(r".{0,30}\d.{0,30}", text)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(report.TEMPLATES.rglob("*.md.j2")), ids=lambda path: path.name
+)
+def test_no_template_holds_a_typed_number(path):
+    assert find_typed_digits(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_typed_number_would_be_found():
+    assert find_typed_digits("the accuracy rises to 71.3 % with $x_1$ in part 2") != []
+    assert find_typed_digits("in experiment 1.1 and part 2, $K = 32$, `exp1_1`, part3_q1") == []
