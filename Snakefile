@@ -4,7 +4,8 @@
 #   snakemake results/exp1_4        the runs of one experiment, and its figures
 #   snakemake results/exp1_1_L2_K32 one run
 #   snakemake figures | report      all figures; the report
-#   snakemake -n TARGET             what would be done; `python workflow_scripts/why_stale.py`: why
+#   snakemake -n TARGET             what would be done, and about how long it takes
+#   snakemake --profile quick       a quick look: all runs on few images, into output/quick
 #   snakemake --profile slurm ...   the same, as jobs of a Slurm cluster
 
 #
@@ -87,3 +88,4 @@ include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
+include: "rules/plan.smk"

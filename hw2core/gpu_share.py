@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING
 
-from hw2core.config.networks import IN_SIZE, ConvolutionalArchitecture
-from hw2core.data.arrays import NUM_CLASSES
+from hw2core.config.arithmetic import count_work
 
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
@@ -26,29 +24,9 @@ def estimate_gpu_percent(spec: RunSpec, memory: int) -> int:
 
     It is the larger of two shares: of the memory, and of the arithmetic that keeps the GPU busy.
     """
-    architecture = spec.architecture
-    multiply_adds = outputs = parameters = 0  # hardly any in an MLP
-    if isinstance(architecture, ConvolutionalArchitecture):
-        multiply_adds, outputs, parameters = _count_convolutions(architecture)
+    multiply_adds, outputs, parameters = count_work(spec.architecture)
     flops = 6 * multiply_adds * spec.training.batch_size  # forward, and twice as much backward
     held = TENSORS_PER_CONVOLUTION * 4 * outputs * spec.training.batch_size
     needed = CONTEXT_BYTES + held + BYTES_PER_PARAMETER * parameters
     share = max(needed / memory, flops / FLOPS_OF_A_WHOLE_GPU)
     return min(100, max(LEAST_PERCENT, math.ceil(100 * share)))
-
-
-def _count_convolutions(architecture: ConvolutionalArchitecture) -> tuple[int, int, int]:
-    """Return multiply-adds and outputs for one image, and the weights of all layers."""
-    in_channels, side, _ = IN_SIZE
-    multiply_adds = outputs = parameters = 0
-    for number, channels in enumerate(architecture.channels, start=1):
-        weights = 9 * in_channels * channels
-        multiply_adds += weights * side**2
-        outputs += channels * side**2
-        parameters += weights
-        in_channels = channels
-        if number % architecture.pool_every == 0:
-            side //= 2
-    widths = [in_channels * side**2, *architecture.hidden_dims, NUM_CLASSES]
-    parameters += sum(a * b for a, b in itertools.pairwise(widths))
-    return multiply_adds, outputs, parameters

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hw2core.errors import UserError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
 
 NO_EPOCH = "no epoch fitted into"  # the last line of a training whose time limit is too short
+EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
 
 
 def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
@@ -71,3 +73,21 @@ def format_epoch(recorder: Recorder) -> str:
         f"validation loss {validation.losses[0]:.3f} accuracy {validation.accuracy:5.1f} %  "
         f"{recorder.speeds[-1]:,.0f} images/s  {minutes}:{seconds:02d} left"
     )
+
+
+class LoggedEpoch(NamedTuple):
+    """What ``format_epoch`` reports of an epoch; the accuracy is that of validation."""
+
+    epoch: int
+    num_epochs: int
+    accuracy: float
+    seconds_left: int
+
+
+def parse_epoch(line: str) -> LoggedEpoch | None:
+    """Read a line of ``format_epoch``; None for any other line."""
+    found = EPOCH_LINE.search(line)
+    if found is None:
+        return None
+    epoch, total, accuracy, minutes, seconds = found.groups()
+    return LoggedEpoch(int(epoch), int(total), float(accuracy), 60 * int(minutes) + int(seconds))

@@ -45,7 +45,7 @@ def damage_weights(study: Study, rng: random.Random) -> Outcome:
     make_sure(study, path, paths.result_path(run, 0))
     damage_file(study, path, rng, (b'"dtype":"F32"', b'"dtype":"F99"'))
     outcome.damaged.add(path)
-    _, output = finish(study.run("workflow_scripts/why_stale.py", run))
+    _, output = finish(study.run("workflow_scripts/status.py", run))
     # An earlier fault may have damaged the result, which is looked at first.
     stem = re.escape(path.removesuffix("safetensors"))
     outcome.expect(output, rf"{stem}(safetensors|json)", "run again")

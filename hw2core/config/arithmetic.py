@@ -1,0 +1,45 @@
+"""Counts the arithmetic of a network from its configuration, without building it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+from hw2core.config.networks import (
+    IN_SIZE,
+    Architecture,
+    ConvolutionalArchitecture,
+    MLPArchitecture,
+)
+from hw2core.data.arrays import NUM_CLASSES
+
+
+class Work(NamedTuple):
+    """The 3x3 convolutions and linear layers of a network; the rest is little beside them."""
+
+    multiply_adds: int  # of the forward pass of one image
+    outputs: int  # of all these layers but the last, for one image
+    parameters: int  # without biases
+
+
+def count_work(architecture: Architecture) -> Work:
+    """Return the work of a network; zeros for an architecture that is not known here."""
+    multiply_adds = outputs = parameters = 0
+    in_channels, side, _ = IN_SIZE
+    if isinstance(architecture, ConvolutionalArchitecture):
+        for number, channels in enumerate(architecture.channels, start=1):
+            weights = 9 * in_channels * channels
+            multiply_adds += weights * side**2
+            outputs += channels * side**2
+            parameters += weights
+            in_channels = channels
+            if number % architecture.pool_every == 0:
+                side //= 2
+        widths = [in_channels * side**2, *architecture.hidden_dims, NUM_CLASSES]
+    elif isinstance(architecture, MLPArchitecture):
+        widths = [math.prod(IN_SIZE), *architecture.hidden_dims, NUM_CLASSES]
+    else:
+        return Work(0, 0, 0)
+    linear = sum(a * b for a, b in itertools.pairwise(widths))
+    return Work(multiply_adds + linear, outputs + sum(widths[1:-1]), parameters + linear)

@@ -1,0 +1,169 @@
+"""Estimates how long runs take: from their arithmetic and the times of finished runs."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from hw2core.config.arithmetic import count_work
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import Study
+from hw2core.runs.environment import describe_environment
+from hw2core.runs.files import ResultError, read_run
+from hw2core.runs.schema import Result
+
+# Where jobs of a cluster train: how many at once is known to nobody.
+ON_CLUSTER = "a GPU, one run after the other"
+SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run: bench/README.md
+SECONDS_BEFORE = 2  # for the first batches of a training, which are slow
+FORWARD_AND_BACKWARD = 3  # times the forward pass
+# Normalisation reads and writes the outputs of a convolution again. Fitted with the CPU's rates.
+OUTPUTS_WITH_NORM = 1.75
+
+
+class Rates(NamedTuple):
+    """What a device does per second; of a CPU, one thread."""
+
+    source: str
+    flops: float  # floating-point operations
+    outputs: float  # outputs of layers, which memory limits
+    step: float  # least seconds of a training step
+
+
+# Those of CPUs are fits, by least relative error, to the times of finished runs with one thread:
+# 145 published ones (report/reference) on an AMD EPYC, and 35 of 20 epochs on an Intel Xeon that
+# other work shared. In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). GPUs
+# are not measured: a third of the published arithmetic of an H100 or an M3, and 40 bytes of the
+# memory bandwidth per output.
+RATES = {
+    "amx_bf16": Rates("rates measured on an Intel Xeon with AMX", 2.5e12, 0.53e9, 1e-3),
+    "avx512_bf16": Rates("rates measured on an AMD EPYC with AVX512", 207e9, 0.85e9, 1e-3),
+    "fp32": Rates("rates measured on an AMD EPYC in fp32", 83e9, 0.34e9, 5e-4),
+    "cuda": Rates("the published rates of an H100, not measured", 3e14, 80e9, 1e-3),
+    "mps": Rates("the published rates of an Apple M3, not measured", 1e12, 2.5e9, 2e-3),
+}
+
+
+class Device(NamedTuple):
+    """What trains: ``kind`` as torch names it, the processor of a CPU, its fastest arithmetic."""
+
+    kind: str
+    processor: str
+    arithmetic: str  # of RATES
+
+    def made(self, result: Result) -> bool:
+        """Return whether ``result`` is of this kind of device."""
+        kind = result.environment.device.partition(":")[0]
+        return kind == self.kind and (
+            kind != "cpu" or result.environment.processor == self.processor
+        )
+
+    def __str__(self) -> str:
+        return {"cpu": "this CPU", "mps": "this GPU"}.get(self.kind, "a GPU")
+
+
+def find_device(*, has_gpu: bool) -> Device:
+    """Return the device that will train, on this machine or on a node of a cluster with a GPU."""
+    if has_gpu:
+        kind = "mps" if platform.system() == "Darwin" else "cuda"
+        return Device(kind, "", kind)
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        flags = set()
+    fast = (name for name in ("amx_bf16", "avx512_bf16") if name in flags)
+    return Device("cpu", str(describe_environment("cpu")["processor"]), next(fast, "fp32"))
+
+
+def read_finished(study: Study) -> dict[tuple[str, int], Result]:
+    """Return the results of a study that exist and can be read, by run and seed."""
+    results = {}
+    for experiment in study.experiments.values():
+        for pair in experiment.pairs():
+            with suppress(ResultError):
+                results[pair] = read_run(*pair)
+    return results
+
+
+class Estimator:
+    """Estimates seconds of runs on ``device`` with ``threads``, corrected by finished runs.
+
+    The correction is the median of measured / estimated over the finished runs of the same model,
+    or of all where there is none.
+    """
+
+    def __init__(self, finished: Iterable[Result], device: Device, threads: int) -> None:
+        self._device = device
+        self._threads = threads
+        measured = defaultdict(list)
+        for result in finished:
+            try:
+                spec = RunSpec.from_config(result.config)
+            except ConfigError:  # of an older version
+                continue
+            if device.made(result) and not result.same_as:
+                expected = self._count_seconds(spec, result.environment.threads)
+                measured[spec.model].append(result.timing.seconds / expected)
+        self._num_finished = sum(map(len, measured.values()))
+        self._corrections = {model: statistics.median(found) for model, found in measured.items()}
+        everything = [ratio for found in measured.values() for ratio in found]
+        self._correction = statistics.median(everything) if everything else 1.0
+
+    def estimate(self, spec: RunSpec) -> float:
+        """Return the seconds that training and evaluating a run take."""
+        correction = self._corrections.get(spec.model, self._correction)
+        return SECONDS_PER_JOB + correction * self._count_seconds(spec, self._threads)
+
+    def describe(self, seconds: Iterable[tuple[float, float]], where: str = "") -> str:
+        """Return how long jobs take together, in words, with what the estimate comes from.
+
+        Args:
+            seconds: for each job, its seconds and the share of the machine that it needs.
+            where: what trains, in words, if not one device of this machine.
+        """
+        source = f"{self._num_finished} finished run{'s'[: self._num_finished > 1]}"
+        if not self._num_finished:
+            source = RATES[self._device.arithmetic].source
+        total = format_seconds(add_up(seconds))
+        return f"about {total} on {where or self._device} (from {source})"
+
+    def _count_seconds(self, spec: RunSpec, threads: int) -> float:
+        """Return the seconds of training by the device's rates."""
+        slow = spec.model == "mlp" or spec.training.precision == "fp32"
+        cpu = self._device.kind == "cpu"
+        rates = RATES["fp32" if cpu and slow else self._device.arithmetic]
+        work = count_work(spec.architecture)
+        norm = OUTPUTS_WITH_NORM if getattr(spec.architecture, "batchnorm", False) else 1
+        forward = 2 * work.multiply_adds / rates.flops + norm * work.outputs / rates.outputs
+        steps = math.ceil(spec.data.train / spec.training.batch_size)
+        steps = min(steps, spec.training.batches or steps)
+        trained = min(spec.data.train, steps * spec.training.batch_size)
+        images = FORWARD_AND_BACKWARD * trained + spec.data.validation
+        per_epoch = images * forward / (threads if cpu else 1) + steps * rates.step
+        return SECONDS_BEFORE + spec.training.epochs * per_epoch
+
+
+def add_up(seconds: Iterable[tuple[float, float]]) -> float:
+    """Return how long jobs take together, of pairs (seconds, share of the machine).
+
+    Several run at once where their shares add up to 1 or less; the longest may decide.
+    """
+    pairs = list(seconds)
+    longest = max((alone for alone, _ in pairs), default=0.0)
+    return max(longest, sum(alone * share for alone, share in pairs))
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time to two digits at most, such as 40 s, 12 min, 5 h, 2.5 days."""
+    for unit, size, limit in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < limit * size:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if unit == "h" and value < 3 else f"{value:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"

@@ -1,0 +1,112 @@
+"""Says what a call of Snakemake would train and for how long; refuses what it should not do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import Study
+from hw2core.errors import UserError
+from hw2core.runs import paths
+from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
+from hw2core.runs.files import ResultError, read_result
+from hw2core.runs.selection import UnknownName, split_name, suggest
+from hw2core.runs.staleness import explain_result
+
+MOST_REASONS = 3  # in one line
+
+
+class LossError(UserError):
+    """A call would replace a result by that of a smaller run."""
+
+
+class Training(NamedTuple):
+    """A planned training, with its threads and the share of this machine that it needs."""
+
+    run: str
+    seed: int
+    threads: int
+    share: float
+
+
+def describe_plan(
+    study: Study, trainings: list[Training], *, has_gpu: bool, on_cluster: bool
+) -> str:
+    """Return one line: how many runs are trained, about how long that takes, and why again."""
+    device = find_device(has_gpu=has_gpu or on_cluster)
+    estimator = Estimator(read_finished(study).values(), device, trainings[0].threads)
+    seconds = [
+        (estimator.estimate(study.runs[training.run]), 1.0 if on_cluster else training.share)
+        for training in trainings
+    ]
+    time = estimator.describe(seconds, ON_CLUSTER if on_cluster else "")
+    line = f"{len(trainings)} run{'s'[: len(trainings) > 1]} to train, {time}"
+    reasons = Counter(
+        reason
+        for run, seed, *_ in trainings
+        if Path(paths.result_path(run, seed)).exists()
+        for reason in explain_result(study.runs[run], seed)
+    )
+    if reasons:
+        shown = [f"{reason} ({runs})" for reason, runs in reasons.most_common(MOST_REASONS)]
+        more = len(reasons) - len(shown)
+        line += f"; stale: {'; '.join(shown)}" + (f"; and {more} other reasons" if more else "")
+    return f"{line}. Each run: python workflow_scripts/status.py"
+
+
+def refuse_loss(study: Study, results: Iterable[str]) -> None:
+    """Refuse to replace results by those of runs with fewer epochs or images, or generated ones.
+
+    Args:
+        results: paths of the results that a call would write.
+
+    Raises:
+        LossError: with the first that would be lost, and what to do.
+    """
+    losses = [loss for path in results if (loss := describe_loss(study, path))]
+    if losses:
+        more = f", and so would {len(losses) - 1} more" if len(losses) > 1 else ""
+        raise LossError(
+            f"{losses[0]}{more}; nothing was started. To keep what is there, use --profile quick "
+            "or --directory ELSEWHERE; to replace it, delete it first"
+        )
+
+
+def describe_loss(study: Study, path: str) -> str | None:
+    """Return what would be lost if the run of ``path`` were trained now; None if nothing."""
+    run, _ = split_name(path)
+    if run not in study.runs or not Path(path).exists():
+        return None
+    try:
+        old = RunSpec.from_config(read_result(path).config)
+    except (ResultError, ConfigError):  # nothing that this version can use
+        return None
+    new = study.runs[run]
+    made_up = new.size.data == "generated" != old.size.data
+    if not made_up and all(a <= b for a, b in zip(old.size[1:], new.size[1:], strict=True)):
+        return None
+    sizes = describe_size(old), describe_size(new)
+    return "{} ({}) would be replaced by a smaller run ({})".format(path, *sizes)
+
+
+def describe_size(spec: RunSpec) -> str:
+    """Return the size of a run in words."""
+    data, epochs, *images = spec.size
+    counts = " + ".join(f"{count:,}" for count in images)
+    return f"{epochs} epoch{'s'[: epochs > 1]}, {counts} images of {data}"
+
+
+def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse targets that Snakemake cannot make, with the most similar names it can.
+
+    Raises:
+        UnknownName: with a line for each of ``targets``, unless there is none.
+    """
+    names = list(known)
+    lines = [f"{target}: no target of this name; {suggest(target, names)}" for target in targets]
+    if lines:
+        raise UnknownName("\n".join(lines))

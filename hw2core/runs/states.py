@@ -1,0 +1,205 @@
+"""Reports the state of every run of a study: from its files, its log and the processes here."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import Study
+from hw2core.runs import paths
+from hw2core.runs.durations import Estimator, format_seconds
+from hw2core.runs.files import read_run
+from hw2core.runs.log import parse_epoch
+from hw2core.runs.schema import Result
+from hw2core.runs.staleness import explain_evaluation, explain_result
+
+# The order in which --watch shows them.
+RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
+STALE, MISSING, CURRENT = "stale", "not trained", "current"
+STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, CURRENT)
+
+MOST_REASONS = 2  # shown, where all runs are
+# Lines of a training's log that are followed by others; any other last line is its end.
+PROGRESS = re.compile(
+    r"epoch +\d|resuming after|[^:]*, threads \d|\S+: not used: |no checkpoint|.*; starting"
+)
+STOPPED = "stopped by a signal"
+# A training without a new line for this many times as long as an epoch, and a minute, is gone.
+SILENT_EPOCHS = 3
+SILENT_SECONDS = 60
+
+
+class RunState(NamedTuple):
+    """The state of a run and seed, one of ``STATES``, what is known of it, and the time left."""
+
+    run: str
+    seed: int
+    state: str
+    detail: str
+    seconds_left: float = 0.0
+
+
+class Log(NamedTuple):
+    """The log of a job."""
+
+    path: str
+    lines: list[str]  # without their times
+    changed: float  # when, or when the checkpoint was, in seconds as ``time.time``
+
+
+class Reporter:
+    """Decides the states of the runs of ``study`` in this folder.
+
+    Args:
+        results: those that exist, by run and seed.
+        estimator: of the time that a run takes.
+        full: give all the reasons of a stale run, not the first few.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        results: dict[tuple[str, int], Result],
+        estimator: Estimator,
+        *,
+        full: bool = False,
+    ) -> None:
+        self._study = study
+        self._results = results
+        self._estimator = estimator
+        self._full = full
+        self._twins = study.find_twins()
+
+    def report(self, pairs: Iterable[tuple[str, int]]) -> list[RunState]:
+        """Return the state of each run and seed, in their order."""
+        trained_here = set(find_trained_here())
+        return [self._describe(run, seed, trained_here) for run, seed in pairs]
+
+    def _describe(self, run: str, seed: int, trained_here: set[str]) -> RunState:
+        spec = self._study.runs[run]
+        reasons = explain_result(spec, seed)
+        if not reasons:
+            return self._describe_result(spec, seed)
+        seconds = self._estimator.estimate(spec)
+        here = paths.result_path(run, seed) in trained_here
+        if log := read_log("train", run, seed):
+            if found := describe_training(spec, seed, log, seconds, here=here):
+                return found
+        elif here:
+            return RunState(run, seed, RUNNING, "starting", seconds)
+        if twin := self._twins.get((run, seed)):
+            return RunState(run, seed, MISSING, f"gets the result of {twin}")
+        if not Path(paths.result_path(run, seed)).exists():
+            return RunState(run, seed, MISSING, f"about {format_seconds(seconds)}", seconds)
+        return RunState(run, seed, STALE, self._join(reasons), seconds)
+
+    def _describe_result(self, spec: RunSpec, seed: int) -> RunState:
+        """Return the state of a run whose result is current."""
+        run = spec.name
+        if reasons := explain_evaluation(spec, seed):
+            log = read_log("evaluate", run, seed)
+            if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
+                return RunState(run, seed, FAILED, f"{log.path}: {log.lines[-1]}")
+            return RunState(run, seed, STALE, f"to evaluate: {self._join(reasons)}")
+        result = self._results.get((run, seed)) or read_run(run, seed)  # trained a moment ago
+        accuracy = f"test accuracy {result.test.accuracy:.1f} %" if result.test else ""
+        twin = f", the result of {result.same_as}" if result.same_as else ""
+        return RunState(run, seed, CURRENT, f"{accuracy}{twin}")
+
+    def _join(self, reasons: list[str]) -> str:
+        shown = reasons if self._full else reasons[:MOST_REASONS]
+        more = len(reasons) - len(shown)
+        return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def describe_training(
+    spec: RunSpec, seed: int, log: Log, expected: float, *, here: bool
+) -> RunState | None:
+    """Return the state of a run whose last training did not give a current result.
+
+    Args:
+        expected: seconds of the whole run.
+        here: whether a process of this machine trains it.
+
+    Returns:
+        None where the log only says that the training reached its end.
+    """
+    epochs = [epoch for line in log.lines if (epoch := parse_epoch(line))]
+    last = epochs[-1] if epochs else None
+    left, per_epoch = expected, expected / spec.training.epochs
+    progress = f"epoch 0/{spec.training.epochs}"
+    if last:
+        left = float(last.seconds_left)
+        if last.epoch < last.num_epochs:
+            per_epoch = left / (last.num_epochs - last.epoch)
+        progress = (
+            f"epoch {last.epoch}/{last.num_epochs}, validation accuracy {last.accuracy:.1f} %"
+        )
+    silent = time.time() - log.changed
+    goes_on = PROGRESS.match(log.lines[-1]) if log.lines else here
+    if here or (goes_on and silent < SILENT_EPOCHS * per_epoch + SILENT_SECONDS):
+        left = max(0.0, left - silent)
+        # A process of another machine cannot be seen: that of a cluster, or none, killed just now.
+        where = "" if here else " (not on this machine)"
+        detail = f"{progress}, {format_seconds(left)} left{where}"
+        return RunState(spec.name, seed, RUNNING, detail, left)
+    end = log.lines[-1] if log.lines else ""
+    if end.endswith(f"-> {paths.result_path(spec.name, seed)}"):
+        return None
+    if goes_on or STOPPED in end or not log.lines:
+        done = epochs[-1].epoch / epochs[-1].num_epochs if epochs else 0.0
+        return RunState(spec.name, seed, INTERRUPTED, progress, expected * (1 - done))
+    return RunState(spec.name, seed, FAILED, f"{log.path}: {end}", expected)
+
+
+def read_log(rule: str, run: str, seed: int) -> Log | None:
+    """Return the log of a job of the rule if it is newer than the result of the run."""
+    path = Path(paths.log_path(rule, run, f"seed{seed}"))
+    result = Path(paths.result_path(run, seed))
+    try:
+        changed = path.stat().st_mtime
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    with suppress(OSError):
+        if result.stat().st_mtime >= changed:
+            return None
+    with suppress(OSError):
+        changed = max(changed, paths.checkpoint_path(result).stat().st_mtime)
+    # Each begins with date and time, but for those of a traceback.
+    lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in text.splitlines()]
+    return Log(str(path), [line for line in lines if line.strip()], changed)
+
+
+def find_trained_here() -> Iterator[str]:
+    """Yield the results that processes of this machine are training for this folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            command = process.cmdline()
+            trains = "--result" in command[:-1] and any(c.endswith("train.py") for c in command)
+            if trains and Path(process.cwd()).samefile("."):
+                yield command[command.index("--result") + 1]
+
+
+def summarize(
+    states: list[RunState], estimator: Estimator, share: Callable[[str], float], where: str = ""
+) -> str:
+    """Return one line: how many runs are in each state, and about how long the rest takes.
+
+    Args:
+        share: returns the share of the machine that a run needs.
+        where: see ``Estimator.describe``.
+    """
+    counts = Counter(state.state for state in states)
+    total = ", ".join(f"{counts[state]} {state}" for state in reversed(STATES) if counts[state])
+    left = [(state.seconds_left, share(state.run)) for state in states if state.seconds_left]
+    time_left = f"; left: {estimator.describe(left, where)}" if left else ""
+    return f"{len(states)} runs: {total}{time_left}"

@@ -1,0 +1,68 @@
+# Before any work: refuses targets that nothing makes and runs smaller than what they would replace;
+# says what is trained, and about how long that takes.
+
+from snakemake.logging import logger
+
+from hw2core.runs import plan
+
+TRAINING = ("train", "share_result")  # rules whose first output is a result
+
+
+def find_unknown_targets():
+    targets = map(os.path.normpath, workflow.dag_settings.targets or [])
+    return [
+        target
+        for target in targets
+        if not workflow.is_rule(target)
+        and not any(rule.is_producer(target) for rule in workflow.rules)
+    ]
+
+
+def list_named_targets():
+    names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    return [name for name in names if not name.endswith("/")]
+
+
+def describe_training(job):
+    cores = workflow.resource_settings.cores or 1
+    percent = job.resources.get("gpu_percent", 0) if GPU_MEMORY else 0
+    share = max(min(1, job.threads / cores), percent / 100)
+    return plan.Training(job.wildcards.run, int(job.wildcards.seed), job.threads, share)
+
+
+def trains_on_cluster(jobs):
+    # A dry run has an executor of its own, but its jobs have a time limit.
+    return not workflow.local_exec or any(job.resources.get("runtime") for job in jobs)
+
+
+def check_plan():
+    planned = list(workflow.dag.needrun_jobs())
+    trainings = [describe_training(job) for job in planned if job.rule.name == "train"]
+    if trainings:
+        line = plan.describe_plan(
+            STUDY,
+            trainings,
+            has_gpu=bool(GPU_MEMORY),
+            on_cluster=trains_on_cluster(planned),
+        )
+        logger.info(line)
+    try:
+        plan.refuse_loss(STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING))
+    except UserError as error:
+        if not workflow.dryrun:
+            raise
+        logger.warning(str(error))
+
+
+def build_dag_with_checks(build=workflow._build_dag):
+    # Snakemake has no hook between reading the targets and the first job, nor one in a dry run.
+    try:
+        plan.refuse_unknown(find_unknown_targets(), list_named_targets())
+        build()
+        if workflow.is_main_process and workflow.executor_plugin is not None:
+            check_plan()
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+workflow._build_dag = build_dag_with_checks

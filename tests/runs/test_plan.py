@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from hw2core.config.spec import RunSpec
+from hw2core.runs import paths
+from hw2core.runs.plan import (
+    LossError,
+    Training,
+    describe_plan,
+    refuse_loss,
+    refuse_unknown,
+)
+from hw2core.runs.selection import UnknownName
+
+NAME = "tiny_L2_K8"
+RESULT = paths.result_path(NAME, 0)
+
+
+@pytest.fixture
+def study_of(tiny_values):
+    """Builds the tiny study with other values in one section."""
+
+    def build(section="training", **changes):
+        values = {**tiny_values, section: tiny_values[section] | changes}
+        spec = RunSpec.model_validate(values)
+        experiment = SimpleNamespace(pairs=lambda: [(NAME, 0), (NAME, 1)])
+        return SimpleNamespace(runs={NAME: spec}, experiments={"tiny": experiment})
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "loses"),
+    [
+        ("training", {"epochs": 2}, True),
+        ("data", {"train": 200}, True),
+        ("data", {"validation": 50}, True),
+        ("data", {"test": 50}, True),
+        # More of one makes up for less of the other to nobody.
+        ("data", {"train": 200, "validation": 200}, True),
+        ("training", {"epochs": 4}, False),
+        ("training", {"lr": 0.1}, False),
+        ("data", {"train": 250, "validation": 100, "split_seed": 1}, True),
+        ("data", {"source_train": 500, "train": 400}, False),
+        ("architecture", {"hidden_dims": [2]}, False),
+    ],
+)
+def test_a_smaller_run_never_replaces_a_larger_one(write_run, study_of, section, changes, loses):
+    write_run()
+    study = study_of(section, **changes)
+    if loses:
+        with pytest.raises(LossError, match=f"{RESULT} .* would be replaced by a smaller run"):
+            refuse_loss(study, [RESULT])
+    else:
+        refuse_loss(study, [RESULT])
+
+
+def test_generated_images_never_replace_real_ones(write_run, study_of, tiny_spec):
+    real = tiny_spec.describe(0)
+    sizes = {"source_train": 50_000, "source_test": 10_000}
+    real["data"] = real["data"] | sizes | {"name": "cifar10"}
+    write_run(config=real)
+    with pytest.raises(LossError, match=r"images of cifar10.*images of generated"):
+        refuse_loss(study_of("data", **sizes), [RESULT])
+
+
+def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, study_of):
+    write_run()
+    write_run(seed=1)
+    missing = paths.result_path(NAME, 2)
+    evaluations = [paths.evaluation_path(NAME, seed) for seed in (0, 1)]
+    planned = [RESULT, paths.result_path(NAME, 1), missing, *evaluations, "report/report.html"]
+    with pytest.raises(LossError) as error:
+        refuse_loss(study_of(epochs=1), planned[:3])
+    assert str(error.value) == (
+        f"{RESULT} (3 epochs, 300 + 100 + 100 images of generated) would be replaced by a smaller "
+        "run (1 epoch, 300 + 100 + 100 images of generated), and so would 1 more; nothing was "
+        "started. To keep what is there, use --profile quick or --directory ELSEWHERE; to replace "
+        "it, delete it first"
+    )
+
+
+def test_what_cannot_be_read_is_not_lost(write_run, study_of):
+    write_run(config={"name": NAME, "seed": 0})
+    refuse_loss(study_of(epochs=1), [RESULT])
+
+
+def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
+    write_run()
+    trainings = [Training(NAME, seed, 1, 0.5) for seed in (0, 1)]
+    line = describe_plan(study_of(lr=0.1), trainings, has_gpu=False, on_cluster=False)
+    assert line.startswith("2 runs to train, about ")
+    assert "; stale: training.lr: was 0.003, is 0.1 (1)." in line
+    assert line.endswith("python workflow_scripts/status.py")
+    line = describe_plan(study_of(), trainings[1:], has_gpu=False, on_cluster=True)
+    assert line.startswith("1 run to train, about ")
+    assert " on a GPU, one run after the other (from the published rates" in line
+
+
+def test_an_unknown_target_is_answered_with_similar_ones():
+    known = ["results/exp1_1", "results/exp1_1_L2_K32", "figures"]
+    refuse_unknown([], known)
+    with pytest.raises(UnknownName) as error:
+        refuse_unknown(["exp1_1", "results/exp1_1_L3_K32"], known)
+    assert str(error.value) == (
+        "exp1_1: no target of this name; did you mean results/exp1_1?\n"
+        "results/exp1_1_L3_K32: no target of this name; did you mean results/exp1_1_L2_K32 or "
+        "results/exp1_1?"
+    )

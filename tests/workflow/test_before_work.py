@@ -1,0 +1,178 @@
+"""What a call says before it works, and what it refuses; the quick look; status beside it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from checkout import NUM_RUNS, ROOT, TINY, copy_sources
+
+from hw2core.config.reading import read_configs
+from hw2core.config.study import load_study
+
+pytestmark = pytest.mark.workflow
+
+QUICK = [ROOT / "config.yaml", ROOT / "quick/study.yaml"]
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    checkout = copy_sources(tmp_path_factory.mktemp("untrained") / "clone")
+    checkout.configure(TINY)
+    return checkout
+
+
+def list_states(output: str) -> list[str]:
+    """Return the states in what status.py printed, without its last line."""
+    return [line.split()[2] for line in output.splitlines()[:-1]]
+
+
+def ask_status(checkout, *arguments):
+    command = [sys.executable, "workflow_scripts/status.py", *arguments]
+    return subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True)
+
+
+def test_a_dry_run_says_how_long_the_runs_take(untrained):
+    output = untrained.snakemake("-n", "figures")
+    (line,) = [line for line in output.splitlines() if "to train" in line]
+    assert re.match(
+        r"4 runs to train, about [\d.]+ (s|min) on this CPU \(from rates measured", line
+    )
+    output = untrained.snakemake("-n", "results/exp2", "--profile", "slurm")
+    assert "1 run to train, about" in output
+    assert "on a GPU, one run after the other (" in output
+
+
+def test_the_plan_says_why_and_estimates_from_finished_runs(study):
+    assert "to train" not in study.snakemake("-n")
+    study.overlay("exp2", training={"lr": 0.001})
+    (line,) = [line for line in study.snakemake("-n").splitlines() if "to train" in line]
+    assert line.startswith("1 run to train, about ")
+    assert f"(from {NUM_RUNS} finished runs); stale: training.lr: was 0.003, is 0.001 (1)." in line
+
+
+def test_mistyped_targets_are_answered_with_similar_ones(untrained):
+    (untrained / "results/exp1_4_L4_K8").mkdir(parents=True)  # of an older configuration
+    similar = {
+        "exp1_1": "results/exp1_1?",
+        "results/exp1_1_L3_K4": "results/exp1_1_L4_K4 or results/exp1_1_L2_K4",
+        "results/exp1_4_L4_K8": "results/exp1_4_L4_K4",
+        "figurs": "figures",
+    }
+    output = untrained.snakemake(*(f"{target}/" for target in similar), "all", succeeds=False)
+    for target, expected in similar.items():
+        assert f"{target}: no target of this name; did you mean {expected}" in output
+    assert "Traceback" not in output
+    assert "Building DAG" not in output
+
+
+def test_files_are_targets_as_before(untrained):
+    plan = untrained.plan("./results/exp2_L4_K4/seed3.json", "figures/exp1_4_curves.svg")
+    assert plan["train"] == 2
+
+
+def test_a_smaller_run_replaces_nothing_and_may_be_made_elsewhere(study, tmp_path):
+    before = (study / "results/exp2_L4_K4/seed0.json").read_bytes()
+    smaller = ["--config", "training={epochs: 1}"]
+    output = study.snakemake("all", *smaller, succeeds=False)
+    (line,) = [line for line in output.splitlines() if "would be replaced" in line]
+    assert "(2 epochs, 160 + 80 + 60 images of generated)" in line
+    assert "and so would 3 more; nothing was started" in line
+    assert "Traceback" not in output
+    assert "nothing was started" in study.snakemake("-n", *smaller)
+    assert (study / "results/exp2_L4_K4/seed0.json").read_bytes() == before
+    elsewhere = ["--directory", str(tmp_path / "elsewhere"), "--configfile", "config.yaml"]
+    study.snakemake("results/exp1_1_L2_K4", *elsewhere, *smaller)
+    assert (tmp_path / "elsewhere/results/exp1_1_L2_K4/seed0.json").exists()
+
+
+def test_the_result_of_a_smaller_twin_replaces_nothing_either(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp1_2"] = copy.deepcopy(config["experiments"]["exp1_4"])
+    study.configure(config)
+    study.snakemake("results/exp1_2_L4_K4")
+    shutil.rmtree(study / "results/exp1_4_L4_K4")
+    for name in ("exp1_2", "exp1_4"):
+        config["experiments"][name]["training"] = {"epochs": 1}
+    study.configure(config)
+    output = study.snakemake("results/exp1_2_L4_K4", succeeds=False)
+    assert "results/exp1_2_L4_K4/seed0.json (2 epochs" in output
+
+
+def test_the_quick_look_has_all_runs_with_few_real_images_and_epochs():
+    """An experiment of config.yaml with epochs of its own has to be in quick/study.yaml too."""
+    quick, full = load_study(read_configs(QUICK)), load_study(read_configs(QUICK[:1]))
+    assert list(quick.runs) == list(full.runs)
+    assert quick.data.name == "cifar10"
+    for spec in quick.runs.values():
+        assert spec.training.epochs <= 3, spec.name
+        assert max(spec.data.train, spec.data.validation, spec.data.test) <= 800, spec.name
+    assert all(len(experiment.seeds) == 1 for experiment in quick.experiments.values())
+
+
+def test_the_quick_look_leaves_the_results_where_they_are(study):
+    shutil.copytree(ROOT / "quick", study / "quick")
+    data = {**TINY["data"], "train": 100}
+    (study / "quick/study.yaml").write_text(json.dumps({"data": data, "training": {"epochs": 1}}))
+    study.snakemake("results/exp2_L4_K4", "--profile", "quick")
+    assert (study / "output/quick/results/exp2_L4_K4/seed0.json").exists()
+    done = ask_status(study)
+    assert done.returncode == 0, done.stdout
+    assert list_states(done.stdout) == ["current"] * NUM_RUNS
+    assert done.stdout.splitlines()[-1] == f"{NUM_RUNS} runs: {NUM_RUNS} current"
+
+
+def test_status_is_watched_until_all_runs_are_current(study):
+    pytest.importorskip("rich")
+    done = ask_status(study, "--watch")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("current") == NUM_RUNS + 1
+
+
+def test_status_shows_a_running_run_beside_snakemake(tmp_path):
+    study = copy_sources(tmp_path / "clone")
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp2"]["training"] = {"epochs": 1000}
+    study.configure(config)
+    process = study.start("results/exp2_L4_K4", start_new_session=True)
+    try:
+        for line in process.stdout:
+            if " 2/1000" in line:
+                break
+        done = ask_status(study, "results/exp2_L4_K4/", "exp1_4")
+    finally:
+        os.killpg(process.pid, 9)
+        process.communicate()
+    other, running, total = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert other.split()[2:4] == ["not", "trained"]
+    assert re.search(
+        r"running +epoch \d+/1000, validation accuracy [\d.]+ %, [\d.]+ (s|min|h|days) left$",
+        running,
+    )
+    assert total.startswith("2 runs: 1 not trained, 1 running; left: about ")
+
+
+def test_status_ends_quietly_and_refuses_unknown_names(untrained):
+    head = f"set -o pipefail; {sys.executable} workflow_scripts/status.py | head -n 1 >/dev/null"
+    done = subprocess.run(["bash", "-c", head], cwd=untrained.folder, capture_output=True)
+    assert done.stderr == b""
+    done = ask_status(untrained, "exp1_1_L3_K4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean" in done.stderr
+
+
+def test_status_imports_no_torch(untrained):
+    script = untrained / "workflow_scripts/status.py"
+    code = (
+        f"import runpy, sys; sys.argv = ['status.py']; sys.path.insert(0, {str(script.parent)!r})\n"
+        f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=untrained.folder, check=True)

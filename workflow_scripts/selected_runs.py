@@ -1,0 +1,37 @@
+"""Reads the options of scripts that work on runs of a study, named as Snakemake's targets are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import use_checkout  # noqa: F401
+
+from hw2core.config.reading import read_configs
+from hw2core.config.study import Study, load_study
+from hw2core.runs.selection import select_runs
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of names, ``--configfile`` and ``--directory``."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="*", help="runs or experiments, as targets too; none: all")
+    parser.add_argument(
+        "--configfile", nargs="+", default=["config.yaml"], help="as Snakemake is given them"
+    )
+    parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
+    return parser
+
+
+def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
+    """Return the study and the chosen (run, seed), and go to ``--directory``.
+
+    Raises:
+        UserError: the configuration or a name is wrong.
+        OSError: there is no such folder.
+    """
+    study = load_study(read_configs(args.configfile), " + ".join(args.configfile))
+    pairs = select_runs(study, args.names)
+    os.chdir(args.directory)
+    return study, pairs

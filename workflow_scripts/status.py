@@ -1,0 +1,109 @@
+"""Report which runs are current, stale and why, running, failed or not trained, and the time left.
+
+Ends with status 0 when all runs that were asked for are current, 1 when some are not, and 2 when
+the configuration, the folder or a name is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+from selected_runs import load_runs, make_parser
+
+from hw2core.config.study import Study
+from hw2core.errors import UserError
+from hw2core.gpu_share import estimate_gpu_percent
+from hw2core.gpus import measure_gpu_memory
+from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
+from hw2core.runs.environment import count_allotted_threads
+from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
+
+THREADS = 2  # of a training, unless a finished one had others: rules/train.smk
+SECONDS_BETWEEN_LOOKS = 5.0
+COLOURS = dict(zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "green"), strict=True))
+
+
+def main() -> int:
+    """Print a line per run and seed, and one on all; see the module for what is returned."""
+    parser = make_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--watch", action="store_true", help="redraw until all is done or Ctrl-C")
+    args = parser.parse_args()
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `status.py | head` ends quietly
+    try:
+        study, pairs = load_runs(args)
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.watch:
+        return watch(study, pairs)
+    states, summary = look(study, pairs, full=bool(args.names))
+    width = max(len(state.run) for state in states)
+    for run, seed, state, detail, _ in states:
+        print(f"{run:<{width}}  {seed:>2}  {state:<11}  {detail}".rstrip())
+    print(summary)
+    return int(not are_current(states))
+
+
+def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
+    """Return the state of each run, and a line on all of them."""
+    results = read_finished(study)
+    memory, on_cluster = measure_gpu_memory(), Path("logs/slurm").exists()
+    device = find_device(has_gpu=bool(memory) or on_cluster)
+    found = [r.environment.threads for r in results.values() if device.made(r)]
+    threads = max(found, key=found.count) if found else THREADS
+    estimator = Estimator(results.values(), device, threads)
+
+    def share(run: str) -> float:
+        if on_cluster:
+            return 1.0
+        if memory:
+            return estimate_gpu_percent(study.runs[run], memory) / 100
+        return min(1.0, threads / count_allotted_threads())
+
+    states = Reporter(study, results, estimator, full=full).report(pairs)
+    return states, summarize(states, estimator, share, ON_CLUSTER if on_cluster else "")
+
+
+def are_current(states: list[RunState]) -> bool:
+    """Return whether nothing is left to do."""
+    return all(state.state == CURRENT for state in states)
+
+
+def watch(study: Study, pairs: list[tuple[str, int]]) -> int:
+    """Show the runs until all are current; what is not current comes first."""
+    try:
+        from rich.console import Group
+        from rich.live import Live
+        from rich.table import Column, Table
+        from rich.text import Text
+    except ImportError:
+        print("--watch needs the package rich: pip install rich", file=sys.stderr)
+        return 2
+
+    def draw(states: list[RunState], summary: str, height: int) -> Group:
+        table = Table("run", "seed", "state", Column("", no_wrap=True), box=None)
+        ordered = sorted(states, key=lambda state: STATES.index(state.state))
+        for run, seed, state, detail, _ in ordered[: max(1, height - 3)]:
+            table.add_row(run, str(seed), Text(state, COLOURS[state]), Text(detail))
+        return Group(table, Text(summary))
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            try:
+                states, summary = look(study, pairs, full=False)
+                live.update(draw(states, summary, live.console.height), refresh=True)
+                if are_current(states):
+                    return 0
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            except KeyboardInterrupt:
+                return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
