@@ -163,6 +163,8 @@ onstart:
         planned = list(workflow.dag.needrun_jobs())
         check_writable(path for job in planned for path in job.output)
         PLANNER.check_jobs(planned)
+        # Or Snakemake records, with figures, the digests of the results that they replace.
+        workflow.persistence._params.cache_clear()
         CODE_COPY.write()
         pipeline.use_checkout(str(CODE.resolve()))
         # A job of a cluster starts Snakemake anew: there it reads the copy.

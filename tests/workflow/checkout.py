@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "slurm", "gpu", "report"]
+PARTS += ["search", "quick"]
 
 TINY = {
     "data": {"name": "generated", "source_train": 240, "source_test": 60, "train": 160}
@@ -128,7 +129,7 @@ def copy_sources(folder: Path) -> Checkout:
         if (ROOT / part).is_dir():
             # "reference": the published record, of another study than the tests'.
             ignored = shutil.ignore_patterns(
-                "__pycache__", "report.html", "report.pdf", "reference"
+                "__pycache__", "report.html", "report.pdf", "reference", "output"
             )
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
         else:

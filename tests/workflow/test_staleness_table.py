@@ -46,6 +46,14 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
     assert "Nothing to be done" in study.snakemake()
 
 
+def test_a_run_that_was_made_again_leaves_nothing_to_do(study):
+    """What Snakemake records with figures is the content of results when they were drawn."""
+    for path in (study / "results/exp2_L4_K4").iterdir():
+        path.unlink()
+    study.snakemake()
+    assert study.plan() == {}
+
+
 def test_snakemakes_own_report_shows_the_figures_with_captions(study):
     study.snakemake("--report", "snakemake_report.html")
     page = (study / "snakemake_report.html").read_text(encoding="utf-8")
