@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
 	@echo "make test   set up, then check style, types and behaviour"
-	@echo "make study-gpu MINUTES=60   train what is stale on this machine's GPU, then pack the results"
+	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
 
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
@@ -20,7 +20,7 @@ demo: $(READY)
 	@echo "            demo/output/results/summary.csv  (every run, one row)"
 
 study-gpu: $(READY)
-	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES)
+	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES) --configfile gpu/full.yaml
 
 test: $(READY) lint
 	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
