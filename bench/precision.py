@@ -24,7 +24,7 @@ from measure import (
 )
 from plain import build_network
 
-from hw2core.analysis.statistics import average
+from hw2core.analysis.statistics import compare_pairs
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study
@@ -111,7 +111,7 @@ def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list
     rows = []
     for run in runs:
         fast, plain = accuracies[run, "fast"], accuracies[run, "plain"]
-        difference = average(a - b for a, b in zip(fast, plain, strict=True))
+        difference = compare_pairs([a - b for a, b in zip(fast, plain, strict=True)])
         means = [
             f"{statistics.fmean(way):.2f} ± {statistics.stdev(way):.2f}" for way in (fast, plain)
         ]
@@ -119,7 +119,7 @@ def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list
             [
                 run,
                 *means,
-                f"{difference.estimate:+.2f}",
+                f"{difference.value:+.2f}",
                 f"{difference.low:+.2f} to {difference.high:+.2f}",
                 "yes" if difference.low <= 0 <= difference.high else "NO",
             ]

@@ -10,7 +10,6 @@ from functools import cache
 
 from hw2core.config.networks import MLPArchitecture
 from hw2core.config.reading import read_config
-from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_experiments, load_study
 
 QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number in range(1, 7)))
@@ -36,30 +35,26 @@ def __dir__() -> list[str]:
 
 def part2_overfit_hp() -> dict[str, float]:
     """Return wstd, lr and reg with which an MLP memorises 20 images."""
-    run = _get_run("part2_overfit")
-    return {"wstd": _wstd(run), "lr": run.training.lr, "reg": run.training.weight_decay}
+    return dict(_read_hp("part2_overfit"))
 
 
 def part2_optim_hp() -> dict[str, float]:
     """Return wstd, reg and one learning rate per optimizer: lr_vanilla, lr_momentum, lr_rmsprop."""
     names = ("vanilla", "momentum", "rmsprop")
-    runs = {name: _get_run(f"part2_optim_{name}") for name in names}
-    first = runs["vanilla"]
-    rates = {f"lr_{name}": run.training.lr for name, run in runs.items()}
-    return {"wstd": _wstd(first), **rates, "reg": first.training.weight_decay}
+    rates = {f"lr_{name}": _read_hp(f"part2_optim_{name}")["lr"] for name in names}
+    first = _read_hp("part2_optim_vanilla")
+    return {"wstd": first["wstd"], **rates, "reg": first["reg"]}
 
 
 def part2_dropout_hp() -> dict[str, float]:
     """Return wstd and lr of the dropout comparison."""
-    run = _get_run("part2_dropout_0")
-    return {"wstd": _wstd(run), "lr": run.training.lr}
+    return {name: _read_hp("part2_dropout_0")[name] for name in ("wstd", "lr")}
 
 
 @cache
-def _get_run(name: str) -> RunSpec:
-    return load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs[name]
-
-
-def _wstd(run: RunSpec) -> float:
+def _read_hp(name: str) -> dict[str, float]:
+    """Return wstd, lr and reg of a run of config.yaml."""
+    run = load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs[name]
     assert isinstance(run.architecture, MLPArchitecture)
-    return run.architecture.wstd
+    recipe = run.training
+    return {"wstd": run.architecture.wstd, "lr": recipe.lr, "reg": recipe.weight_decay}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.analysis.tables import SUMMARY_COLUMNS, load, write_table
+from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.analysis.tables import load, write_table
 from hw2core.config.spec import parse_experiments
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job

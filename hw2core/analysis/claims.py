@@ -10,34 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
-from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from hw2core.analysis import statistics
 from hw2core.analysis.findings.core import split_groups, summarize_experiments
 from hw2core.analysis.findings.residual import pair_with_plain
 from hw2core.analysis.findings.width import list_steps
-from hw2core.analysis.ranking import list_rows
-from hw2core.analysis.statistics import (
-    CONFIDENCE,
-    Estimate,
-    can_decide_counts,
-    compare_counts,
-    compare_pairs,
-    correct_by_holm,
-    pair_seeds,
-)
-from hw2core.analysis.tables import Study
+from hw2core.analysis.statistics import Estimate
+from hw2core.analysis.tables import Study, list_rows
 
 COLUMNS = ["family", "claim", "n", "difference", "low", "high", "p", "p_holm", "verdict"]
 NOT_SEPARATED = "not separated"
 
-
-class Case(NamedTuple):
-    """A claim: the first is better than the second; as Markdown, with what the seeds say."""
-
-    claim: str
-    found: Estimate | None  # None: the seeds cannot decide
+# That the first is better than the second, as Markdown, and what the seeds say; None: they cannot.
+Case = tuple[str, Estimate | None]
 
 
 def judge(study: Study) -> pd.DataFrame:
@@ -47,26 +35,25 @@ def judge(study: Study) -> pd.DataFrame:
     that train. ``verdict`` is ``yes``, ``the opposite`` or ``not separated``, by the p value that
     is corrected within the family.
     """
-    rows = []
-    for name, list_cases in FAMILIES.items():
-        for claim, found in list_cases(study):
-            if found:
-                rows.append([name, claim, found.n, found.value, found.low, found.high, found.p])
+    rows = [
+        [family, claim, found.n, found.value, found.low, found.high, found.p]
+        for family, list_cases in FAMILIES.items()
+        for claim, found in list_cases(study)
+        if found
+    ]
     judged = pd.DataFrame(rows, columns=COLUMNS[:7])
     by_family = judged.groupby("family", sort=False)["p"]
-    judged["p_holm"] = by_family.transform(correct_by_holm) if rows else judged["p"]
-    judged["verdict"] = [
-        NOT_SEPARATED if p > 1 - CONFIDENCE else "yes" if difference > 0 else "the opposite"
-        for p, difference in zip(judged["p_holm"], judged["difference"], strict=True)
-    ]
+    judged["p_holm"] = by_family.transform(statistics.correct_by_holm) if rows else judged["p"]
+    judged["verdict"] = np.where(judged["difference"] > 0, "yes", "the opposite")
+    judged.loc[judged["p_holm"] > 1 - statistics.CONFIDENCE, "verdict"] = NOT_SEPARATED
     return judged
 
 
 def _compare(study: Study, better: str, worse: str) -> Case:
     """Return the claim that one run is better than another, paired by seed."""
-    pairs = pair_seeds(study.runs, better, worse, "test_accuracy")
-    found = compare_pairs(pairs) if len(pairs) > 1 else None
-    return Case(f"`{better}` is better than `{worse}`", found)
+    pairs = statistics.pair_seeds(study.runs, better, worse)
+    found = statistics.compare_pairs(pairs) if len(pairs) > 1 else None
+    return f"`{better}` is better than `{worse}`", found
 
 
 def _compare_steps(experiment: str, fixed: str, study: Study) -> Iterator[Case]:
@@ -83,22 +70,23 @@ def _compare_all(experiment: str, study: Study) -> Iterator[Case]:
 
 def _compare_shares(claim: str, first: pd.DataFrame, second: pd.DataFrame) -> Case:
     """Return the claim that more seeds of the first runs train than of the second."""
-    trained, other = int(first["trained"].sum()), int(second["trained"].sum())
-    seeds, other_seeds = int(first["seeds"].sum()), int(second["seeds"].sum())
+    (trained, seeds), (other, other_seeds) = (
+        (int(runs["trained"].sum()), int(runs["seeds"].sum())) for runs in (first, second)
+    )
     found = None
-    several = min(seeds, other_seeds) > 0 and min(first["seeds"].min(), second["seeds"].min()) > 1
-    if several and can_decide_counts(seeds, other_seeds):
-        share = compare_counts(trained, seeds, other, other_seeds)
+    several = all(len(runs) and runs["seeds"].min() > 1 for runs in (first, second))
+    if several and statistics.can_decide_counts(seeds, other_seeds):
+        share = statistics.compare_counts(trained, seeds, other, other_seeds)
         found = share._replace(value=100 * share.value, low=100 * share.low, high=100 * share.high)
-    return Case(f"{claim} ({trained} of {seeds} against {other} of {other_seeds})", found)
+    return f"{claim} ({trained} of {seeds} against {other} of {other_seeds})", found
 
 
 def _compare_with_plain(study: Study) -> Iterator[Case]:
     """Yield that residual networks are better than plain ones of equal size, and train more."""
     pairs = pair_with_plain(study)
     for row in list_rows(pairs):
-        yield _compare(study, row.run, row.plain_run)
-    plain = study.summary[study.summary["run"].isin(pairs["plain_run"])]
+        yield _compare(study, row.run, row.run_plain)
+    plain = study.summary[study.summary["run"].isin(pairs["run_plain"])]
     yield _compare_shares("More residual networks train", pairs, plain)
 
 

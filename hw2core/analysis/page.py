@@ -17,14 +17,6 @@ import pandas as pd
 from hw2core.analysis import claims
 from hw2core.analysis.figures import describe
 from hw2core.analysis.figures.style import DARK
-from hw2core.analysis.provenance import (
-    list_experiments,
-    list_machines,
-    list_provenance,
-    list_runs,
-    list_settings,
-)
-from hw2core.analysis.reference import compare
 from hw2core.analysis.text import DASH, format_change, format_number
 from hw2core.errors import UserError
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, locate_figure
@@ -48,26 +40,20 @@ class ReportError(UserError):
 
 
 def build_page(document: Document, body: str) -> str:
-    """Return the whole page.
-
-    Args:
-        document: its templates and study.
-        body: the text as HTML, with images named as in ``document.figures``.
-    """
+    """Return the whole page around ``body``, HTML with images named as in ``document.figures``."""
     document.environment.filters |= {"show": show_cell, "digest": hash_source}
-    study = document.study
+    # Without .plot before it: what <use> repeats has no ancestors.
+    theme = "\n".join(
+        f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
+        for light, dark in DARK.items()
+        for name in ("fill", "stroke")
+    )
     return document.render(
         PAGE,
         body=_place_figures(document, ALIGNED.sub(r'\1 class="\2"', body)),
-        theme="\n".join(_list_theme_rules()),
+        theme=theme,
         more_figures=list(_list_more_figures(document)),
-        runs=list_runs(study),
-        families=_list_families(study),
-        experiments=list_experiments(study),
-        settings=list_settings(study.runs),
-        machines_used=list_machines(study.runs),
-        provenance=list_provenance(study),
-        reference=None if study.reference is None else compare(study.runs, study.reference),
+        families=_list_families(document.study),
     )
 
 
@@ -75,15 +61,8 @@ def inline_svg(path: Path, prefix: str, alt: str) -> str:
     """Return a figure as part of a page.
 
     Only elements that draw are kept. Styles become attributes, which the page's own style may
-    override, and ids begin with ``prefix``, since a page holds each id once.
-
-    Args:
-        path: SVG file.
-        prefix: letters, digits and hyphens.
-        alt: what the figure shows, for those who cannot see it.
-
-    Raises:
-        ReportError: the file is damaged.
+    override, and ids begin with ``prefix``, since a page holds each id once. A damaged file raises
+    a ReportError.
     """
     ElementTree.register_namespace("", SVG)
     try:
@@ -159,14 +138,6 @@ def _list_families(study: Study) -> dict[str, pd.DataFrame]:
         }
     )
     return {str(family): rows for family, rows in shown.groupby(judged["family"], sort=False)}
-
-
-def _list_theme_rules() -> Iterator[str]:
-    """Yield the rules by which figures follow the dark theme."""
-    for light, dark in DARK.items():
-        for name in ("fill", "stroke"):
-            # Without .plot before it: what <use> repeats has no ancestors.
-            yield f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
 
 
 def show_cell(value: object) -> str:

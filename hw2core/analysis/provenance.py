@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from hw2core.analysis.ranking import list_rows
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, list_rows
 from hw2core.analysis.text import DASH, escape_markdown, format_range, join_words
 
 FEW = 3  # runs of an experiment that are named where they are missing
 # Columns of a run that name machine and software, and what the page calls them.
-MACHINE = {"device": "Device", "processor": "Processor", "precision": "Precision"}
-MACHINE |= {"threads": "Threads"}
+MACHINE = {name: name.capitalize() for name in ("device", "processor", "precision", "threads")}
 
 
 def describe_scope(study: Study) -> str:
@@ -23,8 +19,7 @@ def describe_scope(study: Study) -> str:
     runs = study.runs.dropna(subset="depth")
     if runs.empty:
         return "No convolutional network has a result yet."
-    images = {"cifar10": "CIFAR-10", "generated": "generated"}
-    names = [images.get(name, name) for name in sorted(set(runs["data"]))]
+    names = sorted(set(runs["data"].replace("cifar10", "CIFAR-10")))
     kinds = escape_markdown(join_words(names))
     count = runs["run"].nunique()
     return (
@@ -47,10 +42,11 @@ def describe_machines(runs: pd.DataFrame) -> str:
 
 def describe_missing(study: Study) -> str:
     """Return which runs have no result: their names, or how many where they are many."""
-    few = [run for runs in study.missing.values() if len(runs) <= FEW for run in runs]
-    many = {name: runs for name, runs in study.missing.items() if len(runs) > FEW}
-    parts = [f"{len(runs)} runs of `{name}`" for name, runs in many.items()]
-    return join_words([*(f"`{run}`" for run in few), *parts]) if few or parts else ""
+    parts = []
+    for name, runs in study.missing.items():
+        few = len(runs) <= FEW
+        parts += [f"`{run}`" for run in runs] if few else [f"{len(runs)} runs of `{name}`"]
+    return join_words(parts) if parts else ""
 
 
 def _span(values: pd.Series[Any]) -> str:
@@ -106,8 +102,8 @@ def list_settings(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return shared, values.T.rename_axis("Setting").reset_index()
 
 
-def _join_distinct(texts: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(texts))
+def _join_distinct(texts: pd.Series[str]) -> str:
+    return ", ".join(texts.unique())
 
 
 def _show_setting(value: Any) -> str:
@@ -136,5 +132,5 @@ def list_provenance(study: Study) -> pd.DataFrame:
             *result.environment.versions.items(),
         )
     ]
-    rows = [(*fact, count) for fact, count in sorted(Counter(facts).items())]
-    return pd.DataFrame(rows, columns=["What", "Value", "Results"])
+    counts = pd.DataFrame(facts, columns=["What", "Value"]).value_counts().sort_index()
+    return counts.reset_index(name="Results")

@@ -15,8 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
-from hw2core.analysis.findings import answer, list_findings
-from hw2core.analysis.tables import SUMMARY_COLUMNS, Study, load, summarize, write_table
+from hw2core.analysis.report import Document
+from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.analysis.tables import Study, list_rows, load, select, write_table
 from hw2core.config.reading import read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.errors import UserError
@@ -27,7 +28,6 @@ from hw2core.runs.staleness import Identity
 
 BEGIN = "<!-- results: written by workflow_scripts/publish_reference.py -->"
 END = "<!-- end of results -->"
-KEY_FIGURE = paths.study_figure_path("key", "png")
 
 
 class PublishError(UserError):
@@ -40,17 +40,13 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
     Args:
         configs: the configuration, and at most one file that was laid over it.
         seeds: those to publish; none: those of the configuration.
-        root: the checkout whose report/reference/ and README are written.
+        root: the checkout whose report/reference/ is replaced, and whose README is written.
 
     Returns:
-        The folder; what it held before is gone.
+        The folder report/reference/.
 
     Raises:
-        PublishError: there is no result, one is of another configuration or not evaluated, what
-            the pipeline makes of them is missing or older, or the README has no place for the
-            table.
-        ResultError: a result cannot be read.
-        OSError: something cannot be written.
+        UserError: a result cannot be read or published, or the README has no place for the table.
     """
     values = read_configs(configs) | ({"seeds": list(seeds)} if seeds else {})
     planned = load_study(values, " + ".join(map(str, configs)))
@@ -87,11 +83,7 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
 
 
 def check_made(made: Iterable[Path], study: Study) -> None:
-    """Refuse what the pipeline made of other results than those of ``study``.
-
-    Raises:
-        PublishError: a file is missing, or the summary is not that of these results.
-    """
+    """Refuse what the pipeline made of other results than those of ``study``."""
     for path in made:
         if not path.exists():
             raise PublishError(f"{path}: missing; run snakemake first")
@@ -104,78 +96,55 @@ def check_made(made: Iterable[Path], study: Study) -> None:
 
 def write_block(study: Study) -> str:
     """Return the Markdown between ``BEGIN`` and ``END``: findings, key figure and table."""
-    figure = paths.reference_path(KEY_FIGURE)
-    report = paths.reference_path(Path(paths.REPORT_PDF).name)
-    return "\n".join(
-        [
-            *(f"{number}. {found}" for number, found in enumerate(list_findings(study), start=1)),
-            "",
-            f"![Test accuracy against the number of convolutions]({figure})",
-            "",
-            answer("public", study),
-            "",
-            text.markdown_table(list_experiments(study)),
-            "",
-            f"{text.describe_evidence(study.runs)} The best run of an experiment is the one that"
-            " validation ranks first. Public solutions of the same exercise had one seed, and"
-            f" mostly chose their epoch on the test images. [The report]({report}) answers the"
-            " questions of the assignment; its HTML page, all results and figures are in"
-            f" [{paths.REFERENCE}]({paths.REFERENCE}).",
-        ]
-    )
+    document = Document(study, plain=True)
+    experiments = list_experiments(study)
+    return document.render("readme.md.j2", paths=paths, experiments=experiments).strip()
 
 
 def list_experiments(study: Study) -> pd.DataFrame:
     """Return a row per experiment: how many runs trained, the best of them, public solutions."""
-    runs, public = summarize(study.runs), study.baselines.set_index("run")
+    runs = study.summary.merge(study.baselines, on="run", how="left")
     rows = []
     for experiment in study.experiments:
-        own = runs[runs["experiment"] == experiment.name]
+        own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
-        best = own.sort_values(["trained", "validation"], ascending=False).iloc[0]
-        beside = public.loc[best["run"]] if best["run"] in public.index else None
-        families = dict.fromkeys(own["family"])
-        rows.append(
-            {
-                "Experiment": experiment.name,
-                "Networks": ", ".join(families),
-                "Trained": f"{int((own['trained'] == own['seeds']).sum())} of {len(own)}",
-                "Best run": f"`{best['run']}`",
-                "Test accuracy (%)": text.format_range(
-                    best["test"], best["test_low"], best["test_high"]
-                ),
-                "Public median, best (%)": "–"
-                if beside is None
-                else f"{beside['median']:.1f}, {beside['highest']:.1f}",
-                "Size": "reduced" if best["reduced"] else "full",
-            }
-        )
+        best = list_rows(own.sort_values(["trained", "validation"], ascending=False))[0]
+        public = f"{best.median:.1f}, {best.highest:.1f}"
+        row = {
+            "Experiment": experiment.name,
+            "Networks": ", ".join(own["family"].unique()),
+            "Trained": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
+            "Best run": f"`{best.run}`",
+            "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
+            "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
+            "Size": "reduced" if best.reduced else "full",
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def replace_block(readme: str, block: str) -> str:
-    """Return the text of a README with ``block`` between the two markers.
-
-    Raises:
-        PublishError: the markers are not there once each, in order.
-    """
-    pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(readme)) != 1:
+    """Return the text of a README with ``block`` between the two markers."""
+    pattern = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
+    replaced, count = pattern.subn(lambda _: f"{block}\n", readme)
+    if count != 1:
         raise PublishError(f"README.md: no place for the results, between {BEGIN!r} and {END!r}")
-    return pattern.sub(lambda _: f"{BEGIN}\n{block}\n{END}", readme)
+    return replaced
 
 
 def write_archive(path: Path, results: Iterable[Result]) -> None:
     """Pack the files of results and evaluations in this folder; same files, same bytes."""
-    pairs = [(result.name, result.seed) for result in results]
-    names = [file(*pair) for pair in pairs for file in (paths.result_path, paths.evaluation_path)]
+    kinds = (paths.result_path, paths.evaluation_path)
+    names = sorted(kind(result.name, result.seed) for result in results for kind in kinds)
     with (
         path.open("wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name in sorted(filter(lambda name: Path(name).exists(), names)):
+        for name in names:
+            if not Path(name).exists():  # a result of format 2 holds its evaluation
+                continue
             content = Path(name).read_bytes()
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -184,12 +153,10 @@ def write_archive(path: Path, results: Iterable[Result]) -> None:
 
 def sum_files(folder: Path) -> str:
     """Return the sha256 of every file in ``folder`` but the list itself, as sha256sum writes it."""
-    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return "".join(
-        f"{hash_file(folder / name)}  {name.as_posix()}\n"
-        for name in names
-        if name.as_posix() != paths.REFERENCE_SUMS
-    )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
+    sums.pop(paths.REFERENCE_SUMS, None)
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
 
 
 @contextmanager

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 from scipy import stats
+
+from hw2core.analysis.tables import select
 
 SIX_DIGITS = 1e-5  # published numbers are rounded to them
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -28,22 +31,19 @@ def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for run, theirs in published.groupby("run", sort=False):
-        ours = runs[runs["run"] == run]
+        ours = select(runs, run=run)
         if ours.empty:
             continue
         mean, reference = ours["test_accuracy"].mean(), theirs["test_accuracy"].mean()
         tolerance = predict_tolerance(theirs["test_accuracy"], len(ours))
         both = ours.merge(theirs, on="seed", suffixes=("", "_published"))
-        both_diverged = math.isnan(mean) and math.isnan(reference)
         if both.empty or (both["spec_hash"] != both["spec_hash_published"]).any():
             verdict = OTHER
-        elif both_diverged or math.isclose(mean, reference, rel_tol=SIX_DIGITS):
+        elif np.isclose(mean, reference, rtol=SIX_DIGITS, atol=0, equal_nan=True):
             verdict = REPRODUCED
-        elif math.isnan(mean) or math.isnan(reference):  # of the one, all seeds diverged
-            verdict = NOT_REPRODUCED
-        elif math.isnan(tolerance):
+        elif math.isnan(tolerance) and not math.isnan(mean - reference):
             verdict = NO_TOLERANCE
-        else:
+        else:  # no difference (NaN) where all seeds of the one diverged
             verdict = REPRODUCED if abs(mean - reference) <= tolerance else NOT_REPRODUCED
         rows.append((run, len(ours), mean, len(theirs), reference, tolerance, verdict))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
@@ -14,12 +16,12 @@ import pandas as pd
 import pypandoc
 import typst
 
-from hw2core.analysis import claims, figures, findings, questions, text
+from hw2core.analysis import claims, figures, findings, provenance, text
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.page import ReportError, build_page
-from hw2core.analysis.provenance import describe_machines, describe_missing, describe_scope
-from hw2core.analysis.status import describe_status_rule
-from hw2core.analysis.tables import Study
+from hw2core.analysis.reference import compare
+from hw2core.analysis.rows import describe_status_rule
+from hw2core.analysis.tables import Study, list_rows
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
@@ -32,52 +34,14 @@ SAFE_MARKDOWN = (
     "markdown-raw_html-raw_tex-raw_attribute-native_divs-native_spans"
     "-markdown_in_html_blocks-yaml_metadata_block"
 )
-OPTIONS = ("--sandbox", "--citeproc", "--fail-if-warnings", "--columns=10000")
+OPTIONS = (
+    *("--sandbox", "--citeproc", "--fail-if-warnings", "--columns=10000"),
+    f"--metadata-file={PAPER.with_suffix('.yaml')}",
+    f"--lua-filter={PAPER.with_suffix('.lua')}",
+)
 
-
-class Question(NamedTuple):
-    """A question of the assignment."""
-
-    title: str
-    asked: str
-
-
-QUESTIONS = {
-    "part1_q1": Question(
-        "The Jacobian of a linear layer", "What is its shape, and how much memory would it take?"
-    ),
-    "part2_q1": Question(
-        "Dropout",
-        "Do the curves without and with dropout look as expected, and how does little dropout "
-        "compare with much?",
-    ),
-    "part2_q2": Question(
-        "Loss against accuracy", "Can the test loss rise while the test accuracy rises too?"
-    ),
-    "part3_q1": Question(
-        "Bottleneck blocks",
-        "How does a bottleneck compare with a regular block in parameters, operations and reach?",
-    ),
-    "part3_q2": Question(
-        "Depth",
-        "Which depth is best in experiment 1.1, and why? Which depths do not train, what is the "
-        "cause, and what may help?",
-    ),
-    "part3_q3": Question(
-        "Width", "What does the width do in experiment 1.2, compared with the depth in 1.1?"
-    ),
-    "part3_q4": Question(
-        "Depth with growing widths", "What does the depth do in experiment 1.3, compared with 1.1?"
-    ),
-    "part3_q5": Question(
-        "Skip connections", "What do they change in experiment 1.4, compared with 1.1 and 1.3?"
-    ),
-    "part3_q6": Question(
-        "A network of our own",
-        "What was changed in it, and why? How does it compare with experiment 1?",
-    ),
-}
-
+_QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
+QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
 # The experiments that the answers are about.
 ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
 FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
@@ -86,9 +50,7 @@ FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
 class Document:
     """Templates filled with a study, and the figures that they show.
 
-    Args:
-        study: what the text is about.
-        plain: whether the Markdown is to be read as it is.
+    A ``plain`` document is Markdown to be read as it is.
     """
 
     def __init__(self, study: Study, plain: bool = False) -> None:
@@ -110,29 +72,21 @@ class Document:
             "study": study,
             "claims": claims,
             "findings": findings,
-            "questions": questions,
             "answer": self.answer,
             "figure": self.figure,
             "table": self.table,
             "title": TITLE,
             "QUESTIONS": QUESTIONS,
-            "scope": describe_scope(study),
-            "machines": describe_machines(study.runs),
-            "missing": describe_missing(study),
-            "status_rule": describe_status_rule(),
+            "provenance": provenance,
+            "compare": compare,
+            "describe_status_rule": describe_status_rule,
             "others": [one for one in study.experiments if one.name not in ANSWERED],
         }
 
     def render(self, template: str, **variables: Any) -> str:
-        """Fill a template.
-
-        Raises:
-            ReportError: the template is wrong.
-        """
-        try:
+        """Fill a template; one that is wrong raises a ReportError."""
+        with _explain(f"{TEMPLATES / template}", jinja2.TemplateError):
             return self.environment.get_template(template).render(variables)
-        except jinja2.TemplateError as error:
-            raise ReportError(f"{TEMPLATES / template}: {_one_line(error)}") from error
 
     def answer(self, name: str) -> str:
         """Return the direct answer to a question as a block of its own."""
@@ -162,12 +116,9 @@ class Document:
         return f'![{caption}]({name}){{#figure-{number} alt="{_quote(alt)}"}}\n'
 
     def table(self, frame: pd.DataFrame, label: str, **options: Any) -> str:
-        """Return a table; on a narrow screen it scrolls in a box that is called ``label``.
+        """Return a table, with ``options`` of ``markdown_table``.
 
-        Args:
-            frame: the rows.
-            label: a few words of plain text.
-            options: of :func:`hw2core.analysis.text.markdown_table`.
+        On a narrow screen it scrolls in a box that is called ``label``.
         """
         if frame.empty:
             return ""
@@ -194,46 +145,30 @@ def publish(study: Study, page: Path, pdf: Path) -> None:
 
 
 def render_answer(name: str, study: Study) -> str:
-    """Return the answer to one of ``QUESTIONS`` as Markdown.
-
-    Raises:
-        ReportError: the template is wrong.
-    """
+    """Return the answer to one of ``QUESTIONS`` as Markdown."""
     return Document(study, plain=True).render(f"answers/{name}.md.j2").strip()
 
 
 def write_pdf(markdown: str, shown: dict[str, Path], output: Path) -> None:
-    """Write the PDF: Typst sets it with its own fonts, and sees nothing but the figures.
-
-    Raises:
-        ReportError: pandoc or Typst fails.
-    """
+    """Write the PDF: Typst sets it in the figures' fonts, and sees nothing but the figures."""
     options = "--standalone", f"--metadata=title:{TITLE}", f"--include-in-header={PAPER}"
     source = _convert(markdown, "typst", *options)
     fonts = Path(mpl.get_data_path(), "fonts", "ttf")  # those of the figures
     with tempfile.TemporaryDirectory() as root:
         for name, path in shown.items():
             shutil.copyfile(path, Path(root, name))
-        try:
+        with _explain("typst could not set the report", RuntimeError, OSError):
             compiler = typst.Compiler(root=root, font_paths=[fonts], ignore_system_fonts=True)
             compiled = compiler.compile(source.encode())
-        except (RuntimeError, OSError) as error:
-            raise ReportError(f"typst could not set the report: {_one_line(error)}") from error
     assert isinstance(compiled, bytes)
     with replace_atomically(output) as temporary:
         temporary.write_bytes(compiled)
 
 
 def _convert(markdown: str, target: str, *options: str) -> str:
-    metadata = f"--metadata-file={PAPER.with_suffix('.yaml')}"
-    words = f"--lua-filter={PAPER.with_suffix('.lua')}"
-    try:
-        converted = pypandoc.convert_text(
-            markdown, target, format=SAFE_MARKDOWN, extra_args=[*OPTIONS, metadata, words, *options]
-        )
-    except (RuntimeError, OSError) as error:
-        raise ReportError(f"pandoc could not build the report: {_one_line(error)}") from error
-    return str(converted)
+    extra = [*OPTIONS, *options]
+    with _explain("pandoc could not build the report", RuntimeError, OSError):
+        return str(pypandoc.convert_text(markdown, target, format=SAFE_MARKDOWN, extra_args=extra))
 
 
 def _quote(value: str) -> str:
@@ -241,5 +176,10 @@ def _quote(value: str) -> str:
     return re.sub(r'([\\"])', r"\\\1", " ".join(value.split()))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+@contextmanager
+def _explain(failure: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn ``errors`` into a ReportError of one line."""
+    try:
+        yield
+    except errors as error:
+        raise ReportError(f"{failure}: {' '.join(str(error).split())}") from error

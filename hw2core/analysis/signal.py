@@ -8,7 +8,6 @@ signal, which PyTorch's default initialisation makes smaller by sqrt(6) per laye
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,11 @@ THEORY = math.sqrt(6)
 _KEYS = ["run", "seed"]
 
 
-def measure_signal(study: Study, experiments: Sequence[str]) -> pd.DataFrame:
+def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
     """Return what the layers of each run do before (``_start``) and after training (``_end``).
 
-    One row per run, means over seeds (geometric, but of ``dead``), for the convolutions of 3x3:
+    One row per run, as in ``Study.summary``, with means over seeds (geometric, but of ``dead``) for
+    the convolutions of 3x3:
 
     - ``backward``: factor by which the error signal grows from layer to layer towards the output,
       fitted over all of them, so by which it shrinks on its way back;
@@ -40,12 +40,9 @@ def measure_signal(study: Study, experiments: Sequence[str]) -> pd.DataFrame:
     start, end = (
         _measure(layers[layers["epoch"] == epochs.transform(which)]) for which in ("min", "max")
     )
-    measured = (
-        start.add_suffix("_start").join(end.add_suffix("_end")).dropna(subset="backward_start")
-    )
-    means = measured.groupby("run", sort=False).agg(_average).reset_index()
-    known = ["experiment", "run", "family", "label", "depth", "widths", "num_conv"]
-    return study.runs[known].drop_duplicates().merge(means, on="run")
+    both = start.add_suffix("_start").join(end.add_suffix("_end"))
+    means = both.dropna(subset="backward_start").groupby("run", sort=False).agg(_average)
+    return study.summary.merge(means.reset_index(), on="run")
 
 
 def _measure(layers: pd.DataFrame) -> pd.DataFrame:

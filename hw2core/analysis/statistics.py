@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+
+from hw2core.analysis.tables import select
 
 CONFIDENCE = 0.95
 EQUAL = 1e-9  # differences below this are rounding
@@ -25,17 +28,13 @@ class Estimate(NamedTuple):
 
 def compare_pairs(differences: Sequence[float]) -> Estimate:
     """Return the mean of at least two paired differences with its t interval and t test."""
-    from scipy import stats  # most of a second to import
-
     values = np.asarray(differences, dtype=float)
     mean = float(values.mean())
     if np.ptp(values) < EQUAL:  # the t statistic is 0 / 0 or infinite
         return Estimate(mean, mean, mean, float(abs(mean) < EQUAL), len(values))
     test = stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
-    return Estimate(
-        mean, float(interval.low), float(interval.high), float(test.pvalue), len(values)
-    )
+    return Estimate(mean, interval.low, interval.high, test.pvalue, len(values))
 
 
 def compare_counts(successes: int, trials: int, other: int, other_trials: int) -> Estimate:
@@ -44,15 +43,12 @@ def compare_counts(successes: int, trials: int, other: int, other_trials: int) -
     The interval is made of the Wilson intervals of both shares (Newcombe 1998, Statistics in
     Medicine 17, 873, method 10).
     """
-    from scipy import stats
-
     table = [[successes, trials - successes], [other, other_trials - other]]
-    (a, low_a, high_a), (b, low_b, high_b) = (
-        (k / n, *stats.binomtest(k, n).proportion_ci(CONFIDENCE, "wilson"))
-        for k, n in ((successes, trials), (other, other_trials))
-    )
+    a, b = successes / trials, other / other_trials
+    low_a, high_a = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, "wilson")
+    low_b, high_b = stats.binomtest(other, other_trials).proportion_ci(CONFIDENCE, "wilson")
     low, high = a - b - math.hypot(a - low_a, high_b - b), a - b + math.hypot(high_a - a, b - low_b)
-    p = float(stats.fisher_exact(table).pvalue)
+    p = stats.fisher_exact(table).pvalue
     return Estimate(a - b, low, high, p, min(trials, other_trials))
 
 
@@ -64,15 +60,12 @@ def can_decide_counts(trials: int, other_trials: int) -> bool:
 def correct_by_holm(p: pd.Series) -> pd.Series:
     """Return the p values of one family, corrected for its size (Holm 1979)."""
     ordered = p.sort_values()
-    factors = range(len(p), 0, -1)
-    corrected = pd.Series([x * k for x, k in zip(ordered, factors, strict=True)], ordered.index)
+    corrected = ordered * np.arange(len(p), 0, -1)
     return corrected.cummax().clip(upper=1.0).reindex(p.index)
 
 
-def pair_seeds(runs: pd.DataFrame, better: str, worse: str, column: str) -> list[float]:
-    """Return ``column`` of run ``better`` minus that of ``worse``, for each seed both trained."""
-    trained = runs[runs["status"] == "trained"]
-    first, second = (
-        trained[trained["run"] == run].set_index("seed")[column] for run in (better, worse)
-    )
-    return [float(value) for value in (first - second).dropna()]
+def pair_seeds(runs: pd.DataFrame, better: str, worse: str) -> list[float]:
+    """Return test accuracies of ``better`` minus those of ``worse``, by seed that both trained."""
+    trained = select(runs, status="trained").set_index("seed")
+    first, second = (select(trained, run=run)["test_accuracy"] for run in (better, worse))
+    return (first - second).dropna().to_list()

@@ -7,52 +7,25 @@ of an MLP, the test accuracy of a run that is not evaluated) is missing, never z
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hw2core.analysis.baselines import read_baselines
-from hw2core.analysis.status import STATUSES, judge_status
+from hw2core.analysis import rows
+from hw2core.analysis.rows import STATUSES, SUMMARY_COLUMNS
 from hw2core.errors import UserError
 from hw2core.io import replace_atomically
 from hw2core.runs.files import find_results
+from hw2core.runs.paths import BASELINES
 from hw2core.runs.schema import Result
 
 if TYPE_CHECKING:
-    from hw2core.config.spec import Experiment, Size
-
-FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
-
-_TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
-_NAMES = {"experiment": _TEXT, "run": _TEXT, "seed": _COUNT}
-_NETWORK = dict.fromkeys(("model", "family", "label"), _TEXT)
-_NETWORK |= {"depth": _COUNT, "widths": _TEXT, "num_conv": _COUNT}
-_CURVES = dict.fromkeys(
-    ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"), _NUMBER
-)
-SUMMARY_COLUMNS = {
-    **_NAMES,
-    **_NETWORK,
-    **{"status": _TEXT, "epochs": _COUNT, "best_epoch": _COUNT},
-    **_CURVES,
-    **dict.fromkeys(("test_loss", "test_accuracy", "calibration_error"), _NUMBER),
-    **dict.fromkeys(("parameters", "flops_per_image"), _COUNT),
-    **dict.fromkeys(("seconds", "images_per_second"), _NUMBER),
-    **dict.fromkeys(("device", "processor", "precision"), _TEXT),
-    **{"threads": _COUNT, "data": _TEXT},
-    **dict.fromkeys(("train_images", "validation_images", "test_images"), _COUNT),
-    **dict.fromkeys(("reduced", "same_as", "spec_hash", "code_hash"), _TEXT),
-    **dict.fromkeys(("data_sha256", "commit"), _TEXT),
-}
-EPOCH_COLUMNS = {**_NAMES, "epoch": _COUNT, **_CURVES}
-LAYER_QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
-LAYER_COLUMNS = {**_NAMES, "epoch": _COUNT, "layer": _TEXT, "position": _COUNT}
-LAYER_COLUMNS |= dict.fromkeys(LAYER_QUANTITIES, _NUMBER)
+    from hw2core.config.spec import Experiment
 
 
 @dataclass(frozen=True)
@@ -65,7 +38,7 @@ class Study:
     epochs: pd.DataFrame  # a row per run, seed and epoch, counted from 1
     layers: pd.DataFrame  # a row per run, seed, probed epoch (0: before training) and layer
     missing: dict[str, list[str]]  # experiment -> runs without any result
-    baselines: pd.DataFrame
+    baselines: pd.DataFrame  # a row per run name: best test accuracies of public solutions
     reference: pd.DataFrame | None = None  # the published results
 
     @cached_property
@@ -74,18 +47,17 @@ class Study:
         return summarize(self.runs)
 
 
-def load(experiments: Iterable[Experiment]) -> Study:
+def load(experiments: Collection[Experiment]) -> Study:
     """Read the results of the working folder.
 
     Raises:
         ResultError: one that exists cannot be read.
     """
-    experiments = list(experiments)
     return build(experiments, *find_results(experiments))
 
 
 def build(
-    experiments: Iterable[Experiment],
+    experiments: Collection[Experiment],
     results: Iterable[Result],
     missing: Mapping[str, Sequence[str]] = {},
 ) -> Study:
@@ -94,24 +66,27 @@ def build(
     Raises:
         ValueError: there are two results of a run and seed.
     """
-    experiments = list(experiments)
     results = sorted(results, key=_order)
     for previous, result in pairwise(results):
         if _order(previous) == _order(result):
             raise ValueError(f"{result.name}, seed {result.seed}: two results")
     sizes = {run: size for experiment in experiments for run, size in experiment.sizes.items()}
-    rows = [_summarize(result, sizes.get(result.name)) for result in results]
-    config = pd.json_normalize([result.config for result in results])
-    config = config.filter(like=".")
+    described = [rows.describe_run(result, sizes.get(result.name)) for result in results]
+    config = pd.json_normalize([result.config for result in results]).filter(like=".")
     return Study(
-        experiments=experiments,
+        experiments=list(experiments),
         results=results,
-        runs=pd.concat([_frame(rows, SUMMARY_COLUMNS), config], axis="columns"),
-        epochs=_frame([row for result in results for row in _list_epochs(result)], EPOCH_COLUMNS),
-        layers=_frame([row for result in results for row in _list_layers(result)], LAYER_COLUMNS),
+        runs=pd.concat([_frame(described, SUMMARY_COLUMNS), config], axis="columns"),
+        epochs=_frame(chain.from_iterable(map(rows.list_epochs, results)), rows.EPOCH_COLUMNS),
+        layers=_frame(chain.from_iterable(map(rows.list_layers, results)), rows.LAYER_COLUMNS),
         missing={name: list(runs) for name, runs in missing.items() if runs},
-        baselines=read_baselines(),
+        baselines=pd.read_csv(Path(__file__).parents[2] / BASELINES, comment="#"),
     )
+
+
+def _frame(values: Iterable[Any], types: dict[str, str]) -> pd.DataFrame:
+    """Return rows with these columns and types, whichever of the values are missing."""
+    return pd.DataFrame(values, columns=list(types)).astype(types)
 
 
 def summarize(runs: pd.DataFrame) -> pd.DataFrame:
@@ -126,8 +101,9 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     counted = seeds["trained"] == seeds.groupby(keys)["trained"].transform("max")
     accuracies = ["test_accuracy", "validation_accuracy", "train_accuracy"]
     seeds[accuracies] = seeds[accuracies].where(counted)
+    same = *rows.NETWORK_COLUMNS, "parameters", "flops_per_image"
     return seeds.groupby(keys, sort=False, as_index=False).agg(
-        **{name: (name, "first") for name in (*_NETWORK, "parameters", "flops_per_image")},
+        **{name: (name, "first") for name in same},
         seeds=("seed", "size"),
         **{status: (status, "sum") for status in STATUSES},
         seconds=("seconds", "mean"),
@@ -139,6 +115,43 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         validation=("validation_accuracy", "mean"),
         train=("train_accuracy", "mean"),
     )
+
+
+def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Return the rows that have these values in these columns."""
+    for column, value in values.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def split_trained(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the runs of ``summarize`` of which a seed trained, and the others."""
+    trained = summary["trained"] > 0
+    return summary[trained], summary[~trained]
+
+
+def list_rows(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows with a column as an attribute each."""
+    return list(frame.itertuples(index=False))
+
+
+def find_best(summary: pd.DataFrame) -> Any:
+    """Return the best row of ``summarize``, or None if no run trained and was evaluated.
+
+    The best run has the highest validation accuracy, over the seeds that trained: the test images
+    choose nothing.
+    """
+    able = summary[(summary["trained"] > 0) & summary["test"].notna()]
+    return max(list_rows(able), key=lambda row: row.validation, default=None)
+
+
+def find_best_result(study: Study) -> Result | None:
+    """Return the result of the best convolutional network, of its seeds the best by validation."""
+    best = find_best(study.summary[study.summary["num_conv"].notna()])
+    if best is None:
+        return None
+    able = [x for x in study.results if x.name == best.run and x.test]
+    return max(able, key=lambda result: result.validation_accuracy)
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -169,83 +182,3 @@ def _order(result: Result) -> tuple[Any, ...]:
     names = result.experiment, result.name
     # The names themselves, too: 0.1 and 0.10 are one number and two runs.
     return (*map(split_numbers, names), *names, result.seed)
-
-
-def _summarize(result: Result, size: Size | None) -> dict[str, Any]:
-    config, data, test = result.config, result.config["data"], result.test
-    best = {name: curve[result.best_epoch - 1] for name, curve in result.epochs}
-    return {
-        **_name(result),
-        **_describe_network(config),
-        "status": judge_status(result.epochs),
-        "epochs": len(result.epochs),
-        "best_epoch": result.best_epoch,
-        **best,
-        "test_loss": test and test.loss,
-        "test_accuracy": test and test.accuracy,
-        "calibration_error": test and test.calibration_error,
-        "parameters": result.parameters,
-        "flops_per_image": result.flops_per_image,
-        # A shared result took no time of its own: totals count the trained run once.
-        "seconds": None if result.same_as else result.timing.seconds,
-        "images_per_second": result.timing.images_per_second,
-        **result.environment.model_dump(include={"device", "processor", "precision", "threads"}),
-        "data": data["name"],
-        **{f"{part}_images": data[part] for part in ("train", "validation", "test")},
-        "reduced": _describe_reduction(config, size) if size else "",
-        "same_as": result.same_as,
-        **{name: getattr(result, name) for name in ("spec_hash", "code_hash", "data_sha256")},
-        "commit": result.environment.git_commit,
-    }
-
-
-def _describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
-    model, architecture = config["model"], config["architecture"]
-    family = FAMILIES.get(model, model)
-    if family == "plain" and architecture.get("batchnorm"):
-        family = "batch norm"
-    label = config["name"].removeprefix(config["experiment"])
-    network = {"model": model, "family": family, "label": label.strip("_")}
-    if widths := architecture.get("filters_per_layer"):
-        depth, text = architecture["layers_per_block"], "-".join(map(str, widths))
-        label = label.removesuffix(f"_L{depth}_K{text}").strip("_")
-        shape = {"depth": depth, "widths": text, "num_conv": depth * len(widths)}
-        network |= {"label": label, **shape}
-    return network
-
-
-def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
-    """Return what a run has less of than ``size``, or nothing."""
-    data = config["data"]
-    amounts = {
-        "epochs": (config["training"]["epochs"], size.epochs),
-        "training images": (data["train"], size.train),
-        "validation images": (data["validation"], size.validation),
-        "test images": (data["test"], size.test),
-    }
-    less = [f"{a:,} of {asked:,} {what}" for what, (a, asked) in amounts.items() if a < asked]
-    return "; ".join([f"{data['name']} images"] * (data["name"] != size.data) + less)
-
-
-def _name(result: Result) -> dict[str, Any]:
-    return {"experiment": result.experiment, "run": result.name, "seed": result.seed}
-
-
-def _list_epochs(result: Result) -> Iterator[dict[str, Any]]:
-    for number, values in enumerate(zip(*dict(result.epochs).values(), strict=True), start=1):
-        yield {**_name(result), "epoch": number, **dict(zip(_CURVES, values, strict=True))}
-
-
-def _list_layers(result: Result) -> Iterator[dict[str, Any]]:
-    if (layers := result.layers) is None:
-        return
-    for moment, epoch in enumerate(layers.epochs):
-        for place, name in enumerate(layers.names):
-            values = {key: getattr(layers, key)[moment][place] for key in LAYER_QUANTITIES}
-            where = {"epoch": epoch, "layer": name, "position": place + 1}
-            yield {**_name(result), **where, **values}
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
-    """Return ``rows`` with these columns and types, whichever of the values are missing."""
-    return pd.DataFrame(rows, columns=list(types)).astype(types)

@@ -19,14 +19,8 @@ def format_number(value: float | None, digits: int = 1) -> str:
 def format_range(mean: float, low: float, high: float, digits: int = 1) -> str:
     """Return ``mean [low, high]``, or one number where all three are the same."""
     text = format_number(mean, digits)
-    if pd.isna(low) or low == high:
-        return text
-    return f"{text} [{format_number(low, digits)}, {format_number(high, digits)}]"
-
-
-def format_numbers(values: Iterable[float], digits: int = 1) -> str:
-    """Return ``75.5, 77.9 and 78.7``."""
-    return join_words([format_number(value, digits) for value in values])
+    ends = f" [{format_number(low, digits)}, {format_number(high, digits)}]"
+    return text if pd.isna(low) or low == high else text + ends
 
 
 def format_change(value: float, digits: int = 1) -> str:
@@ -44,16 +38,6 @@ def format_scientific(value: float | None) -> str:
     return rf"${mantissa} \cdot 10^{{{int(exponent)}}}$"
 
 
-def format_flops(flops: float) -> str:
-    """Return ``428 MFLOPs``."""
-    return f"{format_number(flops / 1e6, 0)} MFLOPs"
-
-
-def format_parameters(parameters: float) -> str:
-    """Return ``2.87 million parameters``."""
-    return f"{format_number(parameters / 1e6, 2)} million parameters"
-
-
 def join_words(words: Iterable[object], last: str = "and") -> str:
     """Return ``a``, ``a and b`` or ``a, b and c``, with ``last`` as the word between."""
     *first, end = map(str, words)
@@ -63,11 +47,6 @@ def join_words(words: Iterable[object], last: str = "and") -> str:
 def join_runs(runs: Iterable[str]) -> str:
     """Return names of runs as code: `` `a`, `b` and `c` ``."""
     return join_words(f"`{run}`" for run in runs)
-
-
-def describe_size(depth: int, widths: str) -> str:
-    """Return ``L = 4, K = 32``."""
-    return f"L = {depth}, K = {widths}"
 
 
 def count_things(count: int, thing: str) -> str:
@@ -85,19 +64,16 @@ def describe_evidence(runs: pd.DataFrame) -> str:
         return "No result yet."
     low, high = int(counts.min()), int(counts.max())
     seeds = count_things(high, "seed") if low == high else f"{low} to {high} seeds"
-    sentences = [f"{seeds.capitalize()} per run."]
-    reduced = runs[runs["reduced"] != ""]
-    if not reduced.empty:
-        amounts: dict[str, list[str]] = {}
-        facts = (fact for text in reduced["reduced"].unique() for fact in text.split("; "))
-        for fact in dict.fromkeys(facts):  # "3 of 20 epochs", or "generated images"
-            done, of, rest = fact.partition(" of ")
-            asked, _, thing = rest.partition(" ")
-            amounts.setdefault(thing or fact, []).append(f"{done} of {asked}" if of else "")
-        listed = "; ".join(f"{join_words(a, 'or')} {x}".strip() for x, a in amounts.items())
-        share = "" if len(reduced) == len(runs) else f" ({len(reduced)} of {len(runs)} results)"
-        sentences.append(f"Reduced: {listed}{share}.")
-    return " ".join(sentences)
+    reduced = runs.loc[runs["reduced"] != "", "reduced"]
+    if reduced.empty:
+        return f"{seeds.capitalize()} per run."
+    amounts: dict[str, list[str]] = {}
+    for fact in reduced.str.split("; ").explode().unique():  # "3 of 20 epochs", "generated images"
+        thing = re.sub(r"^\S+ of \S+ ", "", fact)
+        amounts.setdefault(thing, []).append(fact.removesuffix(thing).strip())
+    listed = "; ".join(f"{join_words(a, 'or')} {x}".strip() for x, a in amounts.items())
+    share = "" if len(reduced) == len(runs) else f" ({len(reduced)} of {len(runs)} results)"
+    return f"{seeds.capitalize()} per run. Reduced: {listed}{share}."
 
 
 def markdown_table(frame: pd.DataFrame, left: Sequence[str] = ()) -> str:
@@ -108,8 +84,8 @@ def markdown_table(frame: pd.DataFrame, left: Sequence[str] = ()) -> str:
         left: columns of text; the first column is always one, all others are aligned right.
     """
     names = [*frame.columns[:1], *left]
-    cells = frame.astype(object).where(frame.notna(), DASH).map(_escape_pipes)
-    return cells.to_markdown(
+    cells = frame.astype(object).where(frame.notna(), DASH).astype(str)
+    return cells.replace(r"(?<!\\)\|", r"\\|", regex=True).to_markdown(
         index=False,
         disable_numparse=True,
         colalign=["left" if name in names else "right" for name in frame.columns],
@@ -125,7 +101,3 @@ def _round(value: float, digits: int) -> Decimal:
     # Accuracies on 10,000 images often end in 5, and binary numbers round these either way.
     exact = Decimal(repr(round(float(value), 9)))
     return exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0  # no negative zero
-
-
-def _escape_pipes(cell: object) -> str:
-    return re.sub(r"(?<!\\)\|", r"\\|", str(cell))

@@ -28,19 +28,11 @@ class Chromium:
         self.loaded = False
         commands, self.to_browser = os.pipe()
         self.from_browser, answers = os.pipe()
-        options = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run"
+        options = "headless no-sandbox disable-gpu disable-dev-shm-usage no-first-run"
+        options += f" remote-debugging-pipe user-data-dir={profile}"
         start = f'exec "$0" "$@" 3<&{commands} 4>&{answers}'
-        profile_option = f"--user-data-dir={profile}"
         self.process = subprocess.Popen(
-            [
-                "bash",
-                "-c",
-                start,
-                BROWSER,
-                *options.split(),
-                "--remote-debugging-pipe",
-                profile_option,
-            ],
+            ["bash", "-c", start, BROWSER, *(f"--{option}" for option in options.split())],
             pass_fds=(commands, answers),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from matplotlib.figure import Figure
@@ -15,22 +15,13 @@ from hw2core.analysis.tables import Study, build
 from hw2core.runs.paths import locate_figure
 
 
-@dataclass
-class Published:
+class Published(NamedTuple):
     """The report of a study, in a folder with its figures."""
 
     study: Study
     folder: Path
-
-    @property
-    def page(self) -> Path:
-        """The HTML file."""
-        return self.folder / "report.html"
-
-    @property
-    def pdf(self) -> Path:
-        """The PDF."""
-        return self.folder / "report.pdf"
+    page: Path
+    pdf: Path
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +30,8 @@ def published(tmp_path_factory) -> Published:
     results = build_study(seeds=(0,), epochs=3)
     names = dict.fromkeys(result.experiment for result in results)
     study = build([Experiment(name, fixed="wide" * 90) for name in names], results)
-    report = Published(study, tmp_path_factory.mktemp("published"))
+    folder = tmp_path_factory.mktemp("published")
+    report = Published(study, folder, folder / "report.html", folder / "report.pdf")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(report.folder)
         for kind, experiment in [("key", None), *(("curves", name) for name in names)]:

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import hw2core.config.spec
@@ -211,20 +212,11 @@ def build_experiment(
         for seed in seeds:
             fails = model == "cnn" and (depth == 16 or (depth == 8 and seed == 1))
             ceiling = 68 + 2.2 * math.log2(sum(widths) / 32) + 1.5 * math.log2(depth)
-            results.append(
-                build_result(
-                    f"{name}_L{depth}_K{label}",
-                    experiment=name,
-                    model=model,
-                    widths=widths,
-                    depth=depth,
-                    seed=seed,
-                    epochs=epochs,
-                    status="at_chance" if fails else "trained",
-                    ceiling=ceiling + (6 if model != "cnn" else 0),
-                    **options,
-                )
-            )
+            options |= {"status": "at_chance" if fails else "trained", "epochs": epochs}
+            options |= {"ceiling": ceiling + (6 if model != "cnn" else 0), "model": model}
+            shape = {"widths": widths, "depth": depth, "seed": seed}
+            run = f"{name}_L{depth}_K{label}"
+            results.append(build_result(run, experiment=name, **shape, **options))
     return results
 
 
@@ -243,40 +235,27 @@ def build_layers(depth: int, epochs: Sequence[int] = (0, 1, 2)) -> Layers:
 
 def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
     """Return the results of exp1_5: all remedies but the warm-up let every net train."""
-    return [
-        build_result(
-            f"exp1_5_{remedy}_L{depth}_K{width}",
-            experiment="exp1_5",
-            model=model,
-            widths=(width,),
-            depth=depth,
-            seed=seed,
-            epochs=epochs,
-            status="at_chance" if remedy == "warmup" else "trained",
-            ceiling=70.0 + 4 * list(REMEDIES).index(remedy),
-        )
-        for remedy, model in REMEDIES.items()
-        for depth in (8, 16)
-        for width in (32, 64)
-        for seed in seeds
-    ]
+    results = []
+    for place, (remedy, model) in enumerate(REMEDIES.items()):
+        options = {"experiment": "exp1_5", "model": model, "epochs": epochs}
+        options |= {"status": "at_chance" if remedy == "warmup" else "trained"}
+        options |= {"ceiling": 70.0 + 4 * place}
+        for depth, width, seed in product((8, 16), (32, 64), seeds):
+            run = f"exp1_5_{remedy}_L{depth}_K{width}"
+            results.append(build_result(run, widths=(width,), depth=depth, seed=seed, **options))
+    return results
 
 
 def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
     """Return the results of exp2_ablation: each part that is taken out costs more."""
+    options = {"experiment": "exp2_ablation", "model": "ycn", "epochs": epochs}
+    options |= {"widths": (32, 64, 128), "depth": 3}
     return [
         build_result(
-            f"exp2_ablation_{part}_L3_K32-64-128",
-            experiment="exp2_ablation",
-            model="ycn",
-            widths=(32, 64, 128),
-            depth=3,
-            seed=seed,
-            epochs=epochs,
-            ceiling=80.0 - 4 * place,
+            f"exp2_ablation_{part}_L3_K32-64-128", seed=s, ceiling=80 - 4 * place, **options
         )
         for place, part in enumerate(ABLATION)
-        for seed in seeds
+        for s in seeds
     ]
 
 

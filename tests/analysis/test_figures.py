@@ -16,11 +16,10 @@ from result_documents import (
 )
 
 from hw2core.analysis import figures
-from hw2core.analysis.figures import ablation, cost, curves, dots, key, layers, style
+from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, style
 from hw2core.analysis.figures.drawing import save_figure, set_hover
 from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
-from hw2core.analysis.ranking import select
-from hw2core.analysis.tables import summarize
+from hw2core.analysis.tables import select, summarize
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
 
 
@@ -49,27 +48,17 @@ def forty():
     )
 
 
-def draw(kind, study, *rest):
-    """Return a figure; those that show images get none."""
-    scope = figures.FIGURES[kind].scope
-    return figures.FIGURES[kind].draw(study, *rest, *[None] * (scope == "images"))
-
-
 def find(figure, text):
     """Return the lines whose hover text begins so."""
     lines = [line for axes in figure.axes for line in axes.get_lines()]
     return [x for x in lines if (x.get_gid() or "").startswith(f"hover: {text}")]
 
 
-def list_boxes(figure):
-    """Return what text takes on the drawn figure, empty and hidden texts left out."""
+def assert_apart(figure):
+    """Check that no two texts in the axes of a figure overlap, empty ones left out."""
     FigureCanvasAgg(figure).draw()
     texts = [text for axes in figure.axes for text in axes.texts if text.get_text()]
-    return [(text.get_text(), Text.get_window_extent(text)) for text in texts]
-
-
-def assert_apart(figure):
-    boxes = list_boxes(figure)
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts]
     assert boxes
     for (first, box), (second, other) in combinations(boxes, 2):
         assert not box.overlaps(other), f"{first!r} and {second!r} overlap"
@@ -316,7 +305,7 @@ def test_layers_compare_the_deepest_plain_network_with_its_equals():
 
 def test_the_ablation_is_sorted_and_paired_by_seed():
     study = tabulate(build_ablation(seeds=(0, 1)))
-    parts = ablation.compare_parts(study)
+    parts = dots.compare_parts(study)
     assert parts["difference"].is_monotonic_increasing
     accuracy = study.runs.set_index(["label", "seed"])["test_accuracy"]
     pairs = [accuracy["no_cutout", seed] - accuracy["full", seed] for seed in (0, 1)]
@@ -328,11 +317,8 @@ def test_the_ablation_is_sorted_and_paired_by_seed():
 
 
 def test_a_part_without_which_nothing_trains_does_not_set_the_scale():
-    full, other = (
-        x
-        for x in build_ablation()
-        if x.name.endswith(("full_L3_K32-64-128", "cutout_L3_K32-64-128"))
-    )
+    kept = ("full_L3_K32-64-128", "cutout_L3_K32-64-128")
+    full, other = (result for result in build_ablation() if result.name.endswith(kept))
     stuck = build_result(
         "exp2_ablation_stuck_L3_K32-64-128",
         experiment="exp2_ablation",
@@ -355,7 +341,7 @@ def test_confusion_is_in_percent_of_the_true_class(study):
 
 
 def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):
-    figure = figures.FIGURES["mistakes"].draw(study, tiny_manifest)
+    figure = draw("mistakes", study, manifest=tiny_manifest)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0] == "b\nis a"
     assert len(texts) == 15

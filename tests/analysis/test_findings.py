@@ -306,3 +306,12 @@ def test_dropout_is_judged_by_paired_seeds():
     assert "makes no difference on new ones that 5 seeds can tell" in text
     text = findings.answer("part2_q1_1", build({0: 0, 0.4: 3}, seeds=1))
     assert "changes accuracy on new ones by +3.0 points" in text
+
+
+def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
+    curves = {"train_accuracy": [10.0, 30.0, 30.0], "validation_accuracy": [10.0, 20.0, 20.0]}
+    options = {"experiment": "exp1_2", "depth": 4, "epochs": 3}
+    narrow = build_result("exp1_2_L4_K32", status="at_chance", **options)
+    wide = build_result("exp1_2_L4_K64", widths=(64,), best_epoch=3, **options, **curves)
+    text = findings.answer("part3_q3_layers", tabulate([narrow, wide]))
+    assert "K = 64 leave chance level in epoch 2 and K = 32 never do" in text

@@ -13,7 +13,8 @@ from result_documents import build_result, tabulate
 
 from hw2core.analysis import publish as publishing
 from hw2core.analysis.publish import BEGIN, END, PublishError, publish, sum_files, write_block
-from hw2core.analysis.tables import SUMMARY_COLUMNS, load, summarize, write_table
+from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.analysis.tables import load, summarize, write_table
 from hw2core.config.reading import read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.runs import files, paths

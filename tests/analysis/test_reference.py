@@ -13,7 +13,8 @@ from hw2core.analysis.reference import (
     compare,
     predict_tolerance,
 )
-from hw2core.analysis.tables import SUMMARY_COLUMNS, build, read_table, write_table
+from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.analysis.tables import build, read_table, write_table
 from hw2core.errors import UserError
 
 
@@ -25,11 +26,6 @@ def tabulate(**accuracies) -> pd.DataFrame:
         for seed, value in enumerate(values)
     ]
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).astype(SUMMARY_COLUMNS)
-
-
-def judge(own: list[float], published: list[float]) -> str:
-    table = compare(tabulate(a=own), tabulate(a=published))
-    return table["verdict"].item()
 
 
 @pytest.mark.parametrize(
@@ -49,7 +45,7 @@ def judge(own: list[float], published: list[float]) -> str:
     ],
 )
 def test_a_mean_is_reproduced_within_the_spread_of_the_published_seeds(own, published, verdict):
-    assert judge(own, published) == verdict
+    assert compare(tabulate(a=own), tabulate(a=published))["verdict"].item() == verdict
 
 
 def test_the_tolerance_is_that_of_a_prediction_interval():

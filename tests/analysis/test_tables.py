@@ -6,15 +6,17 @@ import pandas as pd
 import pytest
 from result_documents import SIZE, Experiment, build_experiment, build_result, tabulate
 
-from hw2core.analysis.ranking import find_best, find_best_result
+from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import (
-    SUMMARY_COLUMNS,
     build,
+    find_best,
+    find_best_result,
     read_table,
     split_numbers,
     summarize,
     write_table,
 )
+from hw2core.errors import UserError
 
 
 def build_known(**changes):
@@ -211,7 +213,7 @@ def test_a_summary_is_read_as_it_was_written(tmp_path):
     write_table(again, tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_text() == text
     write_table(table.drop(columns="status"), tmp_path / "summary.csv")
-    with pytest.raises(ValueError, match=r"summary\.csv: no column status"):
+    with pytest.raises(UserError, match=r"summary\.csv: no column status"):
         read_table(tmp_path / "summary.csv")
 
 

@@ -5,6 +5,7 @@ import pytest
 from result_documents import SIZE, Experiment, build_result, tabulate
 
 from hw2core.analysis import text
+from hw2core.analysis.findings import say
 from hw2core.analysis.tables import build
 
 
@@ -32,7 +33,7 @@ def test_formats():
     assert text.format_range(50.0, 50.0, 50.0) == "50.0"
     assert text.format_scientific(1.234e-15) == r"$1.2 \cdot 10^{-15}$"
     assert (text.format_scientific(0), text.format_scientific(None)) == ("0", "–")
-    assert text.format_flops(427.6e6) == "428 MFLOPs"
+    assert say.flops(427.6e6) == "428 MFLOPs"
     assert text.join_words([1, 2, 3]) == "1, 2 and 3"
     assert text.join_words(["a"]) == "a"
     assert text.join_runs(["a", "b"]) == "`a` and `b`"

@@ -18,7 +18,8 @@ import pandas as pd
 from checkout import TINY, Checkout, copy_sources
 from safetensors import safe_open
 
-from hw2core.analysis.tables import SUMMARY_COLUMNS, load, write_table
+from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.analysis.tables import load, write_table
 from hw2core.config.study import load_study
 from hw2core.data.prepared import read_manifest
 from hw2core.runs import files, paths

@@ -1,43 +1,45 @@
 """Draws all figures: of each experiment, and over the whole study.
 
-A new figure is a module with two functions, a row in ``FIGURES`` and its name in ``runs.paths``.
+A new figure is two functions, a row in ``FIGURES`` and its name in ``runs.paths``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from hw2core.analysis.figures import ablation, cost, curves, dots, key, layers, mistakes
-from hw2core.analysis.figures.drawing import save_figure
+from hw2core.analysis.figures import cost, curves, dots, key, layers, mistakes
+from hw2core.analysis.figures.drawing import draw_missing, save_figure
+from hw2core.analysis.figures.style import use_style
 from hw2core.analysis.tables import Study
 from hw2core.runs import paths
 
 
 class Kind(NamedTuple):
-    """A kind of figure: how it is drawn and described.
+    """A kind of figure: its caption and alternative text, and how it is drawn.
 
-    Both functions get the study. ``scope`` says what comes after it: the name of the experiment,
-    nothing, or (for drawing only) the manifest of the prepared images, None where there are none.
+    Both functions get the study, and the name of the experiment where the figure is of one.
+    ``draw`` is called in the style of the study, and only if there is an alternative text; it gets
+    the manifest of the prepared images, too, where the figure ``shows_images``.
     """
 
-    draw: Callable[..., Figure]
     describe: Callable[..., tuple[str, str]]
-    scope: Literal["experiment", "study", "images"] = "study"
+    draw: Callable[..., Figure]
+    shows_images: bool = False
 
 
 FIGURES = {
-    "curves": Kind(curves.draw_curves, curves.describe_curves, "experiment"),
-    "key": Kind(key.draw_key, key.describe_key),
-    "dots": Kind(dots.draw_dots, dots.describe_dots),
-    "cost": Kind(cost.draw_cost, cost.describe_cost),
-    "layers": Kind(layers.draw_layers, layers.describe_layers),
-    "ablation": Kind(ablation.draw_ablation, ablation.describe_ablation),
-    "confusion": Kind(mistakes.draw_confusion, mistakes.describe_confusion, "images"),
-    "mistakes": Kind(mistakes.draw_mistakes, mistakes.describe_mistakes, "images"),
+    "curves": Kind(curves.describe_curves, curves.draw_curves),
+    "key": Kind(key.describe_key, key.draw_key),
+    "dots": Kind(dots.describe_dots, dots.draw_dots),
+    "cost": Kind(cost.describe_cost, cost.draw_cost),
+    "layers": Kind(layers.describe_layers, layers.draw_layers),
+    "ablation": Kind(dots.describe_ablation, dots.draw_ablation),
+    "confusion": Kind(mistakes.describe_confusion, mistakes.draw_confusion, True),
+    "mistakes": Kind(mistakes.describe_mistakes, mistakes.draw_mistakes, True),
 }
 
 
@@ -46,30 +48,36 @@ def describe(kind: str, study: Study, experiment: str | None = None) -> tuple[st
 
     The alternative text is empty where there is nothing to show; the caption then says why.
     """
-    names = [experiment] if FIGURES[kind].scope == "experiment" else []
-    return FIGURES[kind].describe(study, *names)
+    return FIGURES[kind].describe(study, *filter(None, [experiment]))
+
+
+def draw(
+    kind: str, study: Study, experiment: str | None = None, manifest: Path | None = None
+) -> Figure:
+    """Draw a figure, or its caption alone where there is nothing to show.
+
+    Raises:
+        DataError: the images of ``manifest`` are there, but damaged.
+    """
+    caption, alt = describe(kind, study, experiment)
+    images = [manifest] if FIGURES[kind].shows_images else []
+    with use_style():
+        if not alt:
+            return draw_missing(caption)
+        return FIGURES[kind].draw(study, *filter(None, [experiment]), *images)
 
 
 def draw_experiment(study: Study, name: str) -> list[str]:
     """Draw the figures of an experiment and return their paths."""
     for kind in paths.FIGURE_KINDS:
         files = [paths.figure_path(name, kind, suffix) for suffix in paths.FIGURE_FORMATS]
-        save_figure(FIGURES[kind].draw(study, name), files)
+        save_figure(draw(kind, study, name), files)
     return paths.figure_paths(name)
 
 
 def draw_study(study: Study, manifest: Path | None = None) -> list[str]:
-    """Draw the figures over the whole study and return their paths.
-
-    Args:
-        study: all experiments and their results.
-        manifest: of the prepared data, whose test images are shown where they are there.
-
-    Raises:
-        DataError: the data are there, but damaged.
-    """
+    """Draw the figures over the whole study, as ``draw`` does, and return their paths."""
     for kind in paths.STUDY_FIGURES:
         files = [paths.study_figure_path(kind, suffix) for suffix in paths.FIGURE_FORMATS]
-        images = [manifest] if FIGURES[kind].scope == "images" else []
-        save_figure(FIGURES[kind].draw(study, *images), files)
+        save_figure(draw(kind, study, None, manifest), files)
     return paths.study_figure_paths()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,11 +11,9 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from hw2core.analysis.figures import drawing, key, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.ranking import list_rows, select
-from hw2core.analysis.tables import Study, summarize
-from hw2core.analysis.text import count_things, format_range, join_words
+from hw2core.analysis.tables import Study, list_rows, select, summarize
+from hw2core.analysis.text import count_things, join_words
 
-MISSING = "No convolutional network has trained and has a test accuracy yet."
 PRICES = {"parameters": "Parameters", "flops_per_image": "Floating-point operations per image"}
 MOST = 8  # names in a panel
 
@@ -45,7 +41,7 @@ def describe_cost(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     runs = select_trained(study)
     if runs.empty:
-        return MISSING, ""
+        return "No convolutional network has trained and has a test accuracy yet.", ""
     summary = summarize(runs).sort_values("test")
     fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]
@@ -60,39 +56,33 @@ def describe_cost(study: Study) -> tuple[str, str]:
 
 def draw_cost(study: Study) -> Figure:
     """Return two panels, with a dot per network that trained."""
-    runs = select_trained(study)
-    if runs.empty:
-        return drawing.draw_missing(MISSING)
-    summary = summarize(runs)
-    with style.use_style():
-        plot = Figure(figsize=(style.FIGURE_WIDTH, 5.6))
-        panels = plot.subplots(2, 1, sharey=True)
-        families = summary["family"].unique()
-        handles = [drawing.make_handle(family, colour_family(family)) for family in families]
-        plot.legend(handles=handles, loc="outside upper left", ncols=5)
-        for axes, price in zip(panels, PRICES, strict=True):
-            _draw_panel(axes, summary.assign(price=summary[price].astype(float)))
-            axes.set_xlabel(f"{PRICES[price]} (log scale)")
-            axes.set_ylabel("Test accuracy (%)")
-        for axes, price in zip(panels, PRICES, strict=True):
-            front = list_rows(find_front(summary, price))[::-1]
-            some = np.unique(np.linspace(0, len(front) - 1, MOST).round().astype(int))
-            named = [front[place] for place in some]
-            place_labels(
-                axes,
-                [Label(getattr(x, price), x.test, x.run, colour_family(x.family)) for x in named],
-            )
+    summary = summarize(select_trained(study))
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 5.6))
+    panels = plot.subplots(2, 1, sharey=True)
+    colours = {family: colour_family(family) for family in summary["family"].unique()}
+    drawing.add_legend(plot, colours, loc="outside upper left", ncols=5)
+    for axes, price in zip(panels, PRICES, strict=True):
+        _draw_panel(axes, summary, price)
+    for axes, price in zip(panels, PRICES, strict=True):
+        front = list_rows(find_front(summary, price))[::-1]
+        some = np.unique(np.linspace(0, len(front) - 1, MOST).round().astype(int))
+        named = [front[place] for place in some]
+        labels = [Label(getattr(x, price), x.test, x.run, colour_family(x.family)) for x in named]
+        place_labels(axes, labels)
     return plot
 
 
-def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
-    front = find_front(summary, "price")
-    axes.plot(front["price"], front["test"], color=style.FAINT, linewidth=3.5, zorder=1)
+def _draw_panel(axes: Axes, summary: pd.DataFrame, price: str) -> None:
+    summary = summary.astype({price: float})
+    front = find_front(summary, price)
+    axes.plot(front[price], front["test"], color=style.FAINT, linewidth=3.5, zorder=1)
     for rows in list_widths(summary):
         colour = colour_family(rows["family"].iloc[0])
-        axes.plot(rows["price"], rows["test"], color=colour, linewidth=0.6)
+        axes.plot(rows[price], rows["test"], color=colour, linewidth=0.6)
     for row in list_rows(summary):
-        _draw_network(axes, row)
+        x = getattr(row, price)
+        cost = f" for {EngFormatter(places=1, sep='')(x)}"
+        drawing.draw_network(axes, x, row, cost, linewidth=1, zorder=3)
     axes.set_xscale("log")
     axes.margins(x=0.14, y=0.2)
     low, high = axes.get_xlim()
@@ -102,13 +92,4 @@ def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _draw_network(axes: Axes, row: Any) -> None:
-    colour = colour_family(row.family)
-    axes.plot([row.price] * 2, [row.test_low, row.test_high], color=colour, linewidth=1)
-    (dot,) = axes.plot(row.price, row.test, "o", color=colour, zorder=3)
-    price = EngFormatter(places=1, sep="")(row.price)
-    drawing.set_hover(
-        dot, f"{row.run}: {format_range(row.test, row.test_low, row.test_high)} % for {price}"
-    )
+    axes.set(xlabel=f"{PRICES[price]} (log scale)", ylabel="Test accuracy (%)")

@@ -9,9 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
-from hw2core.analysis.ranking import find_best, list_rows, select
-from hw2core.analysis.status import CHANCE_ACCURACY, CHANCE_LOSS
-from hw2core.analysis.tables import Study
+from hw2core.analysis.rows import CHANCE_ACCURACY, CHANCE_LOSS
+from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_number
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -37,16 +36,16 @@ def add_looks(summary: pd.DataFrame) -> pd.DataFrame:
     hue = max(varied, key=lambda part: (part == "label", parts[part].nunique()), default="label")
     names = [", ".join(filter(None, row)) for row in parts[varied].to_numpy()]
     rest = parts[[part for part in varied if part != hue]].agg("".join, axis="columns")
-    colours = {
-        "label": lambda row, code: style.VARIANTS[code % len(style.VARIANTS)],
-        "depth": lambda row, code: style.colour_depth(row.depth),
-        "widths": lambda row, code: style.colour_widths(row.widths),
-    }
-    codes = pd.factorize(parts[hue])[0]
+    if hue == "label":
+        colours = style.pick(style.VARIANTS, pd.factorize(parts["label"])[0])
+    elif hue == "depth":
+        colours = [*map(style.colour_depth, summary["depth"])]
+    else:
+        colours = [*map(style.colour_widths, summary["widths"])]
     looks = summary.assign(
         name=[name or run for name, run in zip(names, summary["run"], strict=True)],
-        colour=[colours[hue](row, x) for row, x in zip(list_rows(summary), codes, strict=True)],
-        dashes=[style.DASHES[code % len(style.DASHES)] for code in pd.factorize(rest)[0]],
+        colour=colours,
+        dashes=style.pick(style.DASHES, pd.factorize(rest)[0]),
         named=len(summary) <= MANY,
     ).set_index("run")
     if len(looks) > MANY:
@@ -81,8 +80,6 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     Seeds that did not train are drawn apart from those of the same run that did.
     """
     runs = select(study.runs, experiment=experiment)
-    if runs.empty:
-        return drawing.draw_missing(f"{experiment} has no result yet.")
     looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
     failed = np.where(runs["status"] == "trained", "", ", seeds that did not train")
     runs = runs.assign(line=runs["run"] + failed)
@@ -91,31 +88,29 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     lines = runs[["line", "run"]].drop_duplicates().set_index("line").join(looks, on="run")
     lines["hover"] = [f"{x}: validation accuracy up to {best[x]} %" for x in lines.index]
     lines = lines.sort_index().sort_values("named", kind="stable")
-    with style.use_style():
-        height = max(1.45, 0.145 * looks["named"].sum())
-        plot = Figure(figsize=(style.FIGURE_WIDTH, 0.8 + 2 * height))
-        grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
-        for axes, column in zip(grid, PANELS, strict=True):
-            drawn = drawing.draw_lines(axes, epochs, "epoch", column, lines)
-            level = CHANCE_LOSS if axes in grid[:2] else CHANCE_ACCURACY
-            axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
-            axes.set(xlabel="Epoch", ylabel="")
-        for seed in list_rows(select(runs, status="trained")):
-            look = looks.loc[seed.run]
-            if look["named"]:
-                (dot,) = grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o")
-                dot.set(color=look["colour"], markeredgecolor=style.PAPER, clip_on=False)
-        losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
-        # Losses that explode must not flatten the others.
-        top = 1.05 * float(np.nanmax([CHANCE_LOSS, *losses.max()]))
-        grid[0].set(title="Training", ylabel="Loss (nats)")
-        grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
-        grid[1].set(title="Validation")
-        grid[2].set(ylabel="Accuracy (%)", ylim=(0, min(102.0, 1.05 * grid[2].get_ylim()[1])))
-        # One label per run, at its seeds that trained where there are any.
-        ends = [np.asarray(line.get_xydata())[-1] for line in drawn]
-        labelled = lines.assign(x=[x for x, _ in ends], y=[y for _, y in ends])
-        labelled = labelled[labelled["named"] & ~labelled["run"].duplicated()]
-        spread_labels(grid[3], [Label(x.x, x.y, x.name, x.colour) for x in list_rows(labelled)])
+    height = max(1.45, 0.145 * looks["named"].sum())
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 0.8 + 2 * height))
+    grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
+    for axes, column in zip(grid, PANELS, strict=True):
+        drawn = drawing.draw_lines(axes, epochs, "epoch", column, lines)
+        level = CHANCE_LOSS if axes in grid[:2] else CHANCE_ACCURACY
+        axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        axes.set(xlabel="Epoch", ylabel="")
+    for seed in list_rows(select(runs, status="trained")):
+        look = looks.loc[seed.run]
+        if look["named"]:
+            dot = {"color": look["colour"], "markeredgecolor": style.PAPER, "clip_on": False}
+            grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o", **dot)
+    losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
+    # Losses that explode must not flatten the others.
+    top = 1.05 * float(np.nanmax([CHANCE_LOSS, *losses.max()]))
+    grid[0].set(title="Training", ylabel="Loss (nats)")
+    grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
+    grid[1].set(title="Validation")
+    grid[2].set(ylabel="Accuracy (%)", ylim=(0, min(102.0, 1.05 * grid[2].get_ylim()[1])))
+    # One label per run, at its seeds that trained where there are any.
+    lines[["x", "y"]] = [np.asarray(line.get_xydata())[-1] for line in drawn]
+    labelled = lines[lines["named"] & ~lines["run"].duplicated()]
+    spread_labels(grid[3], [Label(x.x, x.y, x.name, x.colour) for x in list_rows(labelled)])
     return plot

@@ -1,24 +1,25 @@
-"""All runs in one dot plot, each next to what public solutions of the same run reached."""
+"""Draws rows of dots: all runs next to public solutions, and what each part of a network is worth.
+
+A row is a mean over seeds and its range; a network that does not train is hollow.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from hw2core.analysis.figures import drawing, style
-from hw2core.analysis.figures.ablation import find_ablation
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.ranking import find_best, list_rows, select
-from hw2core.analysis.status import CHANCE_ACCURACY
-from hw2core.analysis.tables import Study
-from hw2core.analysis.text import count_things, format_number, format_range
+from hw2core.analysis.rows import CHANCE_ACCURACY
+from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.text import count_things, format_change, format_number, format_range
 
-MISSING = "No run has a test accuracy yet."
+FULL = "full"  # the label of the run that the others of its experiment are compared with
 
 
 def compare_with_baselines(study: Study) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def describe_dots(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     summary = compare_with_baselines(study)
     if summary.empty:
-        return MISSING, ""
+        return "No run has a test accuracy yet.", ""
     notes = [f"Test accuracy of {count_things(len(summary), 'run')}."]
     if best := find_best(summary):
         notes.append(f"{best.run}, the best by validation, has {format_number(best.test)} %.")
@@ -59,62 +60,124 @@ def describe_dots(study: Study) -> tuple[str, str]:
 def draw_dots(study: Study) -> Figure:
     """Return a row per run, by experiment: full name, dot, public band and value."""
     summary = compare_with_baselines(study)
-    if summary.empty:
-        return drawing.draw_missing(MISSING)
-    with style.use_style():
-        height = 0.165 * (len(summary) + 1.3 * summary["experiment"].nunique())
-        plot = Figure(figsize=(style.FIGURE_WIDTH, height + 0.9))
-        axes = plot.subplots()
-        from_edge = blended_transform_factory(plot.transFigure, axes.transData)
-        place, places = 0.0, []
-        for name, rows in summary.groupby("experiment", sort=False):
-            head = axes.text(0.01, place + 0.3, _head(study, str(name)), va="center")
-            head.set(weight="bold", in_layout=False, transform=from_edge)
-            place += 1.3
-            for row in list_rows(rows):
-                _draw_run(axes, place, row)
-                places.append(place)
-                place += 1
-        drawing.finish_rows(axes, places, list(summary["run"]), "Test accuracy (%)")
-        axes.set_xlim(0, max(50.0, min(100.0, summary[["test_high", "highest"]].max().max() + 5)))
-        axes.axvline(CHANCE_ACCURACY, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
-        plot.legend(handles=_list_handles(summary), loc="outside lower left", ncols=4)
+    height = 0.165 * (len(summary) + 1.3 * summary["experiment"].nunique())
+    plot = Figure(figsize=(style.FIGURE_WIDTH, height + 0.9))
+    axes = plot.subplots()
+    from_edge = blended_transform_factory(plot.transFigure, axes.transData)
+    usual = study.runs.groupby(drawing.BUDGET)["run"].transform("size")
+    usual_budget = drawing.describe_budget(study.runs[usual == usual.max()])
+    place, places = 0.0, []
+    for experiment, rows in summary.groupby("experiment", sort=False):
+        budget = drawing.describe_budget(select(study.runs, experiment=experiment))
+        name = str(experiment) if budget == usual_budget else f"{experiment}: {budget}"
+        head = axes.text(0.01, place + 0.3, name, va="center", weight="bold", transform=from_edge)
+        head.set_in_layout(False)
+        place += 1.3
+        for row in list_rows(rows):
+            hover = f"{row.run}: {format_range(row.test, row.test_low, row.test_high)} %"
+            if pd.notna(row.highest):
+                width = row.highest - row.median
+                axes.barh(place, width, height=0.62, left=row.median, color=style.BAND, zorder=1)
+                public = f"{format_number(row.median)} %, best {format_number(row.highest)} %"
+                hover += f"; public median {public}"
+            text = format_number(row.test)
+            if 0 < row.trained < row.seeds:
+                text += f" ({row.trained} of {row.seeds})"
+                hover += f"; {row.trained} of {row.seeds} seeds trained"
+            values = (row.test, row.test_low, row.test_high)
+            dot = _draw_row(axes, place, values, colour_family(row.family), text, hover)
+            if not row.trained:
+                dot.set_markerfacecolor(style.PAPER)
+            places.append(place)
+            place += 1
+    _finish_rows(axes, places, summary["run"], "Test accuracy (%)")
+    axes.set_xlim(0, max(50.0, min(100.0, summary[["test_high", "highest"]].max().max() + 5)))
+    axes.axvline(CHANCE_ACCURACY, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+    colours = {name: colour_family(name) for name in summary["family"].unique()}
+    failed, known = bool((summary["trained"] == 0).any()), bool(summary["highest"].notna().any())
+    drawing.add_legend(plot, colours, failed=failed, public=known, ncols=4)
     return plot
 
 
-def _head(study: Study, experiment: str) -> str:
-    """Return the experiment's name, with its budget where that is not the usual one."""
-    own = drawing.describe_budget(select(study.runs, experiment=experiment))
-    usual = study.runs.groupby(drawing.BUDGET)["run"].transform("size")
-    return (
-        experiment
-        if own == drawing.describe_budget(study.runs[usual == usual.max()])
-        else (f"{experiment}: {own}")
+def find_ablation(study: Study) -> str:
+    """Return the first experiment with an evaluated run labelled ``full``, or nothing."""
+    full = select(study.runs, label=FULL).dropna(subset="test_accuracy")
+    return "" if full.empty else str(full["experiment"].iloc[0])
+
+
+def compare_parts(study: Study) -> pd.DataFrame:
+    """Return a row per run of the ablation but the full one, the most costly part first.
+
+    ``difference``, ``low`` and ``high`` are points of test accuracy against the full network with
+    the same seed; ``trained`` says whether any seed trained.
+    """
+    runs = select(study.runs, experiment=find_ablation(study))
+    full = select(runs, label=FULL)[["seed", "test_accuracy"]]
+    pairs = runs[runs["label"] != FULL].merge(full, on="seed", suffixes=("", "_full"))
+    pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_full"]
+    pairs["trained"] = pairs["status"] == "trained"
+    parts = pairs.groupby(["run", "label", "family"], sort=False, as_index=False).agg(
+        difference=("difference", "mean"),
+        low=("difference", "min"),
+        high=("difference", "max"),
+        trained=("trained", "any"),
     )
+    return parts.dropna(subset="difference").sort_values("difference", kind="stable")
 
 
-def _draw_run(axes: Axes, place: float, row: Any) -> None:
-    values = (row.test, row.test_low, row.test_high)
-    hover = f"{row.run}: {format_range(*values)} %"
-    if pd.notna(row.highest):
-        width = row.highest - row.median
-        axes.barh(place, width, height=0.62, left=row.median, color=style.BAND, zorder=1)
-        public = f"{format_number(row.median)} %, best {format_number(row.highest)} %"
-        hover += f"; public median {public}"
-    text = format_number(row.test)
-    if 0 < row.trained < row.seeds:
-        text += f" ({row.trained} of {row.seeds})"
-        hover += f"; {row.trained} of {row.seeds} seeds trained"
-    dot = drawing.draw_row(axes, place, values, colour_family(row.family), text, hover)
-    if not row.trained:
-        dot.set_markerfacecolor(style.PAPER)
+def describe_ablation(study: Study) -> tuple[str, str]:
+    """Return caption and alternative text."""
+    experiment, parts = find_ablation(study), list_rows(compare_parts(study))
+    if not parts:
+        return "No ablation has a result yet.", ""
+    facts = ", ".join(f"{part.label} {format_change(part.difference)}" for part in parts)
+    finding = f"{experiment}: test accuracy in points, against the full network: {facts}."
+    return drawing.join_caption([finding], select(study.runs, experiment=experiment)), finding
 
 
-def _list_handles(summary: pd.DataFrame) -> list[Artist]:
-    families = summary["family"].unique()
-    handles: list[Artist] = [drawing.make_handle(name, colour_family(name)) for name in families]
-    if (summary["trained"] == 0).any():
-        handles.append(drawing.make_handle("at chance", style.INK, style.PAPER))
-    if summary["highest"].notna().any():
-        handles.append(drawing.PUBLIC)
-    return handles
+def draw_ablation(study: Study) -> Figure:
+    """Return a row per part that was taken out; what does not train without it is at the edge."""
+    parts = compare_parts(study)
+    ends = [0.0, *parts.loc[parts["trained"], ["low", "high"]].to_numpy().ravel()]
+    margin = 0.08 * max(max(ends) - min(ends), 1.0)
+    edge = min(ends) - margin
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 0.75 + 0.2 * len(parts)))
+    axes = plot.subplots()
+    axes.axvline(0, color=style.MUTED, linewidth=0.9, zorder=1)
+    for place, part in enumerate(list_rows(parts)):
+        text, colour = format_change(part.difference), colour_family(part.family)
+        hover = f"{part.run}: {text} points"
+        if part.trained:
+            values = (part.difference, part.low, part.high)
+            _draw_row(axes, place, values, colour, text, hover)
+        else:
+            dot = _draw_row(axes, place, (edge,) * 3, colour, f"{text} (at chance)", hover)
+            dot.set(marker="<", markerfacecolor=style.PAPER)
+    xlabel = "Test accuracy, difference to the full network (points)"
+    _finish_rows(axes, range(len(parts)), parts["label"], xlabel)
+    axes.set_xlim(edge, max(ends) + margin)
+    return plot
+
+
+def _draw_row(
+    axes: Axes, place: float, values: tuple[float, float, float], colour: str, text: str, hover: str
+) -> Line2D:
+    """Draw value, lowest and highest in a row, with ``text`` at the right edge."""
+    value, *ends = values
+    axes.plot(ends, [place] * 2, color=colour, zorder=2)
+    (dot,) = axes.plot(value, place, "o", color=colour, zorder=3, clip_on=False)
+    drawing.set_hover(dot, hover)
+    right = axes.get_yaxis_transform()
+    dark = style.darken(colour)
+    axes.text(1.01, place, text, transform=right, va="center", size="small", color=dark)
+    return dot
+
+
+def _finish_rows(axes: Axes, places: Sequence[float], names: Iterable[str], xlabel: str) -> None:
+    """Name the rows, the first at the top."""
+    axes.set_yticks(places, list(names))
+    axes.set_ylim(places[-1] + 0.7, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(xlabel)

@@ -1,11 +1,12 @@
-"""Holds what figures share: lines, rows of dots, hover titles, captions, layout, saving."""
+"""Holds what figures share: lines, means with ranges, hover titles, captions, layout, saving."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,11 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.text import describe_evidence
+from hw2core.analysis.text import describe_evidence, format_range
 from hw2core.io import replace_atomically
 
 BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
-PUBLIC = Patch(color=style.BAND, label="public solutions: median to best")
 _HOVER = "hover: "  # at the start of an artist's gid: the rest is shown on hover
 # Nothing of the time and the program goes into a file: the same figure gives the same bytes.
 _METADATA = {
@@ -32,9 +32,8 @@ _METADATA = {
 
 def draw_missing(reason: str) -> Figure:
     """Return a figure that only says why there is nothing to show."""
-    with style.use_style():
-        figure = Figure(figsize=(style.FIGURE_WIDTH, 0.5))
-        figure.text(0.01, 0.5, reason, va="center")
+    figure = Figure(figsize=(style.FIGURE_WIDTH, 0.5))
+    figure.text(0.01, 0.5, reason, va="center")
     return figure
 
 
@@ -66,40 +65,44 @@ def draw_lines(axes: Axes, data: pd.DataFrame, x: str, y: str, looks: pd.DataFra
         legend=False,
         ax=axes,
     )
-    lines = axes.get_lines()
+    lines = list(axes.get_lines())
     for line, text in zip(lines, looks["hover"], strict=True):
         set_hover(line, text)
-    return list(lines)
+    return lines
 
 
-def draw_row(
-    axes: Axes, place: float, values: tuple[float, float, float], colour: str, text: str, hover: str
-) -> Line2D:
-    """Draw value, lowest and highest in a row of a dot plot, with ``text`` at the right edge."""
-    value, *ends = values
-    axes.plot(ends, [place] * 2, color=colour, zorder=2)
-    (dot,) = axes.plot(value, place, "o", color=colour, zorder=3, clip_on=False)
-    set_hover(dot, hover)
-    right = axes.get_yaxis_transform()
-    dark = style.darken(colour)
-    axes.text(1.01, place, text, transform=right, va="center", size="small", color=dark)
-    return dot
+def draw_network(
+    axes: Axes, x: float, row: Any, rest: str = "", linewidth: float | None = None, **dot: Any
+) -> None:
+    """Draw the test accuracy of a row of ``summarize`` at ``x``: its mean and its range.
+
+    ``rest`` comes after the accuracy in the hover text; ``dot`` is the look of the mean.
+    """
+    colour = style.colour_family(row.family)
+    axes.plot([x] * 2, [row.test_low, row.test_high], color=colour, linewidth=linewidth)
+    (mean,) = axes.plot(x, row.test, "o", color=colour, **dot)
+    accuracy = format_range(row.test, row.test_low, row.test_high)
+    set_hover(mean, f"{row.run}: {accuracy} %{rest}")
 
 
-def finish_rows(axes: Axes, places: list[float], names: list[str], xlabel: str) -> None:
-    """Name the rows of a dot plot, the first at the top."""
-    axes.set_yticks(places, names)
-    axes.set_ylim(places[-1] + 0.7, -0.6)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel(xlabel)
-
-
-def make_handle(label: str, colour: str, face: str | None = None) -> Line2D:
-    """Return a legend's marker; ``face`` is its inner colour, where that is another."""
-    face = face or colour
-    return Line2D([], [], color=colour, marker="o", ls="", label=label, markerfacecolor=face)
+def add_legend(
+    figure: Figure,
+    colours: Mapping[str, str],
+    failed: bool = False,
+    public: bool = False,
+    **look: Any,
+) -> None:
+    """Explain dots by their colours; what ``failed`` is hollow, a grey band is ``public``."""
+    looks = [(label, colour, colour) for label, colour in colours.items()]
+    if failed:
+        looks.append(("at chance", style.INK, style.PAPER))
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, marker="o", ls="", label=label, markerfacecolor=face)
+        for label, colour, face in looks
+    ]
+    if public:
+        handles.append(Patch(color=style.BAND, label="public solutions: median to best"))
+    figure.legend(handles=handles, **{"loc": "outside lower left", **look})
 
 
 def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:
@@ -121,8 +124,7 @@ def lay_out(axes: Axes) -> float:
     """Give all parts of a figure their places, keep these, and return pixels per point."""
     figure = axes.get_figure(root=True)
     assert figure is not None  # axes are always in one
-    engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
     return figure.dpi / 72

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.ranking import find_best, list_rows
-from hw2core.analysis.status import CHANCE_ACCURACY
-from hw2core.analysis.tables import Study, summarize
-from hw2core.analysis.text import format_number, format_range, join_words
-
-MISSING = "No convolutional network has a test accuracy yet."
+from hw2core.analysis.rows import CHANCE_ACCURACY
+from hw2core.analysis.tables import Study, find_best, list_rows, summarize
+from hw2core.analysis.text import format_number, join_words
 
 
 def select_networks(study: Study) -> pd.DataFrame:
-    """Return the rows of ``study.runs`` that the figure shows.
+    """Return the rows of ``study.runs`` that the figure shows, each trained run once.
 
-    Of a family, these are the networks without a label; a variant of a network, such as another
-    initialisation, counts for its family only where that has nothing else. A run that is shared by
-    experiments counts once, and one on another budget than the rest of its family not at all.
+    Labelled variants count only for families that have nothing else; runs on another budget than
+    the rest of their family are left out.
     """
     runs = study.runs.dropna(subset=["num_conv", "test_accuracy"])
     runs = runs.drop_duplicates(["spec_hash", "seed"])
@@ -44,8 +38,7 @@ def select_networks(study: Study) -> pd.DataFrame:
 def select_baselines(study: Study) -> pd.DataFrame:
     """Return what public solutions reached, by family and number of convolutions.
 
-    Several names may share these: ``median`` is then the median of their medians, ``highest`` the
-    best of all. Only names count that are trained here on the same images.
+    Only runs count that are trained here on the same images; several runs may share a number.
     """
     runs = study.runs[study.runs["data"] == "cifar10"].dropna(subset="num_conv")
     names = runs.drop_duplicates("run")[["run", "family", "num_conv"]]
@@ -76,7 +69,7 @@ def describe_key(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     networks = select_networks(study)
     if networks.empty:
-        return MISSING, ""
+        return "No convolutional network has a test accuracy yet.", ""
     finding = f"{describe_finding(networks)}."
     notes = [finding, "Lines join networks of equal widths, larger markers are wider."]
     if (networks["status"] != "trained").any():
@@ -93,78 +86,57 @@ def describe_key(study: Study) -> tuple[str, str]:
 
 def draw_key(study: Study) -> Figure:
     """Return the test accuracy of every network, from few to many convolutions."""
-    networks = select_networks(study)
-    if networks.empty:
-        return drawing.draw_missing(MISSING)
-    baselines, summary = select_baselines(study), summarize(networks)
-    failed = networks["status"] != "trained"
-    with style.use_style():
-        plot = Figure(figsize=(style.FIGURE_WIDTH, 4.3))
-        axes = plot.subplots()
-        title = textwrap.wrap(describe_finding(networks), 60)
-        plot.suptitle("\n".join(title), x=0.01, ha="left", linespacing=1.3)
-        for _, band in baselines.groupby("family"):
-            _draw_band(axes, band)
-        for _, line in summary.sort_values("num_conv").groupby(["family", "widths"]):
-            _draw_line(axes, line)
-        for row in list_rows(summarize(networks[~failed])):
-            _draw_network(axes, row, colour_family(row.family))
-        for row in list_rows(summarize(networks[failed])):
-            _draw_network(axes, row, style.PAPER)
-        _scale(axes, networks, [networks["test_accuracy"].max(), *baselines["highest"]])
-        handles: list[Artist] = [drawing.make_handle("this study", style.INK)]
-        if failed.any():
-            handles.append(drawing.make_handle("at chance", style.INK, style.PAPER))
-        if not baselines.empty:
-            handles.append(drawing.PUBLIC)
-        plot.legend(handles=handles, loc="outside lower left", ncols=3)
-        place_labels(axes, _list_labels(summary))
+    networks, bands = select_networks(study), _add_places(select_baselines(study))
+    summary, failed = _add_places(summarize(networks)), networks["status"] != "trained"
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 4.3))
+    axes = plot.subplots()
+    title = textwrap.wrap(describe_finding(networks), 60)
+    plot.suptitle("\n".join(title), x=0.01, ha="left", linespacing=1.3)
+    for family, band in bands.groupby("family"):
+        # A little beyond both ends: one number of convolutions gives a band, too.
+        rows = band.iloc[[0, *range(len(band)), -1]]
+        places = rows["place"] + [-0.07, *[0] * len(band), 0.07]
+        area = axes.fill_between(places, rows["median"], rows["highest"], alpha=0.14, linewidth=0)
+        area.set_color(colour_family(str(family)))
+        drawing.set_hover(area, f"public solutions, {family}: median to best")
+    for _, line in summary.sort_values("num_conv").groupby(["family", "widths"]):
+        colour = colour_family(line["family"].iloc[0])
+        axes.plot(line["place"], line["test"], color=colour, linewidth=0.7, alpha=0.5)
+        trained = line[line["trained"] > 0]
+        axes.plot(trained["place"], trained["test"], color=colour)
+    for some, face in ((networks[~failed], None), (networks[failed], style.PAPER)):
+        for row in list_rows(_add_places(summarize(some))):
+            widest = max(map(int, row.widths.split("-")))
+            size = min(max(math.log2(widest) - 1, 3), 8)
+            drawing.draw_network(
+                axes, row.place, row, markersize=size, markerfacecolor=face, zorder=4
+            )
+    _scale(axes, summary, max([networks["test_accuracy"].max(), *bands["highest"]]))
+    colours, public = {"this study": style.INK}, not bands.empty
+    drawing.add_legend(plot, colours, failed=bool(failed.any()), public=public, ncols=3)
+    place_labels(axes, _list_labels(summary))
     return plot
 
 
-def _draw_band(axes: Axes, band: pd.DataFrame) -> None:
-    family = str(band["family"].iloc[0])
-    places = [math.log2(number) for number in band["num_conv"]]
-    # A little beyond both ends: one number of convolutions gives a band, too.
-    ends = [places[0] - 0.07, *places, places[-1] + 0.07]
-    low, high = ([x.iloc[0], *x, x.iloc[-1]] for x in (band["median"], band["highest"]))
-    area = axes.fill_between(ends, low, high, color=colour_family(family), alpha=0.14, linewidth=0)
-    drawing.set_hover(area, f"public solutions, {family}: median to best")
+def _add_places(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return ``rows`` with their ``place`` on the axis of convolutions."""
+    return rows.assign(place=np.log2(rows["num_conv"].astype(float)))
 
 
-def _draw_line(axes: Axes, line: pd.DataFrame) -> None:
-    """Join the networks of one family and widths: those that trained, and faintly all."""
-    colour = colour_family(line["family"].iloc[0])
-    for rows, width, alpha in ((line, 0.7, 0.5), (line[line["trained"] > 0], 1.6, 1)):
-        places = [math.log2(number) for number in rows["num_conv"]]
-        axes.plot(places, rows["test"], color=colour, linewidth=width, alpha=alpha)
-
-
-def _draw_network(axes: Axes, row: Any, face: str) -> None:
-    """Draw mean and range of some seeds of a network: larger for wider ones."""
-    place, colour = math.log2(row.num_conv), colour_family(row.family)
-    size = min(max(math.log2(max(map(int, row.widths.split("-")))) - 1, 3), 8)
-    axes.plot([place] * 2, [row.test_low, row.test_high], color=colour)
-    (dot,) = axes.plot(place, row.test, "o", color=colour, markersize=size, zorder=4)
-    dot.set_markerfacecolor(face)
-    accuracy = format_range(row.test, row.test_low, row.test_high)
-    drawing.set_hover(dot, f"{row.run}: {accuracy} %")
-
-
-def _scale(axes: Axes, networks: pd.DataFrame, accuracies: list[float]) -> None:
-    low, high = (math.log2(end) for end in (networks["num_conv"].min(), networks["num_conv"].max()))
+def _scale(axes: Axes, summary: pd.DataFrame, highest: float) -> None:
+    low, high = summary["place"].min(), summary["place"].max()
     powers = range(math.floor(low), math.ceil(high) + 1)
     axes.set_xticks(powers, [str(2**power) for power in powers])
     axes.set_xlim(low - 0.25, high + 0.25)
     # The scale widens towards 100 %, where networks that train differ.
     scale = (lambda y: -np.log(102 - np.minimum(y, 101)), lambda y: 102 - np.exp(-y))
     axes.set_yscale("function", functions=scale)
-    top = min(100.5, max(accuracies) + 3)
+    top = min(100.5, highest + 3)
     axes.set_ylim(4, top)
     axes.set_yticks([tick for tick in (10, 30, 50, 60, 70, 80, 90, 95, 100) if tick < top])
     axes.axhline(CHANCE_ACCURACY, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
     axes.set_xlabel("Number of convolutions (log scale)")
-    axes.set_ylabel("Test accuracy (%)")
+    axes.set_ylabel("Test accuracy (%, log scale of the error)")
 
 
 def _list_labels(summary: pd.DataFrame) -> list[Label]:
@@ -172,9 +144,9 @@ def _list_labels(summary: pd.DataFrame) -> list[Label]:
     tops = summary.sort_values(["trained", "test"], ascending=False).drop_duplicates("family")
     ends = summary[summary["trained"] > 0].sort_values("num_conv")
     ends = ends.drop_duplicates(["family", "widths"], keep="last")
+    tops = tops.assign(text=tops["family"], weight="bold")
+    ends = ends.assign(text="K = " + ends["widths"], weight="normal")
     return [
-        Label(math.log2(row.num_conv), row.test, text, colour_family(row.family), weight)
-        for rows, name, weight in ((tops, "{0.family}", "bold"), (ends, "K = {0.widths}", "normal"))
-        for row in list_rows(rows)
-        for text in [name.format(row)]
+        Label(row.place, row.test, row.text, colour_family(row.family), row.weight)
+        for row in list_rows(pd.concat([tops, ends]))
     ]

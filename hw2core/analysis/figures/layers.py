@@ -9,11 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from hw2core.analysis.figures import drawing, style
-from hw2core.analysis.ranking import select
 from hw2core.analysis.signal import THEORY
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, select
 
-MISSING = "No plain network with recorded layers has a result yet."
 PANELS = {"gradient_norm": "Weight gradient (RMS)", "activation_std": "Activation (SD)"}
 MOMENTS = ("Before training", "After training")
 
@@ -42,9 +40,8 @@ def select_networks(study: Study) -> pd.DataFrame:
         *known.where(others["family"] != "plain", style.VARIANTS[3]),
     ]
     frame: pd.DataFrame = pd.concat([plain, others]).assign(colour=colours)
-    places = frame.groupby("colour").cumcount()
-    frame["dashes"] = [style.DASHES[place % len(style.DASHES)] for place in places]
-    return frame.assign(hover=frame["run"]).set_index("run")
+    dashes = style.pick(style.DASHES, frame.groupby("colour").cumcount())
+    return frame.assign(dashes=dashes, hover=frame["run"]).set_index("run")
 
 
 def list_layers(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +68,7 @@ def describe_layers(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     networks = select_networks(study)
     if networks.empty:
-        return MISSING, ""
+        return "No plain network with recorded layers has a result yet.", ""
     deepest = _find_deepest(networks)
     notes = [f"Gradients and activations of each convolution, for {deepest} and others."]
     gradients = _trace(list_layers(study, networks), deepest, "gradient_norm")
@@ -92,30 +89,27 @@ def describe_layers(study: Study) -> tuple[str, str]:
 def draw_layers(study: Study) -> Figure:
     """Return gradient and activation by layer, before training (left) and after it."""
     networks = select_networks(study)
-    if networks.empty:
-        return drawing.draw_missing(MISSING)
     layers, deepest = list_layers(study, networks), _find_deepest(networks)
-    with style.use_style():
-        plot = Figure(figsize=(style.FIGURE_WIDTH, 5.0))
-        grid = plot.subplots(2, 2, sharex=True, sharey="row")
-        for row, (quantity, name), anchor in zip(grid, PANELS.items(), (-1, 0), strict=True):
-            row[0].set_yscale("log")
-            for axes, moment in zip(row, MOMENTS, strict=True):
-                own = select(layers, moment=moment)
-                lines = drawing.draw_lines(axes, own, "number", quantity, networks)
-                for line in lines:
-                    line.set(marker="o", markersize=2.5, markeredgewidth=0)
-                axes.set(xlabel="Convolution, from the input", ylabel="")
-            row[0].set_ylabel(name)
-            _draw_theory(row[0], _trace(layers, deepest, quantity), anchor)
-            row[0].yaxis.set_major_locator(LogLocator(numticks=7))
-            row[0].yaxis.set_major_formatter(_format_power)
-            row[0].yaxis.set_minor_locator(NullLocator())
-        for axes, moment in zip(grid[0], MOMENTS, strict=True):
-            axes.set_title(moment)
-        grid[1, 0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        labels = [*networks.index, "theory: √6 per layer"]
-        plot.legend([*lines, grid[0, 0].get_lines()[-1]], labels, loc="outside lower left", ncols=3)
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 5.0))
+    grid = plot.subplots(2, 2, sharex=True, sharey="row")
+    for row, (quantity, name), anchor in zip(grid, PANELS.items(), (-1, 0), strict=True):
+        row[0].set_yscale("log")
+        for axes, moment in zip(row, MOMENTS, strict=True):
+            own = select(layers, moment=moment)
+            lines = drawing.draw_lines(axes, own, "number", quantity, networks)
+            for line in lines:
+                line.set(marker="o", markersize=2.5, markeredgewidth=0)
+            axes.set(xlabel="Convolution, from the input", ylabel="")
+        row[0].set_ylabel(name)
+        _draw_theory(row[0], _trace(layers, deepest, quantity), anchor)
+        row[0].yaxis.set_major_locator(LogLocator(numticks=7))
+        row[0].yaxis.set_major_formatter(_format_power)
+        row[0].yaxis.set_minor_locator(NullLocator())
+    for axes, moment in zip(grid[0], MOMENTS, strict=True):
+        axes.set_title(moment)
+    grid[1, 0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    labels = [*networks.index, "theory: √6 per layer"]
+    plot.legend([*lines, grid[0, 0].get_lines()[-1]], labels, loc="outside lower left", ncols=3)
     return plot
 
 

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from hw2core.analysis.figures import style
 from hw2core.analysis.figures.drawing import draw_missing
-from hw2core.analysis.ranking import find_best_result
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, find_best_result
 from hw2core.analysis.text import format_number
 from hw2core.data.arrays import NUM_CLASSES
-from hw2core.data.prepared import load_prepared
-from hw2core.runs.schema import Evaluation, Result
+from hw2core.data.prepared import PreparedData, load_prepared
+from hw2core.runs.schema import Evaluation
 
 MISSING = "No convolutional network has trained and is evaluated yet."
 COLUMNS, ROWS = 5, 3
@@ -25,8 +24,8 @@ COLUMNS, ROWS = 5, 3
 
 def describe_confusion(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
-    best, test = _find_best(study)
-    if best is None or test is None:
+    best = find_best_result(study)
+    if best is None or (test := best.test) is None:
         return MISSING, ""
     shares = [share for share in test.class_accuracy if share is not None]
     finding = (
@@ -39,45 +38,42 @@ def describe_confusion(study: Study) -> tuple[str, str]:
 
 def draw_confusion(study: Study, manifest: Path | None) -> Figure:
     """Return the confusion matrix, in percent of each row; only mistakes are coloured."""
-    _, test = _find_best(study)
-    if test is None:
-        return draw_missing(MISSING)
-    counts = np.array(test.confusion, dtype=float)
+    counts = np.array(_get_evaluation(study).confusion, dtype=float)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     wrong = shares[~np.eye(len(counts), dtype=bool)]
     # What is correct would take all of the scale.
     colours = ListedColormap(style.SHADES).with_extremes(over=style.PAPER)
-    names = _name_classes(manifest)
-    with style.use_style():
-        plot = Figure(figsize=(style.FIGURE_WIDTH, 4.4))
-        axes = plot.subplots()
-        seaborn.heatmap(
-            shares,
-            vmin=0,
-            vmax=max(float(wrong.max()), 0.1),
-            cmap=colours,
-            annot=True,
-            fmt=".1f",
-            annot_kws={"size": 8},
-            linewidths=1,
-            linecolor=style.PAPER,
-            cbar=False,
-            xticklabels=names,
-            yticklabels=names,
-            ax=axes,
-        )
-        axes.tick_params(length=0, rotation=0)
-        axes.tick_params(axis="x", rotation=45)
-        axes.set(xlabel="Predicted class", ylabel="True class")
+    prepared = _load(manifest)
+    names = prepared.classes if prepared else range(NUM_CLASSES)
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 4.4))
+    axes = plot.subplots()
+    seaborn.heatmap(
+        shares,
+        vmin=0,
+        vmax=max(float(wrong.max()), 0.1),
+        cmap=colours,
+        annot=True,
+        fmt=".1f",
+        annot_kws={"size": 8},
+        linewidths=1,
+        linecolor=style.PAPER,
+        cbar=False,
+        xticklabels=names,
+        yticklabels=names,
+        ax=axes,
+    )
+    axes.tick_params(length=0, rotation=0)
+    axes.tick_params(axis="x", rotation=45)
+    axes.set(xlabel="Predicted class", ylabel="True class")
     return plot
 
 
 def describe_mistakes(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
-    best, test = _find_best(study)
-    if best is None or test is None or not test.mistakes:
+    best = find_best_result(study)
+    if best is None or best.test is None or not best.test.mistakes:
         return MISSING, ""
-    shown = test.mistakes[: ROWS * COLUMNS]
+    shown = best.test.mistakes[: ROWS * COLUMNS]
     least = 100 * min(mistake.probability for mistake in shown)
     finding = (
         f"The {len(shown)} most confident mistakes of {best.name}, seed {best.seed}: it gives each "
@@ -87,47 +83,40 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
 
 
 def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
-    """Return a sheet of the test images that the best network got wrong with the most confidence.
-
-    Raises:
-        DataError: the images are there, but damaged.
-    """
-    _, test = _find_best(study)
-    if test is None or not test.mistakes:
-        return draw_missing(MISSING)
-    if manifest is None or not manifest.exists():
+    """Return a sheet of the test images that the best network got wrong, the surest first."""
+    prepared = _load(manifest)
+    if prepared is None:
         return draw_missing("The prepared images are not on this machine.")
-    images, names = load_prepared(manifest, verify=False).test_images, _name_classes(manifest)
-    mistakes = test.mistakes[: ROWS * COLUMNS]
+    images, names = prepared.test_images, prepared.classes
+    mistakes = _get_evaluation(study).mistakes[: ROWS * COLUMNS]
     size = images.shape[1]
     # One image of all: an axes for each would take ten times as long to draw.
     height, width = round(1.75 * size), round(1.35 * size)
     rows = math.ceil(len(mistakes) / COLUMNS)
     sheet = np.full((rows * height, COLUMNS * width, 4), 0, dtype=np.uint8)  # transparent
-    with style.use_style():
-        plot = Figure(
-            figsize=(style.FIGURE_WIDTH, 0.1 + style.FIGURE_WIDTH * rows * height / sheet.shape[1])
-        )
-        axes = plot.subplots()
-        axes.set_axis_off()
-        for place, mistake in enumerate(mistakes):
-            top, left = place // COLUMNS * height, place % COLUMNS * width + (width - size) // 2
-            under = top + height - size
-            sheet[under : under + size, left : left + size, :3] = images[mistake.index]
-            sheet[under : under + size, left : left + size, 3] = 255
-            text = f"{names[mistake.predicted]}\nis {names[mistake.label]}"
-            axes.text(left + size / 2, under - 2, text, ha="center")
-        axes.imshow(sheet, interpolation="none")  # an SVG keeps the pixels themselves
+    plot = Figure(
+        figsize=(style.FIGURE_WIDTH, 0.1 + style.FIGURE_WIDTH * rows * height / sheet.shape[1])
+    )
+    axes = plot.subplots()
+    axes.set_axis_off()
+    for place, mistake in enumerate(mistakes):
+        top, left = place // COLUMNS * height, place % COLUMNS * width + (width - size) // 2
+        under = top + height - size
+        sheet[under : under + size, left : left + size, :3] = images[mistake.index]
+        sheet[under : under + size, left : left + size, 3] = 255
+        text = f"{names[mistake.predicted]}\nis {names[mistake.label]}"
+        axes.text(left + size / 2, under - 2, text, ha="center")
+    axes.imshow(sheet, interpolation="none")  # an SVG keeps the pixels themselves
     return plot
 
 
-def _find_best(study: Study) -> tuple[Result | None, Evaluation | None]:
+def _get_evaluation(study: Study) -> Evaluation:
+    """Return that of the best network, where the figure has something to show."""
     best = find_best_result(study)
-    return best, best.test if best else None
+    assert best is not None
+    assert best.test is not None
+    return best.test
 
 
-def _name_classes(manifest: Path | None) -> list[str]:
-    """Return the names of the classes, or their numbers where the data are not there."""
-    if manifest is None or not manifest.exists():
-        return [str(number) for number in range(NUM_CLASSES)]
-    return list(load_prepared(manifest, verify=False).classes)
+def _load(manifest: Path | None) -> PreparedData | None:
+    return load_prepared(manifest, verify=False) if manifest and manifest.exists() else None

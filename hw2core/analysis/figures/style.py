@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ _DEPTHS = _sample(("#1a1a5e", "#0072b2", "#1ba3a0", "#8fb339", "#f0b400"), 24)
 _DEPTH_PLACES = {1: 0.0, 2: 0.15, 3: 0.29, 4: 0.43, 6: 0.5, 8: 0.6, 9: 0.66, 16: 0.82, 32: 1.0}
 _WIDTHS = _sample(("#e8a02c", "#c8446a", "#4b1a6e"), 24)
 SHADES = _sample(("#eaf3f9", "#7fb8d8", "#0072b2"), 9)  # of a heat map, from little to much
+
+
+def pick(values: Sequence[Any], numbers: Iterable[int]) -> list[Any]:
+    """Return the value of each number, from the first again after the last."""
+    return [values[number % len(values)] for number in numbers]
 
 
 def use_style() -> AbstractContextManager[None]:

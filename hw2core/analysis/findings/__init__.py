@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
-from hw2core.analysis.findings.core import (
-    FINDINGS,
-    has_results,
-    say_accuracy,
-    say_missing,
-    summarize_experiments,
-)
-from hw2core.analysis.ranking import find_best
-from hw2core.analysis.tables import Study
+from hw2core.analysis.findings.core import FINDINGS, has_results, say_missing, summarize_experiments
+from hw2core.analysis.findings.say import accuracy
+from hw2core.analysis.tables import Study, find_best
 from hw2core.analysis.text import count_things
 
-__all__ = [
-    "answer",
-    "depth",
-    "layers",
-    "list_findings",
-    "list_sentences",
-    "own",
-    "part2",
-    "public",
-    "residual",
-    "theory",
-    "width",
-]
+MODULES = (depth, layers, own, part2, public, residual, theory, width)  # register FINDINGS
 
 # The first sentence of each is a finding of page one.
 HEADLINES = {
@@ -84,5 +66,5 @@ def describe_experiment(study: Study, experiment: str) -> str:
         return f"None of {runs} trains." if trained == 0 else f"{trained} of {runs} train."
     return (
         f"{'All' if trained == len(summary) else trained} of {runs} train; the best by validation, "
-        f"`{best.run}`, has a test accuracy of {say_accuracy(best)}."
+        f"`{best.run}`, has a test accuracy of {accuracy(best)}."
     )

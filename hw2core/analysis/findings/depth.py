@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from hw2core.analysis.findings.core import (
-    Sentences,
-    finding,
-    say_accuracies,
-    say_accuracy,
-    say_lead,
-    say_share,
-    say_span,
-    say_values,
-    split_groups,
-    summarize_experiments,
-)
-from hw2core.analysis.ranking import find_best, list_rows
+from hw2core.analysis.findings import say
+from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
+from hw2core.analysis.rows import CHANCE_LOSS
 from hw2core.analysis.signal import THEORY, measure_signal
-from hw2core.analysis.status import CHANCE_LOSS
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_change, join_runs, join_words
 
 REMEDIES = {
@@ -43,44 +34,52 @@ def say_best_depth(study: Study) -> Sentences:
     depths = {best.depth for best in bests.values()}
     start = "The best depths of a plain network are "
     if len(depths) == 1:
-        where = f"at {say_values('K', bests)}"
+        where = f"at {say.values('K', bests)}"
         if len(bests) == len(groups) > 1:
             where = "at both widths" if len(bests) == 2 else "at every width"
         start = f"L = {next(iter(depths))} is the best depth of a plain network {where}: "
-    parts = []
+    parts, pairs = [], []
     for widths, best in bests.items():
+        others = groups[widths][groups[widths]["run"] != best.run]
         depth = "" if len(depths) == 1 else f"L = {best.depth} with "
-        versus = say_lead(best, groups[widths])
-        parts.append(
-            f"{depth}{say_accuracy(best)} at K = {widths}" + (f" ({versus})" if versus else "")
-        )
+        parts.append(f"{depth}{say.accuracy(best)} at K = {widths}{_say_lead(best, others)}")
+        if second := find_best(others):
+            pairs.append((best, second))
     yield f"{start}{join_words(parts)}{f'; {failures}' if failures else ''}."
 
-    pairs = [
-        (best, second)
-        for widths, best in bests.items()
-        if (second := find_best(groups[widths][groups[widths]["run"] != best.run]))
-    ]
     if pairs:
         fits = [best.train - second.train for best, second in pairs]
         meaning = ""
-        if all(fit > 0 for fit in fits):
+        if min(fits) > 0:
             meaning = ": the best depth also fits the training images better"
-        elif all(best.train < other.train and best.test > other.test for best, other in pairs):
+        elif max(fits) < 0 and all(best.test > second.test for best, second in pairs):
             meaning = ": the best depth generalises better and does not fit better"
         changes = join_words(map(format_change, fits))
         yield f"In training accuracy the difference to the next best is {changes} points{meaning}."
 
 
+def _say_lead(best: Any, others: pd.DataFrame) -> str:
+    """Return how ``best`` compares with the networks of other depths, in brackets.
+
+    With the next best by validation, or, where a third is better on the test images, with that.
+    """
+    ahead = max(list_rows(split_trained(others)[0]), key=lambda row: row.test, default=None)
+    if ahead and ahead.test > best.test:
+        points = say.difference(ahead.test - best.test, "it")
+        return f" (by validation; on the test images L = {ahead.depth} is {points})"
+    second = find_best(others)
+    return f" ({say.difference(best.test - second.test, f'L = {second.depth}')})" if second else ""
+
+
 def say_failures(summary: pd.DataFrame) -> str:
     """Return ``L = 8 and 16 do not train at K = 32 and 64``; nothing where all train."""
-    failed = summary[summary["trained"] == 0]
+    failed = select(summary, trained=0)
     depths: dict[str, list[object]] = {}
     for depth, rows in split_groups(failed, "depth").items():
-        depths.setdefault(say_values("K", rows["widths"]), []).append(depth)
+        depths.setdefault(say.values("K", rows["widths"]), []).append(depth)
     end = " in any seed" if (failed["seeds"] > 1).any() else ""
     return " and ".join(
-        f"{say_values('L', deep)} {'do' if len(deep) > 1 else 'does'} not train at {widths}{end}"
+        f"{say.values('L', deep)} {'do' if len(deep) > 1 else 'does'} not train at {widths}{end}"
         for widths, deep in depths.items()
     )
 
@@ -89,48 +88,42 @@ def say_failures(summary: pd.DataFrame) -> str:
 def say_trainability(study: Study) -> Sentences:
     """What does not train, where it stays, what the layers show, and which remedy helps."""
     summary = summarize_experiments(study, "exp1_1")
-    failed = summary[summary["trained"] == 0]
+    failed = select(summary, trained=0)
     if failed.empty:
         yield "Every network of experiment 1.1 trains."
     else:
         yield f"{say_failures(summary)}: {_describe_end(study, failed)}."
-    unsteady = [row for row in list_rows(summary) if 0 < row.trained < row.seeds]
-    if unsteady:
-        shares = [f"`{row.run}` in {row.trained} of {row.seeds} seeds" for row in unsteady]
+    unsteady = summary[(summary["trained"] > 0) & (summary["trained"] < summary["seeds"])]
+    if not unsteady.empty:
+        shares = [f"`{x.run}` in {x.trained} of {x.seeds} seeds" for x in list_rows(unsteady)]
         yield f"Some train in a part of their seeds: {join_words(shares)}."
-    signal = measure_signal(study, ["exp1_1"])
+    signal = measure_signal(study, "exp1_1")
     if not signal.empty:
         yield (
-            f"Before training, with {say_span(signal['num_conv'], 0)} convolutions, the error "
-            f"signal becomes smaller by a factor of {say_span(signal['backward_start'], 2)} per "
+            f"Before training, with {say.span(signal['num_conv'], 0)} convolutions, the error "
+            f"signal becomes smaller by a factor of {say.span(signal['backward_start'], 2)} per "
             f"layer on its way back (theory: √6 = {THEORY:.2f})."
         )
-    yield from _say_remedies(study)
+    remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
+    order = sorted(remedies, key=lambda name: -remedies[name]["trained"].gt(0).mean())
+    for label in order:
+        trained, _ = split_trained(remedies[label])
+        parts = [
+            f"{say.accuracies(rows)} at L = {depth}, {say.values('K', rows['widths'])}"
+            for depth, rows in split_groups(trained, "depth").items()
+        ]
+        share = say.share(len(trained), len(remedies[label]))
+        reached = f": {'; '.join(parts)}" if parts else ""
+        yield f"With {REMEDIES.get(label, f'`{label}`')} {share}{reached}."
 
 
 def _describe_end(study: Study, failed: pd.DataFrame) -> str:
     """Return where the runs that do not train end."""
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
-    text = f"they end at a validation accuracy of {say_span(last['validation_accuracy'])} %"
+    text = f"they end at a validation accuracy of {say.span(last['validation_accuracy'])} %"
     if len(losses := last["train_loss"].dropna()):
-        text += f" and a training loss of {say_span(losses, 3)}, where a constant guess has "
+        text += f" and a training loss of {say.span(losses, 3)}, where a constant guess has "
         text += f"ln 10 = {CHANCE_LOSS:.3f}"
     diverged = failed.loc[failed["diverged"] > 0, "run"]
     return text if diverged.empty else f"{text} (diverged: {join_runs(diverged)})"
-
-
-def _say_remedies(study: Study) -> Sentences:
-    """Yield what each remedy of experiment 1.5 does, most successful first."""
-    summary = summarize_experiments(study, "exp1_5")
-    remedies = split_groups(summary, "label")
-    order = sorted(remedies, key=lambda name: -remedies[name]["trained"].gt(0).mean())
-    for label in order:
-        rows, name = remedies[label], REMEDIES.get(label, f"`{label}`")
-        trained = rows[rows["trained"] > 0]
-        parts = [
-            f"{say_accuracies(list_rows(at))} at L = {depth}, {say_values('K', at['widths'])}"
-            for depth, at in split_groups(trained, "depth").items()
-        ]
-        share = say_share(len(trained), len(rows))
-        yield f"With {name} {share}{': ' if parts else ''}{'; '.join(parts)}."

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from hw2core.analysis.findings.core import (
-    Sentences,
-    finding,
-    say_accuracies,
-    say_accuracy,
-    say_difference,
-    say_values,
-    summarize_experiments,
-)
-from hw2core.analysis.ranking import find_best, list_rows, select
+from hw2core.analysis.findings import say
+from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
 from hw2core.analysis.statistics import pair_seeds
-from hw2core.analysis.tables import Study
-from hw2core.analysis.text import (
-    format_change,
-    format_flops,
-    format_parameters,
-    join_words,
-)
+from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
+from hw2core.analysis.text import format_change, join_words
 
 CHANGES = Path(__file__).parents[3] / "report" / "changes.csv"
 AUGMENTATION = {"no_augmentation": "Augmentation"}  # of every experiment, for comparison
@@ -36,20 +24,18 @@ def read_changes() -> pd.DataFrame:
     return pd.read_csv(CHANGES, comment="#", keep_default_na=False)
 
 
-def measure_ablation(study: Study) -> dict[str, float | None]:
+def measure_ablation(study: Study) -> dict[Any, float | None]:
     """Return by label what each part of the full network is worth, in points of test accuracy.
 
     The mean over seeds that both trained; None where the network does not train without the part.
     """
-    summary = summarize_experiments(study, "exp2_ablation")
-    full = summary[summary["label"] == "full"]
-    if full.empty:
+    runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
+    if "full" not in runs:
         return {}
-    worth: dict[str, float | None] = {}
-    for row in list_rows(summary[summary["label"] != "full"]):
-        pairs = pair_seeds(study.runs, full["run"].iloc[0], row.run, "test_accuracy")
-        worth[row.label] = sum(pairs) / len(pairs) if pairs else None
-    return worth
+    pairs = {
+        label: pair_seeds(study.runs, runs["full"], run) for label, run in runs.drop("full").items()
+    }
+    return {label: sum(gains) / len(gains) if gains else None for label, gains in pairs.items()}
 
 
 @finding("part3_q6_1", uses=["exp2_ablation"])
@@ -60,7 +46,17 @@ def say_changes(study: Study) -> Sentences:
         f"{len(changes)} changes, each an answer to a limitation of the networks of experiment 1, "
         "make the network of experiment 2."
     )
-    yield from _say_recipe(study)
+    records = [select(study.runs, experiment=x).to_dict("records") for x in ("exp2", "exp1_1")]
+    if all(records):
+        own, plain = (runs[0] for runs in records)
+        names = {"training.batch_size": "batch size", "training.lr": "learning rate"}
+        recipe = [
+            f"the {name} is {own[key]:g} instead of {plain[key]:g}"
+            for key, name in names.items()
+            if own[key] != plain[key]
+        ]
+        if recipe:
+            yield f"Besides, {join_words(recipe)}."
     worth = measure_ablation(study)
     names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
     said = {label: names.get(label, f"`{label}`") for label in worth}
@@ -72,63 +68,40 @@ def say_changes(study: Study) -> Sentences:
         yield f"By the ablation the parts are worth, in points of test accuracy: {listed}."
 
 
-def _say_recipe(study: Study) -> Sentences:
-    """Yield where the recipe differs besides: batch size and learning rate."""
-    first = [select(study.runs, experiment=name).to_dict("records") for name in ("exp2", "exp1_1")]
-    if not all(first):
-        return
-    own, plain = (records[0] for records in first)
-    said = [
-        f"the {name} is {own[key]:g} instead of {plain[key]:g}"
-        for key, name in (("training.batch_size", "batch size"), ("training.lr", "learning rate"))
-        if own[key] != plain[key]
-    ]
-    if said:
-        yield f"Besides, {join_words(said)}."
-
-
 def tabulate_changes(study: Study) -> pd.DataFrame:
     """Return each modification, its reason, its source and what the ablation says it is worth."""
-    changes, worth = read_changes(), measure_ablation(study)
-    texts = {"": "not measured"} | {
+    texts = {
         label: "does not train without" if points is None else format_change(points)
-        for label, points in worth.items()
+        for label, points in measure_ablation(study).items()
     }
-    changes["worth"] = [texts.get(label, texts[""]) for label in changes["without"]]
-    return (
-        changes.drop(columns="without")
-        .rename(columns=str.capitalize)
-        .rename(columns={"What": "Change"})
-    )
+    changes = read_changes().rename(columns={"what": "change"})
+    changes["worth"] = [texts.get(label, "not measured") for label in changes.pop("without")]
+    return changes.rename(columns=str.capitalize)
 
 
 @finding("part3_q6_2", needs=["exp2"], uses=EXPERIMENT_1)
 def say_own_network(study: Study) -> Sentences:
     """What the network of experiment 2 reaches, against the best of experiment 1."""
     summary = summarize_experiments(study, "exp2")
-    rows = list_rows(summary[summary["trained"] > 0])
+    trained, _ = split_trained(summary)
     best, other = find_best(summary), find_best(summarize_experiments(study, *EXPERIMENT_1))
     if best is None:
         yield "YourCodeNet does not train at any depth."
         return
-    reached = f"{say_accuracies(rows)} for {say_values('L', (row.depth for row in rows))}"
+    rows = list_rows(trained)
+    reached = f"{say.accuracies(trained)} for {say.values('L', trained['depth'])}"
     versus = ""
     if other:
-        named = f"the best of experiment 1 (`{other.run}`, {say_accuracy(other)})"
-        versus = f"; L = {best.depth} is {say_difference(best.test - other.test, named)}"
+        named = f"the best of experiment 1 (`{other.run}`, {say.accuracy(other)})"
+        versus = f"; L = {best.depth} is {say.difference(best.test - other.test, named)}"
     yield f"YourCodeNet reaches {reached}{versus}."
     if other:
         parts = [
-            f"L = {row.depth} takes {format_parameters(row.parameters)} and "
-            f"{format_flops(row.flops_per_image)} "
-            f"({say_difference(row.test - other.test, 'it')})"
+            f"L = {row.depth} takes {say.cost(row)} ({say.difference(row.test - other.test, 'it')})"
             for row in rows
             if row.depth in (rows[0].depth, best.depth)
         ]
-        yield (
-            f"That one takes {format_parameters(other.parameters)} and "
-            f"{format_flops(other.flops_per_image)}; {join_words(parts)}."
-        )
+        yield f"That one takes {say.cost(other)}; {join_words(parts)}."
     if len(rows) > 1:
         changes = [format_change(deep.test - shallow.test) for shallow, deep in pairwise(rows)]
         yield f"From one depth to the next the accuracy changes by {join_words(changes)} points."

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from hw2core.analysis.findings.core import (
-    Sentences,
-    finding,
-    say_interval,
-    say_span,
-    summarize_experiments,
-)
-from hw2core.analysis.joint_rise import find_joint_rise
-from hw2core.analysis.ranking import find_best, list_rows, select
-from hw2core.analysis.statistics import compare_pairs, pair_seeds
-from hw2core.analysis.tables import Study
-from hw2core.analysis.text import (
-    count_things,
-    format_change,
-    format_number,
-    format_numbers,
-    join_words,
-)
+from hw2core.analysis.findings import say
+from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
+from hw2core.analysis.statistics import Estimate, compare_pairs, pair_seeds
+from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
 OPTIMIZERS = {"vanilla": "SGD", "momentum": "momentum SGD", "rmsprop": "RMSProp"}
 
@@ -37,7 +25,7 @@ def say_memorised(study: Study) -> Sentences:
     verb = "memorises" if last.min() == 100 else "does not memorise all of"
     yield (
         f"The from-scratch network {verb} its {images:,} images: training accuracy ends at "
-        f"{say_span(last)} % ({count_things(len(last), 'seed')})."
+        f"{say.span(last)} % ({count_things(len(last), 'seed')})."
     )
 
 
@@ -49,46 +37,41 @@ def say_optimizers(study: Study) -> Sentences:
     if best is None:
         yield "No optimizer trains the network."
         return
-    rates = study.runs.drop_duplicates("run").set_index("run")["training.lr"]
+    runs = select(study.runs, experiment="part2_optim").drop_duplicates("run").set_index("run")
+    rates = runs["training.lr"]
+    names = {row.run: OPTIMIZERS.get(row.label, f"`{row.label}`") for row in list_rows(summary)}
     others = [
-        f"{format_number(row.test)} % with {_name_optimizer(row)} at {rates[row.run]:g}"
+        f"{format_number(row.test)} % with {names[row.run]} at {rates[row.run]:g}"
         + _say_pair(study, row.run, best.run)
         for row in list_rows(summary)
         if row.run != best.run
     ]
     yield (
-        f"{_name_optimizer(best)} at {rates[best.run]:g} is best by validation after "
+        f"{names[best.run]} at {rates[best.run]:g} is best by validation after "
         f"{best.epochs} epochs: {format_number(best.test)} % test accuracy"
         f"{f', against {join_words(others)}' if others else ''}."
     )
-    yield from _say_effective_rates(study)
-
-
-def _name_optimizer(row: Any) -> str:
-    return OPTIMIZERS.get(row.label, f"`{row.label}`")
+    by_optimizer = dict(zip(runs["training.optimizer"], runs.index, strict=True))
+    if {"momentum", "vanilla"} <= by_optimizer.keys():
+        momentum, plain = by_optimizer["momentum"], by_optimizer["vanilla"]
+        rate, factor = rates[momentum], runs.loc[momentum, "training.momentum"]
+        yield (
+            f"Momentum {factor:g} adds up steps, so that its rate {rate:g} acts like "
+            f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without it, against "
+            f"{rates[plain]:g} of SGD{_say_pair(study, momentum, plain)}."
+        )
 
 
 def _say_pair(study: Study, run: str, other: str) -> str:
     """Return the paired difference in test accuracy with its interval, where seeds allow one."""
-    pairs = pair_seeds(study.runs, run, other, "test_accuracy")
-    if len(pairs) < 2:
-        return ""
-    return f" ({say_interval(compare_pairs(pairs))})"
+    pairs = pair_seeds(study.runs, run, other)
+    return f" ({_say_interval(compare_pairs(pairs))})" if len(pairs) > 1 else ""
 
 
-def _say_effective_rates(study: Study) -> Sentences:
-    """Yield what momentum makes of its rate, against the rate of plain SGD."""
-    runs = select(study.runs, experiment="part2_optim").drop_duplicates("run")
-    by_optimizer = {run["training.optimizer"]: run for run in runs.to_dict("records")}
-    if not {"momentum", "vanilla"} <= by_optimizer.keys():
-        return
-    momentum, plain = by_optimizer["momentum"], by_optimizer["vanilla"]
-    rate, factor = momentum["training.lr"], momentum["training.momentum"]
-    yield (
-        f"Momentum {factor:g} adds up steps, so that its rate {rate:g} acts like "
-        f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without it, against "
-        f"{plain['training.lr']:g} of SGD{_say_pair(study, momentum['run'], plain['run'])}."
-    )
+def _say_interval(found: Estimate) -> str:
+    """Return ``+0.7 points, 95 % interval −0.1 to +1.5``."""
+    value, low, high = map(format_change, found[:3])
+    return f"{value} points, 95 % interval {low} to {high}"
 
 
 def measure_dropout(study: Study) -> pd.DataFrame:
@@ -115,12 +98,12 @@ def say_dropout(study: Study) -> Sentences:
     expected = "as expected" if fits.is_monotonic_decreasing else "but not in the order of p"
     yield (
         f"Dropout changes the fit of the training images {expected}, and {_say_help(study, rows)}: "
-        f"training accuracy ends at {format_numbers(fits)} % {where}, test accuracy is "
-        f"{format_numbers(rows['test'])} %."
+        f"training accuracy ends at {say.numbers(fits)} % {where}, test accuracy is "
+        f"{say.numbers(rows['test'])} %."
     )
     yield (
-        f"Validation loss ends at {format_numbers(rows['validation_loss'], 2)}; its lowest value "
-        f"was {format_numbers(rows['lowest_loss'], 2)}."
+        f"Validation loss ends at {say.numbers(rows['validation_loss'], 2)}; its lowest value "
+        f"was {say.numbers(rows['lowest_loss'], 2)}."
     )
 
 
@@ -130,14 +113,14 @@ def _say_help(study: Study, rows: pd.DataFrame) -> str:
     if none.empty or some.empty:
         return "there is nothing to compare with on new images"
     best = max(list_rows(some), key=lambda row: row.validation_accuracy)
-    pairs = pair_seeds(study.runs, best.run, none["run"].iloc[0], "test_accuracy")
+    pairs = pair_seeds(study.runs, best.run, none["run"].iloc[0])
     if not pairs:
         return "no seed of both trains"
     where = f"p = {best.p:g}"
     if len(pairs) == 1:
         return f"changes accuracy on new ones by {format_change(pairs[0])} points at {where}"
     found = compare_pairs(pairs)
-    interval = f"{where}: {say_interval(found)}"
+    interval = f"{where}: {_say_interval(found)}"
     if found.low > 0:
         return f"helps on new ones ({interval})"
     if found.high < 0:
@@ -148,8 +131,7 @@ def _say_help(study: Study, rows: pd.DataFrame) -> str:
 @finding("part2_q1_2", needs=["part2_dropout"])
 def say_low_against_high(study: Study) -> Sentences:
     """How little dropout compares with much: speed of learning, and over-fitting."""
-    rows = list_rows(measure_dropout(study))
-    rows = [row for row in rows if row.p > 0]
+    rows = [row for row in list_rows(measure_dropout(study)) if row.p > 0]
     if len(rows) < 2:
         yield "Only one probability of dropout has a result."
         return
@@ -176,16 +158,46 @@ def say_joint_rise(study: Study) -> Sentences:
     if case is None:
         yield "Yes, it can happen; no pair of consecutive epochs in the present results shows it."
         return
-    before, after = (format_number(loss, 3) for loss in case.losses)
-    low, high = map(format_number, case.accuracies)
     yield (
-        f"Yes: in `{case.run}` the loss on {case.images:,} held-out images rises from {before} to "
-        f"{after} from epoch {case.epoch - 1} to {case.epoch}, and the accuracy on them from {low} "
-        f"to {high} %."
+        f"Yes: in `{case.run}` the loss on {case.validation_images:,} held-out images rises from "
+        f"{format_number(case.loss_before, 3)} to {format_number(case.loss, 3)} from epoch "
+        f"{case.epoch - 1} to {case.epoch}, and the accuracy on them from "
+        f"{format_number(case.accuracy_before)} to {format_number(case.accuracy)} %."
     )
     yield (
         f"It is the strongest of {count_things(case.found, 'case')} among {case.compared:,} pairs "
         "of consecutive epochs: loss and accuracy rise by "
-        f"{format_number(case.loss_errors)} and {format_number(case.accuracy_errors)} standard "
-        "errors."
+        f"{format_number(case.loss_rise)} and {format_number(case.accuracy_rise)} standard errors."
     )
+
+
+def find_joint_rise(study: Study) -> Any:
+    """Return the epoch in which the smaller of both rises is the greatest, in standard errors.
+
+    The standard error of an accuracy is binomial. Losses of single images are not recorded: their
+    standard deviation is taken to be their mean, as that of an exponential distribution. Both
+    epochs are taken as independent; since their images are the same, the errors are rather too
+    large.
+
+    Returns:
+        A row with the curves in this epoch and the one ``_before``, with both rises in standard
+        errors, and with the numbers of cases ``found`` and of epochs ``compared``; None where
+        there is no case.
+    """
+    runs = study.runs.drop_duplicates(["spec_hash", "seed"])  # one that has two names, once
+    keys = ["run", "seed"]
+    rows = study.epochs.merge(runs[[*keys, "validation_images"]], on=keys)
+    rows = rows.rename(columns={"validation_loss": "loss", "validation_accuracy": "accuracy"})
+    by_run = rows.groupby(keys)
+    rows = rows.assign(
+        loss_before=by_run["loss"].shift(), accuracy_before=by_run["accuracy"].shift()
+    )
+    images = rows["validation_images"].astype(float)
+    share, share_before = rows["accuracy"] / 100, rows["accuracy_before"] / 100
+    variance = share * (1 - share) + share_before * (1 - share_before)
+    loss_error = np.sqrt((rows["loss"] ** 2 + rows["loss_before"] ** 2) / images)
+    rows["loss_rise"] = (rows["loss"] - rows["loss_before"]) / loss_error
+    rows["accuracy_rise"] = (share - share_before) / np.sqrt(variance / images)
+    smaller = rows[["loss_rise", "accuracy_rise"]].min(axis="columns", skipna=False)
+    rows = rows.assign(smaller=smaller, compared=smaller.notna().sum(), found=(smaller > 0).sum())
+    return max(list_rows(rows[smaller > 0]), key=lambda row: row.smaller, default=None)

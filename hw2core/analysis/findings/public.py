@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hw2core.analysis.findings.core import Sentences, finding, say_span
-from hw2core.analysis.tables import Study
+from hw2core.analysis.findings import say
+from hw2core.analysis.findings.core import Sentences, finding
+from hw2core.analysis.tables import Study, split_trained
 from hw2core.analysis.text import format_change
 
 
@@ -11,32 +12,27 @@ from hw2core.analysis.text import format_change
 def say_public(study: Study) -> Sentences:
     """How many runs that train lie above the median and above the best of public solutions."""
     runs = study.summary.merge(study.baselines, on="run")
-    trained = runs[(runs["trained"] > 0) & runs["test"].notna()]
+    trained, failed = split_trained(runs)
+    trained = trained.dropna(subset="test")
     if trained.empty:
         yield f"None of the {len(runs)} runs that public solutions have too trains."
         return
-    median = int((trained["test"] > trained["median"]).sum())
-    best = int((trained["test"] > trained["highest"]).sum())
+    to_median, to_best = (trained["test"] - trained[name] for name in ("median", "highest"))
     reduced = int((trained["reduced"] != "").sum())
-    note = ""
-    if reduced:
-        note = f" ({'all' if reduced == len(trained) else f'{reduced} of them'} reduced)"
-    solutions = say_span(trained["solutions"], 0)
+    note = f" ({'all' if reduced == len(trained) else f'{reduced} of them'} reduced)"
     yield (
-        f"Of the {len(trained)} runs that train{note}, {median or 'none'} lie above the median of "
-        f"the public solutions that train and {best or 'none'} above the best of all "
-        f"({solutions} solutions per run)."
+        f"Of the {len(trained)} runs that train{note if reduced else ''}, "
+        f"{(to_median > 0).sum() or 'none'} lie above the median of the public solutions that "
+        f"train and {(to_best > 0).sum() or 'none'} above the best of all "
+        f"({say.span(trained['solutions'], 0)} solutions per run)."
     )
-    margins = trained["test"] - trained["highest"]
-    yield (
-        f"They differ from the best by {format_change(margins.min())} to "
-        f"{format_change(margins.max())} points, from the median by "
-        f"{format_change((trained['test'] - trained['median']).min())} to "
-        f"{format_change((trained['test'] - trained['median']).max())}."
+    best, median = (
+        f"{format_change(margins.min())} to {format_change(margins.max())}"
+        for margins in (to_best, to_median)
     )
-    failed = runs[runs["trained"] == 0]
+    yield f"They differ from the best by {best} points, from the median by {median}."
     if not failed.empty:
-        shares = say_span(100 * failed["at_chance_share"], 0)
+        shares = say.span(100 * failed["at_chance_share"], 0)
         yield (
             f"The {len(failed)} that do not train are at chance in {shares} % of the public "
             "solutions too."

@@ -1,0 +1,80 @@
+"""Puts numbers of a study into phrases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from hw2core.analysis.tables import list_rows
+from hw2core.analysis.text import count_things, format_number, join_words
+
+
+def accuracy(row: Any) -> str:
+    """Return the test accuracy of a row of ``summarize``, and how many of its seeds trained."""
+    text = f"{format_number(row.test)} %"
+    if row.trained in (0, row.seeds):
+        return text
+    return f"{text} ({row.trained} of {count_things(row.seeds, 'seed')})"
+
+
+def accuracies(summary: pd.DataFrame) -> str:
+    """Return ``75.5, 77.9 and 78.7 %``."""
+    *first, last = map(accuracy, list_rows(summary))
+    return join_words([*(text.replace(" %", "", 1) for text in first), last])
+
+
+def difference(points: float, other: str) -> str:
+    """Return ``2.0 points above L = 2``."""
+    text = format_number(abs(points))
+    if text == format_number(0.0):
+        return f"level with {other}"
+    side = "above" if points > 0 else "below"
+    return f"{text} {'point' if text == '1.0' else 'points'} {side} {other}"
+
+
+def share(count: int, total: int, rest: str = "") -> str:
+    """Return ``all 4 networks train``; ``rest`` describes the networks."""
+    share = f"{count or 'none'} of {total}"
+    if count == total:
+        share = {1: "the only", 2: "both"}.get(total, f"all {total}")
+    return f"{share} {'network' if total == 1 else 'networks'}{rest} {train(count)}"
+
+
+def train(count: int) -> str:
+    """Return the verb of ``none trains``, ``1 of 3 trains`` or ``2 of 3 train``."""
+    return "train" if count > 1 else "trains"
+
+
+def values(symbol: str, values: Iterable[object]) -> str:
+    """Return ``L = 2, 4 and 8``."""
+    return f"{symbol} = {join_words(values)}"
+
+
+def span(values: Iterable[float], digits: int = 1) -> str:
+    """Return ``2.4–2.6``, or one number where both ends look the same."""
+    numbers = list(values)
+    low, high = format_number(min(numbers), digits), format_number(max(numbers), digits)
+    return low if low == high else f"{low}–{high}"
+
+
+def numbers(values: Iterable[float], digits: int = 1) -> str:
+    """Return ``75.5, 77.9 and 78.7``."""
+    return join_words([format_number(value, digits) for value in values])
+
+
+def flops(count: float) -> str:
+    """Return ``428 MFLOPs``."""
+    return f"{format_number(count / 1e6, 0)} MFLOPs"
+
+
+def cost(row: Any) -> str:
+    """Return ``2.87 million parameters and 428 MFLOPs`` of a row of ``summarize``."""
+    millions = format_number(row.parameters / 1e6, 2)
+    return f"{millions} million parameters and {flops(row.flops_per_image)}"
+
+
+def size(depth: int, widths: str) -> str:
+    """Return ``L = 4, K = 32``."""
+    return f"L = {depth}, K = {widths}"

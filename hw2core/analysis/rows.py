@@ -1,0 +1,135 @@
+"""Turns a result into rows of a study's tables, and decides from its curves whether it trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hw2core.data.arrays import NUM_CLASSES
+from hw2core.runs.schema import Epochs, Result
+
+if TYPE_CHECKING:
+    from hw2core.config.spec import Size
+
+CHANCE_ACCURACY = 100 / NUM_CLASSES
+CHANCE_LOSS = math.log(NUM_CLASSES)
+TRAINED_FACTOR = 2.5  # times chance level, in the last epoch
+TRAINED_ACCURACY = TRAINED_FACTOR * CHANCE_ACCURACY
+STATUSES = ("trained", "at_chance", "diverged")
+FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
+
+_TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
+_NAMES = {"experiment": _TEXT, "run": _TEXT, "seed": _COUNT}
+NETWORK_COLUMNS = dict.fromkeys(("model", "family", "label"), _TEXT)
+NETWORK_COLUMNS |= {"depth": _COUNT, "widths": _TEXT, "num_conv": _COUNT}
+_CURVES = dict.fromkeys(Epochs.model_fields, _NUMBER)
+SUMMARY_COLUMNS = {
+    **_NAMES,
+    **NETWORK_COLUMNS,
+    **{"status": _TEXT, "epochs": _COUNT, "best_epoch": _COUNT},
+    **_CURVES,
+    **dict.fromkeys(("test_loss", "test_accuracy", "calibration_error"), _NUMBER),
+    **dict.fromkeys(("parameters", "flops_per_image"), _COUNT),
+    **dict.fromkeys(("seconds", "images_per_second"), _NUMBER),
+    **dict.fromkeys(("device", "processor", "precision"), _TEXT),
+    **{"threads": _COUNT, "data": _TEXT},
+    **dict.fromkeys(("train_images", "validation_images", "test_images"), _COUNT),
+    **dict.fromkeys(("reduced", "same_as", "spec_hash", "code_hash"), _TEXT),
+    **dict.fromkeys(("data_sha256", "commit"), _TEXT),
+}
+EPOCH_COLUMNS = {**_NAMES, "epoch": _COUNT, **_CURVES}
+_QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
+LAYER_COLUMNS = {**_NAMES, "epoch": _COUNT, "layer": _TEXT, "position": _COUNT}
+LAYER_COLUMNS |= dict.fromkeys(_QUANTITIES, _NUMBER)
+
+
+def judge_status(curves: Epochs) -> str:
+    """Return one of ``STATUSES``, by the rule that ``describe_status_rule`` puts into words."""
+    if None in curves.train_loss:  # JSON has no number that is not finite
+        return "diverged"
+    last = max(curves.train_accuracy[-1], curves.validation_accuracy[-1])
+    return "trained" if last >= TRAINED_ACCURACY else "at_chance"
+
+
+def describe_status_rule() -> str:
+    """Return in words when a run counts as trained."""
+    return (
+        "A run counts as trained if its training or validation accuracy in the last epoch is at "
+        f"least {TRAINED_FACTOR:g} times chance level ({TRAINED_ACCURACY:g} %), as diverged if a "
+        "training loss is not finite, and as at chance otherwise."
+    )
+
+
+def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
+    """Return a row of ``SUMMARY_COLUMNS``; ``size`` is what config.yaml asks for, if it does."""
+    config, data, test = result.config, result.config["data"], result.test
+    return {
+        **dict(zip(_NAMES, _name(result), strict=True)),
+        **_describe_network(config),
+        "status": judge_status(result.epochs),
+        "epochs": len(result.epochs),
+        "best_epoch": result.best_epoch,
+        **{name: curve[result.best_epoch - 1] for name, curve in result.epochs},
+        "test_loss": test and test.loss,
+        "test_accuracy": test and test.accuracy,
+        "calibration_error": test and test.calibration_error,
+        # A shared result took no time of its own: totals count the trained run once.
+        "seconds": None if result.same_as else result.timing.seconds,
+        "images_per_second": result.timing.images_per_second,
+        **result.environment.model_dump(include={"device", "processor", "precision", "threads"}),
+        "data": data["name"],
+        **{f"{part}_images": data[part] for part in ("train", "validation", "test")},
+        "reduced": _describe_reduction(config, size) if size else "",
+        "commit": result.environment.git_commit,
+        **result.model_dump(include={"parameters", "flops_per_image", "same_as"}),
+        **result.model_dump(include={"spec_hash", "code_hash", "data_sha256"}),
+    }
+
+
+def list_epochs(result: Result) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of ``EPOCH_COLUMNS``."""
+    curves = (curve for _, curve in result.epochs)
+    for epoch, values in enumerate(zip(*curves, strict=True), start=1):
+        yield (*_name(result), epoch, *values)
+
+
+def list_layers(result: Result) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of ``LAYER_COLUMNS``."""
+    if (layers := result.layers) is None:
+        return
+    probed = (getattr(layers, quantity) for quantity in _QUANTITIES)
+    for epoch, *values in zip(layers.epochs, *probed, strict=True):
+        for position, row in enumerate(zip(layers.names, *values, strict=True), start=1):
+            yield (*_name(result), epoch, row[0], position, *row[1:])
+
+
+def _name(result: Result) -> tuple[str, str, int]:
+    return result.experiment, result.name, result.seed
+
+
+def _describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
+    model, architecture = config["model"], config["architecture"]
+    family = FAMILIES.get(model, model)
+    if family == "plain" and architecture.get("batchnorm"):
+        family = "batch norm"
+    label = config["name"].removeprefix(config["experiment"])
+    shape = {}
+    if widths := architecture.get("filters_per_layer"):
+        depth, text = architecture["layers_per_block"], "-".join(map(str, widths))
+        label = label.removesuffix(f"_L{depth}_K{text}")
+        shape = {"depth": depth, "widths": text, "num_conv": depth * len(widths)}
+    return {"model": model, "family": family, "label": label.strip("_"), **shape}
+
+
+def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
+    """Return what a run has less of than ``size``, or nothing."""
+    data = config["data"]
+    amounts = {
+        "epochs": (config["training"]["epochs"], size.epochs),
+        "training images": (data["train"], size.train),
+        "validation images": (data["validation"], size.validation),
+        "test images": (data["test"], size.test),
+    }
+    less = [f"{a:,} of {asked:,} {what}" for what, (a, asked) in amounts.items() if a < asked]
+    return "; ".join([f"{data['name']} images"] * (data["name"] != size.data) + less)
