@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -84,7 +85,8 @@ def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, stu
 
 
 def test_what_cannot_be_read_is_not_lost(write_run, study_of):
-    write_run(config={"name": NAME, "seed": 0})
+    write_run()
+    Path(RESULT).write_text("{}")
     refuse_loss(study_of(epochs=1), [RESULT])
 
 
