@@ -47,7 +47,9 @@ def check_plan():
         )
         logger.info(line)
     try:
-        plan.refuse_loss(STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING))
+        plan.refuse_loss(
+            STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
+        )
     except UserError as error:
         if not workflow.dryrun:
             raise
