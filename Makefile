@@ -5,11 +5,11 @@ MINUTES ?= 60
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint study-gpu help
+.PHONY: demo test test-all lint study-gpu help
 
 help:
 	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
-	@echo "make test   set up, then check style, types and behaviour"
+	@echo "make test   set up, then check style, types and behaviour; test-all: the slow tests too"
 	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
 
 demo: $(READY)
@@ -22,8 +22,9 @@ demo: $(READY)
 study-gpu: $(READY)
 	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES) --configfile gpu/full.yaml
 
-test: $(READY) lint
-	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
+test: TESTS := -m "not slow"
+test test-all: $(READY) lint
+	$(VENV)/bin/python -m pytest $(TESTS) --numprocesses logical --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
 lint: $(READY)

@@ -46,7 +46,7 @@ def test_an_experiment_is_six_jobs_that_take_turns_on_the_gpu(cluster, study):
     for path in results:
         assert json.loads(path.read_text())["environment"]["threads"] == 2
         assert path.with_suffix(".test.json").exists()
-    for path in ("figures/exp1_4_curves.svg", "figures/exp1_4_accuracy.png"):
+    for path in ("figures/exp1_4_curves.svg", "figures/exp1_4_curves.png"):
         assert (study.checkout / path).stat().st_size > 0
     assert "Nothing to be done" in study.submit("results/exp1_4")
 
@@ -184,6 +184,7 @@ def test_slurm_does_not_answer_while_a_job_ends(cluster, study, undisturbed):
     assert study.read_outcome("unwatched")[0] == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_a_job_that_another_one_replaced_is_submitted_again(cluster, study, undisturbed):
     with study.training("preempted") as snakemake:
         job = cluster.find_running()
@@ -196,6 +197,7 @@ def test_a_job_that_another_one_replaced_is_submitted_again(cluster, study, undi
     assert study.read_outcome("preempted")[0] == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_slurm_has_forgotten_a_job_when_snakemake_asks(cluster, study, undisturbed):
     with study.training("forgotten") as snakemake:
         job = cluster.find_running()
@@ -209,6 +211,7 @@ def test_slurm_has_forgotten_a_job_when_snakemake_asks(cluster, study, undisturb
     assert study.read_outcome("forgotten")[0] == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_a_try_that_finished_an_epoch_is_not_counted(cluster, study, undisturbed):
     with study.training("stopped", "--retries", "1") as snakemake:
         resumed = re.compile(r"resuming after epoch (?s:.*)epoch +\d+/")
@@ -222,6 +225,7 @@ def test_a_try_that_finished_an_epoch_is_not_counted(cluster, study, undisturbed
     assert study.read_outcome("stopped")[0] == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_a_limit_shorter_than_an_epoch_is_no_reason_to_try_again(cluster, study):
     arguments = ("--set-resources", "train:runtime=1", "train:slurm_extra=''")
     snakemake = study.start("hopeless", arguments=arguments)

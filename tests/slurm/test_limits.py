@@ -12,7 +12,7 @@ import pytest
 from checkout import ROOT
 from cluster import Unavailable, call, run_cluster, wait_until
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 NUM_JOBS, ALLOWED = 12, 4
 

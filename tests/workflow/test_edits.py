@@ -55,9 +55,9 @@ def commit(checkout: Checkout) -> str:
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
-        (type_half_a_line, None),
-        (change_lr, 2),
-        (remove_run, 0),
+        pytest.param(type_half_a_line, None, marks=pytest.mark.slow),
+        pytest.param(change_lr, 2, marks=pytest.mark.slow),
+        pytest.param(remove_run, 0, marks=pytest.mark.slow),
         (check_out_another_branch, 2),
     ],
 )

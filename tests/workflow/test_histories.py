@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from checkout import TINY
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 RUN = "results/exp2_L4_K4"
 ONE_RUN = {"train": 1, "evaluate": 1}
