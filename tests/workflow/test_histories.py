@@ -1,4 +1,4 @@
-"""Whatever became of results before, what why_stale.py calls stale is planned, and nothing else."""
+"""Whatever became of results before, what is called stale is planned, and nothing else."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
         "results/summary.csv",
         "results/epochs.csv",
         "figures/exp1_1_curves.svg",
-        "figures/exp2_accuracy.png",
+        "figures/exp2_curves.png",
         "figures/study_cost.svg",
         "report/report.html",
         "report/report.pdf",
