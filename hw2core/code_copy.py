@@ -43,6 +43,7 @@ class CodeCopy:
 
     def __init__(self, checkout: str, config: Mapping[str, Any]) -> None:
         self.checkout = Path(checkout)
+        self._config: str | None = None  # of a copy that is parsed
         if (self.checkout / COPIED_CONFIG).exists():
             self.folder = Path(os.path.relpath(checkout))
             return
@@ -58,9 +59,10 @@ class CodeCopy:
             UserError: the copy cannot be written, or the code was edited since Snakemake read it.
         """
         try:
-            if self.folder.is_dir():
+            if self._config is None or self._is_whole():
                 os.utime(self.folder)
             else:
+                shutil.rmtree(self.folder, ignore_errors=True)
                 self._copy(self.folder.with_name(f".{self.folder.name}.{os.getpid()}"))
         except OSError as error:
             raise UserError(
@@ -79,7 +81,7 @@ class CodeCopy:
                 shutil.copy2(self.checkout / path, target)
             if self._hash(unfinished) != self.folder.name:
                 raise UserError(f"{self.checkout}: edited while Snakemake started; call it again")
-            (unfinished / COPIED_CONFIG).write_text(self._config, encoding="utf-8")
+            (unfinished / COPIED_CONFIG).write_text(str(self._config), encoding="utf-8")
             (unfinished / COPIED_COMMIT).write_text(self._commit, encoding="utf-8")
             try:
                 unfinished.rename(self.folder)
@@ -88,6 +90,11 @@ class CodeCopy:
                     raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _is_whole(self) -> bool:
+        """Return whether the copy is as it was made: cleaners of scratch disks delete files."""
+        written = (self.folder / COPIED_CONFIG).is_file()
+        return written and self._hash(self.folder) == self.folder.name
 
     def _hash(self, root: Path) -> str:
         digest = hashlib.sha256(f"{self._config}\n{self._commit}\n".encode())

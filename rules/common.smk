@@ -36,7 +36,8 @@ try:
         read_config(path)  # Snakemake's own reader accepts a key that is given twice
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
     # What is reduced is less than config.yaml asks for, whatever is laid over it.
-    STUDY = STUDY.compare_sizes(load_study(read_config(STUDY_FILE), str(STUDY_FILE)))
+    asked = read_config(STUDY_FILE) | {"study": {}}  # all of its experiments
+    STUDY = STUDY.compare_sizes(load_study(asked, str(STUDY_FILE)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import lzma
 import shutil
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import use_checkout  # noqa: F401
@@ -17,6 +19,7 @@ from hw2core.runs.files import read_result
 from hw2core.runs.paths import RESULT_GLOB
 
 UNPACKED = (("results",), ("logs",))
+DAMAGES = (zlib.error, lzma.LZMAError, ValueError)
 
 
 def main() -> int:
@@ -26,7 +29,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         print(f"{args.archive}: {unpack(args.archive)} results")
-    except (UserError, OSError, tarfile.TarError, EOFError) as error:
+    except (UserError, OSError, tarfile.TarError, EOFError, *DAMAGES) as error:
         print(make_line(f"{args.archive}: nothing is unpacked: {error}"), file=sys.stderr)
         return 1
     return 0
@@ -50,10 +53,15 @@ def unpack(archive: Path) -> int:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
+            # The checksum of a compressed archive is at its very end, which tarfile does not read.
+            while tar.fileobj is not None and tar.fileobj.read(1 << 20):
+                pass
         with contextlib.chdir(folder):
             results = list(Path().glob(f"results/*/{RESULT_GLOB}"))
             for path in results:
                 read_result(path)
+        if not results:
+            raise UserError("no result in it")
         for path in filter(Path.is_file, Path(folder).rglob("*")):
             target = path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,9 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
     """
     values = read_configs(configs) | ({"seeds": list(seeds)} if seeds else {})
     planned = load_study(values, " + ".join(map(str, configs)))
-    planned = planned.compare_sizes(load_study(read_config(STUDY_FILE), str(STUDY_FILE)))
+    planned = planned.compare_sizes(
+        load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))
+    )
     study = load(planned.experiments.values())
     if not study.results:
         raise PublishError("there is no result to publish")

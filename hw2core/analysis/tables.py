@@ -164,9 +164,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """Read a summary that ``write_table`` wrote, with the types of ``Study.runs``.
 
     Raises:
-        UserError: a column is missing.
+        UserError: it cannot be read, or a column is missing.
     """
-    table = pd.read_csv(path, dtype=SUMMARY_COLUMNS)
+    try:
+        table = pd.read_csv(path, dtype=SUMMARY_COLUMNS)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); publish it again") from None
     if absent := SUMMARY_COLUMNS.keys() - set(table):
         raise UserError(f"{path}: no column {', '.join(sorted(absent))}; publish it again")
     return table.fillna({"label": "", "reduced": ""})

@@ -24,6 +24,7 @@ from hw2core.config.schema import (
     Frozen,
     RunEntry,
     StudyEntry,
+    StudyOptions,
     TrainingSpec,
     Values,
 )
@@ -131,7 +132,12 @@ def load_experiments() -> list[Experiment]:
 
 def _list_keys(section: Location) -> Iterable[str]:
     """Return the keys that a section may have: of the file, of an experiment or of its run."""
-    entries: dict[int, type[Frozen]] = {0: StudyEntry, 2: ExperimentEntry, 4: RunEntry}
+    entries: dict[int, type[Frozen]] = {
+        0: StudyEntry,
+        1: StudyOptions,
+        2: ExperimentEntry,
+        4: RunEntry,
+    }
     return entries[len(section)].model_fields
 
 

@@ -103,7 +103,9 @@ def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
             # Some versions of Python put empty strings between the parts of an f-string.
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
     digest = hashlib.sha256(repr(_describe(tree)).encode()).hexdigest()[:16]
-    return digest, tuple(dict.fromkeys(_list_imports(tree)))
+    inside = path.is_relative_to(CHECKOUT)
+    package = ".".join(path.relative_to(CHECKOUT).parent.parts) if inside else ""
+    return digest, tuple(dict.fromkeys(_list_imports(tree, package)))
 
 
 def _describe(node: object, *, wording: bool = False) -> object:
@@ -135,21 +137,24 @@ def _is_message(node: ast.AST) -> bool:
     return isinstance(node, ast.Raise)
 
 
-def _list_imports(node: ast.AST) -> Iterator[str]:
-    """Yield the package's modules that executing ``node`` can import."""
+def _list_imports(node: ast.AST, package: str) -> Iterator[str]:
+    """Yield the project's modules that executing ``node``, in ``package``, can import."""
     children = ast.iter_child_nodes(node)
     if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
         children = iter(node.orelse)
     names: list[str] = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module:
+    if isinstance(node, ast.ImportFrom):
+        # `from . import name`: from the package that the module is in, or one above.
+        above = package.split(".")[: 1 - node.level or None] if node.level else []
+        base = ".".join([*above, *filter(None, [node.module])])
         # `from package import name`: the name may be a module itself.
-        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
     yield from (name for name in names if _find_source(name) is not None)
     for child in children:
         if not isinstance(child, ast.expr):  # most of the tree, and no import in it
-            yield from _list_imports(child)
+            yield from _list_imports(child, package)
 
 
 @cache

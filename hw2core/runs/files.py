@@ -124,6 +124,8 @@ def _read_as(experiment: str, run: str, seed: int) -> Result:
     Its configuration has every key that this version knows.
     """
     result = read_run(run, seed)
+    if result.seed != seed:
+        raise ResultError(f"{result_path(run, seed)}: of seed {result.seed}; {WAY_OUT}")
     try:
         spec = RunSpec.from_config(result.config, result_path(run, seed))
     except ConfigError as error:

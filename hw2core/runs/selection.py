@@ -52,7 +52,7 @@ def select_runs(study: Study, names: Iterable[str]) -> list[tuple[str, int]]:
 
 def split_name(given: str) -> tuple[str, int | None]:
     """Return the run or experiment of a name or path, and the seed of a file."""
-    name = os.path.relpath(given).removeprefix(FOLDER)
+    name = os.path.relpath(given or ".").removeprefix(FOLDER)
     file = SEED_FILE.fullmatch(name)
     return (file[1], int(file[2])) if file else (name, None)
 

@@ -33,7 +33,6 @@ def damage_result(study: Study, rng: random.Random) -> Outcome:
     outcome.damaged.add(path)
     study.delete(*TABLES)
     command = ["workflow_scripts/make_tables.py", "--experiments", dump_experiments(EXPERIMENTS)]
-    command += ["--summary", TABLES[0], "--epochs", TABLES[1]]
     outcome.expect(finish(study.run(*command))[1], re.escape(path), "delete it and run again")
     return outcome
 

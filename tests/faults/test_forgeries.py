@@ -79,7 +79,7 @@ def test_each_forged_value_is_refused_in_one_line_or_is_a_possible_one(
     kind, original, tiny_spec, validators
 ):
     path, document = original(kind)
-    experiment = Experiment("tiny", "?", "x", "y", runs=(tiny_spec.name,), seeds=(0,))
+    experiment = Experiment("tiny", "?", "x", "y", runs=(tiny_spec.name,), seeds=(0,), sizes={})
     silent = []
     for number, (place, value, forged) in enumerate(islice(forge(document), 0, None, STEP)):
         if place[-1] == "digest":
