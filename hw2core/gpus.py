@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 # Environment variables.
@@ -15,7 +16,7 @@ DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; not set: the best 
 CUDA_GRAPH = "HW2_CUDA_GRAPH"  # what begins with 0 turns CUDA graphs off
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
-NAMES_A_GPU = re.compile(r"(\d+|GPU-[^,]*|MIG-[^,]*)(,|$)")
+NAMES_A_GPU = re.compile(r"\s*(\d+|GPU-[^,\s]*|MIG-[^,\s]*)\s*(,|$)")
 UNKNOWN = 1  # bytes: a GPU of unknown memory, of which every run needs the whole
 QUERY = ("nvidia-smi", "--query-gpu=uuid,memory.total,mig.mode.current")
 SECONDS_TO_ANSWER = 5.0
@@ -71,7 +72,11 @@ def find_sign_of_gpu() -> str | None:
         gpus = list_gpus()
     except TimeoutError as error:
         return str(error)
-    return f"nvidia-smi lists {gpus[0].uuid}" if gpus else None
+    if gpus:
+        return f"nvidia-smi lists {gpus[0].uuid}"
+    # nvidia-smi fails as well where the driver does not work.
+    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    return f"there is {devices[0]}" if devices else None
 
 
 def list_gpus() -> list[Gpu]:
@@ -83,7 +88,11 @@ def list_gpus() -> list[Gpu]:
     command = [*QUERY, "--format=csv,noheader,nounits"]
     try:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
         )
     except OSError:
         return []
@@ -100,6 +109,7 @@ def list_gpus() -> list[Gpu]:
         if process.stdout:
             process.stdout.close()
     lines = (line.split(", ") for line in output.splitlines() if line.startswith("GPU-"))
+    lines = (line for line in lines if len(line) == 3)
     return [
         Gpu(uuid, int(memory) << 20 if memory.isdecimal() and mig != "Enabled" else UNKNOWN)
         for uuid, memory, mig in lines

@@ -57,7 +57,7 @@ wildcard_constraints:
     run="|".join(map(re.escape, STUDY.runs)),
     twin="|".join(map(re.escape, TWINS)) or "none",
     experiment="|".join(map(re.escape, STUDY.experiments)),
-    seed=r"\d+",
+    seed="|".join(sorted({str(seed) for x in STUDY.experiments.values() for seed in x.seeds})),
 
 
 def spec_of(wildcards):

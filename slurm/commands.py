@@ -22,6 +22,7 @@ NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other numbers, or ar
 DAYS_KEPT = 30
 SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
 SECONDS_BETWEEN_TRIES = 5
+SECONDS_TO_BEGIN = 600  # a call that cannot submit its first job for so long gives up
 AWAY = re.compile("Unable to contact slurm controller|Zero Bytes were transmitted")
 LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
 # The plugin waits for ever for a job in one of these states, as if Slurm started it again. Where
@@ -75,6 +76,7 @@ def submit(arguments: list[str]) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
     interrupted = folder / INTERRUPTED
+    started = time.monotonic()
     try:
         while is_read() and not interrupted.exists():
             done = call("sbatch", *wrapped, timeout=None)
@@ -83,7 +85,7 @@ def submit(arguments: list[str]) -> int:
                 (folder / job).touch()  # the job may have written to it by now
                 if interrupted.exists():  # the plugin does not know this job yet
                     call("scancel", job)
-            elif is_temporary(done.stderr):
+            elif is_temporary(done.stderr) and not is_hopeless(folder, started):
                 time.sleep(SECONDS_BETWEEN_TRIES)
                 continue
             print(done.stdout, end="", flush=True)
@@ -116,6 +118,14 @@ def is_temporary(message: str) -> bool:
     queue = call("squeue", "--me", "--noheader")
     # Without a job of this user in the queue, the limit is for each job and will not change.
     return "Grp" in limit.group() or queue.returncode != 0 or bool(queue.stdout.strip())
+
+
+def is_hopeless(folder: Path, started: float) -> bool:
+    """Return whether Slurm has taken no job of this call for long, and has none of this user."""
+    if time.monotonic() - started < SECONDS_TO_BEGIN or any(folder.glob("[0-9]*")):
+        return False
+    queue = call("squeue", "--me", "--noheader")
+    return queue.returncode != 0 or not queue.stdout.strip()
 
 
 def is_read() -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import use_checkout  # noqa: F401
 
 from hw2core.errors import UserError, make_line
+from hw2core.io import replace_atomically
 from hw2core.runs.files import read_result
 from hw2core.runs.paths import RESULT_GLOB
 
@@ -63,9 +64,9 @@ def unpack(archive: Path) -> int:
         if not results:
             raise UserError("no result in it")
         for path in filter(Path.is_file, Path(folder).rglob("*")):
-            target = path.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+            # Copied: results/ may be a link to another disk.
+            with replace_atomically(path.relative_to(folder)) as temporary:
+                shutil.copyfile(path, temporary)
     return len(results)
 
 

@@ -94,6 +94,10 @@ def check_made(made: Iterable[Path], study: Study) -> None:
         write_table(study.runs[list(SUMMARY_COLUMNS)], expected)
         if expected.read_bytes() != Path(paths.SUMMARY_TABLE).read_bytes():
             raise PublishError(f"{paths.SUMMARY_TABLE}: of other results; run snakemake first")
+    newest = max(Path(name).stat().st_mtime for name in list_files(study.results))
+    for path in made:
+        if path.stat().st_mtime < newest:
+            raise PublishError(f"{path}: older than a result; run snakemake first")
 
 
 def write_block(study: Study) -> str:
@@ -135,18 +139,21 @@ def replace_block(readme: str, block: str) -> str:
     return replaced
 
 
-def write_archive(path: Path, results: Iterable[Result]) -> None:
-    """Pack the files of results and evaluations in this folder; same files, same bytes."""
+def list_files(results: Iterable[Result]) -> list[str]:
+    """Return the files of results; one of format 2 holds its evaluation."""
     kinds = (paths.result_path, paths.evaluation_path)
     names = sorted(kind(result.name, result.seed) for result in results for kind in kinds)
+    return [name for name in names if Path(name).exists()]
+
+
+def write_archive(path: Path, results: Iterable[Result]) -> None:
+    """Pack the files of results and evaluations in this folder; same files, same bytes."""
     with (
         path.open("wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name in names:
-            if not Path(name).exists():  # a result of format 2 holds its evaluation
-                continue
+        for name in list_files(results):
             content = Path(name).read_bytes()
             member = tarfile.TarInfo(name)
             member.size = len(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from contextlib import chdir
 from pathlib import Path
@@ -168,6 +169,10 @@ def test_what_is_not_evaluated_or_made_of_other_results_is_refused(tmp_path):
     evaluation.write_bytes(content)
     Path(tmp_path, paths.result_path("exp1_1_L4_K32", 1)).unlink()
     with pytest.raises(PublishError, match=r"summary\.csv: of other results; run snakemake first"):
+        place.publish()
+    place.run_pipeline()
+    os.utime(tmp_path / paths.REPORT, (0, 0))
+    with pytest.raises(PublishError, match=r"report\.html: older than a result; run snakemake"):
         place.publish()
     Path(tmp_path, paths.REPORT).unlink()
     with pytest.raises(PublishError, match=r"report\.html: missing; run snakemake first"):
