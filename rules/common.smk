@@ -42,6 +42,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CODE_COPY = CodeCopy(workflow.basedir, config)
+# Lint asks for it as a param, which Snakemake would compare: each edit would make all anew.
 CODE = CODE_COPY.folder
 PLANNER = pipeline.Planner(STUDY)
 # Name and seed as in a file's path -> run, seed, and the run that is trained in its place. One that

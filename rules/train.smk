@@ -5,8 +5,6 @@
 #
 # A cluster runs train and evaluate of a run in one job (the group "run"). The content of a file
 # decides whether it is made anew: what is stale has a notice as input, see hw2core/pipeline.py.
-#
-# update(): a job that fails leaves the files of before, which are stale and not worthless.
 
 
 ruleorder: share_result > train
@@ -19,8 +17,8 @@ rule train:
         data=images_to_train,
         stale=stale_result,
     output:
-        result=update(paths.result_path("{run}", "{seed}")),
-        weights=update(paths.weights_path("{run}", "{seed}")),
+        result=paths.result_path("{run}", "{seed}"),
+        weights=paths.weights_path("{run}", "{seed}"),
     log:
         paths.log_path("train", "{run}", "seed{seed}"),
     group:
@@ -47,7 +45,7 @@ rule evaluate:
         result=result_to_evaluate,
         stale=stale_evaluation,
     output:
-        evaluation=update(paths.evaluation_path("{run}", "{seed}")),
+        evaluation=paths.evaluation_path("{run}", "{seed}"),
     log:
         paths.log_path("evaluate", "{run}", "seed{seed}"),
     group:
@@ -73,8 +71,8 @@ rule share_result:
         original=result_to_share,
         stale=stale_twin,
     output:
-        result=update("results/{twin}.json"),
-        evaluation=update("results/{twin}.test.json"),
+        result="results/{twin}.json",
+        evaluation="results/{twin}.test.json",
     log:
         "logs/share_result/{twin}.log",
     params:
