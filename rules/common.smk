@@ -58,7 +58,7 @@ wildcard_constraints:
     run="|".join(map(re.escape, STUDY.runs)),
     twin="|".join(map(re.escape, TWINS)) or "none",
     experiment="|".join(map(re.escape, STUDY.experiments)),
-    seed="|".join(sorted({str(seed) for x in STUDY.experiments.values() for seed in x.seeds})),
+    seed="0|[1-9][0-9]{0,9}",
 
 
 def spec_of(wildcards):

@@ -117,7 +117,6 @@ def test_the_quick_look_has_all_runs_with_few_real_images_and_epochs():
 
 
 def test_the_quick_look_leaves_the_results_where_they_are(study):
-    shutil.copytree(ROOT / "quick", study / "quick")
     data = {**TINY["data"], "train": 100}
     (study / "quick/study.yaml").write_text(json.dumps({"data": data, "training": {"epochs": 1}}))
     study.snakemake("results/exp2_L4_K4", "--profile", "quick")

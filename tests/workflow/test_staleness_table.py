@@ -54,8 +54,8 @@ def test_a_run_that_was_made_again_leaves_nothing_to_do(study):
     assert study.plan() == {}
 
 
-def test_seeds_that_are_not_planned_are_no_targets(study):
-    for seed in ("00", "7"):
+def test_a_seed_has_one_way_to_be_written(study):
+    for seed in ("00", "\u0663", "9" * 30):
         path = f"results/exp2_L4_K4/seed{seed}.json"
         assert "no target of this name" in study.snakemake("-n", path, succeeds=False)
 
