@@ -55,7 +55,7 @@ def cut_training_write(which: str, action: str) -> Kind:
         path, size = {
             "checkpoint": (checkpoint, 20_000),
             "weights": (weights, 10_000),
-            "result": (result, 6_000),
+            "result": (result, 3_000),
         }[which]
         make_sure(study, MANIFEST)
         study.delete_training(run)
