@@ -76,6 +76,11 @@ def test_snakemakes_linter_finds_only_what_has_a_reason(fresh):
     }
 
 
+def test_another_folder_gets_the_configuration_of_the_checkout(fresh, tmp_path):
+    plan = fresh.plan("--directory", str(tmp_path / "elsewhere"), "results/exp1_4")
+    assert plan["train"] == 6
+
+
 def test_every_run_and_experiment_is_a_target(fresh):
     rules = fresh.snakemake("--list-target-rules")
     for name in ("results/exp1_1_L16_K64", "results/exp2_L12_K32-64-128", "results/exp1_3"):
