@@ -25,7 +25,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from measure import (
     ROOT,
     describe_machine,
@@ -48,10 +47,9 @@ from hw2core.runs import paths
 from hw2core.runs.code_hash import hash_evaluation_code, hash_run_code
 from hw2core.runs.files import write_evaluation, write_result
 from hw2core.runs.staleness import Identity
-from hw2core.runs.weights import write_weights
 
 sys.path.insert(0, str(ROOT / "tests" / "analysis"))
-from result_documents import build_result
+from result_documents import build_evaluation, build_result
 
 SEEDS = [0, 1, 2]
 RUNS_PER_EXPERIMENT = 100  # of a generated study: 25 widths in 4 depths
@@ -195,7 +193,7 @@ def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
 def write_results(folder: Path, study: Study) -> None:
     """Write made-up results that are current: of the study's specs, code and data."""
     manifest = read_manifest(folder / paths.manifest_path(study.data.folder))
-    weights, code = {"w": torch.zeros(1)}, hash_evaluation_code()
+    code = hash_evaluation_code()
     for run, seed in (pair for e in study.experiments.values() for pair in e.pairs()):
         spec = study.runs[run]
         shape: dict[str, Any] = {"widths": None}
@@ -203,21 +201,21 @@ def write_results(folder: Path, study: Study) -> None:
             shape["widths"] = spec.architecture.filters_per_layer
             shape["depth"] = spec.architecture.layers_per_block
         identity = Identity(spec, seed, hash_run_code(spec), manifest.sha256)
-        sha256 = write_weights(folder / paths.weights_path(run, seed), weights)
         result = build_result(
             run,
             seed=seed,
             epochs=spec.training.epochs,
             config=spec.describe(seed),
             code=identity.code,
-            weights_sha256=sha256,
             **shape,
             **identity.hash_parts(),
         )
-        same = {"data_sha256": manifest.sha256, "weights_sha256": sha256, "code": code}
-        evaluation = result.test.model_copy(update={"num_images": spec.data.test, **same})
-        write_result(folder / paths.result_path(run, seed), result)
-        write_evaluation(folder / paths.evaluation_path(run, seed), evaluation)
+        evaluation = build_evaluation(run, seed, 70.0, spec.data.test)
+        same = {"data_sha256": manifest.sha256, "code": code}
+        alone = result.model_copy(update={"test": None})
+        write_result(folder / paths.result_path(run, seed), alone)
+        path = folder / paths.evaluation_path(run, seed)
+        write_evaluation(path, evaluation.model_copy(update=same))
 
 
 def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:

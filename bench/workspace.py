@@ -27,6 +27,7 @@ with open(sys.argv[1], "w") as file:
 sys.exit(code)
 """
 PARTS = ("Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu", "report")
+PARTS += ("search",)
 
 
 class Usage(NamedTuple):
