@@ -28,6 +28,7 @@ from hw2core.runs.environment import count_allotted_threads, use_large_pages
 from hw2core.runs.files import read_result, write_single_file
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
+from hw2core.runs.outcome import judge_status
 
 
 def run_experiment(
@@ -140,8 +141,8 @@ def run_experiment(
     path = paths.flat_result_path(out_dir, spec.name)
     write_single_file(path, result, evaluation)
     log.info(
-        f"{result.status}: test accuracy {evaluation.accuracy:.2f} % with the weights of epoch "
-        f"{result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
+        f"{judge_status(result.epochs)}: test accuracy {evaluation.accuracy:.2f} % with the "
+        f"weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
     )
     return trained.history
 

@@ -25,7 +25,6 @@ pipeline.use_checkout(workflow.basedir)
 
 # Relative: a checkout that was moved must not draw its figures again.
 SOURCES = Path(os.path.relpath(workflow.basedir))
-SCRIPTS = "workflow_scripts"  # in the copy of the code that all jobs run from
 STYLE = str(SOURCES / paths.FIGURE_STYLE)
 BASELINES = str(SOURCES / paths.BASELINES)
 CAPTION = "../report/captions/figure.rst"
@@ -138,10 +137,8 @@ def show_in_report(figures, category):
 
 
 def hash_code(module):
-    # Only of the module's own package: figures depend on the content of results, which is compared,
-    # and not on the code that reads them or the configuration.
-    package = ".".join(module.split(".")[:2])
-    return code_hash.combine_hashes(code_hash.hash_modules([module], package))
+    # Of the configuration, its values count and not the code that reads them: they are params.
+    return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
 GPU_MEMORY = gpus.measure_gpu_memory()

@@ -12,11 +12,10 @@ rule prepare_data:
     log:
         paths.log_path("prepare_data", STUDY.data.folder),
     params:
-        scripts=SCRIPTS,
         # Lint asks for DATA and ROOT here, but the arrays depend neither on the split nor on the
         # folder of the source: a change of them must not prepare again.
         data=STUDY.data.folder,
         code=hash_code("hw2core.data.datasets"),
     shell:
-        "exec python {CODE:q}/{params.scripts}/prepare_data.py --data {DATA:q} --root={ROOT:q}"
+        "exec python {CODE:q}/workflow_scripts/prepare_data.py --data {DATA:q} --root={ROOT:q}"
         " --manifest {output.manifest:q} --log {log:q}"

@@ -14,14 +14,13 @@ rule experiment_figures:
     log:
         paths.log_path("figures", "{experiment}"),
     params:
-        scripts=SCRIPTS,
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
         code=hash_code("hw2core.analysis.figures"),
         # One that was edited while this figure was drawn is older than the figure.
         style=pipeline.hash_files([STYLE]),
     shell:
-        "exec python {CODE:q}/{params.scripts}/make_figures.py --only experiments"
+        "exec python {CODE:q}/workflow_scripts/make_figures.py --only experiments"
         " --experiments {params.experiments:q} --log {log:q}"
 
 
@@ -36,7 +35,6 @@ rule study_figures:
     log:
         paths.log_path("figures", "study"),
     params:
-        scripts=SCRIPTS,
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         # Shown where they exist; results that came without images are drawn without them.
         data=MANIFEST,
@@ -44,5 +42,5 @@ rule study_figures:
         code=hash_code("hw2core.analysis.figures"),
         sources=pipeline.hash_files([STYLE, BASELINES]),
     shell:
-        "exec python {CODE:q}/{params.scripts}/make_figures.py --only study --data {params.data:q}"
+        "exec python {CODE:q}/workflow_scripts/make_figures.py --only study --data {params.data:q}"
         " --experiments {params.experiments:q} --log {log:q}"

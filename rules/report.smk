@@ -16,12 +16,11 @@ rule written_report:
     log:
         paths.log_path("report"),
     params:
-        scripts=SCRIPTS,
         # A function: Snakemake would take words in braces for its own.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.report"),
         sources=pipeline.hash_files(REPORT_SOURCES),
     shell:
-        "exec python {CODE:q}/{params.scripts}/make_report.py --experiments {params.experiments:q}"
+        "exec python {CODE:q}/workflow_scripts/make_report.py --experiments {params.experiments:q}"
         " --log {log:q}"

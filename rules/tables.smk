@@ -14,12 +14,11 @@ rule tables:
     log:
         paths.log_path("tables"),
     params:
-        scripts=SCRIPTS,
         # A function: Snakemake would take words in braces for its own.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         # Results that were copied with an old time are noticed by their content.
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.tables"),
     shell:
-        "exec python {CODE:q}/{params.scripts}/make_tables.py --experiments {params.experiments:q}"
+        "exec python {CODE:q}/workflow_scripts/make_tables.py --experiments {params.experiments:q}"
         " --log {log:q}"

@@ -27,13 +27,12 @@ rule train:
     resources:
         gpu_percent=gpu_percent_of,
     params:
-        scripts=SCRIPTS,
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
         data=not_compared(lambda wildcards: MANIFEST),
         minutes=lambda wildcards, output, resources: resources.get("runtime", 0),
     shell:
         # exec: a cluster's signals reach the training process itself.
-        "exec python {CODE:q}/{params.scripts}/train.py --spec {params.spec:q}"
+        "exec python {CODE:q}/workflow_scripts/train.py --spec {params.spec:q}"
         " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
         " --weights {output.weights:q} --threads {threads} --minutes {params.minutes} --log {log:q}"
 
@@ -54,13 +53,12 @@ rule evaluate:
     resources:
         gpu_percent=gpu_percent_of,
     params:
-        scripts=SCRIPTS,
         # No input: a result that came without weights keeps the evaluation that it came with.
         weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),
         data=not_compared(lambda wildcards: MANIFEST),
         num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
     shell:
-        "exec python {CODE:q}/{params.scripts}/evaluate.py --result {input.result:q}"
+        "exec python {CODE:q}/workflow_scripts/evaluate.py --result {input.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
         " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
 
@@ -76,10 +74,9 @@ rule share_result:
     log:
         "logs/share_result/{twin}.log",
     params:
-        scripts=SCRIPTS,
         spec=not_compared(lambda wildcards: STUDY.runs[twin_of(wildcards)[0]].to_json()),
         original=not_compared(lambda wildcards: twin_of(wildcards)[2]),
         seed=not_compared(lambda wildcards: twin_of(wildcards)[1]),
     shell:
-        "exec python {CODE:q}/{params.scripts}/share_result.py --spec {params.spec:q}"
+        "exec python {CODE:q}/workflow_scripts/share_result.py --spec {params.spec:q}"
         " --original {params.original:q} --seed {params.seed} --log {log:q}"

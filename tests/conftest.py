@@ -98,7 +98,6 @@ def make_result(tiny_spec) -> Callable[..., Result]:
         identity = Identity.of(spec, seed)
         values: dict[str, Any] = {
             "config": spec.describe(seed),
-            "status": "trained",
             "best_epoch": 2,
             "epochs": {
                 "train_loss": [1.5, 1.0],

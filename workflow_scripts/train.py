@@ -68,6 +68,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     from hw2core.runs.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
     from hw2core.runs.files import write_result
     from hw2core.runs.make import make_result
+    from hw2core.runs.outcome import judge_status
     from hw2core.runs.staleness import Identity
     from hw2core.runs.weights import write_weights
 
@@ -124,8 +125,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         raise
     checkpoint.remove()
     return (
-        f"{result.status}: validation accuracy {result.validation_accuracy:.2f} % in epoch "
-        f"{result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
+        f"{judge_status(result.epochs)}: validation accuracy {result.validation_accuracy:.2f} % "
+        f"in epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
     )
 
 

@@ -20,9 +20,9 @@ from hw2core.analysis import claims, figures, findings, provenance, text
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
-from hw2core.analysis.rows import describe_status_rule
 from hw2core.analysis.tables import Study, list_rows
 from hw2core.io import replace_atomically, write_text_atomically
+from hw2core.runs.outcome import describe_status_rule
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
 TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent

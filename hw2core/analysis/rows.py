@@ -1,4 +1,4 @@
-"""Turns a result into rows of a study's tables, and decides from its curves whether it trained."""
+"""Turns a result into rows of a study's tables."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hw2core.data.arrays import NUM_CLASSES
+from hw2core.runs.outcome import judge_status
 from hw2core.runs.schema import Epochs, Result
 
 if TYPE_CHECKING:
     from hw2core.config.spec import Size
 
-CHANCE_ACCURACY = 100 / NUM_CLASSES
 CHANCE_LOSS = math.log(NUM_CLASSES)
-TRAINED_FACTOR = 2.5  # times chance level, in the last epoch
-TRAINED_ACCURACY = TRAINED_FACTOR * CHANCE_ACCURACY
-STATUSES = ("trained", "at_chance", "diverged")
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
 _TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
@@ -42,23 +39,6 @@ EPOCH_COLUMNS = {**_NAMES, "epoch": _COUNT, **_CURVES}
 _QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
 LAYER_COLUMNS = {**_NAMES, "epoch": _COUNT, "layer": _TEXT, "position": _COUNT}
 LAYER_COLUMNS |= dict.fromkeys(_QUANTITIES, _NUMBER)
-
-
-def judge_status(curves: Epochs) -> str:
-    """Return one of ``STATUSES``, by the rule that ``describe_status_rule`` puts into words."""
-    if None in curves.train_loss:  # JSON has no number that is not finite
-        return "diverged"
-    last = max(curves.train_accuracy[-1], curves.validation_accuracy[-1])
-    return "trained" if last >= TRAINED_ACCURACY else "at_chance"
-
-
-def describe_status_rule() -> str:
-    """Return in words when a run counts as trained."""
-    return (
-        "A run counts as trained if its training or validation accuracy in the last epoch is at "
-        f"least {TRAINED_FACTOR:g} times chance level ({TRAINED_ACCURACY:g} %), as diverged if a "
-        "training loss is not finite, and as at chance otherwise."
-    )
 
 
 def describe_run(result: Result, size: Size | None) -> dict[str, Any]:

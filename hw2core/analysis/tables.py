@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hw2core.analysis import rows
-from hw2core.analysis.rows import STATUSES, SUMMARY_COLUMNS
+from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.errors import UserError
 from hw2core.io import replace_atomically
 from hw2core.runs.files import find_results
+from hw2core.runs.outcome import STATUSES
 from hw2core.runs.paths import BASELINES
 from hw2core.runs.schema import Result
 

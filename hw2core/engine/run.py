@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 500
 PROBED_IMAGES = 64  # validation images on which the layers are probed
-Status = Literal["trained", "at_chance", "diverged"]
-CHANCE_LEVEL = 10.0  # percent
-# A run whose accuracies, in training too, stay below this many times chance level is at chance.
-AT_CHANCE_FACTOR = 1.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,6 @@ class TrainedRun:
     """
 
     history: FitResult
-    status: Status
     best_epoch: int
     weights: dict[str, Tensor]
     costs: Costs
@@ -109,7 +103,6 @@ def train_run(
     images_per_epoch = min(train.num_images, steps_per_epoch * train.batch_size)
     return TrainedRun(
         history=history,
-        status=decide_status(history),
         best_epoch=recorder.best_epoch,
         weights=recorder.best_weights,
         costs=trainer.count_costs(tuple(x.shape[1:])),
@@ -130,17 +123,6 @@ def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> RunTra
     module, name = spec.trainer.split(":")
     trainer: RunTrainer = getattr(importlib.import_module(module), name).of(spec, device, num_steps)
     return trainer
-
-
-def decide_status(history: FitResult) -> Status:
-    """Return "diverged", "at_chance" or "trained".
-
-    A run that learns nothing is a result, not an error: deep plain networks do that.
-    """
-    if not all(math.isfinite(loss) for loss in history.train_loss):
-        return "diverged"
-    best = max(*history.train_acc, *history.test_acc)
-    return "trained" if best >= AT_CHANCE_FACTOR * CHANCE_LEVEL else "at_chance"
 
 
 def _load_images(

@@ -51,8 +51,8 @@ def hash_evaluation_code() -> str:
     return combine_hashes({name: _read_module(_find_source(name))[0] for name in EVALUATION})
 
 
-def hash_modules(entries: Iterable[str], within: str = PACKAGE) -> dict[str, str]:
-    """Return the hash of each module in the package ``within`` that importing ``entries`` executes.
+def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
+    """Return the hash of each module of this package that importing ``entries`` executes.
 
     Imports are followed wherever they are, in functions too; those under ``if TYPE_CHECKING:``
     are never executed and are not followed. What a module imports by a computed name is not seen:
@@ -60,7 +60,7 @@ def hash_modules(entries: Iterable[str], within: str = PACKAGE) -> dict[str, str
 
     Args:
         entries: dotted names of modules, such as ``hw2core.engine.run``.
-        within: modules of other packages are neither hashed nor followed.
+        without: a package whose modules are neither hashed nor followed.
 
     Returns:
         Module name -> first 16 hexadecimal digits of the sha256 of its normalised source, sorted.
@@ -69,7 +69,7 @@ def hash_modules(entries: Iterable[str], within: str = PACKAGE) -> dict[str, str
     waiting = list(entries)
     while waiting:
         name = waiting.pop()
-        if name in found or name in LEFT_OUT or not f"{name}.".startswith(f"{within}."):
+        if name in found or name in LEFT_OUT or f"{name}.".startswith(f"{without}."):
             continue
         path = _find_source(name)
         if path is None:

@@ -61,7 +61,8 @@ def read_result(path: Path | str) -> Result:
     with _name_damage(path):
         document = _read(path, RESULT_FORMAT, single_file.FORMAT)
         if "metadata" not in document:
-            document.pop("study_size", None)  # in the first results of this format
+            for key in ("study_size", "status"):  # of the first results of this format
+                document.pop(key, None)
             return Result.model_validate(document)
     with _name_damage(path, single_file.locate):
         result, test = single_file.split(document)

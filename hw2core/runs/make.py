@@ -54,7 +54,6 @@ def make_result(
     }
     result = Result(
         config=spec.describe(seed),
-        status=trained.status,
         best_epoch=trained.best_epoch,
         epochs=Epochs.of(trained.history),
         **trained.costs._asdict(),

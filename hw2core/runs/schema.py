@@ -173,8 +173,6 @@ class Result(Frozen):
     format: Literal[3] = RESULT_FORMAT
     config: v.Config
     """The whole run spec with its seed; enough to rebuild the network."""
-    status: Literal["trained", "at_chance", "diverged"]
-    """at_chance: no accuracy above 1.5 times chance level; diverged: a training loss not finite."""
     best_epoch: v.Positive
     """The epoch of the highest validation accuracy; the weights are those after it."""
     epochs: Epochs
@@ -188,7 +186,7 @@ class Result(Frozen):
     spec_hash: v.Hash
     """Hash of what decides the run, names left out: network, recipe, images and seed."""
     code: dict[v.Words, v.Hash] = Field(max_length=200)
-    """Hash of each module that decides trained numbers."""
+    """Hash of each module that the trained numbers depend on."""
     code_hash: v.Hash
     """One hash over ``code``."""
     data_sha256: v.Hash

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from hw2core.config.errors import Location, join_path
 from hw2core.config.spec import upgrade_config
+from hw2core.runs.outcome import judge_status
 from hw2core.runs.schema import (
     Environment,
     Evaluation,
@@ -37,6 +38,7 @@ def join(result: Result, evaluation: Evaluation) -> dict[str, Any]:
     config, epochs, timing, environment = map(plain.pop, ("config", "epochs", *SECTIONS))
     metadata = {
         "format": FORMAT,
+        "status": judge_status(result.epochs),
         **plain,
         "validation_accuracy": result.validation_accuracy,
         "validation_loss": result.validation_loss,

@@ -128,7 +128,6 @@ def _list_numbers(result: Result) -> dict[str, object]:
         "FLOPs": result.flops_per_image,
         **dict(result.epochs),
         "best epoch": result.best_epoch,
-        "status": result.status,
         "layers": result.layers,
         "hash of the weights": result.weights_sha256,
         "test accuracy": test.accuracy,

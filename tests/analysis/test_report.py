@@ -102,7 +102,7 @@ HOSTILE = (
     "\n# head {#method}\n\n::: {.note}\n- item\n---\n{{ 1 + 1 }} <!-- -->"
 )
 # Strings that the code itself decides by.
-KEPT = {"name", "experiment", "model", "status", "precision", "run", "layers_per_block"}
+KEPT = {"name", "experiment", "model", "precision", "run", "layers_per_block"}
 
 
 def forge(value, key=""):

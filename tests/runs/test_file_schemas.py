@@ -47,7 +47,7 @@ def test_real_files_are_valid(tiny_spec, tiny_data, tmp_path):
 
 def test_a_diverged_run_is_valid(make_result, tmp_path):
     epochs = Epochs.of(FitResult(1, [float("nan")], [10.0], [float("inf")], [10.0]))
-    result = make_result(status="diverged", best_epoch=1, epochs=epochs)
+    result = make_result(best_epoch=1, epochs=epochs)
     files.write_result(tmp_path / "result", result)
     assert find_errors("result.schema.json", tmp_path / "result") == []
 
@@ -56,7 +56,7 @@ def test_a_diverged_run_is_valid(make_result, tmp_path):
     ("key", "value", "path"),
     [
         ("format", 2, "$.format"),
-        ("status", "good", "$.status"),
+        ("layers", "good", "$.layers"),
         ("best_epoch", 0, "$.best_epoch"),
         ("extra", 1, "$"),
         ("digest", None, "$.digest"),

@@ -64,7 +64,7 @@ def test_a_long_run_stays_below_100_kb(tmp_path, make_result):
     "changes",
     [
         {"best_epoch": 3},
-        {"status": "good"},
+        {"layers": "good"},
         {"study_sized": True},
         {"epochs": {"train_loss": [1.0], "train_accuracy": [], "validation_loss": [1.0]}},
     ],
@@ -148,6 +148,17 @@ def test_every_flipped_bit_is_noticed(tmp_path, make_result, make_evaluation, ki
     assert all(message.startswith(f"{path}: ") for message in messages)
 
 
+def test_the_first_results_of_this_format_are_read(make_result, tmp_path):
+    """They had two keys that follow from others."""
+    files.write_result(tmp_path / "seed0.json", make_result())
+    document = json.loads((tmp_path / "seed0.json").read_text())
+    del document["digest"]
+    document |= {"status": "at_chance", "study_size": True}
+    document["digest"] = files.hash_content(document)
+    (tmp_path / "seed0.json").write_text(json.dumps(document))
+    assert read_result(tmp_path / "seed0.json") == make_result()
+
+
 def test_a_missing_result_is_named(tmp_path):
     with pytest.raises(ResultError, match=r"seed0\.json: no such result"):
         read_result(tmp_path / "seed0.json")
@@ -158,7 +169,7 @@ def test_a_file_of_format_2_is_read_as_result_and_evaluation():
     metadata = old["metadata"]
     result = read_result(FORMAT_2)
     assert result.epochs.as_fit_result() == FitResult(**old["results"])
-    for key in ("status", "best_epoch", "parameters", "spec_hash", "code", "code_hash"):
+    for key in ("best_epoch", "parameters", "spec_hash", "code", "code_hash"):
         assert getattr(result, key) == metadata[key]
     assert result.timing.seconds_per_epoch == metadata["seconds_per_epoch"]
     assert result.environment.versions == metadata["versions"]
@@ -268,4 +279,4 @@ def test_a_result_counts_as_that_of_the_run_that_asks_for_it(write_run, experime
 def test_results_never_change(make_result):
     result: Result = make_result()
     with pytest.raises(ValueError, match="frozen"):
-        result.status = "diverged"
+        result.best_epoch = 1

@@ -353,7 +353,6 @@ def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spe
     [
         ({}, None),
         ({"parameters": 11}, "parameters: was 10, is 11"),
-        ({"status": "at_chance"}, "status: was trained, is at_chance"),
         ({"best_epoch": 1}, "best epoch: was 2, is 1"),
         ({"weights_sha256": "a"}, "hash of the weights: was None, is a"),
     ],

@@ -285,7 +285,7 @@ def test_the_custom_network_concerns_its_experiment_only(study):
 
 
 def test_the_loop_concerns_every_run(study):
-    study.edit("hw2core/engine/run.py", "AT_CHANCE_FACTOR = 1.5", "AT_CHANCE_FACTOR = 1.6")
+    study.edit("hw2core/engine/run.py", "PROBED_IMAGES = 64", "PROBED_IMAGES = 65")
     assert study.plan()["train"] == NUM_RUNS
 
 

@@ -9,9 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
-from hw2core.analysis.rows import CHANCE_ACCURACY, CHANCE_LOSS
+from hw2core.analysis.rows import CHANCE_LOSS
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_number
+from hw2core.runs.outcome import CHANCE_ACCURACY
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 MANY = 20  # with more runs than these, only the best few are named and coloured

@@ -15,9 +15,9 @@ from matplotlib.transforms import blended_transform_factory
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.rows import CHANCE_ACCURACY
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, format_range
+from hw2core.runs.outcome import CHANCE_ACCURACY
 
 FULL = "full"  # the label of the run that the others of its experiment are compared with
 

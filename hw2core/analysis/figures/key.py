@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.rows import CHANCE_ACCURACY
 from hw2core.analysis.tables import Study, find_best, list_rows, summarize
 from hw2core.analysis.text import format_number, join_words
+from hw2core.runs.outcome import CHANCE_ACCURACY
 
 
 def select_networks(study: Study) -> pd.DataFrame:

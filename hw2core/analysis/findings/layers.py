@@ -7,10 +7,10 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups
 from hw2core.analysis.findings.depth import REMEDIES
-from hw2core.analysis.rows import TRAINED_ACCURACY
 from hw2core.analysis.signal import measure_signal
 from hw2core.analysis.tables import Study, select, split_trained
 from hw2core.analysis.text import format_scientific, join_words
+from hw2core.runs.outcome import TRAINED_ACCURACY
 
 
 def tabulate_signal(study: Study) -> pd.DataFrame:
