@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
+from hw2core.analysis.findings import say
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, list_rows, load, select, write_table
@@ -123,11 +124,17 @@ def list_experiments(study: Study) -> pd.DataFrame:
             "Trained": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
             "Best run": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
+            "Minutes per run": span_minutes(own["seconds"] / 60),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
             "Size": "reduced" if best.reduced else "full",
         }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def span_minutes(minutes: pd.Series[float]) -> str:
+    """Return ``7–145``; to a tenth where the longest takes less than ten."""
+    return say.span(minutes.dropna(), digits=0 if minutes.max() >= 10 else 1)
 
 
 def replace_block(readme: str, block: str) -> str:

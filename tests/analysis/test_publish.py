@@ -124,6 +124,7 @@ def test_the_best_run_of_an_experiment_is_that_of_validation():
     row = publishing.list_experiments(study).iloc[0]
     assert row["Best run"] == "`exp1_1_L2_K32`"
     assert row["Test accuracy (%)"] == "70.0"
+    assert row["Minutes per run"] == "1.0"
     assert row["Public median, best (%)"] == "64.6, 72.6"
 
 
