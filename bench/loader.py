@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from measure import (
     add_data_option,
@@ -61,13 +62,13 @@ def main() -> None:
             seed=0,
             augment=augment,
         )
-        epochs: dict[str, Callable[[], object]] = {OURS: lambda batches=ours: exhaust(batches)}
+        epochs: dict[str, Callable[[], object]] = {OURS: partial(exhaust, ours)}
         for workers in args.workers:
             loader = make_plain_loader(
                 data, len(labels), batch_size=BATCH_SIZE, workers=workers, augment=augment
             )
             name = f"torchvision, {workers} workers"
-            epochs[name] = lambda batches=loader: exhaust(batches)
+            epochs[name] = partial(exhaust, loader)
         times = time_interleaved(epochs, args.rounds)
         seconds = {name: summarize(values) for name, values in times.items()}
         for name, spread in seconds.items():

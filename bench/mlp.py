@@ -38,7 +38,7 @@ def make_our_step(x: torch.Tensor, y: torch.Tensor) -> Callable[[], float]:
         loss = loss_fn(model(x), y)
         model.accumulate_gradients(loss_fn.backward())
         optimizer.step()
-        return loss.item()
+        return float(loss)
 
     return step
 
@@ -62,7 +62,7 @@ def make_torch_step(
         loss = loss_fn(model(x), y)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return float(loss)
 
     return step
 

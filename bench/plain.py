@@ -24,7 +24,7 @@ from hw2core.data.prepared import PreparedData
 from hw2core.runs.environment import LARGE_PAGES, count_allotted_threads
 
 
-class ArrayCIFAR10(CIFAR10):
+class ArrayCIFAR10(CIFAR10):  # type: ignore[misc]
     """torchvision's CIFAR10 over arrays; ``__getitem__`` and ``__len__`` are its own."""
 
     def __init__(self, data: PreparedData, num_images: int, transform: Any) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from measure import (
@@ -88,7 +89,7 @@ def make_loaders(
     )
     training = spec.training
     source = data.train_images, data.train_labels
-    options = {"mean": data.mean, "std": data.std, "device": device}
+    options: dict[str, Any] = {"mean": data.mean, "std": data.std, "device": device}
     train = Loader(
         *source,
         indices=chosen,

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,12 @@ def measure_training(args: argparse.Namespace) -> None:
         for value in values:
             images = sizes[value] if quantity == "images" else args.images
             trainer, batches = make_ours(vary(spec, quantity, value), data, images, device)
-            epochs[str(value)] = lambda t=trainer, b=batches: t.train_epoch(b)
+            epochs[str(value)] = partial(trainer.train_epoch, batches)
             flops.append(float(trainer.count_costs(IN_SIZE).flops_per_image * batches.num_images))
         times = time_interleaved(epochs, args.rounds, device=device)
         spreads = [summarize(times[name]) for name in epochs]
         medians = [spread.median for spread in spreads]
-        exponents = [fit_exponent(values, medians), fit_exponent(flops, medians)]
+        exponents: list[object] = [fit_exponent(values, medians), fit_exponent(flops, medians)]
         for value, spread, work in zip(values, spreads, flops, strict=True):
             rows.append([quantity, value, work / 1e9, spread, *exponents])
             exponents = ["", ""]  # shown once
@@ -172,8 +173,10 @@ def make_config(number: int) -> dict[str, Any]:
     for index in range(math.ceil(number / RUNS_PER_EXPERIMENT)):
         left = min(RUNS_PER_EXPERIMENT, number - index * RUNS_PER_EXPERIMENT)
         widths = list(WIDTHS)[: math.ceil(left / len(DEPTHS))]
-        grid = {"filters_per_layer": [[width] for width in widths]}
-        grid["layers_per_block"] = list(DEPTHS)
+        grid = {
+            "filters_per_layer": [[width] for width in widths],
+            "layers_per_block": list(DEPTHS),
+        }
         experiments[f"grid{index}"] = {**text, **shape, "grid": grid}
     training = read_study_config()["training"]
     return {"data": SMALL, "training": training, "seeds": SEEDS, "experiments": experiments}

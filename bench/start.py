@@ -95,8 +95,9 @@ def main() -> None:
 def choose_data(data: DataSpec, root: Path | None, quick: bool) -> DataSpec:
     """Return the study's sizes of CIFAR-10 from ``root`` or of generated images, or small ones."""
     if quick:
-        sizes = {"train": 260, "validation": 100, "test": 100}
-        return DataSpec(name="generated", source_train=360, source_test=100, **sizes)
+        sizes = {"source_train": 360, "source_test": 100}
+        sizes |= {"train": 260, "validation": 100, "test": 100}
+        return DataSpec.model_validate({"name": "generated", **sizes})
     source = {"name": "generated"} if root is None else {"root": root}
     return data.model_copy(update=source)
 

@@ -11,6 +11,8 @@ Usage: python bench/train.py [--runs NAME ...] [--images N] [--rounds 5] [--prof
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from measure import (
@@ -71,7 +73,10 @@ def main() -> None:
         trainer, ours = make_ours(spec, data, num_images, device)
         job = PlainJob(spec, args.data, num_images, args.workers, str(device))
         with start_plain_process(job) as train_plainly:
-            contestants = {OURS: lambda t=trainer, b=ours: t.train_epoch(b), PLAIN: train_plainly}
+            contestants: dict[str, Callable[[], object]] = {
+                OURS: partial(trainer.train_epoch, ours),
+                PLAIN: train_plainly,
+            }
             times = time_interleaved(contestants, args.rounds, device=device)
         seen = ours.num_images
         medians = {name: summarize(values).median / seen for name, values in times.items()}

@@ -26,8 +26,7 @@ with open(sys.argv[1], "w") as file:
     file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
 sys.exit(code)
 """
-PARTS = ("Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu", "report")
-PARTS += ("search",)
+PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu", "report", "search"]
 
 
 class Usage(NamedTuple):

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
         for pair in experiment.pairs()
     ]
     first = min((seed for name, (_, seed) in left if name in NAMED), default=0)
-    stages = {
+    stages: dict[str, Callable[[str, int], bool]] = {
         "one seed of every named run": lambda name, seed: name in NAMED and seed == first,
         f"further seeds of {FREE}": lambda name, seed: name == FREE,
         "the rest": lambda name, seed: True,
