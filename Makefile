@@ -5,12 +5,20 @@ MINUTES ?= 60
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint study-gpu help
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
+
+.PHONY: setup demo test test-all test-slow lint study-gpu help
 
 help:
-	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
-	@echo "make test   set up, then check style, types and behaviour; test-all: the slow tests too"
+	@echo "make setup      make .venv, with all that is needed"
+	@echo "make demo       set up, then run the whole pipeline on generated images (offline, minutes)"
+	@echo "make test       set up, then check style, types and behaviour in minutes"
+	@echo "make test-all   the same, then the workflow, injected faults and a real Slurm"
+	@echo "make test-slow  the tests that take a minute or more each"
 	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
+
+setup: $(READY)
 
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
@@ -22,10 +30,14 @@ demo: $(READY)
 study-gpu: $(READY)
 	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES) --configfile gpu/full.yaml
 
-test: TESTS := -m "not slow"
-test test-all: $(READY) lint
-	$(VENV)/bin/python -m pytest $(TESTS) --numprocesses logical --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
+test: $(READY) lint
+	$(PYTEST) -m "smoke or not (workflow or slurm or slow)"
+
+test-all: test
+	$(PYTEST) -m "(workflow or slurm) and not (smoke or slow)"
+
+test-slow: $(READY)
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

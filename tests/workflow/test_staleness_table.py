@@ -27,6 +27,7 @@ AFTER_ALL = {"experiment_figures": 3, "tables": 1, **OVER_ALL}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 
 
+@pytest.mark.smoke
 def test_everything_is_made_and_a_second_run_does_nothing(study):
     for path in [
         "results/exp1_1_L2_K4/seed0.json",
