@@ -31,10 +31,10 @@ study-gpu: $(READY)
 	$(VENV)/bin/python gpu/run_study.py --minutes $(MINUTES) --configfile gpu/full.yaml
 
 test: $(READY) lint
-	$(PYTEST) -m "smoke or not (workflow or slurm or slow)"
+	$(PYTEST) -m "smoke or not (workflow or slurm or bench or slow)"
 
 test-all: test
-	$(PYTEST) -m "(workflow or slurm) and not (smoke or slow)"
+	$(PYTEST) -m "(workflow or slurm or bench) and not (smoke or slow)"
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
