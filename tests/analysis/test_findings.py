@@ -182,11 +182,9 @@ def test_the_counts_against_public_solutions_are_right(study):
     )
     text = findings.answer("public", built)
     if not trained:
-        assert text.startswith(
-            f"None of the {len(rows)} runs that public solutions have too trains"
-        )
+        assert text.startswith(f"None of the {len(rows)} runs that have public solutions trains")
         return
-    assert f"Of the {len(trained)} runs that train, {median or 'none'} lie above the median" in text
+    assert f"Of the {len(trained)} runs that train, {median or 'none'} are above the median" in text
     assert f"and {best or 'none'} above the best" in text
 
 
@@ -300,12 +298,12 @@ def test_dropout_is_judged_by_paired_seeds():
             ]
         )
 
-    assert "helps on new ones" in findings.answer("part2_q1_1", build({0: 0, 0.4: 3}))
-    assert "hurts on new ones" in findings.answer("part2_q1_1", build({0: 0, 0.4: -3}))
+    assert "helps on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: 3}))
+    assert "hurts on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: -3}))
     text = findings.answer("part2_q1_1", build({0: 0, 0.4: 0}))
-    assert "makes no difference on new ones that 5 seeds can tell" in text
+    assert "has no significant effect on new images with 5 seeds" in text
     text = findings.answer("part2_q1_1", build({0: 0, 0.4: 3}, seeds=1))
-    assert "changes accuracy on new ones by +3.0 points" in text
+    assert "changes accuracy on new images by +3.0 points" in text
 
 
 def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
