@@ -252,12 +252,12 @@ def test_a_run_that_trains_in_part_of_its_seeds_is_said_to():
 
 
 def test_the_ablation_says_what_each_change_is_worth():
-    changes = tabulate_changes(tabulate_study("one seed")).set_index("Change")["Worth"]
+    changes = tabulate_changes(tabulate_study("one seed")).set_index("Change")["Gain"]
     tests = {x.name: x.test.accuracy for x in STUDIES["one seed"]}
     full = tests["exp2_ablation_full_L3_K32-64-128"]
     worth = full - tests["exp2_ablation_no_cutout_L3_K32-64-128"]
     assert changes["Cutout"] == f"{worth:+.1f}"
-    assert set(tabulate_changes(tabulate([]))["Worth"]) == {"not measured"}
+    assert set(tabulate_changes(tabulate([]))["Gain"]) == {"not measured"}
     broken = [
         build_result(
             x.name,
@@ -272,7 +272,7 @@ def test_the_ablation_says_what_each_change_is_worth():
         for x in STUDIES["one seed"]
     ]
     study = tabulate(broken)
-    assert "does not train without" in set(tabulate_changes(study)["Worth"])
+    assert "does not train without" in set(tabulate_changes(study)["Gain"])
     assert (
         "Without Batch norm before every activation the network does not train."
         in findings.answer("part3_q6_1", study)

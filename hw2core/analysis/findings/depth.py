@@ -81,7 +81,7 @@ def say_failures(summary: pd.DataFrame) -> str:
     depths: dict[str, list[object]] = {}
     for depth, rows in split_groups(failed, "depth").items():
         depths.setdefault(say.values("K", rows["widths"]), []).append(depth)
-    end = " in any seed" if (failed["seeds"] > 1).any() else ""
+    end = " with any seed" if (failed["seeds"] > 1).any() else ""
     return " and ".join(
         f"{say.values('L', deep)} {'do' if len(deep) > 1 else 'does'} not train at {widths}{end}"
         for widths, deep in depths.items()

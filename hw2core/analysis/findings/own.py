@@ -76,7 +76,7 @@ def tabulate_changes(study: Study) -> pd.DataFrame:
         for label, points in measure_ablation(study).items()
     }
     changes = read_changes().rename(columns={"what": "change"})
-    changes["worth"] = [texts.get(label, "not measured") for label in changes.pop("without")]
+    changes["gain"] = [texts.get(label, "not measured") for label in changes.pop("without")]
     return changes.rename(columns=str.capitalize)
 
 

@@ -23,7 +23,7 @@ def say_skip_connections(study: Study) -> Sentences:
     pairs = pair_with_plain(study)
     if not pairs.empty:
         plain = int((pairs["trained_plain"] > 0).sum())
-        text += f"; of the {len(pairs)} plain networks with as many convolutions and channels, "
+        text += f"; of the {len(pairs)} plain networks with the same convolutions and channels, "
         text += f"{plain or 'none'} {say.train(plain)}"
     yield f"{text}."
     parts = [

@@ -150,7 +150,7 @@ def list_block_ratios() -> pd.DataFrame:
         weights = f"{regular.weights:,}", f"{bottleneck.weights:,}"
         ratio = format_number(regular.weights / bottleneck.weights)
         rows.append([channels, inner, *weights, ratio])
-    names = ["Channels", "in the bottleneck", "Weights, regular block", "Weights, bottleneck"]
+    names = ["Channels", "Bottleneck channels", "Weights, regular block", "Weights, bottleneck"]
     return pd.DataFrame(rows, columns=[*names, "Ratio"])
 
 

@@ -98,8 +98,8 @@ def say_growing_width(study: Study) -> Sentences:
     found = wide[wide["num_conv"] >= others["num_conv"].min()]
     if not found.empty:
         yield (
-            f"The number of convolutions alone does not decide: {join_runs(found['run'])} of "
-            f"experiment 1.2 {say.train(len(found))} with "
+            "The number of convolutions alone does not decide whether a network trains: "
+            f"{join_runs(found['run'])} of experiment 1.2 {say.train(len(found))} with "
             f"{join_words(found['num_conv'].unique(), 'or')} convolutions."
         )
 
