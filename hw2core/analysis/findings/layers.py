@@ -79,9 +79,10 @@ def say_layers_of_widths(study: Study) -> Sentences:
         yield (
             f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "
             f"{join_words(passed, 'or')} and {say.values('K', failed['widths'])} never do. Before "
-            f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} "
-            f"(against {say.span(failed['backward_start'], 2)}) per layer, and the gradient of the "
-            f"first convolution is {_say_scientific(first)} (against {_say_scientific(other)})."
+            f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
+            f"layer in the networks that train and by {say.span(failed['backward_start'], 2)} in "
+            f"the others, and the gradient of the first convolution is {_say_scientific(first)} "
+            f"against {_say_scientific(other)}."
         )
         if first.min() < other.max():
             yield "The gradient before training therefore does not predict which width trains."
