@@ -98,7 +98,7 @@ def check_made(made: Iterable[Path], study: Study) -> None:
         expected = Path(folder, "summary.csv")
         write_table(study.runs[list(SUMMARY_COLUMNS)], expected)
         if expected.read_bytes() != Path(paths.SUMMARY_TABLE).read_bytes():
-            raise PublishError(f"{paths.SUMMARY_TABLE}: of other results; run snakemake first")
+            raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
     newest = max(Path(name).stat().st_mtime for name in list_files(study.results))
     for path in made:
         if path.stat().st_mtime < newest:
@@ -146,7 +146,7 @@ def replace_block(readme: str, block: str) -> str:
     pattern = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
     replaced, count = pattern.subn(lambda _: f"{block}\n", readme)
     if count != 1:
-        raise PublishError(f"README.md: no place for the results, between {BEGIN!r} and {END!r}")
+        raise PublishError(f"README.md: needs the lines {BEGIN!r} and {END!r}, each once")
     return replaced
 
 

@@ -19,7 +19,7 @@ def tabulate_signal(study: Study) -> pd.DataFrame:
     others = {"exp1_1": "none", "exp1_4": "residual blocks and batch norm (1.4)"}
     remedies = signal["experiment"].map(others).fillna(signal["label"].map(REMEDIES))
     remedies = remedies.fillna(signal["label"])
-    group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # one row for all of these
+    group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # 1.4 is one row
     return pd.DataFrame(
         {
             "Remedy": remedy,
