@@ -1,8 +1,8 @@
-"""How much faster is the study's loader than torchvision's data set behind a DataLoader?
+"""Compare the speed of the study's loader with torchvision's data set and a DataLoader.
 
-An epoch of batches of 128, without and with augmentation (flip and shifts by up to 4 pixels; there
-RandomCrop with padding 4 and RandomHorizontalFlip), shuffled and normalised, on the CPU. The
-contestants take turns. Usage: python bench/loader.py [--images 20000] [--rounds 5] [--quick]
+Each times an epoch of shuffled, normalised batches of 128 on the CPU, without and with augmentation
+(flips and shifts by up to 4 pixels; in torchvision RandomHorizontalFlip and RandomCrop with padding
+4), in interleaved rounds. Usage: python bench/loader.py [--images 20000] [--rounds 5] [--quick]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
-    parser.add_argument("--quick", action="store_true", help="a few images, once: does it run?")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few images, one round")
     add_data_option(parser)
     args = parser.parse_args()
     if args.quick:

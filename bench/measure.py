@@ -1,4 +1,4 @@
-"""Shared by the measuring scripts: interleaved timing, medians, tables, machine, images."""
+"""Times contestants, prints tables, describes the machine and loads images for all benchmarks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Spread(NamedTuple):
 
 
 def summarize(values: Sequence[float]) -> Spread:
-    """Return the median and the quartiles of one value or more."""
+    """Return the median and the quartiles of one or more values."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -50,17 +50,17 @@ def time_interleaved(
     warmup: int = 1,
     device: torch.device | str = "cpu",
 ) -> dict[str, list[float]]:
-    """Return, per contestant, the seconds of a call in each round.
+    """Return the seconds per call of each contestant in each round.
 
-    Contestants take turns within a round, in an order that rotates, so that a noisy neighbour slows
-    all of them.
+    Contestants take turns within a round, in an order that rotates, so that other load on the
+    machine slows all of them.
 
     Args:
-        contestants: what to time, by name.
-        rounds: number of rounds that count.
-        repeats: calls a contestant and round; their mean counts.
-        warmup: rounds before those that count.
-        device: waited for before the clock is read.
+        contestants: functions to time, by name.
+        rounds: number of timed rounds.
+        repeats: calls per contestant and round, of which the mean is taken.
+        warmup: number of rounds before the timed ones.
+        device: device to synchronize before the clock is read.
     """
     names = list(contestants)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -76,7 +76,7 @@ def time_interleaved(
 
 
 def wait_for(device: torch.device | str) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished all queued work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -86,16 +86,16 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=os.environ.get(DATA_VARIABLE),
-        help=f"folder of CIFAR-10; default: {DATA_VARIABLE}, without it generated images",
+        help=f"folder of CIFAR-10; default: {DATA_VARIABLE} or, if unset, generated images",
     )
 
 
 def load_images(root: Path | None, num_train: int, num_test: int = 1) -> PreparedData:
-    """Return CIFAR-10 from ``root``, or without one so many generated images."""
+    """Return CIFAR-10 from ``root``, or generated images in these numbers without ``root``."""
     if root is None:
         arrays, name = generate_images(num_train, num_test), "generated images"
     else:
-        from hw2core.data.cifar10 import read_cifar10  # only here: it needs torchvision
+        from hw2core.data.cifar10 import read_cifar10  # imported here as it needs torchvision
 
         arrays, name = read_cifar10(root=root, download_dir=root), "CIFAR-10"
     mean, std = measure_channels(arrays.train_images)
@@ -112,14 +112,14 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
 
 
 def prepare_process() -> int:
-    """Set this process up as that of a run, and return the number of its threads."""
+    """Configure this process like that of a run, and return its number of threads."""
     use_large_pages()
     torch.set_num_threads(count_allotted_threads())
     return torch.get_num_threads()
 
 
 def describe_machine(device: torch.device | str = "cpu") -> str:
-    """Name the processor and the versions that the figures belong to."""
+    """Return the processor and the versions that the figures depend on."""
     facts = describe_environment(str(device))
     where = f"torch {torch.__version__}, Python {platform.python_version()}"
     if torch.device(device).type == "cuda":
@@ -129,7 +129,7 @@ def describe_machine(device: torch.device | str = "cpu") -> str:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a Markdown table; floats with three significant digits."""
+    """Print a Markdown table, with floats to three significant digits."""
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
     for row in rows:
@@ -138,7 +138,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def show(value: object) -> str:
-    """Return a number as a table shows it."""
+    """Return a value formatted for a table cell."""
     if isinstance(value, Spread):
         return f"{show(value.median)} ({show(value.low)}-{show(value.high)})"
     if isinstance(value, float):

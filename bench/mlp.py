@@ -1,9 +1,9 @@
-"""One training step of an MLP: the hand-written layers against autograd and torch.optim.
+"""Compare the speed of hand-written layers with autograd and torch.optim on one MLP training step.
 
-Question: does the hand-written half cost speed? One step is zero_grad, forward, loss, backward and
-MomentumSGD with L2 regularisation on MLP 3072-512-512-10, batch 128, float32, on the CPU. The
-contestants take turns within each round, in an order that rotates, so that a noisy neighbour slows
-all of them; the figure is the median over the rounds. Usage: python bench/mlp.py [--rounds 60]
+One step is zero_grad, forward, loss, backward and MomentumSGD with L2 regularisation on the MLP
+3072-512-512-10, batch size 128, float32, on the CPU. Contestants take turns within each round, in
+an order that rotates, so that other load on the machine slows all of them; the table shows medians
+over the rounds. Usage: python bench/mlp.py [--rounds 60]
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Do the tests notice a wrong implementation? One-line mutants, each run against its tests.
+"""Check that the tests detect wrong implementations, by running them on one-line mutants.
 
-Every mutant of mutants.yaml replaces one piece of one line in a temporary copy of the package and
-the tests, and runs the tests that belong to its file; it is killed when they fail. A mutant whose
-old text does not occur exactly once is an error of the list, found before anything runs.
+Each mutant in mutants.yaml replaces a piece of text in a temporary copy of the package and the
+tests, and runs the tests listed for its file; it is killed when they fail. The old text of a mutant
+must occur exactly once, which is checked before anything runs.
 Usage: python bench/mutants.py [--only TEXT] [--jobs 2]
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT_S = 300  # a mutant that never ends is killed too
+TIMEOUT_S = 300  # a mutant that exceeds it counts as killed
 
 LISTED = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 TESTS: dict[str, list[str]] = {file: entry["tests"] for file, entry in LISTED.items()}
@@ -29,18 +29,18 @@ MUTANTS = [(file, old, new) for file, entry in LISTED.items() for old, new in en
 
 
 def check_mutants() -> None:
-    """Refuse a list with an entry that changes nothing or whose place is not unique."""
+    """Exit with an error if a mutant changes nothing or its old text is not unique."""
     errors = [
         f"{file}: {old!r} occurs {count} times"
         for file, old, new in MUTANTS
         if (count := (ROOT / file).read_text().count(old)) != 1 or old == new
     ]
     if errors:
-        sys.exit("Mutants without exactly one place:\n" + "\n".join(errors))
+        sys.exit("Mutants whose old text does not occur exactly once:\n" + "\n".join(errors))
 
 
 def run_tests(tests: list[str], file: str | None = None, source: str = "") -> bool:
-    """Return whether ``tests`` pass on a copy of the tree in which ``file`` holds ``source``."""
+    """Return whether ``tests`` pass on a copy of the tree in which ``file`` contains ``source``."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         without_caches = shutil.ignore_patterns("__pycache__")
@@ -49,7 +49,7 @@ def run_tests(tests: list[str], file: str | None = None, source: str = "") -> bo
         shutil.copy(ROOT / "pyproject.toml", tree)
         if file is not None:
             (tree / file).write_text(source)
-        # One thread a process: the tensors of the tests are small and the jobs share the cores.
+        # One thread per process: the tests' tensors are small, and the jobs share the cores.
         environment = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         try:
@@ -70,14 +70,14 @@ def run_mutant(mutant: tuple[str, str, str]) -> bool:
 
 
 def show(text: str) -> str:
-    """Return ``text`` on one line of a Markdown table."""
+    """Return ``text`` as one line for a cell of a Markdown table."""
     line = " ⏎ ".join(part.strip() for part in text.splitlines() if part.strip())
     return f"`{line}`".replace("|", "\\|") if line else "(removed)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run the tests against one-line mutants.")
-    parser.add_argument("--only", default="", help="only mutants whose file or text contains this")
+    parser.add_argument("--only", default="", help="run only mutants with this in file or text")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     args = parser.parse_args()
 
@@ -87,7 +87,7 @@ def main() -> None:
         sys.exit(f"No mutant's file or text contains {args.only!r}.")
     for file in sorted({file for file, _, _ in chosen}):
         if not run_tests(TESTS[file]):
-            sys.exit(f"The tests of {file} fail without any mutant: nothing to measure.")
+            sys.exit(f"The tests of {file} fail without a mutant; fix them first.")
 
     print("| file | old | new | result |\n|---|---|---|---|")
     survivors = 0

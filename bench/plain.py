@@ -1,4 +1,4 @@
-"""Trains the plain way, for comparison: torchvision, a DataLoader, fp32, eager."""
+"""Trains with a plain loop for comparison: torchvision, a DataLoader, fp32, eager."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hw2core.runs.environment import LARGE_PAGES, count_allotted_threads
 
 
 class ArrayCIFAR10(CIFAR10):  # type: ignore[misc]
-    """torchvision's CIFAR10 over arrays; ``__getitem__`` and ``__len__`` are its own."""
+    """torchvision's CIFAR10 with arrays instead of files."""
 
     def __init__(self, data: PreparedData, num_images: int, transform: Any) -> None:
         self.data = data.train_images[:num_images]
@@ -43,8 +43,8 @@ def make_plain_loader(
 ) -> DataLoader[Any]:
     """Return a DataLoader over the first images, shuffled, normalised and augmented one by one.
 
-    Like the study's loader, it leaves out a short last batch. It does not apply cutout: torchvision
-    has nothing equal.
+    Like the study's loader, it drops an incomplete last batch. Cutout is not applied, as
+    torchvision has no equivalent.
     """
     steps: list[Any] = []
     if augment.translate:
@@ -58,12 +58,12 @@ def make_plain_loader(
         shuffle=True,
         num_workers=workers,
         drop_last=True,
-        persistent_workers=workers > 0,  # starting them is not part of an epoch
+        persistent_workers=workers > 0,  # so that an epoch does not include starting them
     )
 
 
 def build_network(spec: RunSpec) -> nn.Module:
-    """Return the network of a run, as its constructor makes it."""
+    """Return the network of a run, newly built and not compiled."""
     module, name = spec.implementation.split(":")
     network: nn.Module = getattr(importlib.import_module(module), name)(
         **spec.architecture.build_arguments()
@@ -72,7 +72,7 @@ def build_network(spec: RunSpec) -> nn.Module:
 
 
 class PlainTraining:
-    """A training epoch as the course writes it: every step waits for its loss and accuracy."""
+    """Train like the course's code: every step waits for its loss and accuracy."""
 
     def __init__(self, spec: RunSpec, loader: DataLoader[Any], device: torch.device) -> None:
         self.network = build_network(spec).to(device)
@@ -104,7 +104,7 @@ class PlainTraining:
 
 
 class PlainJob(NamedTuple):
-    """What to train the plain way: which run, on which images, where."""
+    """A run to train with the plain loop, its images and the device."""
 
     spec: RunSpec
     data_root: Path | None
@@ -115,10 +115,10 @@ class PlainJob(NamedTuple):
 
 @contextmanager
 def start_plain_process(job: PlainJob) -> Iterator[Callable[[], object]]:
-    """Yield what trains an epoch in a process of its own and waits for it.
+    """Yield a function that trains an epoch in a separate process and waits for it.
 
-    That process is as a script of the course leaves it: what a run of the study sets for its own
-    process, such as large pages of memory, does not apply there.
+    The process keeps torch's defaults: settings that the study makes for its own processes, such as
+    large memory pages, do not apply.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -136,7 +136,7 @@ def start_plain_process(job: PlainJob) -> Iterator[Callable[[], object]]:
 
 
 def _serve_epochs(job: PlainJob, calls: Connection) -> None:
-    """Train an epoch at each call, until the other end is closed."""
+    """Train an epoch for each message until the other end of the pipe is closed."""
     os.environ.pop(LARGE_PAGES, None)
     torch.set_num_threads(count_allotted_threads())
     training = job.spec.training

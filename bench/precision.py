@@ -1,10 +1,10 @@
-"""Is the fast path as accurate as the plain one?
+"""Compare the accuracy of fast and plain training.
 
-Fast: as the study trains, in the precision that the device likes (bf16 where it is fast), channels
-last, on a GPU as one CUDA graph a step. Plain: fp32, in the network's own memory layout, eager.
-Same seeds, so the same images in the same order; the initial weights are the same too. The figure
-is the validation accuracy after the last epoch: the best of all epochs would favour noise. The
-interval of the mean difference is Student's, for the paired differences of the seeds.
+Fast: as in the study, in the device's fastest precision (bf16 where it is fast), channels last, and
+on a GPU with one CUDA graph per step. Plain: fp32, the network's own memory layout, eager. Both use
+the same seeds, so they have the same initial weights and the same images in the same order. The
+validation accuracy after the last epoch is compared, because the best of all epochs would favour
+noise. The confidence interval is Student's t interval of the paired differences between seeds.
 Usage: python bench/precision.py [--runs NAME ...] [--seeds 0 1 2] [--images 20000] [--epochs 20]
 """
 
@@ -42,13 +42,13 @@ RUNS = ("exp1_1_L4_K32", "exp1_4_L8_K32", "exp2_L3_K32-64-128")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare accuracies of two ways to train.")
-    parser.add_argument("--runs", nargs="+", default=RUNS, help="of config.yaml, not of part 2")
+    parser.add_argument("--runs", nargs="+", default=RUNS, help="runs of config.yaml except part 2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--images", type=int, default=20_000, help="to train on")
+    parser.add_argument("--images", type=int, default=20_000, help="training images")
     parser.add_argument("--validation", type=int, default=6_000)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--device", help="default: the best there is")
-    parser.add_argument("--quick", action="store_true", help="a few images, once: does it run?")
+    parser.add_argument("--device", help="default: the best available")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few images, one round")
     add_data_option(parser)
     args = parser.parse_args()
     if len(args.seeds) < 2:
@@ -83,7 +83,7 @@ def main() -> None:
 def make_loaders(
     spec: RunSpec, seed: int, data: PreparedData, device: torch.device, args: argparse.Namespace
 ) -> tuple[Loader, Loader]:
-    """Return the training and validation batches, as the study makes them."""
+    """Return the training and validation batches like those of the study."""
     chosen, held_out = split_train_validation(
         data.train_labels, num_train=args.images, num_validation=args.validation, seed=0
     )
@@ -108,7 +108,7 @@ def build_plain_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> 
 
 
 def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list[float]]) -> None:
-    """Print both ways' accuracies with their spread over the seeds, and the paired difference."""
+    """Print both accuracies with their spread over the seeds, and the paired difference."""
     rows = []
     for run in runs:
         fast, plain = accuracies[run, "fast"], accuracies[run, "plain"]
@@ -125,7 +125,7 @@ def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list
                 "yes" if difference.low <= 0 <= difference.high else "NO",
             ]
         )
-    head = ["run", "fast, % ± sd", "plain, % ± sd", "fast - plain", "95 % interval", "holds 0"]
+    head = ["run", "fast, % ± sd", "plain, % ± sd", "fast - plain", "95 % interval", "contains 0"]
     print_table(head, rows)
 
 

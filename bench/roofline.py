@@ -1,16 +1,17 @@
-"""Computes the least time that a network's training can take on a device, from measured rates.
+"""Computes the shortest time in which a device can train a network, from measured rates.
 
 Arithmetic: the FLOPs of the forward pass times 3 (forward, gradient of the inputs, gradient of the
-weights), at the best rate of a square matrix product in the same precision. Traffic: what layers
-that run one after the other must move, at the best rate of a large copy:
+weights), at the best rate of a square matrix product in the same precision. Traffic: the bytes that
+layers must move when they run one after the other, at the best rate of a large copy:
 
-- forward, a layer reads its input and writes its output; backward, it reads its input and the
-  gradient of its output and writes the gradient of its input: 3 inputs and 2 outputs an image;
-- a step reads each parameter twice, writes its gradient, and the optimizer reads parameter,
-  gradient and momentum and writes parameter and momentum: 8 numbers of 4 bytes a parameter.
+- in the forward pass, a layer reads its input and writes its output; in the backward pass, it reads
+  its input and the gradient of its output and writes the gradient of its input: 3 inputs and 2
+  outputs per image;
+- a step reads each parameter twice and writes its gradient, and the optimizer reads parameter,
+  gradient and momentum and writes parameter and momentum: 8 numbers of 4 bytes per parameter.
 
-The roof is the larger of both times. "By layer" adds the larger of both layer by layer, which is
-what kernels that run one after the other can reach.
+The roof is the larger of the two times. "By layer" is the sum over layers of the larger time, which
+is the limit for kernels that run one after the other.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from hw2core.engine.flops import count_flops, count_parameters
 
 PASSES = 3
 NUMBERS_PER_PARAMETER = 8
-# To find a rate.
+# Minimum number and duration of the calls that measure a rate.
 LEAST_CALLS = 20
 LEAST_SECONDS = 1.0
 
 
 class Rates(NamedTuple):
-    """What a device does in a second."""
+    """FLOPs and bytes per second of a device."""
 
     flops: float
     bytes: float
 
 
 class Roof(NamedTuple):
-    """The least seconds an image."""
+    """The shortest possible seconds per image."""
 
     arithmetic: float
     traffic: float
@@ -68,7 +69,7 @@ def measure_rates(device: torch.device, precision: str, *, quick: bool = False) 
 def find_roof(
     network: nn.Module, in_size: tuple[int, int, int], batch_size: int, rates: Rates, precision: str
 ) -> Roof:
-    """Return the roof of training ``network``, on the CPU, in batches of ``batch_size``."""
+    """Return the roof of training ``network`` (on the CPU) in batches of ``batch_size``."""
     width = 2 if precision == "bf16" else 4  # bytes of an activation
     layers: list[tuple[float, float]] = []  # arithmetic and traffic, in seconds
 
@@ -97,7 +98,7 @@ def find_roof(
 
 
 def _time_best(call: object, device: torch.device) -> float:
-    """Return the least seconds of a call: noise only adds, and may last for a while."""
+    """Return the shortest time of a call in seconds, as noise only makes calls slower."""
     assert callable(call)
     times: list[float] = []
     while len(times) < LEAST_CALLS or sum(times) < LEAST_SECONDS:

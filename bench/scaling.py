@@ -1,14 +1,14 @@
-"""How do time and memory grow with images, depth, width, and the number of runs?
+"""Measure how time and memory grow with images, depth, width and the number of runs.
 
-Three parts, each a table:
+There are three parts:
 
-- training: seconds of a training epoch against one quantity at a time, and the exponent b of the
-  fitted line log(seconds) = a + b log(quantity). The rest is the shallowest run of experiment 1.2.
-  For depth and width also against the counted FLOPs, in which the work is linear by definition:
-  twice the width is four times the work of all convolutions but the first.
-- study: a generated study of many runs and three seeds each: loading its configuration, Snakemake's
-  dry run of it, and, from made-up results, its tables and the figures of all its experiments.
-- memory: the largest resident size of one run on the full-size set (44,000, 6,000 and 10,000
+- training: seconds per training epoch against images, depth or width, and the exponent b of the
+  fitted line log(seconds) = a + b log(quantity). Other values are those of the shallowest run of
+  experiment 1.2. Depth and width are also compared with the counted FLOPs, in which the work is
+  linear: twice the width is four times the work of all convolutions except the first.
+- study: a generated study of many runs with three seeds each: loading its configuration,
+  Snakemake's dry run and, from made-up results, the tables and the figures of all experiments.
+- memory: the peak resident memory of one run on the full-size data (44,000, 6,000 and 10,000
   generated images), and of tables, figures and report of a study.
 
 Usage: python bench/scaling.py [--parts training study memory] [--runs 1000] [--quick]
@@ -72,10 +72,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how time and memory grow.")
     parts = {"training": measure_training, "study": measure_study, "memory": measure_memory}
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
-    parser.add_argument("--images", type=int, default=1280, help="where depth or width grows")
-    parser.add_argument("--runs", type=int, default=1000, help="of the largest generated study")
+    parser.add_argument("--images", type=int, default=1280, help="used when depth or width grows")
+    parser.add_argument("--runs", type=int, default=1000, help="in the largest generated study")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: does it run?")
+    parser.add_argument("--quick", action="store_true", help="smoke test: tiny sizes")
     args = parser.parse_args()
     if args.quick:
         args.images, args.runs, args.rounds = 128, 4, 1
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def measure_training(args: argparse.Namespace) -> None:
-    """Print seconds of an epoch against images, depth and width, and the fitted exponents."""
+    """Print seconds per epoch against images, depth and width, and the fitted exponents."""
     device = pick_device()
     prepare_device(device, deterministic=False)
     spec, rows = load_study(read_study_config()).runs[BASE], []
@@ -108,13 +108,13 @@ def measure_training(args: argparse.Namespace) -> None:
         for value, spread, work in zip(values, spreads, flops, strict=True):
             rows.append([quantity, value, work / 1e9, spread, *exponents])
             exponents = ["", ""]  # shown once
-    print(f"Training, {args.images} images per epoch where they do not grow.\n")
-    head = ["what grows", "to", "GFLOP forward", "s an epoch (quartiles)"]
+    print(f"Training, {args.images} images per epoch unless their number grows.\n")
+    head = ["what grows", "to", "GFLOP forward", "s per epoch (quartiles)"]
     print_table([*head, "exponent", "exponent by FLOPs"], rows)
 
 
 def measure_study(args: argparse.Namespace) -> None:
-    """Print what a study of many runs costs before and after training."""
+    """Print the time that a study of many runs takes before and after training."""
     rows: list[list[Any]] = []
     numbers = {args.runs} if args.quick else {args.runs // 4, args.runs // 2, args.runs}
     for number in sorted(numbers):
@@ -139,7 +139,7 @@ def measure_study(args: argparse.Namespace) -> None:
     counts, *columns = zip(*rows, strict=True)
     if len(rows) > 1:
         rows.append(["exponent", *(fit_exponent(counts, column) for column in columns)])
-    print(f"A study of so many runs with {len(SEEDS)} seeds each, seconds.\n")
+    print(f"Seconds for studies with {len(SEEDS)} seeds per run.\n")
     head = ["runs", "load", "dry run", "tables", "overview figures", "all experiments' figures"]
     print_table([*head, "all in Snakemake"], rows)
     print_verdict("dry run, s", columns[1][-1], LIMIT_DRY_RUN)
@@ -147,7 +147,7 @@ def measure_study(args: argparse.Namespace) -> None:
 
 
 def measure_memory(args: argparse.Namespace) -> None:
-    """Print the largest resident size of a training, and of what draws and writes."""
+    """Print the peak resident memory of a training run, and of tables, figures and report."""
     config = read_study_config()
     config["data"] = SMALL if args.quick else FULL
     config["training"] |= {"epochs": 1, "batches": 2 if args.quick else 20}
@@ -166,7 +166,7 @@ def measure_memory(args: argparse.Namespace) -> None:
 
 
 def make_config(number: int) -> dict[str, Any]:
-    """Return a study of so many runs: experiments of a grid of widths and depths."""
+    """Return the configuration of a study with ``number`` runs, in grids of widths and depths."""
     shape = {"model": "cnn", "architecture": {"pools": 2, "hidden_dims": [16]}}
     text = {"question": "What do width and depth do?", "varies": "K, L", "fixed": "the rest"}
     experiments = {}
@@ -183,7 +183,7 @@ def make_config(number: int) -> dict[str, Any]:
 
 
 def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
-    """Return the run with another depth or width; the number of images is no property of it."""
+    """Return ``spec`` with another depth or width, or unchanged if ``quantity`` is the images."""
     key = {"depth": "layers_per_block", "width": "filters_per_layer"}.get(quantity)
     if key is None:
         return spec
@@ -194,7 +194,7 @@ def vary(spec: RunSpec, quantity: str, value: int) -> RunSpec:
 
 
 def write_results(folder: Path, study: Study) -> None:
-    """Write made-up results that are current: of the study's specs, code and data."""
+    """Write made-up results that are current for the study's specs, code and data."""
     manifest = read_manifest(folder / paths.manifest_path(study.data.folder))
     code = hash_evaluation_code()
     for run, seed in (pair for e in study.experiments.values() for pair in e.pairs()):
@@ -222,7 +222,7 @@ def write_results(folder: Path, study: Study) -> None:
 
 
 def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Return the slope of log(seconds) against log(size), by least squares."""
+    """Return the least-squares slope of log(seconds) against log(size)."""
     x, y = [math.log(size) for size in sizes], [math.log(second) for second in seconds]
     centre = sum(x) / len(x)
     slope = sum((a - centre) * b for a, b in zip(x, y, strict=True))
@@ -230,8 +230,8 @@ def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def print_verdict(what: str, value: float, limit: float) -> None:
-    """Print a value and whether it keeps to its limit."""
-    print(f"{what}: {value:,.4g}, at most {limit:,.4g}: {'kept' if value <= limit else 'MISSED'}")
+    """Print a value and whether it is within its limit."""
+    print(f"{what}: {value:,.4g}, at most {limit:,.4g}: {'met' if value <= limit else 'MISSED'}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How long does a run take on a cluster, beside its training: in a job of its own, or in a group?
+"""Measure the overhead of a run on a cluster, in a job of its own and in a group.
 
-Starts a real Slurm on this machine (as the tests do: root, Debian's packages slurmctld, slurmd,
-slurm-client, munge), submits the six runs of exp1_4 to it in tiny sizes, once each way, and reads
-from Slurm's own record how long the jobs took. Usage: python bench/slurm.py
+Starts a real Slurm on this machine (like the tests; needs root and the Debian packages slurmctld,
+slurmd, slurm-client and munge), submits the six runs of exp1_4 in tiny sizes, once each way, and
+reads the duration of the jobs from Slurm's records. Usage: python bench/slurm.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from measure import ROOT, describe_machine, print_table
 
 sys.path[:0] = [str(ROOT / "tests/workflow"), str(ROOT / "tests/slurm")]
 
-from checkout import Checkout, copy_sources  # noqa: E402 (found by the line above)
+from checkout import Checkout, copy_sources  # noqa: E402 (needs the path set above)
 from cluster import Cluster, run_cluster  # noqa: E402
 from cluster_study import ON_CLUSTER, configure  # noqa: E402
 
@@ -36,12 +36,12 @@ def main() -> None:
             for i, (way, options) in enumerate(WAYS.items())
         ]
     print(f"{describe_machine()}\n")
-    head = ["submitted as", "jobs", "call s", "in jobs s", "training s", "beside it, s per run"]
+    head = ["submitted as", "jobs", "call s", "in jobs s", "training s", "overhead, s per run"]
     print_table(head, rows)
 
 
 def measure(cluster: Cluster, folder: Path, options: list[str]) -> list[object]:
-    """Return the columns of one way: jobs, and seconds of the call, in jobs, in training."""
+    """Return a row: jobs, seconds of the call, in jobs and in training, and overhead per run."""
     checkout = copy_sources(folder)
     checkout.configure(configure())
     checkout.snakemake("prepare_data")
@@ -56,7 +56,7 @@ def measure(cluster: Cluster, folder: Path, options: list[str]) -> list[object]:
 
 
 def sum_training(checkout: Checkout) -> float:
-    """Return the seconds that the results report for training, together."""
+    """Return the total training time in the results, in seconds."""
     paths = list((checkout / "results").glob("exp1_4_*/seed0.json"))
     assert len(paths) == NUM_RUNS
     return sum(read_result(path).timing.seconds for path in paths)

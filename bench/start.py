@@ -1,9 +1,9 @@
-"""How long does a job of rule train take before it trains?
+"""Measure how long a job of rule train takes before it trains.
 
-From the start of the process (measured outside of it) to the moment when network and images are in
-place, and to its first training step, before which it looks at the layers of the untrained
-network; against ``python -c "import torch"``, and on a GPU against a first number on it. Each
-process of the study's own script is stopped at its first step. The contestants take turns.
+Measures the time from the start of the process until the network and the images are loaded, and
+until the first training step, before which the layers of the untrained network are probed. It is
+compared with ``python -c "import torch"`` and, on a GPU, with creating a first tensor on it. The
+study's own script is run and stopped at its first step. Contestants take turns.
 Usage: python bench/start.py [--run exp1_1_L2_K32] [--rounds 15] [--quick]
 """
 
@@ -29,9 +29,9 @@ from hw2core.runs.environment import count_allotted_threads
 
 IMPORT, FIRST_NUMBER = "import torch", "import torch, a number on the GPU"
 READY, FIRST_STEP = "train.py, all in place", "train.py, first step"
-# Prints the moment that a process has come to, as the clock outside knows it.
+# Prints the current time, to be compared with the clock of the parent process.
 NOTE = "import os, time; os.write(1, f'{time.time()}\\n'.encode())"
-# The network's own package is imported when everything else is: there the trap is set.
+# The network's package is the last to be imported: its import installs the hooks.
 TRAPPED = f"""
 import os, runpy, sys, time
 
@@ -55,10 +55,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a job's way to its first training step.")
+    parser = argparse.ArgumentParser(description="Time a job until its first training step.")
     parser.add_argument("--run", default="exp1_1_L2_K32")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="a few images, once: does it work?")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few images, one round")
     add_data_option(parser)
     args = parser.parse_args()
     if args.quick:
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def choose_data(data: DataSpec, root: Path | None, quick: bool) -> DataSpec:
-    """Return the study's sizes of CIFAR-10 from ``root`` or of generated images, or small ones."""
+    """Return CIFAR-10 from ``root`` or generated images, at the study's size or smaller."""
     if quick:
         sizes = {"source_train": 360, "source_test": 100}
         sizes |= {"train": 260, "validation": 100, "test": 100}
@@ -103,7 +103,7 @@ def choose_data(data: DataSpec, root: Path | None, quick: bool) -> DataSpec:
 
 
 def make_command(spec: RunSpec, manifest: Path, folder: Path) -> list[str]:
-    """Return the call of the training script, as the rule makes it."""
+    """Return the command line of the training script, as in the rule."""
     options = {
         "--spec": spec.to_json(),
         "--seed": "0",
@@ -118,7 +118,7 @@ def make_command(spec: RunSpec, manifest: Path, folder: Path) -> list[str]:
 
 
 def run_until_noted(arguments: list[str]) -> list[float]:
-    """Run Python and return the seconds from before its start to each moment that it notes."""
+    """Run Python and return the seconds from its start to each time that it prints."""
     start = time.time()
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=dict(os.environ)

@@ -1,12 +1,12 @@
-"""How long does the whole study take through Snakemake, and where does the time go?
+"""Measure how long the whole study takes with Snakemake, and where the time goes.
 
-The named runs of the exercise (all but part 2), smaller in images and epochs, in a copy of this
-checkout, once for each number of jobs at a time. The images are prepared before the clock starts.
-Seconds of all jobs together: "start" is everything in a job of rule train but the rest
-(interpreter, imports, building the network, writing), "validation" also probes the layers, "test"
-is the jobs of rule evaluate. "Snakemake" is the wall time in which no run was trained or evaluated.
-A run that differs from another in name only shares its result. A job gets a share of the cores, two
-at most; "auto" is what the profiles in this checkout decide.
+Trains the assignment's 34 runs (without part 2) with fewer images and epochs in a copy of this
+checkout, once for each number of parallel jobs. Images are prepared before the clock starts.
+Times are sums over all jobs, in seconds: "start" is the time in jobs of rule train that no other
+column has (interpreter, imports, building the network, writing), "validation" includes probing the
+layers, and "test" is the time in jobs of rule evaluate. "Snakemake" is the wall time in which no
+run was trained or evaluated. Runs that differ in name only share a result. A job gets an equal
+share of the cores, at most two; "auto" uses the settings of the profiles in this checkout.
 Usage: python bench/sweep.py [--jobs 1 2 4 8 auto] [--images 20000] [--epochs 20] [--runs NAME ...]
 """
 
@@ -38,10 +38,10 @@ MOST_THREADS = 2
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the study through Snakemake.")
     parser.add_argument("--jobs", nargs="+", default=["1", "2", "4", "8"], help="numbers, or auto")
-    parser.add_argument("--images", type=int, default=20_000, help="to train on")
+    parser.add_argument("--images", type=int, default=20_000, help="training images")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--runs", nargs="+", help="default: all 34 of the exercise")
-    parser.add_argument("--quick", action="store_true", help="one tiny run, once: does it work?")
+    parser.add_argument("--runs", nargs="+", help="default: all 34 of the assignment")
+    parser.add_argument("--quick", action="store_true", help="smoke test: one tiny run")
     add_data_option(parser)
     args = parser.parse_args()
     validation, test = VALIDATION, TEST
@@ -52,7 +52,7 @@ def main() -> None:
     study = load_study(config)
     runs = args.runs or list(study.runs)
     if unknown := [run for run in runs if run not in study.runs]:
-        parser.error(f"argument --runs: {', '.join(unknown)}: not a run of {EXPERIMENTS}")
+        parser.error(f"argument --runs: {', '.join(unknown)}: not in {', '.join(EXPERIMENTS)}")
 
     device = pick_device()
     print(
@@ -79,7 +79,7 @@ def main() -> None:
 def make_config(
     root: Path | None, train: int, validation: int, test: int, epochs: int
 ) -> dict[str, Any]:
-    """Return the study without part 2, in the sizes asked for."""
+    """Return the study's configuration without part 2, with these numbers of images and epochs."""
     config = read_study_config()
     sizes = {"train": train, "validation": validation, "test": test}
     if root is None:
@@ -97,7 +97,7 @@ def make_config(
 
 
 def limit_jobs(jobs: str, device: torch.device) -> list[str]:
-    """Return Snakemake's arguments for so many jobs at a time."""
+    """Return Snakemake's arguments for this number of parallel jobs."""
     if jobs == "auto":
         return ["--profile", "gpu"] if device.type == "cuda" else []
     number = int(jobs)
@@ -111,9 +111,9 @@ def limit_jobs(jobs: str, device: torch.device) -> list[str]:
 
 
 def split_seconds(folder: Path, runs: Sequence[str], wall: float) -> list[float]:
-    """Return wall time and its parts, in seconds, from results and Snakemake's own records.
+    """Return wall time and its parts, in seconds, from results and Snakemake's records.
 
-    ``runs`` were trained in ``folder``, with seed 0.
+    ``runs`` were trained in ``folder`` with seed 0.
     """
     records = {record["log"][0]: record for record in read_records(folder)}
     parts = {"start": 0.0, "data": 0.0, "training": 0.0, "validation": 0.0, "test": 0.0}

@@ -1,10 +1,10 @@
-"""How fast are the study's runs trained, against the plain way and against the hardware?
+"""Compare the study's training speed with a plain loop and with the hardware's limit.
 
-For each run, an epoch as the study trains it (images that stay on the device, the precision that
-the device is fast at, on a GPU one CUDA graph per step) and an epoch of the plain loop of plain.py
-(torchvision data set and transforms, DataLoader, fp32, eager, ``.item()`` after each step), with
-the same network, optimizer and augmentation, in a process of its own. They take turns. The roof is
-that of roofline.py.
+For each run, times an epoch as the study trains it (images stay on the device, the device's fastest
+precision, on a GPU one CUDA graph per step) and an epoch of the plain loop in plain.py (torchvision
+data set and transforms, DataLoader, fp32, eager, ``.item()`` after each step) with the same
+network, optimizer and augmentation, in a separate process. They take turns. roofline.py defines the
+limit (the roof).
 Usage: python bench/train.py [--runs NAME ...] [--images N] [--rounds 5] [--profile] [--quick]
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
     specs = [prepare_spec(runs[name], args.no_augment) for name in args.runs]
 
     print(
-        f"{num_images} {data.name} an epoch, {args.rounds} interleaved rounds, augmentation "
+        f"{num_images} {data.name} per epoch, {args.rounds} interleaved rounds, augmentation "
         f"{'off' if args.no_augment else 'on'} on both sides, {args.workers} workers.\n"
         f"{describe_machine(device)}\n"
     )
@@ -95,26 +95,26 @@ def main() -> None:
 
     epoch_images = specs[0].data.train
     print_table(
-        ["run", "way", "images/s (quartiles)", f"s an epoch of {epoch_images:,}", "time / ours"],
+        ["run", "way", "images/s (quartiles)", f"s per epoch of {epoch_images:,}", "time / ours"],
         speeds,
     )
     for precision, rate in rates.items():
         print(f"{precision}: {rate.flops / 1e12:.3g} TFLOP/s, {rate.bytes / 1e9:.3g} GB/s measured")
-    print("\nMicroseconds an image:\n")
+    print("\nMicroseconds per image:\n")
     head = ["run", "precision", "measured", "arithmetic", "traffic", "by layer"]
     print_table([*head, "measured / roof", "measured / by layer"], roofs)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time training epochs of the study's runs.")
-    parser.add_argument("--runs", nargs="+", default=RUNS, help="of config.yaml, not of part 2")
-    parser.add_argument("--images", type=int, help="an epoch; default 20,000 on a GPU, else 1,024")
+    parser.add_argument("--runs", nargs="+", default=RUNS, help="runs of config.yaml except part 2")
+    parser.add_argument("--images", type=int, help="per epoch; default 20,000 on a GPU, else 1,024")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", help="default: the best there is")
+    parser.add_argument("--device", help="default: the best available")
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's DataLoader")
     parser.add_argument("--no-augment", action="store_true", help="no augmentation on either side")
-    parser.add_argument("--profile", action="store_true", help="where the time of an epoch goes")
-    parser.add_argument("--quick", action="store_true", help="one small run, once: does it run?")
+    parser.add_argument("--profile", action="store_true", help="show where an epoch spends time")
+    parser.add_argument("--quick", action="store_true", help="smoke test: one small run")
     add_data_option(parser)
     args = parser.parse_args()
     if args.quick:
@@ -123,7 +123,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def prepare_spec(spec: RunSpec, no_augment: bool) -> RunSpec:
-    """Return the run with its augmentation, or without."""
+    """Return the run, without its augmentation if ``no_augment``."""
     if not no_augment:
         return spec
     training = spec.training.model_copy(update={"flip": False, "translate": 0, "cutout": 0})
@@ -133,7 +133,7 @@ def prepare_spec(spec: RunSpec, no_augment: bool) -> RunSpec:
 def make_ours(
     spec: RunSpec, data: PreparedData, num_images: int, device: torch.device
 ) -> tuple[DeviceTrainer, Loader]:
-    """Return the study's trainer of a run, and its batches of the first images."""
+    """Return the study's trainer for a run, and batches of the first ``num_images`` images."""
     training = spec.training
     batches = Loader(
         data.train_images[:num_images],
@@ -145,12 +145,12 @@ def make_ours(
         augment=Augmentation(training.flip, training.translate, training.cutout),
         device=device,
     )
-    # A long schedule: its rate stays small, and speed does not depend on it.
+    # With a long schedule the learning rate stays small; it does not affect speed.
     return DeviceTrainer.of(spec, device, num_steps=10_000), batches
 
 
 def print_profile(spec: RunSpec, data: PreparedData, num_images: int, device: torch.device) -> None:
-    """Print what an epoch spends its time on, after one that is not counted."""
+    """Print where an epoch spends its time, after one warm-up epoch."""
     from torch.profiler import ProfilerActivity, profile
 
     trainer, batches = make_ours(spec, data, num_images, device)

@@ -1,4 +1,4 @@
-"""Copies this checkout's sources, with a study of its own, and runs Snakemake in the copy."""
+"""Copies the sources of this checkout, with another config.yaml, and runs Snakemake in the copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from measure import ROOT
 from hw2core.config.reading import read_config
 from hw2core.config.study import STUDY_FILE
 
-# A process counts as its own what its parent held when it was forked: this parent is small.
+# A forked process inherits the peak memory of its parent, so a small parent is used.
 WATCHED = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[2:])
@@ -30,19 +30,19 @@ PARTS = ["Snakefile", "rules", "workflow_scripts", "hw2core", "profiles", "gpu",
 
 
 class Usage(NamedTuple):
-    """What a call took: seconds, and the largest resident bytes of one of its processes."""
+    """Time of a call in seconds, and the peak resident memory of any of its processes in bytes."""
 
     seconds: float
     memory: int
 
 
 def read_study_config() -> dict[str, Any]:
-    """Return config.yaml of this checkout, to be changed and written elsewhere."""
+    """Return the content of this checkout's config.yaml."""
     return read_config(STUDY_FILE)
 
 
 def make_workspace(folder: Path, config: dict[str, Any]) -> None:
-    """Copy the sources to ``folder``, with ``config`` as their config.yaml."""
+    """Copy the sources to ``folder``, with ``config`` as config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     built = shutil.ignore_patterns("__pycache__", "report.html", "report.pdf")
     for part in PARTS:
@@ -54,7 +54,7 @@ def make_workspace(folder: Path, config: dict[str, Any]) -> None:
 
 
 def run_snakemake(folder: Path, *arguments: str) -> Usage:
-    """Run Snakemake in a workspace; end with its output where it fails."""
+    """Run Snakemake in a workspace; if it fails, exit with its output."""
     command = [sys.executable, "-m", "snakemake", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     with tempfile.NamedTemporaryFile("r") as memory:
@@ -75,6 +75,6 @@ def run_snakemake(folder: Path, *arguments: str) -> Usage:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Return Snakemake's record of each file that it made: rule, log, start and end."""
+    """Return Snakemake's record of each file it made: rule, log, start and end."""
     files = (folder / ".snakemake" / "metadata").rglob("*")
     return [json.loads(file.read_text()) for file in files if file.is_file()]

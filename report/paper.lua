@@ -1,11 +1,11 @@
--- What both the page and the PDF need of pandoc, and what its Typst writer leaves out: alternative
--- texts of images, and the looks of marked blocks.
+-- A pandoc filter for page and PDF. It also adds what pandoc's Typst writer leaves out: alternative
+-- texts of images and the style of marked blocks.
 
 local function is_word(inline, pattern)
   return inline.t == "Str" and inline.text:match(pattern) ~= nil
 end
 
--- K = 32 and 77.5 % stay on a line.
+-- Keep "K = 32" and "77.5 %" on one line.
 function Inlines(inlines)
   for place = 2, #inlines - 1 do
     local before, after = inlines[place - 1], inlines[place + 1]

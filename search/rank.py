@@ -1,6 +1,6 @@
 """Rank runs by their mean validation accuracy: python search/rank.py search/output/results/exp0_*
 
-The test accuracy is left out, so that nobody chooses by it.
+The test accuracy is not shown, so that it cannot influence the choice.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Makes tables, figures and the report from results; training never imports this package."""
+"""Makes tables, figures and the report from results; training does not import this package."""

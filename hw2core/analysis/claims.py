@@ -1,8 +1,8 @@
-"""Judges claims that several seeds can decide: paired differences, and shares of trained runs.
+"""Tests claims over several seeds: paired differences, and shares of runs that train.
 
-A claim compares two runs, or the shares of trained seeds of two groups. It is made only where
-seeds can decide it: at least two seeds of both runs trained, or as many runs that all against none
-would be significant. One seed decides nothing, so a study of one seed has no claims.
+A claim compares two runs, or the shares of seeds that train in two groups of runs. It is tested
+only if it can be significant: at least two seeds of both runs trained, or there are enough seeds
+that "all against none" would be significant. A study with one seed therefore has no claims.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from hw2core.analysis.tables import Study, list_rows
 COLUMNS = ["family", "claim", "n", "difference", "low", "high", "p", "p_holm", "verdict"]
 NOT_SEPARATED = "not separated"
 
-# That the first is better than the second, as Markdown, and what the seeds say; None: they cannot.
+# The claim as Markdown, and its estimate; None if there are too few seeds.
 Case = tuple[str, Estimate | None]
 
 
 def judge(study: Study) -> pd.DataFrame:
-    """Return a row for each claim that the seeds can decide.
+    """Return a row for each claim that has enough seeds.
 
-    ``difference`` with its 95 % interval is in points: of test accuracy, or of the share of runs
-    that train. ``verdict`` is ``yes``, ``the opposite`` or ``not separated``, by the p value that
-    is corrected within the family.
+    ``difference`` and its 95 % interval are in points of test accuracy, or of the share of runs
+    that train. ``verdict`` is ``yes``, ``the opposite`` or ``not separated``, by the p value
+    corrected within the family.
     """
     rows = [
         [family, claim, found.n, found.value, found.low, found.high, found.p]
@@ -57,19 +57,19 @@ def _compare(study: Study, better: str, worse: str) -> Case:
 
 
 def _compare_steps(experiment: str, fixed: str, study: Study) -> Iterator[Case]:
-    """Yield that each network is better than the next smaller one with the same ``fixed``."""
+    """Yield the claims that a network is better than the next smaller one with equal ``fixed``."""
     for smaller, larger in list_steps(summarize_experiments(study, experiment), fixed):
         yield _compare(study, larger.run, smaller.run)
 
 
 def _compare_all(experiment: str, study: Study) -> Iterator[Case]:
-    """Yield that of each pair of runs the later one is better."""
+    """Yield the claim that the later run is better, for each pair of runs."""
     for run, later in combinations(summarize_experiments(study, experiment)["run"], 2):
         yield _compare(study, later, run)
 
 
 def _compare_shares(claim: str, first: pd.DataFrame, second: pd.DataFrame) -> Case:
-    """Return the claim that more seeds of the first runs train than of the second."""
+    """Return the claim that a larger share of seeds trains in ``first`` than in ``second``."""
     (trained, seeds), (other, other_seeds) = (
         (int(runs["trained"].sum()), int(runs["seeds"].sum())) for runs in (first, second)
     )
@@ -82,7 +82,7 @@ def _compare_shares(claim: str, first: pd.DataFrame, second: pd.DataFrame) -> Ca
 
 
 def _compare_with_plain(study: Study) -> Iterator[Case]:
-    """Yield that residual networks are better than plain ones of equal size, and train more."""
+    """Yield the claims that residual networks beat plain ones of equal size, and train more."""
     pairs = pair_with_plain(study)
     for row in list_rows(pairs):
         yield _compare(study, row.run, row.run_plain)
@@ -91,7 +91,7 @@ def _compare_with_plain(study: Study) -> Iterator[Case]:
 
 
 def _compare_remedies(study: Study) -> Iterator[Case]:
-    """Yield that each remedy lets more networks train than none."""
+    """Yield the claims that more networks train with a remedy than without."""
     untreated, keys = summarize_experiments(study, "exp1_1"), ["depth", "widths"]
     for label, treated in split_groups(summarize_experiments(study, "exp1_5"), "label").items():
         same = untreated.merge(treated[keys], on=keys)
@@ -99,7 +99,7 @@ def _compare_remedies(study: Study) -> Iterator[Case]:
 
 
 def _compare_parts(study: Study) -> Iterator[Case]:
-    """Yield that the full network of the ablation is better than it is without each part."""
+    """Yield the claims that the full network of the ablation beats those without one part."""
     runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
     for run in runs.drop("full") if "full" in runs else ():
         yield _compare(study, runs["full"], run)

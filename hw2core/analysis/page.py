@@ -1,4 +1,4 @@
-"""Builds the report's HTML page: figures inside, nothing loaded, nothing run but its own script."""
+"""Builds the report as one HTML page with inline figures, one script and no external resources."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 PAGE = "page.html.j2"
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-# What a figure may hold, and what its attributes may refer to.
+# Allowed elements in a figure, and allowed targets of its references.
 ELEMENTS = {"svg", "g", "defs", "clipPath", "path", "use", "rect", "image", "text", "title"}
 LOCAL = re.compile(r"#|data:image/png;base64,")
 IMAGE = re.compile(r'<img src="([^"]*)"(?: alt="([^"]*)")? />')
-# The page allows no style of an element.
+# The page's Content-Security-Policy forbids style attributes.
 ALIGNED = re.compile(r'(<(?:th|td|mtd)\b[^>]*?) style="text-align: (left|right|center)\b[^"]*"')
 
 
 class ReportError(UserError):
-    """The report cannot be written; the message says why in one line."""
+    """The report cannot be written; the message gives the reason in one line."""
 
 
 def build_page(document: Document, body: str) -> str:
-    """Return the whole page around ``body``, HTML with images named as in ``document.figures``."""
+    """Return the page with ``body``, in which images have the names of ``document.figures``."""
     document.environment.filters |= {"show": show_cell, "digest": hash_source}
-    # Without .plot before it: what <use> repeats has no ancestors.
+    # The selectors cannot start with .plot, because elements repeated by <use> have no ancestors.
     theme = "\n".join(
         f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
         for light, dark in DARK.items()
@@ -58,11 +58,13 @@ def build_page(document: Document, body: str) -> str:
 
 
 def inline_svg(path: Path, prefix: str, alt: str) -> str:
-    """Return a figure as part of a page.
+    """Return a figure as an inline SVG element.
 
-    Only elements that draw are kept. Styles become attributes, which the page's own style may
-    override, and ids begin with ``prefix``, since a page holds each id once. A damaged file raises
-    a ReportError.
+    Only drawing elements are kept. Styles become attributes, so that the page's style can override
+    them, and ids start with ``prefix`` to be unique in the page.
+
+    Raises:
+        ReportError: the file is damaged.
     """
     ElementTree.register_namespace("", SVG)
     try:
@@ -89,7 +91,7 @@ def _clean_element(element: ElementTree.Element, prefix: str) -> None:
                 kept["href"] = re.sub("^#", f"#{prefix}-", value)
         elif not name.startswith("on"):
             kept[name] = value.replace("url(#", f"url(#{prefix}-")
-    kept.pop("font-family", None)  # the page has one
+    kept.pop("font-family", None)  # use the page's font
     element.attrib.clear()
     element.attrib |= kept
     for child in list(element):
@@ -102,7 +104,7 @@ def _clean_element(element: ElementTree.Element, prefix: str) -> None:
 def _place_figures(document: Document, body: str) -> str:
     def place(image: re.Match[str]) -> str:
         name, alt = image.groups("")
-        if name not in document.figures:  # no template asked for it, so a result must have
+        if name not in document.figures:  # not from a template, so from the text of a result
             return alt
         return inline_svg(document.figures[name], name.partition(".")[0], html.unescape(alt))
 
@@ -110,7 +112,7 @@ def _place_figures(document: Document, body: str) -> str:
 
 
 def _list_more_figures(document: Document) -> Iterator[dict[str, str]]:
-    """Yield the figures that the text does not show."""
+    """Yield the figures that are not in the text."""
     names = [experiment.name for experiment in document.study.experiments]
     kinds = [*itertools.product(FIGURE_KINDS, names), *((kind, None) for kind in STUDY_FIGURES)]
     shown = set(document.figures.values())
@@ -124,7 +126,7 @@ def _list_more_figures(document: Document) -> Iterator[dict[str, str]]:
 
 
 def _list_families(study: Study) -> dict[str, pd.DataFrame]:
-    """Return a table of judged claims for each family."""
+    """Return a table of tested claims for each family."""
     judged = claims.judge(study)
     low, high = judged["low"].map(format_change), judged["high"].map(format_change)
     shown = pd.DataFrame(
@@ -141,7 +143,7 @@ def _list_families(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def show_cell(value: object) -> str:
-    """Return a cell of a table as text: whole numbers with separators, others with a decimal."""
+    """Return a table cell as text: integers with separators, floats with one decimal."""
     if value is None or value is pd.NA or value != value:
         return DASH
     if isinstance(value, float):
@@ -150,6 +152,6 @@ def show_cell(value: object) -> str:
 
 
 def hash_source(source: str) -> str:
-    """Return what a Content-Security-Policy calls an inline style or script."""
+    """Return the Content-Security-Policy hash of an inline style or script."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,4 +1,4 @@
-"""Describes what was trained: runs, settings, machines, code and images."""
+"""Describes the study's runs, settings, machines, code and images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 from hw2core.analysis.tables import Study, list_rows
 from hw2core.analysis.text import DASH, escape_markdown, format_range, join_words
 
-FEW = 3  # runs of an experiment that are named where they are missing
-# Columns of a run that name machine and software, and what the page calls them.
+FEW = 3  # missing runs of an experiment that are named; more are counted
+# Columns of a run for machine and software, and their titles on the page.
 MACHINE = {name: name.capitalize() for name in ("device", "processor", "precision", "threads")}
 
 
 def describe_scope(study: Study) -> str:
-    """Return in a sentence how many networks were trained, and on how much."""
+    """Return a sentence with the number of networks, images and epochs."""
     runs = study.runs.dropna(subset="depth")
     if runs.empty:
         return "No convolutional network has a result yet."
@@ -24,14 +24,14 @@ def describe_scope(study: Study) -> str:
     count = runs["run"].nunique()
     return (
         f"{count} convolutional {'network was' if count == 1 else 'networks were'} trained on "
-        f"{_span(runs['train_images'])} {kinds} images for {_span(runs['epochs'])} epochs; "
-        f"{_span(runs['validation_images'])} further images choose the epoch, and "
-        f"{_span(runs['test_images'])} test it once."
+        f"{_span(runs['train_images'])} {kinds} images for {_span(runs['epochs'])} epochs. The "
+        f"best epoch is chosen on {_span(runs['validation_images'])} further images and evaluated "
+        f"once on {_span(runs['test_images'])} test images."
     )
 
 
 def describe_machines(runs: pd.DataFrame) -> str:
-    """Return in a sentence on which processors runs were trained, with which precision."""
+    """Return a sentence with the processors and precisions that runs were trained on."""
     kinds = runs.value_counts(["processor", "precision"]).reset_index()
     parts = [
         f"{escape_markdown(kind.processor)} in {kind.precision} ({kind.count:,} results)"
@@ -41,7 +41,7 @@ def describe_machines(runs: pd.DataFrame) -> str:
 
 
 def describe_missing(study: Study) -> str:
-    """Return which runs have no result: their names, or how many where they are many."""
+    """Return the names of runs without a result, or their number if there are many."""
     parts = []
     for name, runs in study.missing.items():
         few = len(runs) <= FEW
@@ -55,7 +55,7 @@ def _span(values: pd.Series[Any]) -> str:
 
 
 def list_runs(study: Study) -> pd.DataFrame:
-    """Return the table of all runs: a row each, over its seeds."""
+    """Return the table of all runs, with one row per run."""
     rows = [
         {
             "Run": run.run,
@@ -78,7 +78,7 @@ def list_runs(study: Study) -> pd.DataFrame:
 
 
 def list_experiments(study: Study) -> pd.DataFrame:
-    """Return what each experiment asks, varies and keeps fixed."""
+    """Return the question of each experiment, what it varies and what is fixed."""
     have = study.runs.groupby("experiment")["run"].nunique()
     return pd.DataFrame(
         {
@@ -93,7 +93,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
 
 
 def list_settings(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the settings that all runs share, and the values in each experiment of the others."""
+    """Return the settings that all runs share, and the other settings by experiment."""
     settings = runs.filter(like=".").map(_show_setting)
     same = settings.nunique() == 1
     rows = [(name, settings[name].iloc[0]) for name in settings.columns[same]]
@@ -113,7 +113,7 @@ def _show_setting(value: Any) -> str:
 
 
 def list_machines(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return on which machines the runs were trained, and how long that took."""
+    """Return the machines on which runs were trained, with their results and hours."""
     trained = runs[runs["same_as"].isna()]
     groups = trained.groupby(list(MACHINE), dropna=False)["seconds"].agg(["size", "sum"])
     groups["sum"] /= 3600
@@ -121,7 +121,7 @@ def list_machines(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_provenance(study: Study) -> pd.DataFrame:
-    """Return from which code, images and software the results come, with how many results each."""
+    """Return the code, images and software versions of the results, with the number of results."""
     facts = [
         fact
         for result in study.results

@@ -1,4 +1,4 @@
-"""Publishes the results of this folder: copies what the pipeline made to report/reference/."""
+"""Publishes the results in the working folder by copying them to report/reference/."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ END = "<!-- end of results -->"
 
 
 class PublishError(UserError):
-    """The results cannot be published; the message says why."""
+    """The results cannot be published; the message gives the reason."""
 
 
 def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHECKOUT) -> Path:
-    """Copy results, tables, figures and report of this folder; write the README's table of them.
+    """Copy results, tables, figures and report of the working folder, and update the README.
 
     Args:
-        configs: the configuration, and at most one file that was laid over it.
-        seeds: those to publish; none: those of the configuration.
-        root: the checkout whose report/reference/ is replaced, and whose README is written.
+        configs: the configuration, and at most one overlay.
+        seeds: the seeds to publish; by default those of the configuration.
+        root: the checkout whose report/reference/ and README are replaced.
 
     Returns:
         The folder report/reference/.
 
     Raises:
-        UserError: a result cannot be read or published, or the README has no place for the table.
+        UserError: a result cannot be read or published, or the README has no result markers.
     """
     values = read_configs(configs) | ({"seeds": list(seeds)} if seeds else {})
     planned = load_study(values, " + ".join(map(str, configs)))
@@ -65,7 +65,7 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
             reasons.append("not evaluated yet")
         problems += [f"{result.name} seed {result.seed}: {reason}" for reason in reasons]
     if problems:
-        raise PublishError("these cannot be published:\n  " + "\n  ".join(problems[:10]))
+        raise PublishError("these results cannot be published:\n  " + "\n  ".join(problems[:10]))
     figures = [Path(path) for path in paths.study_figure_paths()]
     made = [Path(paths.SUMMARY_TABLE), Path(paths.REPORT), Path(paths.REPORT_PDF), *figures]
     check_made(made, study)
@@ -86,7 +86,11 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
 
 
 def check_made(made: Iterable[Path], study: Study) -> None:
-    """Refuse what the pipeline made of other results than those of ``study``."""
+    """Check that the files in ``made`` exist and belong to the results of ``study``.
+
+    Raises:
+        PublishError: a file is missing, older than a result, or made from other results.
+    """
     for path in made:
         if not path.exists():
             raise PublishError(f"{path}: missing; run snakemake first")
@@ -94,7 +98,7 @@ def check_made(made: Iterable[Path], study: Study) -> None:
         expected = Path(folder, "summary.csv")
         write_table(study.runs[list(SUMMARY_COLUMNS)], expected)
         if expected.read_bytes() != Path(paths.SUMMARY_TABLE).read_bytes():
-            raise PublishError(f"{paths.SUMMARY_TABLE}: of other results; run snakemake first")
+            raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
     newest = max(Path(name).stat().st_mtime for name in list_files(study.results))
     for path in made:
         if path.stat().st_mtime < newest:
@@ -109,7 +113,7 @@ def write_block(study: Study) -> str:
 
 
 def list_experiments(study: Study) -> pd.DataFrame:
-    """Return a row per experiment: how many runs trained, the best of them, public solutions."""
+    """Return a row per experiment: number of trained runs, best run and public solutions."""
     runs = study.summary.merge(study.baselines, on="run", how="left")
     rows = []
     for experiment in study.experiments:
@@ -133,28 +137,28 @@ def list_experiments(study: Study) -> pd.DataFrame:
 
 
 def span_minutes(minutes: pd.Series[float]) -> str:
-    """Return ``7–145``; to a tenth where the longest takes less than ten."""
+    """Return ``7–145``, with one decimal if the longest run takes less than ten minutes."""
     return say.span(minutes.dropna(), digits=0 if minutes.max() >= 10 else 1)
 
 
 def replace_block(readme: str, block: str) -> str:
-    """Return the text of a README with ``block`` between the two markers."""
+    """Return the text of a README with ``block`` between its two markers."""
     pattern = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
     replaced, count = pattern.subn(lambda _: f"{block}\n", readme)
     if count != 1:
-        raise PublishError(f"README.md: no place for the results, between {BEGIN!r} and {END!r}")
+        raise PublishError(f"README.md: needs the lines {BEGIN!r} and {END!r}, each once")
     return replaced
 
 
 def list_files(results: Iterable[Result]) -> list[str]:
-    """Return the files of results; one of format 2 holds its evaluation."""
+    """Return the files of results; results of format 2 include their evaluation."""
     kinds = (paths.result_path, paths.evaluation_path)
     names = sorted(kind(result.name, result.seed) for result in results for kind in kinds)
     return [name for name in names if Path(name).exists()]
 
 
 def write_archive(path: Path, results: Iterable[Result]) -> None:
-    """Pack the files of results and evaluations in this folder; same files, same bytes."""
+    """Pack the files of results and evaluations; the same files give the same bytes."""
     with (
         path.open("wb") as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
@@ -168,7 +172,7 @@ def write_archive(path: Path, results: Iterable[Result]) -> None:
 
 
 def sum_files(folder: Path) -> str:
-    """Return the sha256 of every file in ``folder`` but the list itself, as sha256sum writes it."""
+    """Return the sha256 of every file in ``folder``, except the list itself, as sha256sum does."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
     sums.pop(paths.REFERENCE_SUMS, None)
@@ -177,7 +181,7 @@ def sum_files(folder: Path) -> str:
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder that takes the place of ``folder`` when the block ends well."""
+    """Yield a new folder that replaces ``folder`` if the block raises no error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")

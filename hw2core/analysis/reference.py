@@ -1,4 +1,4 @@
-"""Compares a reader's results with the published ones in report/reference/."""
+"""Compares a user's results with the published ones in report/reference/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import stats
 
 from hw2core.analysis.tables import select
 
-SIX_DIGITS = 1e-5  # published numbers are rounded to them
+SIX_DIGITS = 1e-5  # published numbers are rounded to six digits
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NO_TOLERANCE = "no tolerance from one seed"
 OTHER = "another configuration"
@@ -18,16 +18,16 @@ COLUMNS = ["run", "seeds", "mean", "reference_seeds", "reference_mean", "toleran
 
 
 def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Return a row with ``COLUMNS`` for each run that both tables have.
+    """Return a row with ``COLUMNS`` for each run in both tables.
 
-    A run is the same where a seed that both have has the same specification. Its mean test
-    accuracy is reproduced when it is within ``tolerance`` (points) of the published mean: the 95 %
-    prediction interval for the mean of as many further seeds, from the published spread. Equal
-    means are reproduced whatever the spread, and so are two of seeds that all diverged.
+    Runs are compared if the seeds in both tables have the same specifications. A mean test accuracy
+    is reproduced if it is within ``tolerance`` (points) of the published mean: the 95 % prediction
+    interval for the mean of this number of further seeds, from the published spread. Equal means
+    are reproduced whatever the spread, and so are runs of which all seeds diverged in both tables.
 
     Args:
         runs: as in :class:`hw2core.analysis.tables.Study`.
-        published: of ``read_table``.
+        published: the published summary, from ``read_table``.
     """
     rows = []
     for run, theirs in published.groupby("run", sort=False):
@@ -43,7 +43,7 @@ def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
             verdict = REPRODUCED
         elif math.isnan(tolerance) and not math.isnan(mean - reference):
             verdict = NO_TOLERANCE
-        else:  # no difference (NaN) where all seeds of the one diverged
+        else:  # the difference is NaN if all seeds of one run diverged
             verdict = REPRODUCED if abs(mean - reference) <= tolerance else NOT_REPRODUCED
         rows.append((run, len(ours), mean, len(theirs), reference, tolerance, verdict))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -53,7 +53,7 @@ def predict_tolerance(published: pd.Series, seeds: int) -> float:
     """Return how far the mean of ``seeds`` further seeds may be from the published mean.
 
     With the published standard deviation s over n seeds, and m further seeds, 95 % of the means
-    are within ``t(n - 1) * s * sqrt(1 / n + 1 / m)``. NaN from one published seed.
+    are within ``t(n - 1) * s * sqrt(1 / n + 1 / m)``. Returns NaN for one published seed.
     """
     count = int(published.count())  # a seed that diverged has no accuracy
     if count < 2:

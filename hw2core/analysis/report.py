@@ -1,4 +1,4 @@
-"""Writes the report of a study as one HTML page and as a PDF, from templates in Markdown."""
+"""Writes the report of a study as one HTML page and a PDF, from Markdown templates."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from hw2core.runs.outcome import describe_status_rule
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
 TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent
-PAPER = TEMPLATES.parent / REPORT_PAPER  # next to it: .yaml, layout and references; .lua, a filter
+PAPER = TEMPLATES.parent / REPORT_PAPER  # with .yaml (layout, references) and .lua (a filter)
 TITLE = "What depth, width and skip connections do"
 
-# Neither HTML nor TeX nor Typst passes from the text into a file, and no image but our own figures.
+# Disables raw HTML, TeX and Typst in the text.
 SAFE_MARKDOWN = (
     "markdown-raw_html-raw_tex-raw_attribute-native_divs-native_spans"
     "-markdown_in_html_blocks-yaml_metadata_block"
@@ -42,29 +42,29 @@ OPTIONS = (
 
 _QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
 QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
-# The experiments that the answers are about.
+# Experiments that the answers use.
 ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
 FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
 
 
 class Document:
-    """Templates filled with a study, and the figures that they show.
+    """Renders templates for a study and collects the figures that they show.
 
-    A ``plain`` document is Markdown to be read as it is.
+    A ``plain`` document is Markdown without blocks for pandoc.
     """
 
     def __init__(self, study: Study, plain: bool = False) -> None:
         self.study = study
         self.plain = plain
-        self.figures: dict[str, Path] = {}  # by the name that the Markdown gives them
+        self.figures: dict[str, Path] = {}  # by their names in the Markdown
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
-            keep_trailing_newline=True,  # the blank line behind a paragraph that is included
+            keep_trailing_newline=True,  # keeps the blank line after an included paragraph
             autoescape=jinja2.select_autoescape(["html.j2"]),
-            comment_start_string="<#",  # {# starts the name of a heading in Markdown
+            comment_start_string="<#",  # in Markdown, {# starts the id of a heading
             comment_end_string="#>",
         )
         self.environment.globals |= FORMATS
@@ -84,12 +84,12 @@ class Document:
         }
 
     def render(self, template: str, **variables: Any) -> str:
-        """Fill a template; one that is wrong raises a ReportError."""
+        """Render a template; raise ReportError if it is invalid."""
         with _explain(f"{TEMPLATES / template}", jinja2.TemplateError):
             return self.environment.get_template(template).render(variables)
 
     def answer(self, name: str) -> str:
-        """Return the direct answer to a question as a block of its own."""
+        """Return the direct answer to a question as a separate block."""
         sentences = findings.list_sentences(name, self.study)
         if self.plain:
             return " ".join(sentences)
@@ -99,7 +99,7 @@ class Document:
     def figure(self, kind: str, experiment: str | None = None) -> str:
         """Return a figure with its number, caption and alternative text.
 
-        Where there is nothing to show, nothing is returned; a file that is missing is named.
+        The result is empty if there is nothing to show; a missing file is named in the caption.
         """
         caption, alt = figures.describe(kind, self.study, experiment)
         if not alt:
@@ -116,9 +116,9 @@ class Document:
         return f'![{caption}]({name}){{#figure-{number} alt="{_quote(alt)}"}}\n'
 
     def table(self, frame: pd.DataFrame, label: str, **options: Any) -> str:
-        """Return a table, with ``options`` of ``markdown_table``.
+        """Return a table in a scrollable box with the accessible name ``label``.
 
-        On a narrow screen it scrolls in a box that is called ``label``.
+        ``options`` are passed to ``markdown_table``.
         """
         if frame.empty:
             return ""
@@ -130,12 +130,12 @@ class Document:
 
 
 def publish(study: Study, page: Path, pdf: Path) -> None:
-    """Write the report of a study; its figures are read from the working folder.
+    """Write the report of a study, with the figures in the working folder.
 
     The same study, figures and templates give the same bytes.
 
     Raises:
-        ReportError: a template is wrong, or pandoc or Typst fails.
+        ReportError: a template is invalid, or pandoc or Typst fails.
     """
     document = Document(study)
     markdown = document.render(Path(REPORT_TEMPLATE).name)
@@ -150,10 +150,10 @@ def render_answer(name: str, study: Study) -> str:
 
 
 def write_pdf(markdown: str, shown: dict[str, Path], output: Path) -> None:
-    """Write the PDF: Typst sets it in the figures' fonts, and sees nothing but the figures."""
+    """Write the PDF with Typst, which uses the figures' fonts and can read only the figures."""
     options = "--standalone", f"--metadata=title:{TITLE}", f"--include-in-header={PAPER}"
     source = _convert(markdown, "typst", *options)
-    fonts = Path(mpl.get_data_path(), "fonts", "ttf")  # those of the figures
+    fonts = Path(mpl.get_data_path(), "fonts", "ttf")
     with tempfile.TemporaryDirectory() as root:
         for name, path in shown.items():
             shutil.copyfile(path, Path(root, name))
@@ -172,13 +172,13 @@ def _convert(markdown: str, target: str, *options: str) -> str:
 
 
 def _quote(value: str) -> str:
-    """Return text as the value of an attribute in Markdown, on one line."""
+    """Return text escaped as an attribute value in Markdown, on one line."""
     return re.sub(r'([\\"])', r"\\\1", " ".join(value.split()))
 
 
 @contextmanager
 def _explain(failure: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn ``errors`` into a ReportError of one line."""
+    """Convert ``errors`` to a one-line ReportError."""
     try:
         yield
     except errors as error:

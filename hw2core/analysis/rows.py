@@ -1,4 +1,4 @@
-"""Turns a result into rows of a study's tables."""
+"""Converts results to rows of the tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LAYER_COLUMNS |= dict.fromkeys(_QUANTITIES, _NUMBER)
 
 
 def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
-    """Return a row of ``SUMMARY_COLUMNS``; ``size`` is what config.yaml asks for, if it does."""
+    """Return a row of ``SUMMARY_COLUMNS``; ``size`` is that of config.yaml, None if not planned."""
     config, data, test = result.config, result.config["data"], result.test
     return {
         **dict(zip(_NAMES, _name(result), strict=True)),
@@ -54,7 +54,7 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
         "test_loss": test and test.loss,
         "test_accuracy": test and test.accuracy,
         "calibration_error": test and test.calibration_error,
-        # A shared result took no time of its own: totals count the trained run once.
+        # A shared result took no time, so that totals count the trained run once.
         "seconds": None if result.same_as else result.timing.seconds,
         "images_per_second": result.timing.images_per_second,
         **result.environment.model_dump(include={"device", "processor", "precision", "threads"}),
@@ -103,7 +103,7 @@ def _describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
-    """Return what a run has less of than ``size``, or nothing."""
+    """Return in which quantities a run is smaller than ``size``, or an empty string."""
     data = config["data"]
     amounts = {
         "epochs": (config["training"]["epochs"], size.epochs),

@@ -1,8 +1,8 @@
-"""Follows the signal through the recorded layers: activations forward, error signal backward.
+"""Measures the signal in the recorded layers: activations forward, error signal backward.
 
-The gradient by a layer's weights is the product of the layer's input and of the error signal that
-comes back to it. Dividing the recorded gradient by the recorded scale of the input leaves the error
-signal, which PyTorch's default initialisation makes smaller by sqrt(6) per layer on the way back.
+The gradient of a layer's weights is the product of the layer's input and the error signal that
+reaches it. The recorded gradient divided by the recorded scale of the input is therefore the error
+signal. With PyTorch's default initialisation it shrinks by sqrt(6) per layer on its way back.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import pandas as pd
 
 from hw2core.analysis.tables import Study
 
-# Var(W) = 1 / (3 fan-in), and a ReLU halves the second moment: a factor 1/6 of variance per layer.
+# Var(W) = 1 / (3 fan-in) and a ReLU halves the second moment: the variance shrinks by 6 per layer.
 THEORY = math.sqrt(6)
 _KEYS = ["run", "seed"]
 
 
 def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
-    """Return what the layers of each run do before (``_start``) and after training (``_end``).
+    """Return the signal in each run before (``_start``) and after training (``_end``).
 
-    One row per run, as in ``Study.summary``, with means over seeds (geometric, but of ``dead``) for
-    the convolutions of 3x3:
+    There is one row per run, as in ``Study.summary``, with means over seeds (geometric, except for
+    ``dead``) for the 3x3 convolutions:
 
-    - ``backward``: factor by which the error signal grows from layer to layer towards the output,
-      fitted over all of them, so by which it shrinks on its way back;
-    - ``last_activation``: standard deviation of the last one's output;
-    - ``dead``: share of channels that are 0 on every image, in the last one that has a ReLU;
-    - ``first_gradient``: gradient of the first one (root mean square);
-    - ``main_over_shortcut``: median gradient of those of the main path over that of the 1x1
-      convolutions of the shortcuts.
+    - ``backward``: factor per layer by which the error signal shrinks on its way back, fitted over
+      all layers;
+    - ``last_activation``: standard deviation of the last convolution's output;
+    - ``dead``: percentage of channels that are 0 on every image, in the last layer with a ReLU;
+    - ``first_gradient``: root mean square gradient of the first convolution;
+    - ``main_over_shortcut``: median gradient on the main path divided by the median gradient of the
+      1x1 convolutions on the shortcuts.
 
-    Runs without recorded layers, and those of fewer than three convolutions, are left out.
+    Runs without recorded layers or with fewer than three convolutions are left out.
     """
     layers = study.layers[study.layers["experiment"].isin(experiments)]
     epochs = layers.groupby(_KEYS)["epoch"]
@@ -46,7 +46,7 @@ def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
 
 
 def _measure(layers: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per run and seed of layers that are recorded in one epoch each."""
+    """Return a row per run and seed; ``layers`` has one recorded epoch of each."""
     convolutions = layers[layers["layer"].str.startswith("conv")]
     group = [convolutions[key] for key in _KEYS]
     by_run = convolutions.groupby(_KEYS, sort=False)

@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds, at confidence 95 %."""
+"""Computes confidence intervals (95 %) and tests over seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EQUAL = 1e-9  # differences below this are rounding
 
 
 class Estimate(NamedTuple):
-    """An estimate from n seeds, its interval, and the p value of the hypothesis that it is 0."""
+    """An estimate from n seeds, its interval, and the p value for the hypothesis that it is 0."""
 
     value: float
     low: float
@@ -38,10 +38,10 @@ def compare_pairs(differences: Sequence[float]) -> Estimate:
 
 
 def compare_counts(successes: int, trials: int, other: int, other_trials: int) -> Estimate:
-    """Return the difference of two shares: Newcombe's interval, and Fisher's exact test.
+    """Return the difference of two shares with Newcombe's interval and Fisher's exact test.
 
-    The interval is made of the Wilson intervals of both shares (Newcombe 1998, Statistics in
-    Medicine 17, 873, method 10).
+    The interval combines the Wilson intervals of both shares (Newcombe 1998, Statistics in Medicine
+    17, 873, method 10).
     """
     table = [[successes, trials - successes], [other, other_trials - other]]
     a, b = successes / trials, other / other_trials
@@ -53,19 +53,19 @@ def compare_counts(successes: int, trials: int, other: int, other_trials: int) -
 
 
 def can_decide_counts(trials: int, other_trials: int) -> bool:
-    """Return whether all against none would be significant with so few trials."""
+    """Return whether "all against none" would be significant with these numbers of trials."""
     return compare_counts(trials, trials, 0, other_trials).p < 1 - CONFIDENCE
 
 
 def correct_by_holm(p: pd.Series) -> pd.Series:
-    """Return the p values of one family, corrected for its size (Holm 1979)."""
+    """Return the p values of one family, corrected for multiple testing (Holm 1979)."""
     ordered = p.sort_values()
     corrected = ordered * np.arange(len(p), 0, -1)
     return corrected.cummax().clip(upper=1.0).reindex(p.index)
 
 
 def pair_seeds(runs: pd.DataFrame, better: str, worse: str) -> list[float]:
-    """Return test accuracies of ``better`` minus those of ``worse``, by seed that both trained."""
+    """Return test accuracies of ``better`` minus ``worse``, for the seeds that trained in both."""
     trained = select(runs, status="trained").set_index("seed")
     first, second = (select(trained, run=run)["test_accuracy"] for run in (better, worse))
     return (first - second).dropna().to_list()

@@ -1,7 +1,7 @@
 """Loads results into data frames: a row per run and seed, per run, per epoch and per layer.
 
-Accuracies are in percent, losses in nats, times in seconds. What a result does not have (the depth
-of an MLP, the test accuracy of a run that is not evaluated) is missing, never zero.
+Accuracies are in percent, losses in nats, times in seconds. Values that a result does not have (the
+depth of an MLP, the test accuracy of a run that is not evaluated) are missing, not zero.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments, their results, and the tables of them that figures and report read."""
+    """Experiments, their results, and the tables that figures and report read."""
 
     experiments: list[Experiment]
     results: list[Result]
@@ -44,7 +44,7 @@ class Study:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row per run."""
+        """Return a row per run."""
         return summarize(self.runs)
 
 
@@ -52,7 +52,7 @@ def load(experiments: Collection[Experiment]) -> Study:
     """Read the results of the working folder.
 
     Raises:
-        ResultError: one that exists cannot be read.
+        ResultError: an existing result cannot be read.
     """
     return build(experiments, *find_results(experiments))
 
@@ -65,7 +65,7 @@ def build(
     """Put results into tables, in natural order of experiment, run and seed.
 
     Raises:
-        ValueError: there are two results of a run and seed.
+        ValueError: a run and seed has two results.
     """
     results = sorted(results, key=_order)
     for previous, result in pairwise(results):
@@ -86,16 +86,16 @@ def build(
 
 
 def _frame(values: Iterable[Any], types: dict[str, str]) -> pd.DataFrame:
-    """Return rows with these columns and types, whichever of the values are missing."""
+    """Return a frame with the columns and dtypes of ``types``, even if all values are missing."""
     return pd.DataFrame(values, columns=list(types)).astype(types)
 
 
 def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per run over its seeds.
 
-    ``trained``, ``at_chance`` and ``diverged`` count seeds. The means and ranges of accuracies are
-    those of the seeds that trained, where there are any: a mean of trained seeds and of seeds at
-    chance level describes neither.
+    ``trained``, ``at_chance`` and ``diverged`` count seeds. Means and ranges of accuracies are over
+    the seeds that trained, if there are any, because a mean of trained seeds and seeds at chance
+    level describes neither.
     """
     keys = ["experiment", "run"]
     seeds = runs.assign(**{status: runs["status"] == status for status in STATUSES})
@@ -109,7 +109,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         **{status: (status, "sum") for status in STATUSES},
         seconds=("seconds", "mean"),
         epochs=("epochs", "max"),
-        reduced=("reduced", "max"),  # that of a seed that is
+        reduced=("reduced", "max"),  # not empty if any seed is reduced
         test=("test_accuracy", "mean"),
         test_low=("test_accuracy", "min"),
         test_high=("test_accuracy", "max"),
@@ -126,28 +126,28 @@ def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def split_trained(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the runs of ``summarize`` of which a seed trained, and the others."""
+    """Return the rows of runs in which any seed trained, and the others."""
     trained = summary["trained"] > 0
     return summary[trained], summary[~trained]
 
 
 def list_rows(frame: pd.DataFrame) -> list[Any]:
-    """Return the rows with a column as an attribute each."""
+    """Return the rows as named tuples."""
     return list(frame.itertuples(index=False))
 
 
 def find_best(summary: pd.DataFrame) -> Any:
     """Return the best row of ``summarize``, or None if no run trained and was evaluated.
 
-    The best run has the highest validation accuracy, over the seeds that trained: the test images
-    choose nothing.
+    The best run has the highest validation accuracy over the seeds that trained; test images are
+    not used.
     """
     able = summary[(summary["trained"] > 0) & summary["test"].notna()]
     return max(list_rows(able), key=lambda row: row.validation, default=None)
 
 
 def find_best_result(study: Study) -> Result | None:
-    """Return the result of the best convolutional network, of its seeds the best by validation."""
+    """Return the result of the best convolutional network, from its best seed by validation."""
     best = find_best(study.summary[study.summary["num_conv"].notna()])
     if best is None:
         return None
@@ -156,7 +156,7 @@ def find_best_result(study: Study) -> Result | None:
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
-    r"""Write ``frame`` as CSV (UTF-8, ``\n``, six significant digits), whole or not at all."""
+    r"""Write ``frame`` atomically as CSV (UTF-8, ``\n``, six significant digits)."""
     with replace_atomically(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
@@ -165,7 +165,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """Read a summary that ``write_table`` wrote, with the types of ``Study.runs``.
 
     Raises:
-        UserError: it cannot be read, or a column is missing.
+        UserError: the file cannot be read, or a column is missing.
     """
     try:
         table = pd.read_csv(path, dtype=SUMMARY_COLUMNS)
@@ -177,12 +177,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
 
 def split_numbers(name: str) -> list[tuple[int, float, str]]:
-    """Return a key that sorts names by the numbers in them: L2 before L16, 0.001 before 0.01."""
+    """Return a sort key that orders names by their numbers: L2 before L16, 0.001 before 0.01."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", name)
     return [(0, float(part), "") if part[0].isdigit() else (1, 0, part) for part in parts]
 
 
 def _order(result: Result) -> tuple[Any, ...]:
     names = result.experiment, result.name
-    # The names themselves, too: 0.1 and 0.10 are one number and two runs.
+    # The names are part of the key because 0.1 and 0.10 are equal numbers but two runs.
     return (*map(split_numbers, names), *names, result.seed)

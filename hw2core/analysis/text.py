@@ -8,16 +8,16 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
 
-DASH = "–"  # for what is missing
+DASH = "–"  # for missing values
 
 
 def format_number(value: float | None, digits: int = 1) -> str:
-    """Return ``value`` with a thousands separator and this many decimals; 86.05 gives 86.1."""
+    """Return ``value`` with a thousands separator and ``digits`` decimals; 86.05 gives 86.1."""
     return DASH if value is None or pd.isna(value) else f"{_round(value, digits):,}"
 
 
 def format_range(mean: float, low: float, high: float, digits: int = 1) -> str:
-    """Return ``mean [low, high]``, or one number where all three are the same."""
+    """Return ``mean [low, high]``, or one number if all three are equal."""
     text = format_number(mean, digits)
     ends = f" [{format_number(low, digits)}, {format_number(high, digits)}]"
     return text if pd.isna(low) or low == high else text + ends
@@ -29,7 +29,7 @@ def format_change(value: float, digits: int = 1) -> str:
 
 
 def format_scientific(value: float | None) -> str:
-    """Return ``1.2 · 10⁻¹⁵`` as a formula, and 0 as it is."""
+    """Return ``1.2 · 10⁻¹⁵`` as a TeX formula; 0 stays 0."""
     if value is None or pd.isna(value):
         return DASH
     if value == 0:
@@ -39,7 +39,7 @@ def format_scientific(value: float | None) -> str:
 
 
 def join_words(words: Iterable[object], last: str = "and") -> str:
-    """Return ``a``, ``a and b`` or ``a, b and c``, with ``last`` as the word between."""
+    """Return ``a``, ``a and b`` or ``a, b and c``, with ``last`` as the conjunction."""
     *first, end = map(str, words)
     return f"{', '.join(first)} {last} {end}" if first else end
 
@@ -55,10 +55,7 @@ def count_things(count: int, thing: str) -> str:
 
 
 def describe_evidence(runs: pd.DataFrame) -> str:
-    """Return on how many seeds rows of ``Study.runs`` rest, and what they have less of than asked.
-
-    One seed is said to be one seed; reduced runs are described in one sentence.
-    """
+    """Return sentences with the number of seeds of ``runs`` and how far these are reduced."""
     counts = runs.groupby("run")["seed"].nunique()
     if counts.empty:
         return "No result yet."
@@ -77,11 +74,11 @@ def describe_evidence(runs: pd.DataFrame) -> str:
 
 
 def markdown_table(frame: pd.DataFrame, left: Sequence[str] = ()) -> str:
-    """Return ``frame`` as a pipe table; a missing value is a dash.
+    """Return ``frame`` as a pipe table, with a dash for missing values.
 
     Args:
-        frame: cells are shown as ``str`` gives them, so floats are to be formatted before.
-        left: columns of text; the first column is always one, all others are aligned right.
+        frame: the table; cells are converted with ``str``, so format floats first.
+        left: columns to align left, besides the first; all others are aligned right.
     """
     names = [*frame.columns[:1], *left]
     cells = frame.astype(object).where(frame.notna(), DASH).astype(str)
@@ -93,11 +90,11 @@ def markdown_table(frame: pd.DataFrame, left: Sequence[str] = ()) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
+    """Escape text for Markdown and put it on one line."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def _round(value: float, digits: int) -> Decimal:
-    # Accuracies on 10,000 images often end in 5, and binary numbers round these either way.
+    # Accuracies on 10,000 images often end in 5, which binary floats round either way.
     exact = Decimal(repr(round(float(value), 9)))
     return exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0  # no negative zero

@@ -182,11 +182,9 @@ def test_the_counts_against_public_solutions_are_right(study):
     )
     text = findings.answer("public", built)
     if not trained:
-        assert text.startswith(
-            f"None of the {len(rows)} runs that public solutions have too trains"
-        )
+        assert text.startswith(f"None of the {len(rows)} runs that have public solutions trains")
         return
-    assert f"Of the {len(trained)} runs that train, {median or 'none'} lie above the median" in text
+    assert f"Of the {len(trained)} runs that train, {median or 'none'} are above the median" in text
     assert f"and {best or 'none'} above the best" in text
 
 
@@ -254,12 +252,12 @@ def test_a_run_that_trains_in_part_of_its_seeds_is_said_to():
 
 
 def test_the_ablation_says_what_each_change_is_worth():
-    changes = tabulate_changes(tabulate_study("one seed")).set_index("Change")["Worth"]
+    changes = tabulate_changes(tabulate_study("one seed")).set_index("Change")["Gain"]
     tests = {x.name: x.test.accuracy for x in STUDIES["one seed"]}
     full = tests["exp2_ablation_full_L3_K32-64-128"]
     worth = full - tests["exp2_ablation_no_cutout_L3_K32-64-128"]
     assert changes["Cutout"] == f"{worth:+.1f}"
-    assert set(tabulate_changes(tabulate([]))["Worth"]) == {"not measured"}
+    assert set(tabulate_changes(tabulate([]))["Gain"]) == {"not measured"}
     broken = [
         build_result(
             x.name,
@@ -274,7 +272,7 @@ def test_the_ablation_says_what_each_change_is_worth():
         for x in STUDIES["one seed"]
     ]
     study = tabulate(broken)
-    assert "does not train without" in set(tabulate_changes(study)["Worth"])
+    assert "does not train without" in set(tabulate_changes(study)["Gain"])
     assert (
         "Without Batch norm before every activation the network does not train."
         in findings.answer("part3_q6_1", study)
@@ -300,12 +298,12 @@ def test_dropout_is_judged_by_paired_seeds():
             ]
         )
 
-    assert "helps on new ones" in findings.answer("part2_q1_1", build({0: 0, 0.4: 3}))
-    assert "hurts on new ones" in findings.answer("part2_q1_1", build({0: 0, 0.4: -3}))
+    assert "helps on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: 3}))
+    assert "hurts on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: -3}))
     text = findings.answer("part2_q1_1", build({0: 0, 0.4: 0}))
-    assert "makes no difference on new ones that 5 seeds can tell" in text
+    assert "has no significant effect on new images with 5 seeds" in text
     text = findings.answer("part2_q1_1", build({0: 0, 0.4: 3}, seeds=1))
-    assert "changes accuracy on new ones by +3.0 points" in text
+    assert "changes accuracy on new images by +3.0 points" in text
 
 
 def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():

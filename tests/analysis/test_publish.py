@@ -169,7 +169,7 @@ def test_what_is_not_evaluated_or_made_of_other_results_is_refused(tmp_path):
         place.publish()
     evaluation.write_bytes(content)
     Path(tmp_path, paths.result_path("exp1_1_L4_K32", 1)).unlink()
-    with pytest.raises(PublishError, match=r"summary\.csv: of other results; run snakemake first"):
+    with pytest.raises(PublishError, match=r"summary\.csv: from other results; run snakemake"):
         place.publish()
     place.run_pipeline()
     os.utime(tmp_path / paths.REPORT, (0, 0))
@@ -185,7 +185,7 @@ def test_nothing_is_published_from_nothing_or_into_a_readme_without_a_place(tmp_
     with pytest.raises(PublishError, match="no result"):
         place.publish(seeds=(7,))
     (place.root / "README.md").write_text("# A study\n")
-    with pytest.raises(PublishError, match=r"README\.md: no place for the results"):
+    with pytest.raises(PublishError, match=r"README\.md: needs the lines"):
         place.publish()
     assert [path.name for path in place.root.iterdir()] == ["README.md"]
 

@@ -1,6 +1,6 @@
-"""Draws all figures: of each experiment, and over the whole study.
+"""Draws all figures, of each experiment and of the whole study.
 
-A new figure is two functions, a row in ``FIGURES`` and its name in ``runs.paths``.
+To add a figure, write two functions, add an entry to ``FIGURES`` and its name to ``runs.paths``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from hw2core.runs import paths
 
 
 class Kind(NamedTuple):
-    """A kind of figure: its caption and alternative text, and how it is drawn.
+    """A kind of figure: functions for its caption and alternative text, and to draw it.
 
-    Both functions get the study, and the name of the experiment where the figure is of one.
-    ``draw`` is called in the style of the study, and only if there is an alternative text; it gets
-    the manifest of the prepared images, too, where the figure ``shows_images``.
+    Both functions take the study and, for a figure of one experiment, its name. ``draw`` is called
+    in the style of the study, and only if the alternative text is not empty; if the figure
+    ``shows_images``, it also takes the manifest of the prepared images.
     """
 
     describe: Callable[..., tuple[str, str]]
@@ -46,7 +46,7 @@ FIGURES = {
 def describe(kind: str, study: Study, experiment: str | None = None) -> tuple[str, str]:
     """Return caption and alternative text of a figure, as plain text.
 
-    The alternative text is empty where there is nothing to show; the caption then says why.
+    If there is nothing to show, the alternative text is empty and the caption gives the reason.
     """
     return FIGURES[kind].describe(study, *filter(None, [experiment]))
 
@@ -54,10 +54,10 @@ def describe(kind: str, study: Study, experiment: str | None = None) -> tuple[st
 def draw(
     kind: str, study: Study, experiment: str | None = None, manifest: Path | None = None
 ) -> Figure:
-    """Draw a figure, or its caption alone where there is nothing to show.
+    """Draw a figure, or only its caption if there is nothing to show.
 
     Raises:
-        DataError: the images of ``manifest`` are there, but damaged.
+        DataError: the images of ``manifest`` are damaged.
     """
     caption, alt = describe(kind, study, experiment)
     images = [manifest] if FIGURES[kind].shows_images else []
@@ -76,7 +76,7 @@ def draw_experiment(study: Study, name: str) -> list[str]:
 
 
 def draw_study(study: Study, manifest: Path | None = None) -> list[str]:
-    """Draw the figures over the whole study, as ``draw`` does, and return their paths."""
+    """Draw the figures of the whole study with ``draw`` and return their paths."""
     for kind in paths.STUDY_FIGURES:
         files = [paths.study_figure_path(kind, suffix) for suffix in paths.FIGURE_FORMATS]
         save_figure(draw(kind, study, None, manifest), files)

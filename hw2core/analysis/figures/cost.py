@@ -1,4 +1,4 @@
-"""What accuracy costs: test accuracy against parameters and against operations."""
+"""Draws the cost of accuracy: test accuracy against parameters and operations."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from hw2core.analysis.tables import Study, list_rows, select, summarize
 from hw2core.analysis.text import count_things, join_words
 
 PRICES = {"parameters": "Parameters", "flops_per_image": "Floating-point operations per image"}
-MOST = 8  # names in a panel
+MOST = 8  # labelled networks per panel
 
 
 def select_trained(study: Study) -> pd.DataFrame:
-    """Return the rows of the key figure's networks that trained."""
+    """Return the rows of the networks in the key figure that trained."""
     return select(key.select_networks(study), status="trained")
 
 
 def find_front(summary: pd.DataFrame, price: str) -> pd.DataFrame:
-    """Return the runs that no cheaper run equals, from the cheapest to the best."""
+    """Return the runs with a higher accuracy than all cheaper runs, from cheapest to best."""
     ordered = summary.sort_values([price, "test"], ascending=[True, False])
     best_before = ordered["test"].cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["test"] > best_before]
 
 
 def list_widths(summary: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the runs of each family and depth that differ in one width only, the narrow first."""
+    """Return the runs of each family and depth that have a single width, ordered by width."""
     single = summary[~summary["widths"].str.contains("-") & (summary["label"] == "")]
     groups = single.sort_values("parameters").groupby(["family", "depth"], sort=False)
     return [rows for _, rows in groups if len(rows) > 1]
@@ -47,15 +47,15 @@ def describe_cost(study: Study) -> tuple[str, str]:
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]
     finding = f"Accuracy against cost of the {count_things(len(summary), 'network')} that train"
     if both:
-        finding += f": no cheaper network is as good as {join_words(both, 'or')}"
-    notes = [f"{finding}.", "The grey line joins the networks that no cheaper one equals."]
+        finding += f": no cheaper network is as accurate as {join_words(both, 'or')}"
+    notes = [f"{finding}.", "The grey line joins networks more accurate than all cheaper ones."]
     if list_widths(summary):
-        notes.append("Thin lines join networks of one family and depth, and of growing width.")
+        notes.append("Thin lines join networks of the same family and depth with growing width.")
     return drawing.join_caption(notes, runs), f"{finding}."
 
 
 def draw_cost(study: Study) -> Figure:
-    """Return two panels, with a dot per network that trained."""
+    """Return two panels with a dot per network that trained."""
     summary = summarize(select_trained(study))
     plot = Figure(figsize=(style.FIGURE_WIDTH, 5.6))
     panels = plot.subplots(2, 1, sharey=True)
@@ -86,7 +86,7 @@ def _draw_panel(axes: Axes, summary: pd.DataFrame, price: str) -> None:
     axes.set_xscale("log")
     axes.margins(x=0.14, y=0.2)
     low, high = axes.get_xlim()
-    # Within less than a decade the ticks of a logarithm are too few or too many.
+    # Over less than a decade, LogLocator gives too few or too many ticks.
     steps = (1.0, 2.0, 5.0) if high < 300 * low else (1.0, 3.0)
     locator = LogLocator(subs=steps) if high > 5 * low else MaxNLocator(nbins=4)
     axes.xaxis.set_major_locator(locator)

@@ -1,4 +1,4 @@
-"""The learning curves of an experiment: loss and accuracy, on training and validation images."""
+"""Draws the learning curves of an experiment: training and validation loss and accuracy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hw2core.analysis.text import count_things, format_number
 from hw2core.runs.outcome import CHANCE_ACCURACY
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
-MANY = 20  # with more runs than these, only the best few are named and coloured
+MANY = 20  # with more runs, only the FEW best are named and coloured
 FEW = 8
 
 
 def add_looks(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of an experiment, by name, with ``name``, ``colour``, ``dashes``, ``named``.
 
-    A name leaves out what all runs share. Colour stands for the label where labels differ, else
-    for depth or widths, whichever has more values; dashes for the rest.
+    Names leave out what all runs share. Colour shows the label if labels differ, else depth or
+    widths, whichever has more values; dashes show the rest.
     """
     first, last = summary["experiment"].str.split("_").str[-1] + "_", summary["label"]
     parts = pd.DataFrame(
@@ -66,10 +66,10 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         notes.append(f"{best.run} is best by validation: {format_number(best.validation)} %.")
     if failed := int((summary["trained"] == 0).sum()):
         notes.append(f"{failed} of {count_things(len(summary), 'run')} did not train.")
-    alt = " ".join(["Loss and accuracy over the epochs, in training and validation.", *notes])
+    alt = " ".join(["Training and validation loss and accuracy against epoch.", *notes])
     if runs["run"].duplicated().any():
         notes.append("Lines are means over seeds, bands the range.")
-    notes.append("A dot marks the epoch that validation chose; dotted lines are chance level.")
+    notes.append("Dots mark the best epoch by validation accuracy, dotted lines chance level.")
     if len(summary) > MANY:
         notes.append(f"The {FEW} best of {len(summary)} runs are named.")
     return drawing.join_caption(notes, runs), alt
@@ -78,7 +78,7 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
 def draw_curves(study: Study, experiment: str) -> Figure:
     """Return four panels: loss above accuracy, training left of validation.
 
-    Seeds that did not train are drawn apart from those of the same run that did.
+    Seeds of a run that trained and seeds that did not are drawn as separate lines.
     """
     runs = select(study.runs, experiment=experiment)
     looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
@@ -104,13 +104,13 @@ def draw_curves(study: Study, experiment: str) -> Figure:
             dot = {"color": look["colour"], "markeredgecolor": style.PAPER, "clip_on": False}
             grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o", **dot)
     losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
-    # Losses that explode must not flatten the others.
+    # Exploding losses must not flatten the other curves.
     top = 1.05 * float(np.nanmax([CHANCE_LOSS, *losses.max()]))
     grid[0].set(title="Training", ylabel="Loss (nats)")
     grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
     grid[1].set(title="Validation")
     grid[2].set(ylabel="Accuracy (%)", ylim=(0, min(102.0, 1.05 * grid[2].get_ylim()[1])))
-    # One label per run, at its seeds that trained where there are any.
+    # One label per run, at the line of the seeds that trained if there are any.
     lines[["x", "y"]] = [np.asarray(line.get_xydata())[-1] for line in drawn]
     labelled = lines[lines["named"] & ~lines["run"].duplicated()]
     spread_labels(grid[3], [Label(x.x, x.y, x.name, x.colour) for x in list_rows(labelled)])

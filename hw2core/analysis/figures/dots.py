@@ -1,6 +1,6 @@
-"""Draws rows of dots: all runs next to public solutions, and what each part of a network is worth.
+"""Draws dot plots: all runs next to public solutions, and the parts of the ablation.
 
-A row is a mean over seeds and its range; a network that does not train is hollow.
+A row shows the mean and range over seeds; networks that do not train are hollow.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, format_range
 from hw2core.runs.outcome import CHANCE_ACCURACY
 
-FULL = "full"  # the label of the run that the others of its experiment are compared with
+FULL = "full"  # label of the run that the other runs of the ablation are compared with
 
 
 def compare_with_baselines(study: Study) -> pd.DataFrame:
     """Return ``study.summary`` with ``median`` and ``highest`` of public solutions of the same run.
 
-    These are missing where a run was trained on other images here. Left out are runs without a test
-    accuracy, and the ablation, which has a figure of its own.
+    Both are missing if the run was not trained on CIFAR-10 here. Runs without a test accuracy are
+    left out, and so is the ablation, which has a separate figure.
     """
     summary = study.summary.dropna(subset="test")
     summary = summary[summary["experiment"] != find_ablation(study)]
@@ -42,13 +42,13 @@ def describe_dots(study: Study) -> tuple[str, str]:
         return "No run has a test accuracy yet.", ""
     notes = [f"Test accuracy of {count_things(len(summary), 'run')}."]
     if best := find_best(summary):
-        notes.append(f"{best.run}, the best by validation, has {format_number(best.test)} %.")
+        notes.append(f"The best by validation, {best.run}, reaches {format_number(best.test)} %.")
     compared = summary[summary["highest"].notna() & (summary["trained"] > 0)]
     if not compared.empty:
         above = [int((compared["test"] > compared[name]).sum()) for name in ("median", "highest")]
         notes.append(
-            f"Of the {count_things(len(compared), 'run')} that train and that public solutions "
-            f"have, {above[0]} are above the public median and {above[1]} above the public best."
+            f"Of the {count_things(len(compared), 'run')} that train and have public solutions, "
+            f"{above[0]} are above the public median and {above[1]} above the public best."
         )
     finding = " ".join(notes)
     if summary["seeds"].max() > 1:
@@ -58,7 +58,7 @@ def describe_dots(study: Study) -> tuple[str, str]:
 
 
 def draw_dots(study: Study) -> Figure:
-    """Return a row per run, by experiment: full name, dot, public band and value."""
+    """Return a figure with a row per run, by experiment: name, dot, public band and value."""
     summary = compare_with_baselines(study)
     height = 0.165 * (len(summary) + 1.3 * summary["experiment"].nunique())
     plot = Figure(figsize=(style.FIGURE_WIDTH, height + 0.9))
@@ -100,16 +100,16 @@ def draw_dots(study: Study) -> Figure:
 
 
 def find_ablation(study: Study) -> str:
-    """Return the first experiment with an evaluated run labelled ``full``, or nothing."""
+    """Return the first experiment with an evaluated run labelled ``full``, or an empty string."""
     full = select(study.runs, label=FULL).dropna(subset="test_accuracy")
     return "" if full.empty else str(full["experiment"].iloc[0])
 
 
 def compare_parts(study: Study) -> pd.DataFrame:
-    """Return a row per run of the ablation but the full one, the most costly part first.
+    """Return a row per run of the ablation except the full one, the largest loss first.
 
-    ``difference``, ``low`` and ``high`` are points of test accuracy against the full network with
-    the same seed; ``trained`` says whether any seed trained.
+    ``difference``, ``low`` and ``high`` are in points of test accuracy compared with the full
+    network of the same seed; ``trained`` is whether any seed trained.
     """
     runs = select(study.runs, experiment=find_ablation(study))
     full = select(runs, label=FULL)[["seed", "test_accuracy"]]
@@ -131,12 +131,12 @@ def describe_ablation(study: Study) -> tuple[str, str]:
     if not parts:
         return "No ablation has a result yet.", ""
     facts = ", ".join(f"{part.label} {format_change(part.difference)}" for part in parts)
-    finding = f"{experiment}: test accuracy in points, against the full network: {facts}."
+    finding = f"{experiment}: difference in test accuracy from the full network (points): {facts}."
     return drawing.join_caption([finding], select(study.runs, experiment=experiment)), finding
 
 
 def draw_ablation(study: Study) -> Figure:
-    """Return a row per part that was taken out; what does not train without it is at the edge."""
+    """Return a row per removed part; networks that do not train without it are at the edge."""
     parts = compare_parts(study)
     ends = [0.0, *parts.loc[parts["trained"], ["low", "high"]].to_numpy().ravel()]
     margin = 0.08 * max(max(ends) - min(ends), 1.0)
@@ -153,7 +153,7 @@ def draw_ablation(study: Study) -> Figure:
         else:
             dot = _draw_row(axes, place, (edge,) * 3, colour, f"{text} (at chance)", hover)
             dot.set(marker="<", markerfacecolor=style.PAPER)
-    xlabel = "Test accuracy, difference to the full network (points)"
+    xlabel = "Difference in test accuracy from the full network (points)"
     _finish_rows(axes, range(len(parts)), parts["label"], xlabel)
     axes.set_xlim(edge, max(ends) + margin)
     return plot
@@ -162,7 +162,7 @@ def draw_ablation(study: Study) -> Figure:
 def _draw_row(
     axes: Axes, place: float, values: tuple[float, float, float], colour: str, text: str, hover: str
 ) -> Line2D:
-    """Draw value, lowest and highest in a row, with ``text`` at the right edge."""
+    """Draw ``values`` (mean, lowest, highest) in a row, with ``text`` at the right edge."""
     value, *ends = values
     axes.plot(ends, [place] * 2, color=colour, zorder=2)
     (dot,) = axes.plot(value, place, "o", color=colour, zorder=3, clip_on=False)
@@ -174,7 +174,7 @@ def _draw_row(
 
 
 def _finish_rows(axes: Axes, places: Sequence[float], names: Iterable[str], xlabel: str) -> None:
-    """Name the rows, the first at the top."""
+    """Label the rows, from top to bottom."""
     axes.set_yticks(places, list(names))
     axes.set_ylim(places[-1] + 0.7, -0.6)
     axes.grid(visible=False, axis="y")

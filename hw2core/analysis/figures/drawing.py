@@ -1,4 +1,4 @@
-"""Holds what figures share: lines, means with ranges, hover titles, captions, layout, saving."""
+"""Draws what figures share: lines, means with ranges, hover titles, captions, layout, saving."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from hw2core.analysis.text import describe_evidence, format_range
 from hw2core.io import replace_atomically
 
 BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
-_HOVER = "hover: "  # at the start of an artist's gid: the rest is shown on hover
-# Nothing of the time and the program goes into a file: the same figure gives the same bytes.
+_HOVER = "hover: "  # prefix of an artist's gid; the rest is shown on hover
+# Leaves out date and program, so that the same figure gives the same bytes.
 _METADATA = {
     ".svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
     ".png": {"Software": None},
@@ -31,21 +31,21 @@ _METADATA = {
 
 
 def draw_missing(reason: str) -> Figure:
-    """Return a figure that only says why there is nothing to show."""
+    """Return a figure with only the reason why there is nothing to show."""
     figure = Figure(figsize=(style.FIGURE_WIDTH, 0.5))
     figure.text(0.01, 0.5, reason, va="center")
     return figure
 
 
 def set_hover(artist: Artist, text: str) -> None:
-    """Show ``text`` when the pointer is on ``artist`` in an SVG."""
-    artist.set_gid(_HOVER + text.replace('"', "'"))  # the attribute is in double quotes
+    """Show ``text`` when the pointer is over ``artist`` in an SVG."""
+    artist.set_gid(_HOVER + text.replace('"', "'"))  # the attribute is quoted with "
 
 
 def draw_lines(axes: Axes, data: pd.DataFrame, x: str, y: str, looks: pd.DataFrame) -> list[Line2D]:
-    """Draw a line per value of ``data["line"]``: the mean over seeds, on a band over their range.
+    """Draw the mean over seeds and a band of their range for each value of ``data["line"]``.
 
-    ``looks`` has a row per line, by its index: ``colour``, ``dashes`` and ``hover``.
+    ``looks`` has a row per line, indexed by it, with ``colour``, ``dashes`` and ``hover``.
     """
     data = data.dropna(subset=y)
     looks = looks[looks.index.isin(data["line"])]
@@ -74,9 +74,9 @@ def draw_lines(axes: Axes, data: pd.DataFrame, x: str, y: str, looks: pd.DataFra
 def draw_network(
     axes: Axes, x: float, row: Any, rest: str = "", linewidth: float | None = None, **dot: Any
 ) -> None:
-    """Draw the test accuracy of a row of ``summarize`` at ``x``: its mean and its range.
+    """Draw mean and range of the test accuracy of a row of ``summarize`` at ``x``.
 
-    ``rest`` comes after the accuracy in the hover text; ``dot`` is the look of the mean.
+    ``rest`` follows the accuracy in the hover text; ``dot`` has the properties of the marker.
     """
     colour = style.colour_family(row.family)
     axes.plot([x] * 2, [row.test_low, row.test_high], color=colour, linewidth=linewidth)
@@ -92,7 +92,7 @@ def add_legend(
     public: bool = False,
     **look: Any,
 ) -> None:
-    """Explain dots by their colours; what ``failed`` is hollow, a grey band is ``public``."""
+    """Add a legend of colours, hollow dots (if ``failed``) and the grey band (if ``public``)."""
     looks = [(label, colour, colour) for label, colour in colours.items()]
     if failed:
         looks.append(("at chance", style.INK, style.PAPER))
@@ -106,7 +106,7 @@ def add_legend(
 
 
 def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:
-    """Return the sentences, then on what budgets and how many seeds ``runs`` were trained."""
+    """Return the sentences, followed by the budgets and number of seeds of ``runs``."""
     budgets = sorted(runs.groupby(BUDGET, sort=False), key=lambda budget: -len(budget[1]))
     parts = [f"{', '.join(x['experiment'].unique())}: {describe_budget(x)}" for _, x in budgets]
     unequal = f"Trained on unequal budgets. {'; '.join(parts)}." if len(parts) > 1 else ""
@@ -121,7 +121,7 @@ def describe_budget(runs: pd.DataFrame) -> str:
 
 
 def lay_out(axes: Axes) -> float:
-    """Give all parts of a figure their places, keep these, and return pixels per point."""
+    """Compute the layout of a figure, freeze it, and return pixels per point."""
     figure = axes.get_figure(root=True)
     assert figure is not None  # axes are always in one
     if engine := figure.get_layout_engine():
@@ -131,14 +131,14 @@ def lay_out(axes: Axes) -> float:
 
 
 def save_figure(figure: Figure, paths: Iterable[Path | str]) -> None:
-    """Write ``figure`` to each path, as SVG or PNG by its suffix, whole or not at all.
+    """Write ``figure`` atomically to each path, as SVG or PNG by its suffix.
 
-    The same figure gives the same bytes. In an SVG, what ``set_hover`` gave becomes ``<title>``.
+    The same figure gives the same bytes. In an SVG, the texts of ``set_hover`` become ``<title>``.
     """
     with style.use_style(), mpl.rc_context({"figure.constrained_layout.use": False}):
         for axes in figure.axes[:1]:
             lay_out(axes)
-        figure.set_layout_engine(None)  # with one, even an empty one, each file is drawn twice
+        figure.set_layout_engine(None)  # with an engine, each file is drawn twice
         for path in map(Path, paths):
             stream = io.BytesIO()
             figure.savefig(stream, format=path.suffix[1:], metadata=_METADATA[path.suffix])

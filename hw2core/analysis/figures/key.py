@@ -1,4 +1,4 @@
-"""The key figure: test accuracy against the number of convolutions, by family of networks."""
+"""Draws the key figure: test accuracy against number of convolutions, by family of networks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hw2core.runs.outcome import CHANCE_ACCURACY
 
 
 def select_networks(study: Study) -> pd.DataFrame:
-    """Return the rows of ``study.runs`` that the figure shows, each trained run once.
+    """Return the rows of ``study.runs`` in the figure, each trained run once.
 
-    Labelled variants count only for families that have nothing else; runs on another budget than
-    the rest of their family are left out.
+    Labelled variants are only included for families without other runs; runs with another budget
+    than most of their family are left out.
     """
     runs = study.runs.dropna(subset=["num_conv", "test_accuracy"])
     runs = runs.drop_duplicates(["spec_hash", "seed"])
@@ -36,9 +36,9 @@ def select_networks(study: Study) -> pd.DataFrame:
 
 
 def select_baselines(study: Study) -> pd.DataFrame:
-    """Return what public solutions reached, by family and number of convolutions.
+    """Return the accuracies of public solutions by family and number of convolutions.
 
-    Only runs count that are trained here on the same images; several runs may share a number.
+    Only runs that are trained on CIFAR-10 here are included; several runs can share a number.
     """
     runs = study.runs[study.runs["data"] == "cifar10"].dropna(subset="num_conv")
     names = runs.drop_duplicates("run")[["run", "family", "num_conv"]]
@@ -47,7 +47,7 @@ def select_baselines(study: Study) -> pd.DataFrame:
 
 
 def describe_finding(networks: pd.DataFrame) -> str:
-    """Return in a sentence how deep each family trains and what its best network reaches."""
+    """Return a sentence with the greatest depth that trains and the best accuracy, by family."""
     trains: list[str] = []
     fails = []
     for family, rows in summarize(networks).groupby("family", sort=False):
@@ -71,21 +71,21 @@ def describe_key(study: Study) -> tuple[str, str]:
     if networks.empty:
         return "No convolutional network has a test accuracy yet.", ""
     finding = f"{describe_finding(networks)}."
-    notes = [finding, "Lines join networks of equal widths, larger markers are wider."]
+    notes = [finding, "Lines join networks of equal widths; larger markers are wider networks."]
     if (networks["status"] != "trained").any():
-        notes.append("Hollow: at chance.")
+        notes.append("Hollow markers are at chance level.")
     if not select_baselines(study).empty:
         notes.append(
-            "Bands: public solutions of the same runs, from the median of those that train to the "
-            "best."
+            "Bands show public solutions of the same runs, from the median of those that train to "
+            "the best."
         )
-    notes.append("The scale of accuracy widens towards 100 %.")
+    notes.append("The accuracy axis is stretched towards 100 %.")
     alt = f"Test accuracy against the number of convolutions, by family of networks. {finding}"
     return drawing.join_caption(notes, networks), alt
 
 
 def draw_key(study: Study) -> Figure:
-    """Return the test accuracy of every network, from few to many convolutions."""
+    """Return a figure of the test accuracy of every network."""
     networks, bands = select_networks(study), _add_places(select_baselines(study))
     summary, failed = _add_places(summarize(networks)), networks["status"] != "trained"
     plot = Figure(figsize=(style.FIGURE_WIDTH, 4.3))
@@ -93,7 +93,7 @@ def draw_key(study: Study) -> Figure:
     title = textwrap.wrap(describe_finding(networks), 60)
     plot.suptitle("\n".join(title), x=0.01, ha="left", linespacing=1.3)
     for family, band in bands.groupby("family"):
-        # A little beyond both ends: one number of convolutions gives a band, too.
+        # Slightly beyond both ends, so that a single number of convolutions gives a band too.
         rows = band.iloc[[0, *range(len(band)), -1]]
         places = rows["place"] + [-0.07, *[0] * len(band), 0.07]
         area = axes.fill_between(places, rows["median"], rows["highest"], alpha=0.14, linewidth=0)
@@ -119,7 +119,7 @@ def draw_key(study: Study) -> Figure:
 
 
 def _add_places(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows`` with their ``place`` on the axis of convolutions."""
+    """Return ``rows`` with their ``place`` on the x axis."""
     return rows.assign(place=np.log2(rows["num_conv"].astype(float)))
 
 
@@ -128,7 +128,7 @@ def _scale(axes: Axes, summary: pd.DataFrame, highest: float) -> None:
     powers = range(math.floor(low), math.ceil(high) + 1)
     axes.set_xticks(powers, [str(2**power) for power in powers])
     axes.set_xlim(low - 0.25, high + 0.25)
-    # The scale widens towards 100 %, where networks that train differ.
+    # The scale is stretched towards 100 %, where networks that train differ.
     scale = (lambda y: -np.log(102 - np.minimum(y, 101)), lambda y: 102 - np.exp(-y))
     axes.set_yscale("function", functions=scale)
     top = min(100.5, highest + 3)
@@ -140,7 +140,7 @@ def _scale(axes: Axes, summary: pd.DataFrame, highest: float) -> None:
 
 
 def _list_labels(summary: pd.DataFrame) -> list[Label]:
-    """Return a label for each family at its most accurate network, and for each line at its end."""
+    """Return a label per family, at its most accurate network, and per line, at its end."""
     tops = summary.sort_values(["trained", "test"], ascending=False).drop_duplicates("family")
     ends = summary[summary["trained"] > 0].sort_values("num_conv")
     ends = ends.drop_duplicates(["family", "widths"], keep="last")

@@ -1,4 +1,4 @@
-"""Writes labels into figures so that they never overlap."""
+"""Places labels in figures without overlap."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hw2core.analysis.figures.style import FAINT, darken
 
 Pixels = npt.NDArray[np.float64]
 
-_FORBIDDEN = 1000.0  # cost of a place outside the axes or on another label
+_FORBIDDEN = 1000.0  # cost of a position outside the axes or on another label
 _DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-_DISTANCES = (6, 10, 15, 22, 30, 40, 52)  # points between a label and what it names
+_DISTANCES = (6, 10, 15, 22, 30, 40, 52)  # points between a label and its data point
 
 
 class Label(NamedTuple):
-    """A text at a point of the data."""
+    """A text at a data point."""
 
     x: float
     y: float
@@ -36,8 +36,8 @@ class Label(NamedTuple):
 def place_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
     """Write each label near its point, where it covers no other label and few points or lines.
 
-    A label that finds no place is left out. Call it last: it lays the figure out, because places
-    are searched in pixels.
+    A label without a free position is left out. Call this last: it freezes the layout of the
+    figure, because positions are searched in pixels.
     """
     scale = lay_out(axes)
     obstacles = _sample_lines(axes, 3 * scale)
@@ -46,7 +46,7 @@ def place_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
     boxes = [_list_boxes(*pair, scale) for pair in zip(anchors, texts, strict=True)]
     pairs = list(zip(anchors, boxes, strict=True))
     costs = np.array([[_rate(x, box, anchors, obstacles, axes) for box in y] for x, y in pairs])
-    # First those that have few good places.
+    # Labels with the fewest good positions come first.
     choices = (costs < costs.min(axis=1, keepdims=True) + 10).sum(axis=1)
     taken: list[Bbox] = []
     for index in np.argsort(choices, kind="stable"):
@@ -63,9 +63,9 @@ def place_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
 
 
 def spread_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
-    """Write labels right of their points, moved apart vertically within the height of the axes.
+    """Write labels to the right of their points, spread vertically within the axes.
 
-    Call it last: it lays the figure out, with room for the labels.
+    Call this last: it freezes the layout of the figure, with space for the labels.
     """
     texts = [_write(axes, label, annotation_clip=False, start=(0, 0.5)) for label in labels]
     scale = lay_out(axes)
@@ -74,10 +74,10 @@ def spread_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
     order = np.argsort(heights, kind="stable")
     gap = 1.2 * mpl.rcParams["legend.fontsize"] * scale
     places = heights.copy()
-    for below, above in pairwise(order):  # up, as far as it takes
+    for below, above in pairwise(order):  # move up until labels do not overlap
         places[above] = max(places[above], places[below] + gap)
     limit = frame.y1
-    for index in order[::-1]:  # and down again, where that is too far
+    for index in order[::-1]:  # move down those above the axes
         places[index] = min(places[index], limit)
         limit = places[index] - gap
     for text, old, new in zip(texts, heights, places, strict=True):
@@ -88,7 +88,7 @@ def spread_labels(axes: Axes, labels: Sequence[Label]) -> list[Text]:
 def _write(
     axes: Axes, label: Label, start: tuple[float, float] = (0.5, 0.5), **options: Any
 ) -> Text:
-    """Write a label right of its point, with a line from ``start`` in its box to the point."""
+    """Write a label to the right of its point, with a line from ``start`` in its box to it."""
     line = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 4, "relpos": start}
     return axes.annotate(
         label.text,
@@ -105,7 +105,7 @@ def _write(
 
 
 def _list_boxes(point: Pixels, text: Text, scale: float) -> list[Bbox]:
-    """Return where ``text`` may be around ``point``, in pixels."""
+    """Return candidate boxes for ``text`` around ``point``, in pixels."""
     size = np.array(Text.get_window_extent(text).size)  # without the line to its point
     boxes = []
     for distance, direction in product(_DISTANCES, _DIRECTIONS):
@@ -116,23 +116,23 @@ def _list_boxes(point: Pixels, text: Text, scale: float) -> list[Bbox]:
 
 
 def _rate(point: Pixels, box: Bbox, anchors: Pixels, obstacles: Pixels, axes: Axes) -> float:
-    """Return how bad it is to write in ``box`` what is at ``point``, one of ``anchors``."""
+    """Return the cost of writing the label of ``point``, one of ``anchors``, in ``box``."""
     frame, wide = axes.get_window_extent(), box.padded(3)
     outside = bool(np.any(box.min < frame.min) or np.any(box.max > frame.max))
     hidden = ((obstacles > wide.min) & (obstacles < wide.max)).all(axis=1).sum()
     near = np.hypot(*(np.clip(anchors, box.min, box.max) - anchors).T)
     own = np.hypot(*(np.clip(point, box.min, box.max) - point))
-    # Nearer to another point, it would seem to name that.
+    # A label nearer to another point would seem to name that point.
     return float(_FORBIDDEN * outside + hidden + 20 * (near < own).sum() + 0.18 * own)
 
 
 def _sample_lines(axes: Axes, step: float) -> Pixels:
-    """Return pixels of all markers and lines of ``axes``, lines every ``step``."""
+    """Return pixels of all markers and lines of ``axes``, with one per ``step`` on lines."""
     samples = [np.empty((0, 2))]
     for line in axes.get_lines():
         points = line.get_transform().transform(line.get_xydata())
         if line.get_marker() not in ("None", "", None):
-            samples.append(np.repeat(points, 30, axis=0))  # worse to hide than a line
+            samples.append(np.repeat(points, 30, axis=0))  # worse to cover than a line
         if line.get_linestyle() != "None":
             for first, second in pairwise(points):
                 count = 1 + int(np.hypot(*(second - first)) / step)

@@ -1,4 +1,4 @@
-"""Why deep plain networks do not train: gradients and activations, layer by layer."""
+"""Draws gradients and activations by layer, which show why deep plain networks do not train."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOMENTS = ("Before training", "After training")
 
 
 def select_networks(study: Study) -> pd.DataFrame:
-    """Return the networks to compare, by name of the run, with ``colour`` and ``dashes``.
+    """Return the networks to compare, by run name, with ``colour`` and ``dashes``.
 
-    First the plain ones by depth: of those widths that have the most depths. Then what is as deep
-    and as wide as the deepest of these, unless it starts from the same weights.
+    First are the plain networks by depth, with the widths that have the most depths; then other
+    networks as deep and wide as the deepest of them, unless they start from the same weights.
     """
     recorded = study.layers.loc[study.layers["layer"].str.startswith("conv"), "run"]
     networks = study.runs[study.runs["run"].isin(recorded)].drop_duplicates("run")
@@ -45,10 +45,10 @@ def select_networks(study: Study) -> pd.DataFrame:
 
 
 def list_layers(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
-    """Return the layers of ``networks`` before and after training, their convolutions only.
+    """Return the convolutions of ``networks`` before and after training.
 
-    Columns: ``line`` (the run), ``seed``, ``moment``, ``number`` of the convolution from the input,
-    those of shortcuts not counted, and ``PANELS``; what is 0 has no logarithm and is missing.
+    Columns: ``line`` (the run), ``seed``, ``moment``, ``number`` of the convolution from the input
+    (without those on shortcuts), and ``PANELS``; zeros have no logarithm and are missing.
     """
     layers = study.layers[study.layers["run"].isin(networks.index)]
     layers = layers[layers["layer"].str.startswith("conv")]
@@ -70,24 +70,24 @@ def describe_layers(study: Study) -> tuple[str, str]:
     if networks.empty:
         return "No plain network with recorded layers has a result yet.", ""
     deepest = _find_deepest(networks)
-    notes = [f"Gradients and activations of each convolution, for {deepest} and others."]
+    notes = [f"Gradients and activations of each convolution in {deepest} and other networks."]
     gradients = _trace(list_layers(study, networks), deepest, "gradient_norm")
     if len(gradients) > 1:
         ratio = float(f"{gradients.iloc[-1] / gradients.iloc[0]:.2g}")
         notes.append(
-            f"Before training, the gradient of {deepest} is {ratio:,.6g} times as large at its "
-            "last convolution as at its first."
+            f"Before training, the gradient in {deepest} is {ratio:,.6g} times as large at the "
+            "last convolution as at the first."
         )
     alt = " ".join(notes)
     notes.append(
-        "Dashed: a factor of √6 per layer, as the theory has it for PyTorch's default "
-        "initialisation, for activations on the way forward and for gradients on the way back."
+        "Dashed: a factor of √6 per layer, predicted for PyTorch's default initialisation, for "
+        "activations in the forward pass and gradients in the backward pass."
     )
     return drawing.join_caption(notes, study.runs[study.runs["run"].isin(networks.index)]), alt
 
 
 def draw_layers(study: Study) -> Figure:
-    """Return gradient and activation by layer, before training (left) and after it."""
+    """Return gradient and activation by layer, before (left) and after training (right)."""
     networks = select_networks(study)
     layers, deepest = list_layers(study, networks), _find_deepest(networks)
     plot = Figure(figsize=(style.FIGURE_WIDTH, 5.0))
@@ -114,25 +114,25 @@ def draw_layers(study: Study) -> Figure:
 
 
 def _find_deepest(networks: pd.DataFrame) -> str:
-    """Return the deepest plain network: the last of those without a label."""
+    """Return the deepest plain network: the last one without a label."""
     return str(select(networks, family="plain", label="").index[-1])
 
 
 def _list_start(study: Study, run: str) -> list[float]:
-    """Return what was recorded of a run before training; equal weights give equal numbers."""
+    """Return the gradients recorded before training; equal weights give equal gradients."""
     layers = select(study.layers, run=run)
     return select(layers, epoch=layers["epoch"].min())["gradient_norm"].dropna().to_list()
 
 
 def _trace(layers: pd.DataFrame, run: str, quantity: str) -> pd.Series:
-    """Return a quantity before training by the number of the convolution: geometric means."""
+    """Return a quantity before training by number of the convolution, as geometric means."""
     own = select(layers, line=run, moment=MOMENTS[0])
     means: pd.Series = np.exp(np.log(own[quantity]).groupby(own["number"]).mean())
     return means.dropna()
 
 
 def _draw_theory(axes: Axes, values: pd.Series, anchor: int) -> None:
-    """Draw the factor per layer, through the value of the layer at ``anchor`` (0 or -1)."""
+    """Draw the predicted factor per layer through the value at ``anchor`` (0 or -1)."""
     if values.empty:
         return
     steps = values.index - values.index[anchor]

@@ -1,4 +1,4 @@
-"""What the best network gets wrong: its confusion matrix and its worst mistakes."""
+"""Draws the mistakes of the best network: confusion matrix and most confident mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hw2core.data.arrays import NUM_CLASSES
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs.schema import Evaluation
 
-MISSING = "No convolutional network has trained and is evaluated yet."
+MISSING = "No convolutional network has been trained and evaluated yet."
 COLUMNS, ROWS = 5, 3
 
 
@@ -30,18 +30,18 @@ def describe_confusion(study: Study) -> tuple[str, str]:
     shares = [share for share in test.class_accuracy if share is not None]
     finding = (
         f"Confusion matrix of {best.name}, seed {best.seed}, the best by validation: "
-        f"{format_number(test.accuracy)} % of {test.num_images:,} test images are correct, by "
-        f"class from {format_number(min(shares))} to {format_number(max(shares))} %."
+        f"{format_number(test.accuracy)} % of {test.num_images:,} test images are correct, and "
+        f"{format_number(min(shares))} to {format_number(max(shares))} % by class."
     )
-    return f"{finding} A row is a true class, in percent of its images.", finding
+    return f"{finding} Rows are true classes, in percent of their images.", finding
 
 
 def draw_confusion(study: Study, manifest: Path | None) -> Figure:
-    """Return the confusion matrix, in percent of each row; only mistakes are coloured."""
+    """Return the confusion matrix in percent of each row, with only mistakes coloured."""
     counts = np.array(_get_evaluation(study).confusion, dtype=float)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     wrong = shares[~np.eye(len(counts), dtype=bool)]
-    # What is correct would take all of the scale.
+    # Correct images are not coloured, as they would take up the whole scale.
     colours = ListedColormap(style.SHADES).with_extremes(over=style.PAPER)
     prepared = _load(manifest)
     names = prepared.classes if prepared else range(NUM_CLASSES)
@@ -76,21 +76,21 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
     shown = best.test.mistakes[: ROWS * COLUMNS]
     least = 100 * min(mistake.probability for mistake in shown)
     finding = (
-        f"The {len(shown)} most confident mistakes of {best.name}, seed {best.seed}: it gives each "
-        f"wrong class at least {format_number(least)} %."
+        f"The {len(shown)} most confident mistakes of {best.name}, seed {best.seed}, each with a "
+        f"probability of at least {format_number(least)} % for the wrong class."
     )
-    return f"{finding} Above each test image: what it took the image for, and what it is.", finding
+    return f"{finding} Above each test image are the predicted and the true class.", finding
 
 
 def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
-    """Return a sheet of the test images that the best network got wrong, the surest first."""
+    """Return the test images that the best network got wrong, the most confident first."""
     prepared = _load(manifest)
     if prepared is None:
         return draw_missing("The prepared images are not on this machine.")
     images, names = prepared.test_images, prepared.classes
     mistakes = _get_evaluation(study).mistakes[: ROWS * COLUMNS]
     size = images.shape[1]
-    # One image of all: an axes for each would take ten times as long to draw.
+    # All in one image, as separate axes would take ten times as long to draw.
     height, width = round(1.75 * size), round(1.35 * size)
     rows = math.ceil(len(mistakes) / COLUMNS)
     sheet = np.full((rows * height, COLUMNS * width, 4), 0, dtype=np.uint8)  # transparent
@@ -111,7 +111,7 @@ def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
 
 
 def _get_evaluation(study: Study) -> Evaluation:
-    """Return that of the best network, where the figure has something to show."""
+    """Return the evaluation of the best network, which must exist."""
     best = find_best_result(study)
     assert best is not None
     assert best.test is not None

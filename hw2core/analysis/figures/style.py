@@ -1,7 +1,7 @@
-"""Holds all colours of the figures, and what they stand for.
+"""Defines the colours of all figures and their meaning.
 
-A family of networks, a depth and a width have the same colour in every figure. ``DARK`` has the
-counterpart of each colour on a dark page: an SVG holds no other colours.
+A family of networks, a depth and a width have the same colour in every figure. ``DARK`` maps each
+colour to its counterpart on a dark page; SVGs contain no other colours.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-FIGURE_WIDTH = 5.4  # inches: text of 8.5 points has 8 pixels on a phone
+FIGURE_WIDTH = 5.4  # inches; text of 8.5 points is 8 pixels high on a phone
 
 INK, MUTED, FAINT, PAPER = "#262626", "#6b6b6b", "#b3b3b3", "#ffffff"
 AXES, GRID, BAND = "#7f7f7f", "#e6e6e6", "#dcdcdc"
-# Of Okabe and Ito: they stay apart for the colour-blind.
+# From Okabe and Ito's palette, which colour-blind readers can distinguish.
 FAMILIES = {
     "plain": "#0072b2",
     "batch norm": "#009e73",
@@ -33,7 +33,7 @@ FAMILIES = {
 }
 OTHER_FAMILY = "#4d4d4d"
 VARIANTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c510a", "#4d4d4d")
-# As seaborn has them: none, or lengths of dash and gap.
+# In seaborn's format: none, or lengths of dash and gap.
 DASHES: tuple[Any, ...] = ("", (4, 1.6), (1.2, 1.4), (6, 1.4, 1.2, 1.4), (2.5, 1))
 
 
@@ -43,14 +43,14 @@ def _sample(colours: tuple[str, ...], count: int) -> tuple[str, ...]:
 
 
 _DEPTHS = _sample(("#1a1a5e", "#0072b2", "#1ba3a0", "#8fb339", "#f0b400"), 24)
-# Wide steps where the study compares neighbours; depths between these are interpolated.
+# Larger steps between depths that the study compares; other depths are interpolated.
 _DEPTH_PLACES = {1: 0.0, 2: 0.15, 3: 0.29, 4: 0.43, 6: 0.5, 8: 0.6, 9: 0.66, 16: 0.82, 32: 1.0}
 _WIDTHS = _sample(("#e8a02c", "#c8446a", "#4b1a6e"), 24)
-SHADES = _sample(("#eaf3f9", "#7fb8d8", "#0072b2"), 9)  # of a heat map, from little to much
+SHADES = _sample(("#eaf3f9", "#7fb8d8", "#0072b2"), 9)  # of a heat map, from low to high
 
 
 def pick(values: Sequence[Any], numbers: Iterable[int]) -> list[Any]:
-    """Return the value of each number, from the first again after the last."""
+    """Return the value for each number, cycling through ``values``."""
     return [values[number % len(values)] for number in numbers]
 
 
@@ -65,14 +65,14 @@ def colour_family(family: str) -> str:
 
 
 def colour_depth(depth: int) -> str:
-    """Return the colour of depth L: lighter for deeper."""
+    """Return the colour of depth L, lighter for deeper networks."""
     known = np.log2(list(_DEPTH_PLACES))
     place = np.interp(math.log2(depth), known, list(_DEPTH_PLACES.values()))
     return _DEPTHS[round(float(place) * (len(_DEPTHS) - 1))]
 
 
 def colour_widths(widths: str) -> str:
-    """Return the colour of widths K (joined by hyphens), by the widest: darker for wider."""
+    """Return the colour of widths K (joined by hyphens), darker for a wider widest stage."""
     widest = max(map(int, widths.split("-")))
     place = np.interp(math.log2(widest), (4, 9), (0, 1))
     return _WIDTHS[round(float(place) * (len(_WIDTHS) - 1))]
@@ -92,7 +92,7 @@ def _luminance(rgb: np.ndarray) -> float:
 
 
 def _invert(colour: str) -> str:
-    """Return the same hue with the opposite lightness, white just above black."""
+    """Return the same hue with inverted lightness, where white becomes almost black."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     return to_hex(colorsys.hls_to_rgb(hue, 0.97 - 0.86 * lightness, 0.85 * saturation))
 

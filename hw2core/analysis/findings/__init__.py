@@ -1,4 +1,4 @@
-"""Answers the assignment's questions in sentences that are computed from a study."""
+"""Answers the assignment's questions in sentences computed from a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hw2core.analysis.text import count_things
 
 MODULES = (depth, layers, own, part2, public, residual, theory, width)  # register FINDINGS
 
-# The first sentence of each is a finding of page one.
+# The first sentence of each answer is a finding on page one.
 HEADLINES = {
     "Depth": "part3_q2_1",
     "Width": "part3_q3",
@@ -21,10 +21,10 @@ HEADLINES = {
 
 
 def list_sentences(name: str, study: Study) -> list[str]:
-    """Return the direct answer to a question, its headline first; it names what has no result.
+    """Return the sentences of an answer: headline first, missing results last.
 
     Raises:
-        KeyError: there is no such question.
+        KeyError: there is no question ``name``.
     """
     found = FINDINGS[name]
     known = not found.needs or has_results(study, found.needs)
@@ -38,9 +38,9 @@ def answer(name: str, study: Study) -> str:
 
 
 def list_findings(study: Study) -> list[str]:
-    """Return the findings of page one; those without any result are left out.
+    """Return the findings on page one, without those that have no result.
 
-    A study without the assignment's experiments has one per experiment, at most five.
+    A study without the assignment's experiments has one finding per experiment, at most five.
     """
     found = [
         f"**{topic}.** {next(FINDINGS[name].say(study))}"
@@ -55,7 +55,7 @@ def list_findings(study: Study) -> list[str]:
 
 
 def describe_experiment(study: Study, experiment: str) -> str:
-    """Return in one sentence how many runs of an experiment train, and which is best."""
+    """Return a sentence with the number of runs of an experiment that train, and the best run."""
     summary = summarize_experiments(study, experiment)
     if summary.empty:
         return "No run has a result yet."

@@ -1,4 +1,4 @@
-"""Registers findings: each is one function of a study that yields the sentences of an answer."""
+"""Registers findings: functions that yield the sentences of an answer from a study."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import pandas as pd
 from hw2core.analysis.tables import Study
 from hw2core.analysis.text import join_runs, join_words
 
-MAX_NAMED = 4  # runs in one sentence
+MAX_NAMED = 4  # runs named in one sentence
 
 Sentences = Iterator[str]
 Say = Callable[[Study], Sentences]
 
 
 class Finding(NamedTuple):
-    """The sentences of an answer, and the experiments that they are about."""
+    """A function that yields an answer's sentences, and the experiments that they are about."""
 
     say: Say
-    needs: Sequence[str]  # without a result of any of these there is nothing to say
-    uses: Sequence[str]  # compared with
+    needs: Sequence[str]  # at least one of them must have a result
+    uses: Sequence[str]  # experiments for comparison
 
 
 FINDINGS: dict[str, Finding] = {}
 
 
 def finding(name: str, needs: Sequence[str] = (), uses: Sequence[str] = ()) -> Callable[[Say], Say]:
-    """Register the decorated generator of sentences under the name of a question."""
+    """Register the decorated generator of sentences as the answer to the question ``name``."""
 
     def register(say: Say) -> Say:
         FINDINGS[name] = Finding(say, needs, uses)
@@ -38,24 +38,24 @@ def finding(name: str, needs: Sequence[str] = (), uses: Sequence[str] = ()) -> C
 
 
 def has_results(study: Study, experiments: Iterable[str]) -> bool:
-    """Return whether one of ``experiments`` has a result."""
+    """Return whether any of ``experiments`` has a result."""
     return bool(study.runs["experiment"].isin(list(experiments)).any())
 
 
 def summarize_experiments(study: Study, *experiments: str) -> pd.DataFrame:
-    """Return a row per run of some experiments, in natural order."""
+    """Return a row per run of ``experiments``, in natural order."""
     return study.summary[study.summary["experiment"].isin(experiments)]
 
 
 def split_groups(summary: pd.DataFrame, column: str) -> dict[Any, pd.DataFrame]:
-    """Return the rows by the values of a column, in their order."""
+    """Return the rows for each value of a column, in order of appearance."""
     return dict(iter(summary.groupby(column, sort=False)))
 
 
 def say_missing(study: Study, found: Finding) -> Sentences:
-    """Yield what a finding needs or uses and has no result of.
+    """Yield sentences with the experiments and runs of a finding that have no result.
 
-    An experiment that is not planned is named only where the answer has nothing else to say.
+    Experiments that are not planned are only named if the answer has no other sentence.
     """
     planned = {experiment.name for experiment in study.experiments}
     asked = [*found.needs, *found.uses]

@@ -1,4 +1,4 @@
-"""Answers on depth: which is best in experiment 1.1, which does not train, why, and what helps."""
+"""Answers on depth: the best depth of experiment 1.1, depths that do not train, and remedies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REMEDIES = {
 
 @finding("part3_q2_1", needs=["exp1_1"])
 def say_best_depth(study: Study) -> Sentences:
-    """The best depth of experiment 1.1 at each width, and whether it fits or generalises better."""
+    """Yield the best depth of experiment 1.1 by width, and whether it also fits better."""
     summary = summarize_experiments(study, "exp1_1")
     groups = split_groups(summary, "widths")
     bests = {widths: best for widths, rows in groups.items() if (best := find_best(rows))}
@@ -51,17 +51,21 @@ def say_best_depth(study: Study) -> Sentences:
         fits = [best.train - second.train for best, second in pairs]
         meaning = ""
         if min(fits) > 0:
-            meaning = ": the best depth also fits the training images better"
+            meaning = ": it also fits the training images better"
         elif max(fits) < 0 and all(best.test > second.test for best, second in pairs):
-            meaning = ": the best depth generalises better and does not fit better"
+            meaning = ": it generalises better but does not fit better"
         changes = join_words(map(format_change, fits))
-        yield f"In training accuracy the difference to the next best is {changes} points{meaning}."
+        yield (
+            f"In training accuracy, the best depth differs from the next best by {changes} "
+            f"points{meaning}."
+        )
 
 
 def _say_lead(best: Any, others: pd.DataFrame) -> str:
     """Return how ``best`` compares with the networks of other depths, in brackets.
 
-    With the next best by validation, or, where a third is better on the test images, with that.
+    It is compared with the next best by validation or, if another depth has a higher test accuracy,
+    with that depth.
     """
     ahead = max(list_rows(split_trained(others)[0]), key=lambda row: row.test, default=None)
     if ahead and ahead.test > best.test:
@@ -72,12 +76,12 @@ def _say_lead(best: Any, others: pd.DataFrame) -> str:
 
 
 def say_failures(summary: pd.DataFrame) -> str:
-    """Return ``L = 8 and 16 do not train at K = 32 and 64``; nothing where all train."""
+    """Return ``L = 8 and 16 do not train at K = 32 and 64``, or an empty string if all train."""
     failed = select(summary, trained=0)
     depths: dict[str, list[object]] = {}
     for depth, rows in split_groups(failed, "depth").items():
         depths.setdefault(say.values("K", rows["widths"]), []).append(depth)
-    end = " in any seed" if (failed["seeds"] > 1).any() else ""
+    end = " with any seed" if (failed["seeds"] > 1).any() else ""
     return " and ".join(
         f"{say.values('L', deep)} {'do' if len(deep) > 1 else 'does'} not train at {widths}{end}"
         for widths, deep in depths.items()
@@ -86,7 +90,7 @@ def say_failures(summary: pd.DataFrame) -> str:
 
 @finding("part3_q2_2", needs=["exp1_1"], uses=["exp1_5"])
 def say_trainability(study: Study) -> Sentences:
-    """What does not train, where it stays, what the layers show, and which remedy helps."""
+    """Yield which networks do not train, how they end, their signal, and which remedy helps."""
     summary = summarize_experiments(study, "exp1_1")
     failed = select(summary, trained=0)
     if failed.empty:
@@ -96,13 +100,13 @@ def say_trainability(study: Study) -> Sentences:
     unsteady = summary[(summary["trained"] > 0) & (summary["trained"] < summary["seeds"])]
     if not unsteady.empty:
         shares = [f"`{x.run}` in {x.trained} of {x.seeds} seeds" for x in list_rows(unsteady)]
-        yield f"Some train in a part of their seeds: {join_words(shares)}."
+        yield f"Some networks train with some seeds only: {join_words(shares)}."
     signal = measure_signal(study, "exp1_1")
     if not signal.empty:
         yield (
-            f"Before training, with {say.span(signal['num_conv'], 0)} convolutions, the error "
-            f"signal becomes smaller by a factor of {say.span(signal['backward_start'], 2)} per "
-            f"layer on its way back (theory: √6 = {THEORY:.2f})."
+            f"Before training, in networks with {say.span(signal['num_conv'], 0)} convolutions, "
+            f"the error signal shrinks by a factor of {say.span(signal['backward_start'], 2)} per "
+            f"layer in the backward pass (theory: √6 = {THEORY:.2f})."
         )
     remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
     order = sorted(remedies, key=lambda name: -remedies[name]["trained"].gt(0).mean())
@@ -118,12 +122,12 @@ def say_trainability(study: Study) -> Sentences:
 
 
 def _describe_end(study: Study, failed: pd.DataFrame) -> str:
-    """Return where the runs that do not train end."""
+    """Return the accuracy and loss at which the runs that do not train end."""
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
     text = f"they end at a validation accuracy of {say.span(last['validation_accuracy'])} %"
     if len(losses := last["train_loss"].dropna()):
-        text += f" and a training loss of {say.span(losses, 3)}, where a constant guess has "
-        text += f"ln 10 = {CHANCE_LOSS:.3f}"
+        text += f" and a training loss of {say.span(losses, 3)}; a constant prediction has a loss "
+        text += f"of ln 10 = {CHANCE_LOSS:.3f}"
     diverged = failed.loc[failed["diverged"] > 0, "run"]
     return text if diverged.empty else f"{text} (diverged: {join_runs(diverged)})"

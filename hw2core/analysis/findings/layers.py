@@ -1,4 +1,4 @@
-"""Answers from the recorded layers: why a remedy fails, and whether width changes the signal."""
+"""Answers from the recorded layers: why remedies fail, and whether width affects the signal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hw2core.runs.outcome import TRAINED_ACCURACY
 
 
 def tabulate_signal(study: Study) -> pd.DataFrame:
-    """Return the signal before → after training, by remedy and number of convolutions."""
+    """Return the signal before and after training, by remedy and number of convolutions."""
     signal = measure_signal(study, "exp1_1", "exp1_5", "exp1_4")
     others = {"exp1_1": "none", "exp1_4": "residual blocks and batch norm (1.4)"}
     remedies = signal["experiment"].map(others).fillna(signal["label"].map(REMEDIES))
     remedies = remedies.fillna(signal["label"])
-    group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # one row for all of these
+    group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # 1.4 is one row
     return pd.DataFrame(
         {
             "Remedy": remedy,
@@ -39,17 +39,17 @@ def _say_both(runs: pd.DataFrame, name: str, digits: int) -> str:
 
 @finding("part3_q2_layers")
 def say_layers_of_remedies(study: Study) -> Sentences:
-    """Why He initialisation is not enough, and what carries a residual network without norms."""
+    """Yield why He initialisation is not enough, and how residual networks train without norm."""
     signal = measure_signal(study, "exp1_5")
     failed = select(signal, label="he", trained=0)
     for depth, rows in split_groups(failed, "depth").items():
         yield (
-            "With He initialisation the error signal changes by a factor of "
-            f"{say.span(rows['backward_start'], 2)} per layer before training, and yet L = {depth} "
+            "With He initialisation, the error signal changes by a factor of "
+            f"{say.span(rows['backward_start'], 2)} per layer before training, but L = {depth} "
             f"does not train at {say.values('K', rows['widths'])}: the activations of the last "
-            f"convolution go from {say.span(rows['last_activation_start'], 2)} to "
+            f"convolution change from {say.span(rows['last_activation_start'], 2)} to "
             f"{say.span(rows['last_activation_end'], 3)} during training, and "
-            f"{say.span(rows['dead_end'], 0)} % of its channels end dead."
+            f"{say.span(rows['dead_end'], 0)} % of its channels are dead at the end."
         )
     residual = select(signal, label="residual").dropna(subset="main_over_shortcut_end")
     for depth, rows in split_groups(residual, "depth").items():
@@ -57,16 +57,16 @@ def say_layers_of_remedies(study: Study) -> Sentences:
         end = 100 * rows["main_over_shortcut_end"]
         yield (
             f"In residual networks without batch norm, L = {depth}, the gradient of the main path "
-            f"is {say.span(start, 2)} % of that of the shortcut's projection before training and "
-            f"{say.span(end, 2)} % after it."
+            f"is {say.span(start, 2)} % of the gradient of the projections on the shortcuts before "
+            f"training and {say.span(end, 2)} % after it."
         )
         if end.max() < 1:
-            yield "The main path is nearly dead, and the shortcuts do the work."
+            yield "The main path is almost dead, and the gradient passes through the shortcuts."
 
 
 @finding("part3_q3_layers")
 def say_layers_of_widths(study: Study) -> Sentences:
-    """Whether the signal before training tells which width of a depth will train."""
+    """Yield whether the signal before training predicts which widths train at a depth."""
     for depth, rows in split_groups(measure_signal(study, "exp1_2"), "depth").items():
         trained, failed = split_trained(rows)
         if trained.empty or failed.empty:
@@ -78,14 +78,14 @@ def say_layers_of_widths(study: Study) -> Sentences:
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
         yield (
             f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "
-            f"{join_words(passed, 'or')} and {say.values('K', failed['widths'])} never do. The "
-            f"error signal shrinks by {say.span(trained['backward_start'], 2)} against "
-            f"{say.span(failed['backward_start'], 2)} per layer before training, and the gradient "
-            f"of the first convolution is {_say_scientific(first)} against "
-            f"{_say_scientific(other)}."
+            f"{join_words(passed, 'or')} and {say.values('K', failed['widths'])} never do. Before "
+            f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
+            f"layer in the networks that train and by {say.span(failed['backward_start'], 2)} in "
+            f"the others, and the gradient of the first convolution is {_say_scientific(first)} "
+            f"against {_say_scientific(other)}."
         )
         if first.min() < other.max():
-            yield "So the state before training does not tell them apart."
+            yield "The gradient before training therefore does not predict which width trains."
 
 
 def _say_scientific(values: pd.Series) -> str:

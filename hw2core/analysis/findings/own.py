@@ -1,4 +1,4 @@
-"""Answers on the network of experiment 2: its modifications, and what it brings."""
+"""Answers on the network of experiment 2: its modifications and its accuracy."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from hw2core.analysis.tables import Study, find_best, list_rows, select, split_t
 from hw2core.analysis.text import format_change, join_words
 
 CHANGES = Path(__file__).parents[3] / "report" / "changes.csv"
-AUGMENTATION = {"no_augmentation": "Augmentation"}  # of every experiment, for comparison
+AUGMENTATION = {"no_augmentation": "Augmentation"}  # used in all experiments; for comparison
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
 
 
 def read_changes() -> pd.DataFrame:
-    """Return the modifications: ``what``, ``why``, ``source``, and the run ``without`` it."""
+    """Return the modifications: ``what``, ``why``, ``source``, ``without`` (label of a run)."""
     return pd.read_csv(CHANGES, comment="#", keep_default_na=False)
 
 
 def measure_ablation(study: Study) -> dict[Any, float | None]:
-    """Return by label what each part of the full network is worth, in points of test accuracy.
+    """Return the gain from each part of the full network by label, in points of test accuracy.
 
-    The mean over seeds that both trained; None where the network does not train without the part.
+    Gains are means over seeds that trained with and without the part; None if it does not train
+    without.
     """
     runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
     if "full" not in runs:
@@ -40,11 +41,11 @@ def measure_ablation(study: Study) -> dict[Any, float | None]:
 
 @finding("part3_q6_1", uses=["exp2_ablation"])
 def say_changes(study: Study) -> Sentences:
-    """Which modification is worth most by the ablation."""
+    """Yield the number of modifications, and the gain from each in the ablation."""
     changes = read_changes()
     yield (
-        f"{len(changes)} changes, each an answer to a limitation of the networks of experiment 1, "
-        "make the network of experiment 2."
+        f"The network of experiment 2 has {len(changes)} changes, each of which addresses a "
+        "limitation of the networks of experiment 1."
     )
     records = [select(study.runs, experiment=x).to_dict("records") for x in ("exp2", "exp1_1")]
     if all(records):
@@ -56,7 +57,7 @@ def say_changes(study: Study) -> Sentences:
             if own[key] != plain[key]
         ]
         if recipe:
-            yield f"Besides, {join_words(recipe)}."
+            yield f"In addition, {join_words(recipe)}."
     worth = measure_ablation(study)
     names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
     said = {label: names.get(label, f"`{label}`") for label in worth}
@@ -65,23 +66,23 @@ def say_changes(study: Study) -> Sentences:
     ranked = sorted(((p, label) for label, p in worth.items() if p is not None), reverse=True)
     if ranked:
         listed = join_words(f"{said[label]} ({format_change(points)})" for points, label in ranked)
-        yield f"By the ablation the parts are worth, in points of test accuracy: {listed}."
+        yield f"In the ablation, the gains in points of test accuracy are: {listed}."
 
 
 def tabulate_changes(study: Study) -> pd.DataFrame:
-    """Return each modification, its reason, its source and what the ablation says it is worth."""
+    """Return each modification with its reason, its source and its gain in the ablation."""
     texts = {
         label: "does not train without" if points is None else format_change(points)
         for label, points in measure_ablation(study).items()
     }
     changes = read_changes().rename(columns={"what": "change"})
-    changes["worth"] = [texts.get(label, "not measured") for label in changes.pop("without")]
+    changes["gain"] = [texts.get(label, "not measured") for label in changes.pop("without")]
     return changes.rename(columns=str.capitalize)
 
 
 @finding("part3_q6_2", needs=["exp2"], uses=EXPERIMENT_1)
 def say_own_network(study: Study) -> Sentences:
-    """What the network of experiment 2 reaches, against the best of experiment 1."""
+    """Yield the accuracy of the network of experiment 2, compared with the best of experiment 1."""
     summary = summarize_experiments(study, "exp2")
     trained, _ = split_trained(summary)
     best, other = find_best(summary), find_best(summarize_experiments(study, *EXPERIMENT_1))
@@ -97,11 +98,11 @@ def say_own_network(study: Study) -> Sentences:
     yield f"YourCodeNet reaches {reached}{versus}."
     if other:
         parts = [
-            f"L = {row.depth} takes {say.cost(row)} ({say.difference(row.test - other.test, 'it')})"
+            f"L = {row.depth} has {say.cost(row)} ({say.difference(row.test - other.test, 'it')})"
             for row in rows
             if row.depth in (rows[0].depth, best.depth)
         ]
-        yield f"That one takes {say.cost(other)}; {join_words(parts)}."
+        yield f"The best of experiment 1 has {say.cost(other)}; {join_words(parts)}."
     if len(rows) > 1:
         changes = [format_change(deep.test - shallow.test) for shallow, deep in pairwise(rows)]
-        yield f"From one depth to the next the accuracy changes by {join_words(changes)} points."
+        yield f"From one depth to the next, the accuracy changes by {join_words(changes)} points."

@@ -1,4 +1,4 @@
-"""Answers on part 2: memorising, optimizers, dropout, and loss against accuracy."""
+"""Answers on part 2: memorisation, optimizers, dropout, and loss against accuracy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIMIZERS = {"vanilla": "SGD", "momentum": "momentum SGD", "rmsprop": "RMSProp"
 
 @finding("part2_overfit", needs=["part2_overfit"])
 def say_memorised(study: Study) -> Sentences:
-    """How well and how soon the from-scratch network memorises its images."""
+    """Yield whether the from-scratch network memorises its images."""
     epochs = select(study.epochs, experiment="part2_overfit")
     images = select(study.runs, experiment="part2_overfit")["train_images"].iloc[0]
     last = epochs.groupby("seed")["train_accuracy"].last()
@@ -31,7 +31,7 @@ def say_memorised(study: Study) -> Sentences:
 
 @finding("part2_optim", needs=["part2_optim"])
 def say_optimizers(study: Study) -> Sentences:
-    """Which optimizer is best by validation, and whether seeds can tell it from the others."""
+    """Yield which optimizer is best by validation, and its differences from the others."""
     summary = summarize_experiments(study, "part2_optim")
     best = find_best(summary)
     if best is None:
@@ -47,7 +47,7 @@ def say_optimizers(study: Study) -> Sentences:
         if row.run != best.run
     ]
     yield (
-        f"{names[best.run]} at {rates[best.run]:g} is best by validation after "
+        f"{names[best.run]} at learning rate {rates[best.run]:g} is best by validation after "
         f"{best.epochs} epochs: {format_number(best.test)} % test accuracy"
         f"{f', against {join_words(others)}' if others else ''}."
     )
@@ -56,14 +56,14 @@ def say_optimizers(study: Study) -> Sentences:
         momentum, plain = by_optimizer["momentum"], by_optimizer["vanilla"]
         rate, factor = rates[momentum], runs.loc[momentum, "training.momentum"]
         yield (
-            f"Momentum {factor:g} adds up steps, so that its rate {rate:g} acts like "
-            f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without it, against "
-            f"{rates[plain]:g} of SGD{_say_pair(study, momentum, plain)}."
+            f"Momentum {factor:g} accumulates steps, so a learning rate of {rate:g} acts like "
+            f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without momentum; SGD uses "
+            f"{rates[plain]:g}{_say_pair(study, momentum, plain)}."
         )
 
 
 def _say_pair(study: Study, run: str, other: str) -> str:
-    """Return the paired difference in test accuracy with its interval, where seeds allow one."""
+    """Return the paired difference in test accuracy with its interval, if there are two seeds."""
     pairs = pair_seeds(study.runs, run, other)
     return f" ({_say_interval(compare_pairs(pairs))})" if len(pairs) > 1 else ""
 
@@ -75,7 +75,7 @@ def _say_interval(found: Estimate) -> str:
 
 
 def measure_dropout(study: Study) -> pd.DataFrame:
-    """Return a row per probability, means over seeds: curves at the end, and their best values."""
+    """Return a row per probability with means over seeds of the last epoch and the lowest loss."""
     epochs = select(study.epochs, experiment="part2_dropout")
     last = epochs.groupby(["run", "seed"], sort=False).last()
     last["lowest_loss"] = epochs.groupby(["run", "seed"])["validation_loss"].min()
@@ -91,14 +91,14 @@ def measure_dropout(study: Study) -> pd.DataFrame:
 
 @finding("part2_q1_1", needs=["part2_dropout"])
 def say_dropout(study: Study) -> Sentences:
-    """Whether dropout does what one expects, on the training images and on new ones."""
+    """Yield whether dropout has the expected effect on training images and on new images."""
     rows = measure_dropout(study)
     where = f"for p = {join_words(f'{p:g}' for p in rows['p'])}"
     fits = rows["train_accuracy"]
     expected = "as expected" if fits.is_monotonic_decreasing else "but not in the order of p"
     yield (
         f"Dropout changes the fit of the training images {expected}, and {_say_help(study, rows)}: "
-        f"training accuracy ends at {say.numbers(fits)} % {where}, test accuracy is "
+        f"training accuracy ends at {say.numbers(fits)} % {where}, and test accuracy is "
         f"{say.numbers(rows['test'])} %."
     )
     yield (
@@ -108,29 +108,29 @@ def say_dropout(study: Study) -> Sentences:
 
 
 def _say_help(study: Study, rows: pd.DataFrame) -> str:
-    """Return whether the best probability is better than none on new images."""
+    """Return whether the best dropout probability improves accuracy on new images."""
     none, some = rows[rows["p"] == 0], rows[rows["p"] > 0]
     if none.empty or some.empty:
         return "there is nothing to compare with on new images"
     best = max(list_rows(some), key=lambda row: row.validation_accuracy)
     pairs = pair_seeds(study.runs, best.run, none["run"].iloc[0])
     if not pairs:
-        return "no seed of both trains"
+        return "no seed trains with and without it"
     where = f"p = {best.p:g}"
     if len(pairs) == 1:
-        return f"changes accuracy on new ones by {format_change(pairs[0])} points at {where}"
+        return f"changes accuracy on new images by {format_change(pairs[0])} points at {where}"
     found = compare_pairs(pairs)
     interval = f"{where}: {_say_interval(found)}"
     if found.low > 0:
-        return f"helps on new ones ({interval})"
+        return f"helps on new images ({interval})"
     if found.high < 0:
-        return f"hurts on new ones ({interval})"
-    return f"makes no difference on new ones that {len(pairs)} seeds can tell ({interval})"
+        return f"hurts on new images ({interval})"
+    return f"has no significant effect on new images with {len(pairs)} seeds ({interval})"
 
 
 @finding("part2_q1_2", needs=["part2_dropout"])
 def say_low_against_high(study: Study) -> Sentences:
-    """How little dropout compares with much: speed of learning, and over-fitting."""
+    """Yield how low and high dropout compare in speed of learning and over-fitting."""
     rows = [row for row in list_rows(measure_dropout(study)) if row.p > 0]
     if len(rows) < 2:
         yield "Only one probability of dropout has a result."
@@ -140,11 +140,11 @@ def say_low_against_high(study: Study) -> Sentences:
     fits = "less" if high.gap < low.gap else "more"
     epochs = select(study.epochs, run=low.run).groupby("epoch")["train_loss"].mean()
     reached = epochs[epochs <= high.train_loss]
-    when = f"; p = {low.p:g} is there in epoch {reached.index[0]}" if len(reached) else ""
+    when = f" (reached by p = {low.p:g} in epoch {reached.index[0]})" if len(reached) else ""
     yield (
-        f"Against p = {low.p:g}, p = {high.p:g} learns {speed} and over-fits {fits}: training loss "
-        f"ends at {format_number(high.train_loss, 2)} against {format_number(low.train_loss, 2)}"
-        f"{when}; the gap between training and validation accuracy ends at "
+        f"Compared with p = {low.p:g}, p = {high.p:g} learns {speed} and over-fits {fits}: training"
+        f" loss ends at {format_number(high.train_loss, 2)}{when} against "
+        f"{format_number(low.train_loss, 2)}; the gap between training and validation accuracy is "
         f"{format_number(high.gap, 0)} against {format_number(low.gap, 0)} points; validation loss "
         f"rises from its lowest value by {format_number(high.rise, 2)} against "
         f"{format_number(low.rise, 2)}."
@@ -153,38 +153,38 @@ def say_low_against_high(study: Study) -> Sentences:
 
 @finding("part2_q2")
 def say_joint_rise(study: Study) -> Sentences:
-    """Whether loss and accuracy can rise together, with the strongest case of all results."""
+    """Yield whether loss and accuracy can rise together, with the strongest case of all results."""
     case = find_joint_rise(study)
     if case is None:
-        yield "Yes, it can happen; no pair of consecutive epochs in the present results shows it."
+        yield "Yes, it can, but no pair of consecutive epochs in the present results shows it."
         return
     yield (
-        f"Yes: in `{case.run}` the loss on {case.validation_images:,} held-out images rises from "
-        f"{format_number(case.loss_before, 3)} to {format_number(case.loss, 3)} from epoch "
-        f"{case.epoch - 1} to {case.epoch}, and the accuracy on them from "
+        f"Yes: in `{case.run}`, the loss on {case.validation_images:,} validation images rises "
+        f"from {format_number(case.loss_before, 3)} to {format_number(case.loss, 3)} between "
+        f"epochs {case.epoch - 1} and {case.epoch}, and the accuracy on them rises from "
         f"{format_number(case.accuracy_before)} to {format_number(case.accuracy)} %."
     )
     yield (
-        f"It is the strongest of {count_things(case.found, 'case')} among {case.compared:,} pairs "
+        f"This is the strongest of {count_things(case.found, 'case')} in {case.compared:,} pairs "
         "of consecutive epochs: loss and accuracy rise by "
         f"{format_number(case.loss_rise)} and {format_number(case.accuracy_rise)} standard errors."
     )
 
 
 def find_joint_rise(study: Study) -> Any:
-    """Return the epoch in which the smaller of both rises is the greatest, in standard errors.
+    """Return the epoch with the largest joint rise: the smaller of both rises in standard errors.
 
-    The standard error of an accuracy is binomial. Losses of single images are not recorded: their
-    standard deviation is taken to be their mean, as that of an exponential distribution. Both
-    epochs are taken as independent; since their images are the same, the errors are rather too
-    large.
+    The standard error of an accuracy is binomial. Losses of single images are not recorded, so
+    their standard deviation is assumed to equal their mean, as in an exponential distribution. The
+    two epochs are treated as independent; as they share their images, the errors are rather
+    overestimated.
 
     Returns:
-        A row with the curves in this epoch and the one ``_before``, with both rises in standard
-        errors, and with the numbers of cases ``found`` and of epochs ``compared``; None where
-        there is no case.
+        A row with the curves in this epoch and the previous one (``_before``), both rises in
+        standard errors, and the numbers of cases ``found`` and of epochs ``compared``; None without
+        any case.
     """
-    runs = study.runs.drop_duplicates(["spec_hash", "seed"])  # one that has two names, once
+    runs = study.runs.drop_duplicates(["spec_hash", "seed"])  # a run with two names counts once
     keys = ["run", "seed"]
     rows = study.epochs.merge(runs[[*keys, "validation_images"]], on=keys)
     rows = rows.rename(columns={"validation_loss": "loss", "validation_accuracy": "accuracy"})

@@ -1,4 +1,4 @@
-"""The answer on skip connections: experiment 1.4 against 1.1 and 1.3, and what 1.5 takes apart."""
+"""Answers on skip connections: experiment 1.4 compared with 1.1, 1.3 and 1.5."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hw2core.analysis.text import format_change, format_number
 
 @finding("part3_q5", needs=["exp1_4"], uses=["exp1_1", "exp1_3", "exp1_5"])
 def say_skip_connections(study: Study) -> Sentences:
-    """Which residual networks train, and what they gain at equal numbers of convolutions."""
+    """Yield which residual networks train, and their gain at equal numbers of convolutions."""
     summary = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(summary)
     share = say.share(len(trained), len(summary), " with skip connections and batch norm")
@@ -23,7 +23,7 @@ def say_skip_connections(study: Study) -> Sentences:
     pairs = pair_with_plain(study)
     if not pairs.empty:
         plain = int((pairs["trained_plain"] > 0).sum())
-        text += f"; of the {len(pairs)} plain networks with as many convolutions and channels, "
+        text += f"; of the {len(pairs)} plain networks with the same convolutions and channels, "
         text += f"{plain or 'none'} {say.train(plain)}"
     yield f"{text}."
     parts = [
@@ -47,7 +47,7 @@ def say_skip_connections(study: Study) -> Sentences:
 
 
 def pair_with_plain(study: Study) -> pd.DataFrame:
-    """Return residual networks with the plain one of equal convolutions and widths, if any."""
+    """Return pairs of a residual and a plain network with equal convolutions and widths."""
     plain = summarize_experiments(study, "exp1_1", "exp1_3")
     return summarize_experiments(study, "exp1_4").merge(
         plain, on=["num_conv", "widths"], suffixes=("", "_plain")
@@ -55,7 +55,7 @@ def pair_with_plain(study: Study) -> pd.DataFrame:
 
 
 def tabulate_pairs(study: Study) -> pd.DataFrame:
-    """Return residual against plain networks of equal convolutions and widths."""
+    """Return a table of residual and plain networks with equal convolutions and widths."""
     return pd.DataFrame(
         {
             "Network": say.size(row.depth, row.widths),

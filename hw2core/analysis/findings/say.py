@@ -1,4 +1,4 @@
-"""Puts numbers of a study into phrases."""
+"""Formats numbers of a study as phrases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hw2core.analysis.text import count_things, format_number, join_words
 
 
 def accuracy(row: Any) -> str:
-    """Return the test accuracy of a row of ``summarize``, and how many of its seeds trained."""
+    """Return the test accuracy of a row of ``summarize``, with its number of trained seeds."""
     text = f"{format_number(row.test)} %"
     if row.trained in (0, row.seeds):
         return text
@@ -35,7 +35,7 @@ def difference(points: float, other: str) -> str:
 
 
 def share(count: int, total: int, rest: str = "") -> str:
-    """Return ``all 4 networks train``; ``rest`` describes the networks."""
+    """Return ``all 4 networks train``, with ``rest`` after ``networks``."""
     share = f"{count or 'none'} of {total}"
     if count == total:
         share = {1: "the only", 2: "both"}.get(total, f"all {total}")
@@ -43,7 +43,7 @@ def share(count: int, total: int, rest: str = "") -> str:
 
 
 def train(count: int) -> str:
-    """Return the verb of ``none trains``, ``1 of 3 trains`` or ``2 of 3 train``."""
+    """Return the verb in ``none trains``, ``1 of 3 trains`` or ``2 of 3 train``."""
     return "train" if count > 1 else "trains"
 
 
@@ -53,7 +53,7 @@ def values(symbol: str, values: Iterable[object]) -> str:
 
 
 def span(values: Iterable[float], digits: int = 1) -> str:
-    """Return ``2.4–2.6``, or one number where both ends look the same."""
+    """Return ``2.4–2.6``, or one number if both ends are equal when rounded."""
     numbers = list(values)
     low, high = format_number(min(numbers), digits), format_number(max(numbers), digits)
     return low if low == high else f"{low}–{high}"
@@ -70,7 +70,7 @@ def flops(count: float) -> str:
 
 
 def cost(row: Any) -> str:
-    """Return ``2.87 million parameters and 428 MFLOPs`` of a row of ``summarize``."""
+    """Return ``2.87 million parameters and 428 MFLOPs`` for a row of ``summarize``."""
     millions = format_number(row.parameters / 1e6, 2)
     return f"{millions} million parameters and {flops(row.flops_per_image)}"
 

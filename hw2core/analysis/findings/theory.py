@@ -1,4 +1,4 @@
-"""Answers what needs no training run: Jacobian, gradient checks, blocks, receptive fields."""
+"""Answers that need no training: Jacobian, gradient checks, residual blocks, receptive fields."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ KERNEL, POOL = 3, 2  # sizes of every convolution and pool of the study
 
 
 class Jacobian(NamedTuple):
-    """Sizes of the Jacobian of a linear layer's output by its input, in float32."""
+    """Sizes of the Jacobian of a linear layer's output with respect to its input, in float32."""
 
     shape: tuple[int, ...]
     entries: int
     size: int  # bytes
-    nonzero: int  # bytes of the diagonal blocks, one per image: all others are zero
-    product: int  # bytes of the gradient by the input, which the backward pass computes instead
+    nonzero: int  # bytes of the diagonal blocks, one per image; all other blocks are zero
+    product: int  # bytes of the input's gradient, which the backward pass computes instead
 
 
 def measure_jacobian(
@@ -49,21 +49,21 @@ def measure_jacobian(
 
 @finding("part1_q1")
 def say_jacobian(study: Study) -> Sentences:
-    """Shape and memory of the Jacobian of a linear layer."""
+    """Yield shape and memory of the Jacobian of a linear layer."""
     jacobian = measure_jacobian()
     yield (
-        f"The Jacobian has the shape {jacobian.shape}, {jacobian.entries:,} numbers: "
+        f"The Jacobian has shape {jacobian.shape}; its {jacobian.entries:,} numbers take "
         f"{format_number(jacobian.size / GB)} GB ({format_number(jacobian.size / GIB, 0)} GiB) in "
         f"single precision."
     )
     yield (
-        f"Only {format_number(jacobian.nonzero / GIB, 0)} GiB of it is not zero, and the backward "
-        "pass builds none of it."
+        f"Only {format_number(jacobian.nonzero / GIB, 0)} GiB of it is non-zero, and the backward "
+        "pass never builds it."
     )
 
 
 def measure_backward_memory() -> int:
-    """Return the bytes of all gradients that the backward pass of the question's layer returns."""
+    """Return the bytes of all gradients from the backward pass of the question's layer."""
     layer = nn.Linear(IN_FEATURES, OUT_FEATURES)
     x = torch.zeros(BATCH, IN_FEATURES, requires_grad=True)
     z = layer(x)
@@ -74,7 +74,7 @@ def check_gradients() -> dict[str, float]:
     """Compare each from-scratch layer with autograd in float64, where rounding is about 1e-16.
 
     Returns:
-        By layer the largest norm ‖by hand − autograd‖ of its gradients, by input and parameters.
+        Layer name -> largest norm ‖by hand − autograd‖ over its input and parameter gradients.
     """
     features, classes = 96, 10
     with torch.random.fork_rng(devices=[]):
@@ -96,16 +96,16 @@ def check_gradients() -> dict[str, float]:
 
 
 class BlockCost(NamedTuple):
-    """What a residual block costs and sees."""
+    """Cost and receptive field of a residual block."""
 
-    weights: int  # of the convolutions: as many multiply-adds per pixel
+    weights: int  # of the convolutions, equal to the multiply-adds per pixel
     parameters: int
     field: int  # side of the square of input pixels that one output pixel depends on
-    rank: int  # the fewest channels on the main path
+    rank: int  # smallest number of channels on the main path
 
 
 def measure_block(block: ResidualBlock) -> BlockCost:
-    """Count on the block itself, whose convolutions have stride 1 and keep the image's size."""
+    """Return the cost of a block of convolutions with stride 1 that keep the image size."""
     convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
     return BlockCost(
         weights=sum(conv.weight.numel() for conv in convs),
@@ -118,7 +118,7 @@ def measure_block(block: ResidualBlock) -> BlockCost:
 def compare_blocks(
     channels: int = BLOCK_CHANNELS, inner: int = BOTTLENECK_CHANNELS
 ) -> tuple[BlockCost, BlockCost]:
-    """Return the costs of a regular block and of a bottleneck on the same channels."""
+    """Return the costs of a regular block and a bottleneck with the same number of channels."""
     regular = ResidualBlock(channels, [channels] * 2, [KERNEL] * 2)
     bottleneck = ResidualBottleneckBlock(channels, [inner], [KERNEL])
     return measure_block(regular), measure_block(bottleneck)
@@ -126,23 +126,23 @@ def compare_blocks(
 
 @finding("part3_q1")
 def say_bottleneck(study: Study) -> Sentences:
-    """Weights, operations and reach of the bottleneck and of the regular block."""
+    """Yield weights, operations and receptive field of the bottleneck and the regular block."""
     regular, bottleneck = compare_blocks()
     ratio = format_number(regular.weights / bottleneck.weights)
     yield (
         f"The bottleneck has {ratio} times fewer weights, {bottleneck.weights:,} against "
         f"{regular.weights:,} (with biases {bottleneck.parameters:,} against "
-        f"{regular.parameters:,}), and as many times fewer multiply-adds per pixel."
+        f"{regular.parameters:,}), and fewer multiply-adds per pixel by the same factor."
     )
     yield (
-        f"In space it combines {bottleneck.field}×{bottleneck.field} pixels against "
-        f"{regular.field}×{regular.field}; across channels both combine all {regular.rank}, the "
+        f"In space, it combines {bottleneck.field}×{bottleneck.field} pixels against "
+        f"{regular.field}×{regular.field}; across channels, both combine all {regular.rank}, the "
         f"bottleneck through {BOTTLENECK_CHANNELS}."
     )
 
 
 def list_block_ratios() -> pd.DataFrame:
-    """Return weights of both blocks by channels, at the bottleneck's ratio of the question."""
+    """Return the weights of both blocks by channels, with the question's bottleneck ratio."""
     rows = []
     for channels in (32, 64, 128, BLOCK_CHANNELS):
         inner = channels * BOTTLENECK_CHANNELS // BLOCK_CHANNELS
@@ -150,14 +150,14 @@ def list_block_ratios() -> pd.DataFrame:
         weights = f"{regular.weights:,}", f"{bottleneck.weights:,}"
         ratio = format_number(regular.weights / bottleneck.weights)
         rows.append([channels, inner, *weights, ratio])
-    names = ["Channels", "in the bottleneck", "Weights, regular block", "Weights, bottleneck"]
+    names = ["Channels", "Bottleneck channels", "Weights, regular block", "Weights, bottleneck"]
     return pd.DataFrame(rows, columns=[*names, "Ratio"])
 
 
 def measure_field(num_conv: int, pool_every: int) -> int:
     """Return the side of the square of pixels that one entry of the last feature map depends on.
 
-    The padding is part of it, so that it can exceed the image.
+    It includes padding, so it can exceed the image.
     """
     field, step = 1, 1  # in pixels of the image
     for number in range(1, num_conv + 1):
@@ -175,13 +175,13 @@ def count_head(widths: str, num_conv: int, pool_every: int, hidden: int) -> int:
 
 
 def read_rates() -> str:
-    """Return what ``search/README.md`` says of the learning rates of part 3, as Markdown."""
+    """Return the section of ``search/README.md`` on the learning rates of part 3."""
     section = SEARCH.read_text(encoding="utf-8").partition("## `part3_rates.yaml`")[2]
     return section.partition("\n")[2].strip()
 
 
 def list_networks(study: Study, experiment: str) -> pd.DataFrame:
-    """Return the receptive field and the parameters of each network with a hidden layer."""
+    """Return receptive field and parameters of each network with a hidden layer."""
     runs = select(study.runs, experiment=experiment).drop_duplicates("run")
     rows = []
     for run in runs.to_dict("records"):

@@ -1,4 +1,4 @@
-"""Answers on width in experiment 1.2, and on depth with growing widths in experiment 1.3."""
+"""Answers on width in experiment 1.2, and on depth with growing width in experiment 1.3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hw2core.analysis.text import count_things, format_change, join_runs, join_w
 
 @finding("part3_q3", needs=["exp1_2"], uses=["exp1_1"])
 def say_width(study: Study) -> Sentences:
-    """What more channels bring at each depth, against what more layers bring in experiment 1.1."""
+    """Yield the gain from more channels at each depth, and from more layers in experiment 1.1."""
     summary = summarize_experiments(study, "exp1_2")
     trained, _ = split_trained(summary)
     steps = list_steps(trained, "depth")
@@ -44,14 +44,14 @@ def say_width(study: Study) -> Sentences:
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
-    """Return neighbouring runs of those that share the value of the column ``fixed``."""
+    """Return pairs of neighbouring runs with the same value in column ``fixed``."""
     return [
         step for rows in split_groups(summary, fixed).values() for step in pairwise(list_rows(rows))
     ]
 
 
 def _say_steps(what: str, summary: pd.DataFrame, fixed: str) -> Sentences:
-    """Yield what a step to the next larger network brings, costs and breaks."""
+    """Yield the gain and cost of a step to the next larger network, and how many steps fail."""
     steps = list_steps(summary, fixed)
     both = [(old, new) for old, new in steps if old.trained and new.trained]
     if both:
@@ -60,16 +60,16 @@ def _say_steps(what: str, summary: pd.DataFrame, fixed: str) -> Sentences:
         flops = say.span(new.flops_per_image / old.flops_per_image for old, new in both)
         broken = sum(bool(old.trained and not new.trained) for old, new in steps)
         yield (
-            f"A step of {what} brings {change} points on average where both networks train, for "
-            f"{parameters} times the parameters and {flops} times the operations; "
-            f"{count_things(broken, 'step') if broken else 'none'} of {len(steps)} led from a "
-            "network that trains to one that does not."
+            f"A step in {what} changes accuracy by {change} points on average where both networks "
+            f"train, for {parameters} times the parameters and {flops} times the operations; "
+            f"{broken or 'none'} of {count_things(len(steps), 'step')} led from a network that "
+            "trains to one that does not."
         )
 
 
 @finding("part3_q4", needs=["exp1_3"], uses=["exp1_1", "exp1_2"])
 def say_growing_width(study: Study) -> Sentences:
-    """What depth brings when the width grows, and where trainability ends, against 1.1."""
+    """Yield the effect of depth when width grows, and where trainability ends, against 1.1."""
     summary, plain = (summarize_experiments(study, name) for name in ("exp1_3", "exp1_1"))
     trained, failed = split_trained(summary)
     parts = []
@@ -79,7 +79,7 @@ def say_growing_width(study: Study) -> Sentences:
     if not failed.empty:
         verb = "do" if len(failed) > 1 else "does"
         parts.append(f"{join_words(failed['num_conv'])} {verb} not train")
-    yield f"With growing widths, {'; '.join(parts)}."
+    yield f"With growing width, {'; '.join(parts)}."
     best, other = find_best(summary), find_best(plain)
     if best and other:
         size = say.size(other.depth, other.widths)
@@ -98,21 +98,22 @@ def say_growing_width(study: Study) -> Sentences:
     found = wide[wide["num_conv"] >= others["num_conv"].min()]
     if not found.empty:
         yield (
-            f"The number of convolutions does not decide alone: {join_runs(found['run'])} of "
-            f"experiment 1.2 {say.train(len(found))} with "
-            f"{join_words(found['num_conv'].unique(), 'or')} of them."
+            "The number of convolutions alone does not decide whether a network trains: "
+            f"{join_runs(found['run'])} of experiment 1.2 {say.train(len(found))} with "
+            f"{join_words(found['num_conv'].unique(), 'or')} convolutions."
         )
 
 
 def _say_border(summary: pd.DataFrame) -> str:
-    """Return at which numbers of convolutions networks stop training."""
+    """Return from which number of convolutions networks do not train."""
     trained, failed = (runs["num_conv"] for runs in split_trained(summary))
     if failed.empty:
-        return f"All networks, of up to {trained.max()} convolutions, train"
+        return f"All networks, with up to {trained.max()} convolutions, train"
     if trained.empty:
-        return f"No network, of {failed.min()} convolutions or more, trains"
+        return f"No network, with {failed.min()} or more convolutions, trains"
     if trained.max() < failed.min():
         return f"Trainability ends between {trained.max()} and {failed.min()} convolutions"
     return (
-        f"Networks of up to {trained.max()} convolutions train, but not all from {failed.min()} on"
+        f"Networks with up to {trained.max()} convolutions train, but not all with {failed.min()} "
+        "or more"
     )
