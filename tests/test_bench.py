@@ -69,6 +69,11 @@ def test_no_training_is_faster_than_its_roof():
     assert ratio >= by_layer > 1
 
 
+def test_the_mutants_are_of_todays_code(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    importlib.import_module("mutants").check_mutants()
+
+
 # An activation is 4 bytes, or 2; a parameter is 4 in both.
 @pytest.mark.parametrize(
     ("precision", "traffic", "by_layer"),
