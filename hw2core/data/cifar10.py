@@ -16,7 +16,7 @@ from hw2core.data.arrays import Arrays
 from hw2core.data.prepared import DataError
 
 ROOT_VARIABLE = "HW2_DATA"
-# torchvision sets no timeout: without one a stalled connection hangs the pipeline for ever.
+# torchvision sets no timeout; without one, a stalled connection blocks the pipeline forever.
 DOWNLOAD_TIMEOUT = 60.0  # seconds without a byte
 
 
@@ -73,7 +73,7 @@ def _find_problem(folder: Path) -> str:
 
 
 def _download_files(folder: Path) -> Arrays:
-    """Download, unpack and read; what a killed download left in ``folder`` is replaced."""
+    """Download, unpack and read the images; replace what a killed download left."""
     default_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
