@@ -1,7 +1,7 @@
-"""Defines the files of a run, with types: its result, and its evaluation on the test images.
+"""Defines the types of a run's files: its result, and its evaluation on the test images.
 
 ``schemas/`` has both as JSON Schema. Accuracies are in percent, losses in nats, times in seconds.
-A number that is not finite, which JSON cannot hold, is null.
+A number that is not finite, which JSON cannot represent, is null.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Epochs(Frozen):
         return cls.model_validate(dict(zip(cls.model_fields, history[1:], strict=True)))
 
     def as_fit_result(self) -> FitResult:
-        """Return the inverse of ``of``; a loss that was not finite is None."""
+        """Return the curves as a fit, the inverse of ``of``; a loss that was not finite is None."""
         return FitResult(len(self.train_loss), *(values for _, values in self))
 
     def __len__(self) -> int:
