@@ -1,4 +1,4 @@
-"""What each change makes Snakemake do again: the table of the README, run for real."""
+"""What each change makes Snakemake do again: the table in docs/reproducibility.md."""
 
 from __future__ import annotations
 
