@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Environment variables.
-DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; not set: the best of the machine
+DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; by default the best of the machine
 CUDA_GRAPH = "HW2_CUDA_GRAPH"  # a value that begins with 0 turns CUDA graphs off
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.

@@ -23,8 +23,8 @@ class EpochResult(NamedTuple):
 class FitResult(NamedTuple):
     """The curves of a fit: accuracies in percent, one per epoch; losses per batch or per epoch.
 
-    ``test`` is the set that ``fit`` was given to evaluate after each epoch. In the study that is
-    the validation split; the test images are evaluated once, after training.
+    ``test`` is the set that ``fit`` evaluated after each epoch. In the study, that is the
+    validation split; the test images are evaluated once, after training.
     """
 
     num_epochs: int

@@ -1,4 +1,4 @@
-"""Optimizers from scratch: the update equations, in place and without torch.optim.
+"""Implements optimizers from scratch: the update equations, in place and without torch.optim.
 
 All of them minimise L(p) + reg/2 ‖p‖², whose gradient is g = dp + reg p, with dp = ∂L/∂p.
 ``step`` changes the parameters and the optimizer's own state, never dp.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment, RunSpec
 
 LONGEST = 120_000  # bytes of all experiments on a command line; Linux allows 131,072 per argument
-IN_CASE = "macOS and Windows take it for the same file as"
+IN_CASE = "on macOS and Windows, the same file as"
 
 Problems = dict[str, list[str]]  # line -> names of the affected runs
 

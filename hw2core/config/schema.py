@@ -96,16 +96,16 @@ class DataSpec(Frozen):
             raise refuse("source_train", f"CIFAR-10 has {train} + {test} images")
         if self.source_train % NUM_CLASSES:
             raise refuse(
-                "source_train", f"must be a multiple of {NUM_CLASSES}: as many of each class"
+                "source_train", f"must be a multiple of {NUM_CLASSES}, the number of classes"
             )
         if self.train + self.validation > self.source_train:
             raise refuse(
                 "train",
                 f"train + validation = {self.train} + {self.validation} must be at most "
-                f"{self.source_train}, the images there are",
+                f"{self.source_train}, the number of images",
             )
         if self.test > self.source_test:
-            raise refuse("test", f"must be at most {self.source_test}, the images there are")
+            raise refuse("test", f"must be at most {self.source_test}, the number of images")
         return self
 
     @property
@@ -227,7 +227,7 @@ class ExperimentEntry(RunEntry):
 
 
 class StudyOptions(Frozen):
-    """What of the study is planned."""
+    """Which part of the study is planned."""
 
     only: Annotated[list[Text], Field(min_length=1)] | None = None
     """Experiments to plan; null: all."""

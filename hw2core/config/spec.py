@@ -1,4 +1,4 @@
-"""Specifications of runs and experiments, with their canonical JSON."""
+"""Defines the specifications of runs and experiments, with their canonical JSON."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class RunSpec(Frozen):
         label = name.removeprefix(spec.experiment).removesuffix(f"_{suffix}" if suffix else "")
         spec = spec.model_copy(update={"label": label.removeprefix("_")})
         if spec.name != name:
-            problem = f"name: {name!r}: is no run of experiment {spec.experiment!r}"
+            problem = f"name: {name!r}: not a run of experiment {spec.experiment!r}"
             raise ConfigError(source, [problem])
         return spec
 

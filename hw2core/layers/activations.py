@@ -1,4 +1,4 @@
-"""Activation layers: each z_i depends on x_i alone, so that the Jacobian is diagonal."""
+"""Defines activation layers: each z_i depends on x_i alone, so that the Jacobian is diagonal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base class of the layers, and their composition by the chain rule.
+"""Defines the base class of the layers, and their composition by the chain rule.
 
 A layer is a function z = f(x; θ). During training some scalar loss L is computed from z; backward
 receives dout = ∂L/∂z, which has the shape of z, and returns dx = ∂L/∂x, which has the shape of x:

@@ -1,4 +1,4 @@
-"""The cross-entropy loss."""
+"""Defines the cross-entropy loss."""
 
 from __future__ import annotations
 

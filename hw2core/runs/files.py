@@ -175,7 +175,7 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
         known = " and ".join(map(str, formats))
         raise ResultError(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
     if head.pop("digest", None) != hash_content(document):
-        raise ValueError("its content is not what was written")
+        raise ValueError("its content does not match its digest")
     return document
 
 

@@ -19,7 +19,7 @@ EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\
 
 
 def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
-    """Do the work of a script and return its exit status: 1 on a ``UserError``, which is logged.
+    """Do the work of a script and return its exit status: 0, or 1 after logging a ``UserError``.
 
     Args:
         work: called with the log; returns the line that reports the outcome.

@@ -126,9 +126,9 @@ class Mistake(Frozen):
 
 
 class Evaluation(Frozen):
-    """What a run's weights do on the test images: ``results/<run>/seed<k>.test.json``.
+    """The metrics of a run's weights on the test images: ``results/<run>/seed<k>.test.json``.
 
-    An evaluation that came with an older result lacks what was not measured then.
+    An evaluation that came with an older result lacks metrics that were not measured then.
     """
 
     format: Literal[1] = EVALUATION_FORMAT
@@ -168,7 +168,7 @@ class Evaluation(Frozen):
 
 
 class Result(Frozen):
-    """What training a run with one seed gave: ``results/<run>/seed<k>.json``."""
+    """The result of training a run with one seed: ``results/<run>/seed<k>.json``."""
 
     format: Literal[3] = RESULT_FORMAT
     config: v.Config
@@ -216,7 +216,7 @@ class Result(Frozen):
 
     @property
     def experiment(self) -> str:
-        """The experiment that asked for the run."""
+        """The name of the experiment."""
         return str(self.config["experiment"])
 
     @property

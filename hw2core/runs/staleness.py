@@ -25,7 +25,7 @@ NAMES = ("name", "experiment")
 
 @dataclass(frozen=True)
 class Identity:
-    """The identity of a training run: spec and seed, code and data."""
+    """The spec, seed, code and data that identify a training run."""
 
     spec: RunSpec
     seed: int
@@ -105,9 +105,9 @@ def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
         return [str(error)]
     has_weights = result.weights_sha256 and Path(paths.weights_path(spec.name, seed)).exists()
     if result.test and not has_weights:  # a result of format 2
-        return [] if test == result.test else ["not the evaluation that the result holds"]
+        return [] if test == result.test else ["not the evaluation in the result"]
     if not test.is_of(result):
-        return ["of other weights than those of the result"]
+        return ["its weights are not those of the result"]
     if not has_weights:
         return []
     reasons = []
