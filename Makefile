@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` and `make test`. Both set up .venv when it is missing.
+# `make help` lists the targets. Each of them sets up .venv if it is missing.
 
 PYTHON ?= python3
 MINUTES ?= 60
@@ -16,14 +16,14 @@ help:
 	@echo "make test       set up, then check style, types and behaviour in minutes"
 	@echo "make test-all   the same, then the workflow, injected faults and a real Slurm"
 	@echo "make test-slow  the tests that take a minute or more each"
-	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
+	@echo "make study-gpu MINUTES=60   train the study (gpu/full.yaml) on this GPU, pack the results"
 
 setup: $(READY)
 
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
 	@echo
-	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf beside it)"
+	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf is next to it)"
 	@echo "            demo/output/figures/             (its figures)"
 	@echo "            demo/output/results/summary.csv  (every run, one row)"
 
@@ -44,11 +44,11 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy bench # apart: it has a train.py too
+	$(VENV)/bin/mypy bench # separate: it has a train.py too
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
-		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11"; exit 1; }
+		{ echo "Python 3.11 or newer is needed; choose it with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

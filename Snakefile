@@ -1,4 +1,4 @@
-# The study from configuration to report. What is trained, and why, is in config.yaml.
+# Runs the study, from configuration to report. config.yaml says what is trained, and why.
 #
 #   snakemake                       everything: results, tables, figures, report
 #   snakemake results/exp1_4        the runs of one experiment, and its figures
@@ -6,12 +6,11 @@
 #   snakemake figures | report      all figures; the report
 #   snakemake -n TARGET             what would be done, and about how long it takes
 #   snakemake --profile quick       a quick look: all runs on few images, into output/quick
-#   snakemake --profile slurm ...   the same, as jobs of a Slurm cluster
-
+#   snakemake --profile slurm ...   the same, as jobs on a Slurm cluster
 #
-# Rules use shell: and not script:, which would count a fresh clone or a touched script as changed
-# code and train again. `snakemake --lint` also asks for a conda environment or container for each
-# rule: there is none, because `make` sets up one locked environment for the whole project.
+# Rules use shell: because with script:, Snakemake would treat a fresh clone or a touched script as
+# changed code and train again. `snakemake --lint` also asks for a conda environment or container
+# per rule; there is none because `make` sets up one locked environment for the whole project.
 
 import os
 import sys
@@ -21,19 +20,19 @@ from snakemake.utils import min_version
 
 min_version("9.9")
 
-sys.path.insert(0, workflow.basedir)  # the code of this checkout, whatever is installed
+sys.path.insert(0, workflow.basedir)  # this checkout's code, not an installed copy
 
 from hw2core.config.reading import read_config
 from hw2core.errors import UserError
 from hw2core.runs.paths import COPIED_CONFIG
 
-# A job of a cluster parses a copy of this file, with the configuration in it. A call in another
-# folder (--directory) that names no configuration gets that of the checkout.
+# A cluster job parses a copy of this file, which comes with the configuration. A call in another
+# folder (--directory) without --configfile uses the checkout's config.yaml.
 PLACES = [os.path.join(workflow.basedir, COPIED_CONFIG), "config.yaml"]
 if not workflow.config_settings.configfiles:
     PLACES.append(os.path.join(workflow.basedir, "config.yaml"))
 CONFIG = next(filter(os.path.exists, PLACES), "config.yaml")
-# Snakemake runs code in a configuration that asks for it, and of a wrong one names no line.
+# Checked first: Snakemake can run code in a configuration file, and its errors name no line.
 try:
     if os.path.exists(CONFIG):
         read_config(CONFIG)
@@ -62,7 +61,7 @@ localrules:
 rule all:
     """Make everything: results, tables, figures and the report."""
     input:
-        # Named, or one that was deleted would not be missed while its table exists.
+        # Listed, so that a deleted result is made again even if the tables exist.
         ALL_RESULTS,
         paths.SUMMARY_TABLE,
         paths.EPOCHS_TABLE,

@@ -1,10 +1,10 @@
-"""Train what is stale on this machine's GPU within a time budget, and pack the results.
+"""Train stale runs on this machine's GPU within a time budget, and pack the results.
 
     python gpu/run_study.py --minutes 25 --archive study.tar.gz
 
-The most informative runs come first. When the time is over, those under way write a checkpoint and
-stop; the next call resumes them, here or, with the archive unpacked in another checkout, elsewhere.
-Ctrl-C, a signal and a connection that is lost end the time early.
+The most informative runs come first. When the time is over, unfinished runs write a checkpoint and
+stop; the next call resumes them, here or in another checkout where the archive was unpacked.
+Ctrl-C, a signal or a lost connection ends the time early.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
-FREE = "exp2"  # the experiment whose further seeds are the most informative: its network is free
-DEFAULT = "config.yaml"  # which the Snakefile reads first
+FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
+DEFAULT = "config.yaml"  # read first by the Snakefile
 PACKED = ("results", "logs")
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def main() -> int:
-    """Train and pack; 0 also when the time was too short, 1 when runs failed or there is none."""
+    """Train and pack; return 0 even if the time ran out, 1 if runs failed or no result exists."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -61,11 +61,11 @@ def main() -> int:
 
 
 class Budget:
-    """The time for training: it ends early with a signal, or when nobody gets the output."""
+    """The time for training; a signal or a closed output ends it early."""
 
     def __init__(self, minutes: float) -> None:
         self.end = time.monotonic() + 60 * minutes
-        self.status = 0  # exit status of what ended it early
+        self.status = 0  # exit status if a signal ended it early
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 signal.signal(number, self._end_early)
@@ -75,7 +75,7 @@ class Budget:
         poller = select.poll()
         poller.register(1, 0)
         if any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0)):
-            # The terminal or the reader of the pipe is gone: writing there would be an error.
+            # The terminal or the reader of the pipe is gone: writing to it would fail.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
@@ -107,7 +107,7 @@ def train(args: argparse.Namespace, budget: Budget) -> bool:
 
 
 def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Yield the stages with their (run, seed), the most informative first."""
+    """Yield the stages with their (run, seed) pairs, the most informative first."""
     left = [
         (name, pair)
         for name, experiment in study.experiments.items()
@@ -127,9 +127,9 @@ def order_runs(study: Study) -> Iterator[tuple[str, list[tuple[str, int]]]]:
 
 
 def run_within(budget: Budget, command: list[str]) -> int | None:
-    """Run a command; return its exit status, or None if the budget was over before its end.
+    """Run a command; return its exit status, or None if the budget ended first.
 
-    A stop reaches every process: Snakemake starts nothing more, runs write a checkpoint.
+    A stop signals every process: Snakemake starts no more jobs, and runs write a checkpoint.
     """
     if budget.is_over():
         return None
@@ -143,24 +143,24 @@ def run_within(budget: Budget, command: list[str]) -> int | None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, and wait until they have ended."""
+    """Terminate a process with all that it started, and wait until they have ended."""
     end = time.monotonic() + SECONDS_TO_STOP
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         while time.monotonic() < end:
-            process.poll()  # it would count as alive until asked for
+            process.poll()  # an ended process counts as alive until polled
             time.sleep(SECONDS_BETWEEN_LOOKS)
             os.killpg(process.pid, 0)  # raises when all have ended
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        print("killed after a minute: see that no Snakemake runs, then call it with --unlock")
+        print("killed after a minute: check that no Snakemake runs, then call it with --unlock")
 
 
 def pack(archive: Path) -> int:
-    """Write results, checkpoints and logs into one archive, for a checkout; count the results.
+    """Pack results, checkpoints and logs into one archive; return the number of results.
 
-    Symbolic links, as from results/ to a large disk, are followed. Without results or checkpoints
-    an older archive stays.
+    Symbolic links, such as results/ on a large disk, are followed. Without results or checkpoints,
+    an older archive is kept.
     """
     results = len(list(Path().glob(f"results/*/{paths.RESULT_GLOB}")))
     checkpoints = len(list(Path().glob("results/*/*.checkpoint")))

@@ -1,7 +1,7 @@
-"""The course's answers: hyper-parameters of part 2, and the texts ``part1_q1`` to ``part3_q6``.
+"""Gives the course's answers: hyper-parameters of part 2, and texts ``part1_q1`` to ``part3_q6``.
 
 Hyper-parameters are read from config.yaml. The texts are those of the report, in Markdown, rendered
-from ``results/`` of the working folder; they name missing runs.
+from ``results/`` in the working directory; they list missing runs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number
 
 
 def __getattr__(name: str) -> str:
-    """Render the answer to one of ``QUESTIONS`` from the present results.
+    """Render the answer to one of ``QUESTIONS`` from the existing results.
 
     Raises:
         ResultError: a result is damaged.
     """
     if name not in QUESTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Imported here: hyper-parameters are also needed without pandas, for training.
+    # Imported here, because training needs the hyper-parameters but not pandas.
     from hw2core.analysis import report, tables
 
     return report.render_answer(name, tables.load(load_experiments()))

@@ -1,7 +1,7 @@
-"""Copies the code and configuration that a call of Snakemake was started with.
+"""Copies the code and configuration that a Snakemake call was started with.
 
-All jobs of the call run from the copy, so an edit of the checkout changes nothing of a study that
-is being trained. A job of a cluster, for which Snakemake starts anew, parses the copy as well.
+All jobs of the call run from the copy, so editing the checkout does not affect a study that is
+being trained. Cluster jobs, each of which starts Snakemake again, parse the copy as well.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from hw2core.runs.paths import (
 )
 
 PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm")
-# A job of a call that was killed may wait in a cluster's queue for long.
+# After a call is killed, its jobs may still wait in a cluster's queue for days.
 DAYS_KEPT = 30
 
 
 class CodeCopy:
-    """The copy for one call; in a job of a cluster, the copy that Snakemake parses.
+    """The copy for one call; in a cluster job, the copy that Snakemake parses.
 
     Args:
         checkout: the folder of the Snakefile.
         config: the whole configuration of the call.
 
     Attributes:
-        folder: of the copy, relative to Snakemake's working directory. The same code and
-            configuration have the same folder.
+        folder: the folder of the copy, relative to Snakemake's working directory. Calls with the
+            same code and configuration share it.
     """
 
     def __init__(self, checkout: str, config: Mapping[str, Any]) -> None:
         self.checkout = Path(checkout)
-        self._config: str | None = None  # of a copy that is parsed
+        self._config: str | None = None  # None: this is a copy already
         if (self.checkout / COPIED_CONFIG).exists():
             self.folder = Path(os.path.relpath(checkout))
             return
-        # Not sorted: of runs that differ in name only, the first is trained.
+        # Not sorted, because order matters: of equal runs, only the first is trained.
         self._config = json.dumps(config)
         self._commit = read_commit(self.checkout) or ""
         self.folder = Path(CODE_COPIES, self._hash(self.checkout))
 
     def write(self) -> None:
-        """Write the copy unless it is there, and delete those that no call has used for long.
+        """Write the copy unless it exists, and delete copies that no call has used for long.
 
         Raises:
             UserError: the copy cannot be written, or the code was edited since Snakemake read it.
@@ -67,7 +67,7 @@ class CodeCopy:
         except OSError as error:
             raise UserError(
                 f"{self.folder}: the code cannot be copied ({error.strerror or error}); "
-                "make room or give leave to write there, and call again"
+                "free disk space or make the folder writable, and call again"
             ) from None
         for folder in self.folder.parent.iterdir():
             if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
@@ -86,13 +86,13 @@ class CodeCopy:
             try:
                 unfinished.rename(self.folder)
             except OSError:
-                if not self.folder.is_dir():  # and no other call was faster
+                if not self.folder.is_dir():  # no other call has written it meanwhile
                     raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def _is_whole(self) -> bool:
-        """Return whether the copy is as it was made: cleaners of scratch disks delete files."""
+        """Return whether the copy is complete: cleaners of scratch disks delete single files."""
         written = (self.folder / COPIED_CONFIG).is_file()
         return written and self._hash(self.folder) == self.folder.name
 

@@ -1,4 +1,4 @@
-"""The base of all errors that are a message to the user, not a bug."""
+"""Defines the base of all errors that are a message to the user, not a bug."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 def make_line(text: str) -> str:
-    """Return ``text`` as one line that a terminal can print; of a long one, both ends."""
+    """Return ``text`` as one printable line; a long text keeps only its two ends."""
     if len(text) > 1000:
         text = f"{text[:600]} ... {text[-300:]}"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

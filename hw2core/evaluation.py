@@ -1,4 +1,4 @@
-"""Evaluates trained weights on the test images: what a network gets right and wrong."""
+"""Evaluates trained weights on the test images."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def evaluate_weights(
     """Evaluate a network on the first ``num_images`` test images; see ``measure_logits``.
 
     Args:
-        spec: the run that the weights are of.
-        weights: what training kept.
+        spec: the run that trained the weights.
+        weights: the weights that training kept.
         data: the images.
-        num_images: test images; all where there are fewer.
+        num_images: number of test images; all if there are fewer.
         precision: "fp32" or "bf16", as in training.
-        device: name of a device; None for the best there is.
+        device: name of a device; None for the best available.
         batch_size: images per batch; changes speed and memory only.
     """
     target = pick_device(device)
@@ -60,7 +60,7 @@ def evaluate_weights(
 
 
 def measure_logits(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return metrics under the names that :class:`hw2core.runs.schema.Evaluation` has.
+    """Return metrics, named as in :class:`hw2core.runs.schema.Evaluation`.
 
     Args:
         logits: (N, D), in the order of the images.
@@ -82,7 +82,7 @@ def measure_logits(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def measure_calibration_error(probability: Tensor, correct: Tensor) -> float | None:
-    """Return the expected calibration error in percent; None where a probability is not finite.
+    """Return the expected calibration error in percent; None if a probability is not finite.
 
     Predictions are put into 15 bins of equal width by their probability. The error is the mean
     over the predictions of the gap between accuracy and mean probability of their bin.
@@ -102,12 +102,12 @@ def measure_calibration_error(probability: Tensor, correct: Tensor) -> float | N
 
 
 def find_mistakes(probability: Tensor, predicted: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Return the wrong predictions of the highest probability; all arguments are (N,).
+    """Return the wrong predictions with the highest probability; all arguments are (N,).
 
-    Those of a diverged network have no probability and are left out.
+    Predictions without a finite probability, as of a diverged network, are left out.
     """
     wrong = ((predicted != labels) & probability.isfinite()).nonzero()[:, 0]
-    # Stable: of equal probabilities the first image comes first.
+    # Stable: images with equal probabilities stay in order.
     order = probability[wrong].sort(descending=True, stable=True).indices
     return [
         {

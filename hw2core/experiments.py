@@ -56,18 +56,18 @@ def run_experiment(
     """Train one network on CIFAR-10 and write ``{out_dir}/{run_name}_L{L}_K{K}.json``.
 
     The optimizer is AdamW at a constant learning rate. Each epoch is evaluated on the validation
-    split. The test images are evaluated once, with the weights of the best epoch; the result is in
-    the file's metadata.
+    split. The test images are evaluated once, with the weights of the best epoch; the file's
+    metadata has the accuracy.
 
     Args:
-        run_name: a name; the suffix ``_L{L}_K{K}`` is added unless it ends in it already.
+        run_name: name of the run; the suffix ``_L{L}_K{K}`` is added unless it is there already.
         out_dir: folder of the result.
-        seed: seed of initialisation, order and augmentation; None draws one. 0 is a seed.
+        seed: seed of initialisation, order and augmentation; None draws one.
         device: device name; None for the first available of cuda, mps and cpu.
         bs_train: images per training batch.
         bs_test: images per evaluation batch; None for the project's default.
         batches: batches per epoch; None for the whole training set.
-        epochs: largest number of epochs.
+        epochs: maximum number of epochs.
         early_stopping: stop after this many epochs without a lower validation loss; None: never.
         checkpoints: file name without extension for weights, saved when validation improves.
         lr: learning rate.
@@ -77,11 +77,11 @@ def run_experiment(
         pool_every: convolutions P before each pool.
         hidden_dims: widths of the hidden linear layers.
         model_type: "cnn", "resnet" or "ycn".
-        data: as ``data`` in config.yaml; None for that of config.yaml itself.
+        data: a section like ``data`` in config.yaml; None uses the one in config.yaml.
         kw: further arguments of the model, such as ``batchnorm=True`` for "resnet".
 
     Raises:
-        ConfigError: an argument is not allowed; names it, its value and what is allowed.
+        ConfigError: an argument is not allowed.
         DataError: the images are damaged or cannot be downloaded.
     """
     seed = torch.seed() % 2**32 if seed is None else int(seed)
@@ -148,7 +148,7 @@ def run_experiment(
 
 
 def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
-    """Read a result file and return its ``(config, FitResult)``; "test" is validation.
+    """Read a result file and return its ``(config, FitResult)``; "test" means validation.
 
     Raises:
         ResultError: the file is missing, damaged or of another format.
@@ -158,7 +158,7 @@ def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
 
 
 def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
-    """Return the images of ``spec``, prepared first if they are not yet."""
+    """Return the images of ``spec``; prepare them first if necessary."""
     manifest = Path(paths.manifest_path(spec.folder))
     if not manifest.exists():
         log.info(f"preparing {spec.folder} in {manifest.parent}")
@@ -167,7 +167,7 @@ def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
 
 
 def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the arguments of ``run_experiment`` that a command line gives."""
+    """Return the arguments for ``run_experiment`` that are on a command line."""
     parser = argparse.ArgumentParser(prog="python -m hw2core.experiments")
     commands = parser.add_subparsers(dest="command", required=True)
     exp = commands.add_parser("run-exp", help="train one network and write its result")
@@ -178,7 +178,7 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     exp.add_argument("--bs-train", type=int, metavar="N", help="images per training batch")
     exp.add_argument("--bs-test", type=int, metavar="N", help="images per evaluation batch")
     exp.add_argument("--batches", type=int, metavar="N", help="batches per epoch")
-    exp.add_argument("--epochs", type=int, metavar="N", help="largest number of epochs")
+    exp.add_argument("--epochs", type=int, metavar="N", help="maximum number of epochs")
     exp.add_argument("--early-stopping", type=int, metavar="N", help="epochs without improvement")
     exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
     exp.add_argument("--lr", type=float, help="learning rate")
@@ -191,12 +191,12 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
     exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
     given = vars(parser.parse_args(arguments))
-    # The defaults are those of run_experiment.
+    # Without an option, the default of run_experiment applies.
     return {k: v for k, v in given.items() if v is not None and k != "command"}
 
 
 def main() -> int:
-    """Run the command line; wrong arguments and damaged data end in one line, not a traceback."""
+    """Run the command line; report wrong arguments and damaged data in one line."""
     try:
         use_large_pages()
         torch.set_num_threads(count_allotted_threads())

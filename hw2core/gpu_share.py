@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
 
 # A step of this many floating-point operations keeps an H100 (300 TFLOP/s in bf16) busy for about
-# 1 ms: ten times the wait between two steps, so that a second run would gain nothing. An estimate.
+# 1 ms. That is ten times the gap between two steps: a second run would gain nothing. An estimate.
 FLOPS_OF_A_WHOLE_GPU = 3e11
 LEAST_PERCENT = 10  # each run needs a CPU core as well
-CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take, and the images
-TENSORS_PER_CONVOLUTION = 4  # output, norm, activation; gradients live shortly
+CONTEXT_BYTES = 1 << 30  # memory of CUDA, its libraries and the images
+TENSORS_PER_CONVOLUTION = 4  # output, norm, activation, and short-lived gradients
 BYTES_PER_PARAMETER = 24  # weight, gradient, momentum, EMA, best weights, and a cast
 
 
 def estimate_gpu_percent(spec: RunSpec, memory: int) -> int:
     """Return the percentage of a GPU with ``memory`` bytes that a run needs, 10 to 100.
 
-    It is the larger of two shares: of the memory, and of the arithmetic that keeps the GPU busy.
+    This is the larger of two shares: that of the memory and that of the arithmetic.
     """
     multiply_adds, outputs, parameters = count_work(spec.architecture)
     flops = 6 * multiply_adds * spec.training.batch_size  # forward, and twice as much backward

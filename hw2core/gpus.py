@@ -1,4 +1,4 @@
-"""Finds the GPU that this process may use, without torch, which planning a study does not need."""
+"""Finds the GPU that this process may use, without importing torch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Environment variables.
-DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; not set: the best of the machine
-CUDA_GRAPH = "HW2_CUDA_GRAPH"  # what begins with 0 turns CUDA graphs off
+DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; by default the best of the machine
+CUDA_GRAPH = "HW2_CUDA_GRAPH"  # a value that begins with 0 turns CUDA graphs off
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
 NAMES_A_GPU = re.compile(r"\s*(\d+|GPU-[^,\s]*|MIG-[^,\s]*)\s*(,|$)")
-UNKNOWN = 1  # bytes: a GPU of unknown memory, of which every run needs the whole
+UNKNOWN = 1  # bytes of a GPU of unknown memory, so that every run needs all of it
 QUERY = ("nvidia-smi", "--query-gpu=uuid,memory.total,mig.mode.current")
 SECONDS_TO_ANSWER = 5.0
 
@@ -32,9 +32,9 @@ class Gpu(NamedTuple):
 def measure_gpu_memory() -> int:
     """Return the bytes of the GPU that torch can train on (CUDA, or Apple's); 0 for none.
 
-    CUDA_VISIBLE_DEVICES chooses it; where that leaves several, the least memory counts. A GPU of
-    unknown memory or divided by MIG has 1 byte, so that runs take turns. When nvidia-smi does not
-    answer, a line on standard error says so.
+    CUDA_VISIBLE_DEVICES selects the GPU; if several remain, the smallest memory counts. A GPU of
+    unknown memory, or divided by MIG, counts as 1 byte, so that runs take turns. If nvidia-smi does
+    not answer, a warning is printed on standard error.
     """
     if os.environ.get(DEVICE) == "cpu":
         return 0
@@ -47,7 +47,7 @@ def measure_gpu_memory() -> int:
     try:
         gpus = list_gpus()
     except TimeoutError as error:
-        print(f"{error}; runs are planned as without it", file=sys.stderr)
+        print(f"{error}; runs are planned as if there were no GPU", file=sys.stderr)
         gpus = []
     if not named:
         return min((gpu.memory for gpu in gpus), default=0)
@@ -55,16 +55,16 @@ def measure_gpu_memory() -> int:
 
 
 def select_gpus(gpus: list[Gpu], name: str) -> list[Gpu]:
-    """Return the GPUs that an entry of CUDA_VISIBLE_DEVICES may mean."""
+    """Return the GPUs that an entry of CUDA_VISIBLE_DEVICES may refer to."""
     if not name.isdecimal():
         return [gpu for gpu in gpus if gpu.uuid.startswith(name)]
-    # By default CUDA counts from the fastest, nvidia-smi by the place on the bus.
+    # By default, CUDA numbers GPUs from the fastest, and nvidia-smi by position on the bus.
     by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
     return gpus[int(name) : int(name) + 1] if by_bus else gpus
 
 
 def find_sign_of_gpu() -> str | None:
-    """Return what says that this process has a GPU of NVIDIA, as a clause; None if nothing does."""
+    """Return the evidence for an NVIDIA GPU as a clause; None if there is no evidence."""
     visible = os.environ.get(VISIBLE)
     if visible is not None:
         return f"{VISIBLE} is {visible}" if NAMES_A_GPU.match(visible) else None
@@ -74,13 +74,13 @@ def find_sign_of_gpu() -> str | None:
         return str(error)
     if gpus:
         return f"nvidia-smi lists {gpus[0].uuid}"
-    # nvidia-smi fails as well where the driver does not work.
+    # nvidia-smi also fails if the driver does not work.
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
     return f"there is {devices[0]}" if devices else None
 
 
 def list_gpus() -> list[Gpu]:
-    """Ask nvidia-smi for the GPUs of this machine; none where there is no such program.
+    """Ask nvidia-smi for the GPUs of this machine; return none if it is not installed.
 
     Raises:
         TimeoutError: it does not answer.
@@ -100,7 +100,7 @@ def list_gpus() -> list[Gpu]:
         output, _ = process.communicate(timeout=SECONDS_TO_ANSWER)
     except subprocess.TimeoutExpired:
         process.kill()
-        with suppress(subprocess.TimeoutExpired):  # in the driver, not even that ends it
+        with suppress(subprocess.TimeoutExpired):  # inside the driver it cannot be killed
             process.wait(1)
         raise TimeoutError(
             f"nvidia-smi does not answer within {SECONDS_TO_ANSWER:g} seconds"

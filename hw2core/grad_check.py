@@ -13,13 +13,13 @@ def compare_layer_to_torch(
 ) -> list[float]:
     """Compare the gradients of ``layer.backward`` with those of autograd.
 
-    Both passes start from ``seed``, so that they have the same dropout mask, and both get the same
-    dout, drawn from N(0, 1): with ones, errors that cancel in a sum would stay unseen.
-    The layer's parameters and gradients and torch's generators are left as they were.
+    Both passes start from ``seed``, so they draw the same dropout mask, and both get the same dout,
+    drawn from N(0, 1): with dout = 1, errors that cancel in a sum would go unnoticed.
+    The layer's parameters and gradients and torch's generators are restored.
 
     Args:
-        layer: layer to check, in its present mode.
-        x: input, in float64 if the norms are to show more than rounding.
+        layer: layer to check, in its current mode.
+        x: input; in float32, rounding errors dominate the norms, so use float64.
         y: labels, for a layer that is, or ends in, a loss.
         seed: seed of both passes.
 
@@ -40,14 +40,14 @@ def compare_layer_to_torch(
             torch.manual_seed(seed)
             out = layer(leaves[0], **kw)
             dout = torch.randn_like(out, requires_grad=False)
-            # A scalar: given dout, torch would load its symbolic shapes to compare two sizes.
+            # A scalar, because with dout torch would import its symbolic shapes to compare sizes.
             by_torch = torch.autograd.grad(
                 (out * dout).sum(), leaves, allow_unused=True, materialize_grads=True
             )
         finally:
             for p, requires_grad in zip(params, required, strict=True):
                 p.requires_grad_(requires_grad)
-        # By hand last: the layer keeps no autograd graph alive in its caches.
+        # By hand last, so that the layer's caches keep no autograd graph alive.
         with torch.no_grad():
             torch.manual_seed(seed)
             layer(x, **kw)

@@ -21,10 +21,10 @@ class EpochResult(NamedTuple):
 
 
 class FitResult(NamedTuple):
-    """A whole fit; accuracies in percent, one per epoch; losses one per batch or per epoch.
+    """The curves of a fit: accuracies in percent, one per epoch; losses per batch or per epoch.
 
-    ``test`` is the set that ``fit`` was given to evaluate after each epoch. In the study that is
-    the validation split; the test images are evaluated once, after training.
+    ``test`` is the set that ``fit`` evaluated after each epoch. In the study, that is the
+    validation split; the test images are evaluated once, after training.
     """
 
     num_epochs: int
@@ -47,7 +47,7 @@ class History:
         self.test.append(test)
 
     def find_best_epoch(self) -> int:
-        """Return the first epoch of the highest test accuracy, counted from 0."""
+        """Return the first epoch with the highest test accuracy, counted from 0."""
         accuracies = [result.accuracy for result in self.test]
         return accuracies.index(max(accuracies))
 

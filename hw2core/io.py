@@ -23,12 +23,12 @@ class WriteError(UserError, OSError):
 def replace_atomically(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path next to ``path`` that replaces it unless the block raises.
 
-    A reader sees the old file or the whole new one, after a kill or on a full disk too. The
-    temporary file has the suffix of ``path``, by which libraries choose a format. Missing parent
-    folders are made, and temporary files of this machine's killed writers are removed.
+    Readers see the old file or the complete new one, even after a kill or on a full disk. The
+    temporary file has the suffix of ``path``, from which libraries infer the format. Missing parent
+    folders are made, and temporary files of writers killed on this machine are removed.
 
     Raises:
-        WriteError: the folder cannot be written or the disk is full; ``path`` is as it was.
+        WriteError: the folder cannot be written or the disk is full; ``path`` is unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f"{_begin_temporary(path)}{os.getpid()}.tmp{path.suffix}")
@@ -45,7 +45,7 @@ def replace_atomically(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise WriteError(
             f"{path}: cannot be written ({error.strerror or error}); "
-            "make room or give leave to write there, and run again"
+            "free disk space or make the folder writable, and run again"
         ) from error
     finally:
         with suppress(OSError):  # a read-only folder raises even if there is no file
@@ -65,10 +65,10 @@ def hash_file(path: Path | str) -> str:
 
 
 def check_regular(path: Path | str, largest: int) -> None:
-    """Check that reading a file ends: it is a regular one, of at most ``largest`` bytes.
+    """Check that a file is a regular file of at most ``largest`` bytes, so that reading it ends.
 
     Raises:
-        OSError: it is missing, a folder, a pipe or a device, or larger.
+        OSError: the file is missing, a folder, a pipe or a device, or larger.
     """
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
@@ -88,7 +88,7 @@ def check_writable(paths: Iterable[Path | str]) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise WriteError(
                 f"{path}: cannot be written ({folder} is read-only); "
-                "give leave to write there, and run again"
+                "make it writable, and run again"
             )
 
 
@@ -102,7 +102,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _begin_temporary(path: Path) -> str:
-    """Return how this machine's temporary files for ``path`` begin: others share the folder."""
+    """Return the prefix of temporary files for ``path``, which differs between machines."""
     return f".{path.stem}.{socket.gethostname()}."
 
 
@@ -111,6 +111,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # the process of another user
         return True
     return True

@@ -1,4 +1,4 @@
-"""Optimizers from scratch: the update equations, in place and without torch.optim.
+"""Implements optimizers from scratch: the update equations, in place and without torch.optim.
 
 All of them minimise L(p) + reg/2 ‖p‖², whose gradient is g = dp + reg p, with dp = ∂L/∂p.
 ``step`` changes the parameters and the optimizer's own state, never dp.
@@ -26,7 +26,7 @@ class Optimizer(abc.ABC):
         reg: strength of the L2 regularisation, in [0, inf).
 
     Attributes:
-        running_means: the state of the optimizer, a tensor per parameter, or none.
+        running_means: the state of the optimizer, one tensor per parameter; empty without state.
 
     Raises:
         TypeError: ``params`` is neither list nor tuple, or an entry is neither pair nor Tensor.
@@ -88,9 +88,9 @@ class VanillaSGD(Optimizer):
 class MomentumSGD(Optimizer):
     """Gradient descent with momentum: v ← μ v - lr g, p ← p + v, from v = 0.
 
-    What is stored is m = -(1 - μ)/lr v, the running mean of the gradients: put into the equations,
-    m ← μ m + (1 - μ) g and p ← p - lr/(1 - μ) m. The first is one pass over memory (lerp_) where v
-    takes two. A learn_rate changed between steps scales all of v at once, as in torch.optim.SGD.
+    The stored state is m = -(1 - μ)/lr v, the running mean of the gradients. In terms of m, the
+    update is m ← μ m + (1 - μ) g, p ← p - lr/(1 - μ) m. Updating m takes one pass over memory
+    (lerp_), updating v two. Changing learn_rate between steps rescales v, as in torch.optim.SGD.
 
     Arguments and errors as in :class:`Optimizer`; ``momentum`` is μ, in [0, 1).
     """
@@ -154,7 +154,7 @@ class RMSProp(Optimizer):
 
 
 def _check_range(name: str, value: float, end: float) -> float:
-    """Return ``value`` or raise ValueError if it is not in [0, end), as NaN is not."""
+    """Return ``value``; raise ValueError if it is NaN or not in [0, end)."""
     if not 0 <= value < end:
         raise ValueError(f"{name}={value}: must be in [0, {end})")
     return value

@@ -1,4 +1,4 @@
-"""Plans for Snakemake: which files are stale, and their times."""
+"""Decides for Snakemake which files are stale, and sets file times."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NOTICES = ".snakemake/stale"
 
 
 def use_checkout(folder: str) -> None:
-    """Let the jobs run this Python and the code of this checkout, whatever is installed.
+    """Make jobs run this Python and the code of this checkout, whatever is installed.
 
-    Snakemake's Slurm plugin finds the commands in slurm/bin before those of Slurm.
+    Snakemake's Slurm plugin then finds the commands in slurm/bin before those of Slurm.
     """
     programs = [f"{folder}/slurm/bin", str(Path(sys.executable).parent)]
     for variable, first in (("PATH", programs), ("PYTHONPATH", [folder])):
@@ -38,15 +38,15 @@ def use_checkout(folder: str) -> None:
 
 
 def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the files of results and evaluations of runs and seeds."""
+    """Return the result and evaluation files of (run, seed) pairs."""
     return [file(*pair) for pair in pairs for file in (paths.result_path, paths.evaluation_path)]
 
 
 class Planner:
     """Decides which files of a run and seed have to be made, from their content alone.
 
-    Current files have no inputs, so that no time and no missing image makes them stale. Each is
-    read once per call of Snakemake.
+    Current files get no inputs, so neither modification times nor missing images make them stale.
+    Each file is read once per Snakemake call.
     """
 
     def __init__(self, study: Study) -> None:
@@ -57,31 +57,31 @@ class Planner:
         )
 
     def trains(self, run: str, seed: int) -> bool:
-        """Return whether the run is to be trained."""
+        """Return whether the run has to be trained."""
         return bool(self._explain_result(run, seed))
 
     def evaluates(self, run: str, seed: int) -> bool:
-        """Return whether the run is to be evaluated, after training where that is to be done."""
+        """Return whether the run has to be evaluated, perhaps after training."""
         return self.trains(run, seed) or bool(self._explain_evaluation(run, seed))
 
     def needs_test_images(self, run: str, seed: int) -> bool:
-        """Return whether there are weights to evaluate, or will be.
+        """Return whether there are, or will be, weights to evaluate.
 
-        Without them, an evaluation is taken from a result of format 2.
+        Without weights, the evaluation is taken from a result of format 2.
         """
         weights = Path(paths.weights_path(run, seed))
         return self.evaluates(run, seed) and (self.trains(run, seed) or weights.exists())
 
     def list_notices(self, run: str, seed: int) -> list[str]:
-        """Return the notice of a stale result, as an input of what trains it."""
+        """Return the notice of a stale result, as an input of the rule that trains it."""
         return write_notice(paths.result_path(run, seed), self._explain_result(run, seed))
 
     def list_evaluation_notices(self, run: str, seed: int) -> list[str]:
-        """Return the notice of a stale evaluation, as an input of what evaluates."""
+        """Return the notice of a stale evaluation, as an input of the rule that evaluates."""
         return write_notice(paths.evaluation_path(run, seed), self._explain_evaluation(run, seed))
 
     def check_jobs(self, jobs: Iterable[Any]) -> None:
-        """Refuse jobs that would delete a file and could not make it again, as -F and -R ask for.
+        """Refuse jobs that would delete a file and could not make it again, as with -F and -R.
 
         Raises:
             UserError: images or weights are missing, and none of ``jobs`` makes them.
@@ -105,12 +105,12 @@ class Planner:
 
 
 def write_notice(path: str, reasons: list[str]) -> list[str]:
-    """Write down why an existing file is stale; return the notice, or nothing without reasons.
+    """Write a notice why an existing file is stale; return its path, or nothing without reasons.
 
-    Snakemake remakes a file that is older than one of its inputs, and has no records of a result
-    that was copied. So the notice becomes an input. Its name is new for each stale file, even one
-    restored from a backup: Snakemake counts a small input that it has seen with the same content as
-    unchanged. It is in Snakemake's own folder: planning changes nothing else on disk.
+    Snakemake remakes a file that is older than one of its inputs, but has no record of a result
+    that was copied, so the notice becomes an input. Its name is new for each stale file, even one
+    restored from a backup, because Snakemake treats a small input as unchanged if it has seen the
+    same content. It is in Snakemake's own folder; planning changes nothing else on disk.
     """
     file = Path(path)
     if not reasons or not file.exists():
@@ -127,9 +127,9 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
 
 
 def hash_files(files: Iterable[str]) -> str:
-    """Return one hash over the content of files; a missing one counts as empty.
+    """Return one hash over the content of files; a missing file counts as empty.
 
-    As a parameter of a rule it makes Snakemake notice inputs that were copied with an old time.
+    As a param of a rule, it makes Snakemake detect inputs copied with an old modification time.
     """
     digest = hashlib.sha256()
     for path in files:
@@ -141,9 +141,9 @@ def hash_files(files: Iterable[str]) -> str:
 
 
 def settle_times(files: Iterable[str]) -> None:
-    """Set the times of files to now where they are in the future, because a clock was wrong.
+    """Set modification times that are in the future, left by a wrong clock, to now.
 
-    A job that reads one of them would fail after its work.
+    A job that reads such a file would fail after its work.
     """
     now = time.time()
     for path in set(files):

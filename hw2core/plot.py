@@ -28,14 +28,14 @@ def plot_fit(
     log_loss: bool = False,
     legend: str | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw loss and accuracy of a fit, in training and test, over its epochs.
+    """Draw the training and test loss and accuracy of a fit over its epochs.
 
     Losses may be one per epoch or one per batch; a batch is drawn where it ends within its epoch.
     "Test" is the set that ``fit`` evaluated after each epoch; in the study, the validation split.
 
     Args:
-        fit_res: what ``Trainer.fit`` returned.
-        fig: a figure of an earlier call, to draw into; None makes one.
+        fit_res: the result of ``Trainer.fit``.
+        fig: a figure of an earlier call, to draw into; None makes a new one.
         log_loss: draw losses on a logarithmic scale.
         legend: name of this fit in the legend; None leaves it out.
 
@@ -70,7 +70,7 @@ def plot_fit(
 def plot_exp_results(
     filename_pattern: str, results_dir: Path | str = "results"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the fits of all result files that match, named by their runs, in one figure.
+    """Draw the fits of all matching result files in one figure, labelled by run.
 
     Args:
         filename_pattern: a glob for run names, with or without ``.json``: ``exp1_1_L*_K32``. It

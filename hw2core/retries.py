@@ -1,4 +1,4 @@
-"""Decides how often Snakemake submits a training again that was stopped or failed."""
+"""Decides how often Snakemake resubmits a run that was stopped or failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pair = tuple[str, str]  # run and seed
 
 
 class Retries:
-    """Counts the tries of each job that finished an epoch: they are not counted as retries.
+    """Counts the attempts of each job that finished an epoch; these do not use up retries.
 
     Args:
         pairs: the runs and seeds that are to be trained.
@@ -25,10 +25,10 @@ class Retries:
         self._fruitful: Counter[frozenset[Pair]] = Counter()
 
     def count(self, pairs: Collection[Pair], retries: int) -> int:
-        """Return how often a job that trains ``pairs``, and just failed, may be submitted again.
+        """Return how often a job that trains ``pairs``, and just failed, may be resubmitted.
 
-        That is ``retries`` times, not counting tries that finished an epoch. It is 0 when the time
-        limit is shorter than an epoch, which no retry changes.
+        That is ``retries`` times, not counting attempts that finished an epoch. It is 0 if the time
+        limit is shorter than an epoch, because a retry would not help.
         """
         found = {pair: _identify_checkpoint(pair) for pair in pairs}
         changed = any(found[pair] != self._checkpoints.get(pair) for pair in pairs)
@@ -41,9 +41,9 @@ class Retries:
 
 
 def _identify_checkpoint(pair: Pair) -> tuple[int, int] | None:
-    """Return what differs between two checkpoints of a run; None where there is none."""
+    """Return values that identify the checkpoint file of a run; None if there is none."""
     try:
-        # Opened: of a file on another machine, the status alone may be an old one.
+        # Opened, because a network file system may return an outdated status.
         with checkpoint_path(Path(result_path(*pair))).open("rb") as file:
             status = os.fstat(file.fileno())
     except OSError:
@@ -52,7 +52,7 @@ def _identify_checkpoint(pair: Pair) -> tuple[int, int] | None:
 
 
 def _read_last_line(pair: Pair) -> str:
-    """Return the last line of a training's log; nothing where there is none."""
+    """Return the last line of the log of a run; an empty string if there is none."""
     run, seed = pair
     try:
         log = Path(log_path("train", run, f"seed{seed}")).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Trainers: epochs, accuracies, early stopping and saved weights (the course's API).
 
-They read the device after every batch, the trainers in :mod:`hw2core.engine` once per epoch.
+They synchronise with the device after every batch; those in :mod:`hw2core.engine`, once per epoch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Trainer(abc.ABC):
-    """Trains a model with a loss function and an optimizer; a subclass defines a step.
+    """Trains a model with a loss function and an optimizer; subclasses define a step.
 
     Args:
         model: the model to train.
@@ -58,10 +58,10 @@ class Trainer(abc.ABC):
         history: History | None = None,
         **kw: Any,
     ) -> FitResult:
-        """Train for ``num_epochs``, or until the loss is not finite, and evaluate after each.
+        """Train for ``num_epochs``, or until the loss is not finite; evaluate after each epoch.
 
         Args:
-            dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called where it has one.
+            dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called if it has one.
             dl_test: batches to evaluate on after each epoch.
             num_epochs: number of passes over ``dl_train``.
             checkpoints: file name without extension; the weights are saved there as ``.pt``
@@ -69,7 +69,7 @@ class Trainer(abc.ABC):
             early_stopping: stop after this many epochs in a row without a lower test loss.
             print_every: print a line every this many epochs; 0 prints none.
             post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
-            history: earlier epochs, to resume after; each epoch is added to it.
+            history: earlier epochs to resume from; each new epoch is added to it.
             kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
         """
         history = History() if history is None else history
@@ -116,7 +116,7 @@ class Trainer(abc.ABC):
 
     @torch.no_grad()
     def test_batch(self, batch: Batch) -> BatchResult:
-        """Run forward on ``(x, y)`` without learning from it."""
+        """Run forward on ``(x, y)`` without training on it."""
         x, y = self._to_device(batch)
         return _read(*self.test_step(x, y), y)
 
@@ -193,8 +193,8 @@ class TorchTrainer(Trainer):
 class LayerTrainer(Trainer):
     """Trains a layer of ``hw2core.layers``, such as an MLP, by its own ``backward``.
 
-    The model gets flattened images (N, C*H*W) and is on ``device`` already. ``loss_fn`` is a loss
-    layer, and ``optimizer`` one of ``hw2core.optimizers`` on ``model.params()``.
+    The model gets flattened images (N, C*H*W) and must be on ``device`` already. ``loss_fn`` is a
+    loss layer, and ``optimizer`` one of ``hw2core.optimizers`` on ``model.params()``.
     """
 
     @torch.no_grad()

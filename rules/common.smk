@@ -1,4 +1,4 @@
-# Loads the study once, and defines what the rules use: paths, inputs and parameters.
+# Loads the study and defines the paths, inputs and parameters that the rules use.
 
 import logging
 import os
@@ -20,10 +20,10 @@ from hw2core.io import check_writable
 from hw2core.retries import Retries
 from hw2core.runs import code_hash, paths
 
-logging.raiseExceptions = False  # on a full disk each line would come with a traceback
+logging.raiseExceptions = False  # on a full disk, each line would print a traceback
 pipeline.use_checkout(workflow.basedir)
 
-# Relative: a checkout that was moved must not draw its figures again.
+# Relative, so that moving a checkout does not redraw its figures.
 SOURCES = Path(os.path.relpath(workflow.basedir))
 STYLE = str(SOURCES / paths.FIGURE_STYLE)
 BASELINES = str(SOURCES / paths.BASELINES)
@@ -32,20 +32,20 @@ CAPTION = "../report/captions/figure.rst"
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 try:
     for path in CONFIG_FILES:
-        read_config(path)  # Snakemake's own reader accepts a key that is given twice
+        read_config(path)  # Snakemake's own reader accepts duplicate keys
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
-    # What is reduced is less than config.yaml asks for, whatever is laid over it.
+    # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file.
     asked = read_config(STUDY_FILE) | {"study": {}}  # all of its experiments
     STUDY = STUDY.compare_sizes(load_study(asked, str(STUDY_FILE)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CODE_COPY = CodeCopy(workflow.basedir, config)
-# Lint asks for it as a param, which Snakemake would compare: each edit would make all anew.
+# Lint asks for it as a param, but Snakemake compares params: any edit would rerun everything.
 CODE = CODE_COPY.folder
 PLANNER = pipeline.Planner(STUDY)
-# Name and seed as in a file's path -> run, seed, and the run that is trained in its place. One that
-# has a current result needs no other's.
+# Run and seed as in a path -> run, seed, and the run that is trained in its place. A run with a
+# current result needs no copy and is left out.
 TWINS = {
     paths.run_seed(run, seed): (run, seed, original)
     for (run, seed), original in STUDY.find_twins().items()
@@ -73,7 +73,7 @@ def results_of(experiment):
 
 
 def images_to_train(wildcards):
-    # Changed images are noticed by their hash, not by their time.
+    # Changed images are detected by their hash, not by their modification time.
     trains = PLANNER.trains(wildcards.run, int(wildcards.seed))
     return ancient(MANIFEST) if trains else []
 
@@ -84,7 +84,7 @@ def images_to_evaluate(wildcards):
 
 
 def result_to_evaluate(wildcards):
-    # Of a current evaluation, the content decides and not the time.
+    # A current evaluation is judged by its content, not by its modification time.
     run, seed = wildcards.run, int(wildcards.seed)
     path = paths.result_path(run, seed)
     return path if PLANNER.evaluates(run, seed) else ancient(path)
@@ -109,8 +109,8 @@ def stale_twin(wildcards):
 
 
 def not_compared(function):
-    # Of a function of the output, Snakemake does not compare the value with that of the last call.
-    # The planner compares what a run is, and knows which differences do not count.
+    # Snakemake does not compare a param with its last value if its function takes `output`. The
+    # planner compares the specs of runs itself and knows which differences matter.
     return lambda wildcards, output: function(wildcards)
 
 
@@ -127,7 +127,7 @@ def experiment_of(wildcards):
 
 
 def show_in_report(figures, category):
-    # In Snakemake's own report: the SVG of each figure.
+    # Snakemake's own report shows the SVG of each figure.
     shown = []
     for path in figures:
         labels = {"figure": Path(path).stem}
@@ -137,7 +137,7 @@ def show_in_report(figures, category):
 
 
 def hash_code(module):
-    # Of the configuration, its values count and not the code that reads them: they are params.
+    # Without hw2core.config: the values of the configuration are params and are compared as such.
     return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
@@ -162,15 +162,15 @@ onstart:
         planned = list(workflow.dag.needrun_jobs())
         check_writable(path for job in planned for path in job.output)
         PLANNER.check_jobs(planned)
-        # Or Snakemake records, with figures, the digests of the results that they replace.
+        # Otherwise Snakemake records figures with the digests of results that this call replaces.
         workflow.persistence._params.cache_clear()
         CODE_COPY.write()
         pipeline.use_checkout(str(CODE.resolve()))
-        # A job of a cluster starts Snakemake anew: there it reads the copy.
+        # A cluster job starts Snakemake again, which then reads the copy.
         workflow.scheduler._executor.snakefile = str(CODE.resolve() / "Snakefile")
         workflow.config_settings.configfiles = []
         retries = Retries(trained_by(planned))
-        # Of a job on a cluster: Snakemake itself counts each try alike.
+        # For cluster jobs: Snakemake itself would count every attempt as a retry.
         GroupJob.restart_times = property(
             lambda group: retries.count(
                 trained_by(group.jobs), max(job.restart_times for job in group.jobs)

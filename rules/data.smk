@@ -1,6 +1,6 @@
-# From the data set's source to prepared arrays, once.
+# Prepares the data set once: from its source to arrays.
 #
-# in   CIFAR-10 under data.root or HW2_DATA, else downloaded; or nothing, for generated images
+# in   CIFAR-10 in data.root or HW2_DATA, else downloaded; nothing for generated images
 # out  data/<name>/*.npy, and the manifest with their hashes
 
 
@@ -13,7 +13,7 @@ rule prepare_data:
         paths.log_path("prepare_data", STUDY.data.folder),
     params:
         # Lint asks for DATA and ROOT here, but the arrays depend neither on the split nor on the
-        # folder of the source: a change of them must not prepare again.
+        # source folder, so changing those must not prepare the data again.
         data=STUDY.data.folder,
         code=hash_code("hw2core.data.datasets"),
     shell:

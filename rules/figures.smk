@@ -1,6 +1,6 @@
-# From results to figures, as SVG and PNG: of each experiment, and of the whole study.
+# Draws figures from results, as SVG and PNG: for each experiment and for the whole study.
 #
-# in   results/*/seed*.json, seed*.test.json; the figure style; what public solutions reached
+# in   results/*/seed*.json, seed*.test.json; the figure style; accuracies of public solutions
 # out  figures/<experiment>_<kind>.svg, .png; figures/study_<kind>.svg, .png
 
 
@@ -17,7 +17,7 @@ rule experiment_figures:
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
         code=hash_code("hw2core.analysis.figures"),
-        # One that was edited while this figure was drawn is older than the figure.
+        # A style that is edited while the figure is drawn ends up older than the figure.
         style=pipeline.hash_files([STYLE]),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_figures.py --only experiments"
@@ -36,7 +36,7 @@ rule study_figures:
         paths.log_path("figures", "study"),
     params:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
-        # Shown where they exist; results that came without images are drawn without them.
+        # Not an input: images are shown if they exist, and results may come without them.
         data=MANIFEST,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.figures"),

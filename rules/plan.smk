@@ -1,5 +1,5 @@
-# Before any work: refuses targets that nothing makes and runs smaller than what they would replace;
-# says what is trained, and about how long that takes.
+# Checks before the first job: refuses unknown targets, and runs smaller than the results they would
+# replace; logs what will be trained and about how long that takes.
 
 from snakemake.logging import logger
 
@@ -31,7 +31,7 @@ def describe_training(job):
 
 
 def trains_on_cluster(jobs):
-    # A dry run has an executor of its own, but its jobs have a time limit.
+    # A dry run has its own executor, but only jobs for a cluster have a runtime.
     return not workflow.local_exec or any(job.resources.get("runtime") for job in jobs)
 
 
@@ -57,7 +57,7 @@ def check_plan():
 
 
 def build_dag_with_checks(build=workflow._build_dag):
-    # Snakemake has no hook between reading the targets and the first job, nor one in a dry run.
+    # Snakemake has no hook between reading the targets and the first job, and none in a dry run.
     try:
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()

@@ -1,4 +1,4 @@
-# From all results and figures to the written report, as one HTML file and as PDF.
+# Writes the report from all results and figures, as one HTML file and as PDF.
 #
 # in   results/*/seed*.json, seed*.test.json; figures/; the templates in report/
 # out  report/report.html, report/report.pdf
@@ -16,7 +16,7 @@ rule written_report:
     log:
         paths.log_path("report"),
     params:
-        # A function: Snakemake would take words in braces for its own.
+        # A function, because Snakemake would expand braces in a string.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.report"),

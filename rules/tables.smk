@@ -1,4 +1,4 @@
-# From all results to two tables: a row per run and seed, and a row per epoch.
+# Writes two tables from all results: one with a row per run and seed, one with a row per epoch.
 #
 # in   results/*/seed*.json, seed*.test.json
 # out  results/summary.csv, results/epochs.csv
@@ -14,9 +14,9 @@ rule tables:
     log:
         paths.log_path("tables"),
     params:
-        # A function: Snakemake would take words in braces for its own.
+        # A function, because Snakemake would expand braces in a string.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
-        # Results that were copied with an old time are noticed by their content.
+        # Detects results that were copied with an old modification time.
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.tables"),
     shell:

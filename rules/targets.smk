@@ -1,5 +1,5 @@
-# Runs and experiments by their names: results/<run>, results/<experiment>. Each twice, because
-# completion in a shell adds a slash to the name of a folder that exists.
+# Defines the targets results/<run> and results/<experiment>. Each also exists with a trailing
+# slash, which shell completion adds to the name of an existing folder.
 
 for _name, _experiment in STUDY.experiments.items():
     _targets = {

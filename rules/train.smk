@@ -1,10 +1,10 @@
-# From a run and a seed to its result, its weights, and their evaluation on the test images.
+# Trains a run with a seed, and evaluates its weights on the test images.
 #
 # in   data/<name>/manifest.json; the spec of the run, from config.yaml
 # out  results/<run>/seed<k>.json, .safetensors, .test.json
 #
 # A cluster runs train and evaluate of a run in one job (the group "run"). The content of a file
-# decides whether it is made anew: what is stale has a notice as input, see hw2core/pipeline.py.
+# decides whether it is made again: a stale file has a notice as input, see hw2core/pipeline.py.
 
 
 ruleorder: share_result > train
@@ -12,7 +12,7 @@ ruleorder: share_result > evaluate
 
 
 rule train:
-    """Train one run with one seed; keep the weights of the epoch that validation chose."""
+    """Train one run with one seed; keep the weights of the best epoch on validation."""
     input:
         data=images_to_train,
         stale=stale_result,
@@ -31,7 +31,7 @@ rule train:
         data=not_compared(lambda wildcards: MANIFEST),
         minutes=lambda wildcards, output, resources: resources.get("runtime", 0),
     shell:
-        # exec: a cluster's signals reach the training process itself.
+        # exec, so that a cluster's signals reach the training process.
         "exec python {CODE:q}/workflow_scripts/train.py --spec {params.spec:q}"
         " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
         " --weights {output.weights:q} --threads {threads} --minutes {params.minutes} --log {log:q}"
@@ -53,7 +53,7 @@ rule evaluate:
     resources:
         gpu_percent=gpu_percent_of,
     params:
-        # No input: a result that came without weights keeps the evaluation that it came with.
+        # Not an input: a result that was copied without its weights keeps its evaluation.
         weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),
         data=not_compared(lambda wildcards: MANIFEST),
         num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
@@ -64,7 +64,7 @@ rule evaluate:
 
 
 rule share_result:
-    """Give a run the result of its twin, which differs in name only."""
+    """Copy a run's result from its twin, which differs in name only."""
     input:
         original=result_to_share,
         stale=stale_twin,

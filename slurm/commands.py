@@ -1,6 +1,6 @@
-"""What Snakemake's Slurm plugin calls as sbatch, squeue, sacct and scancel: see slurm/bin.
+"""Wraps sbatch, squeue, sacct and scancel for Snakemake's Slurm plugin: see slurm/bin.
 
-Each job writes its exit status to a file. So its end is known also when Slurm has forgotten the
+Each job writes its exit status to a file, so that its end is known even if Slurm has forgotten the
 job, does not answer, or has no accounting database, and no call waits for a job that is gone.
 """
 
@@ -16,22 +16,22 @@ import sys
 import time
 from pathlib import Path
 
-RECORDS = Path(".snakemake/slurm")  # a folder per call of Snakemake, a file per job
-INTERRUPTED = "interrupted"  # in the folder of a call that was interrupted
-NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other numbers, or are not in squeue
+RECORDS = Path(".snakemake/slurm")  # a folder per Snakemake call, a file per job
+INTERRUPTED = "interrupted"  # a file in the folder of an interrupted call
+NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
 DAYS_KEPT = 30
 SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
 SECONDS_BETWEEN_TRIES = 5
-SECONDS_TO_BEGIN = 600  # a call that cannot submit its first job for so long gives up
+SECONDS_TO_BEGIN = 600  # a call that cannot submit its first job in this time gives up
 AWAY = re.compile("Unable to contact slurm controller|Zero Bytes were transmitted")
 LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
-# The plugin waits for ever for a job in one of these states, as if Slurm started it again. Where
-# Slurm does, squeue shows it as pending.
+# The plugin would wait forever for a job in one of these states, expecting Slurm to restart it. A
+# job that Slurm does restart is pending in squeue.
 LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Do what the plugin needs, or what the command of Slurm does."""
+    """Handle the plugin's calls; pass all others on to Slurm's own command."""
     options = {argument.partition("=")[0] for argument in arguments}
     if command == "sbatch" and "--job-name" in options and not options & NOT_RECORDED:
         return submit(arguments)
@@ -49,7 +49,7 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 def find(command: str) -> str | None:
-    """Return the program of Slurm itself, which is behind ours in the PATH."""
+    """Return Slurm's own program, which comes after the wrapper in the PATH."""
     folders = os.environ["PATH"].split(os.pathsep)
     theirs = [f for f in folders if not Path(f, "..", Path(__file__).name).exists()]
     return shutil.which(command, path=os.pathsep.join(theirs))
@@ -58,7 +58,7 @@ def find(command: str) -> str | None:
 def call(
     command: str, *arguments: str, timeout: float | None = SECONDS_TO_ANSWER
 ) -> subprocess.CompletedProcess[str]:
-    """Call a command of Slurm; one that is missing or does not answer has failed."""
+    """Call a command of Slurm; if it is missing or does not answer, return a failure."""
     program = find(command) or "/missing"
     try:
         return subprocess.run(
@@ -69,7 +69,7 @@ def call(
 
 
 def submit(arguments: list[str]) -> int:
-    """Submit a job that records its exit status; wait while Slurm is away or takes no more jobs."""
+    """Submit a job that records its exit status; wait while Slurm is down or accepts no jobs."""
     folder = RECORDS / arguments[arguments.index("--job-name") + 1]
     if not folder.exists():
         remove_old_records()
@@ -98,30 +98,30 @@ def submit(arguments: list[str]) -> int:
 
 
 def record_status(argument: str, folder: Path) -> str:
-    """Let the script of a job write its exit status; other arguments stay as they are."""
+    """Make a job script write its exit status; return other arguments unchanged."""
     if not argument.startswith("--wrap="):
         return argument
     file = f'{shlex.quote(str(folder))}/"$SLURM_JOB_ID"'
-    # Emptied first: Slurm may start a job a second time.
+    # Emptied first, because Slurm may restart a job.
     return f"--wrap=: > {file}\n{argument.removeprefix('--wrap=')}\nstatus=$?\n" + (
         f"echo $status > {file}\nexit $status"
     )
 
 
 def is_temporary(message: str) -> bool:
-    """Return whether sbatch may succeed later: a job has to end first, or Slurm to come back."""
+    """Return whether sbatch may succeed later, when a job has ended or Slurm is up again."""
     if AWAY.search(message):
         return True
     limit = LIMIT.search(message)
     if limit is None:
         return False
     queue = call("squeue", "--me", "--noheader")
-    # Without a job of this user in the queue, the limit is for each job and will not change.
+    # If no job of this user is in the queue, the limit is per job: waiting does not help.
     return "Grp" in limit.group() or queue.returncode != 0 or bool(queue.stdout.strip())
 
 
 def is_hopeless(folder: Path, started: float) -> bool:
-    """Return whether Slurm has taken no job of this call for long, and has none of this user."""
+    """Return whether Slurm has long accepted no job of this call and has none of this user."""
     if time.monotonic() - started < SECONDS_TO_BEGIN or any(folder.glob("[0-9]*")):
         return False
     queue = call("squeue", "--me", "--noheader")
@@ -129,21 +129,21 @@ def is_hopeless(folder: Path, started: float) -> bool:
 
 
 def is_read() -> bool:
-    """Return whether the caller, which reads what this process prints, is still there."""
+    """Return whether the caller still reads this process's output."""
     poll = select.poll()
     poll.register(sys.stdout, 0)
     return not poll.poll(0)
 
 
 def report_states(name: str) -> int:
-    """Print the state of each job of a call, as squeue does, and of those that it does not know."""
+    """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
     query = ("--format=%i|%T", "--states=all", "--noheader", "--name", name)
     done = call("squeue", *query)
     answers = done.returncode == 0
     states = dict(line.split("|") for line in done.stdout.split() if answers and "|" in line)
     for record in (RECORDS / name).glob("[0-9]*"):
-        status = record.read_text().strip()  # after the question to Slurm
-        # While Slurm does not answer, a job that failed may be about to start again.
+        status = record.read_text().strip()  # read after asking Slurm
+        # While Slurm does not answer, it may be about to restart a failed job.
         state = states.get(record.name, "FAILED" if answers else "RUNNING")
         states[record.name] = "COMPLETED" if status == "0" else state
     for job, state in states.items():
@@ -152,7 +152,7 @@ def report_states(name: str) -> int:
 
 
 def remove_old_records() -> None:
-    """Delete what calls of long ago left."""
+    """Delete the records of old calls."""
     for folder in RECORDS.glob("*"):
         if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Each measuring script runs, small and once; its figures mean nothing here."""
+"""Runs each measuring script once and small, without regard to its figures."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_copy_that_cannot_be_written_is_one_line(checkout, monkeypatch):
 
     copy = CodeCopy(checkout, CONFIG)
     monkeypatch.setattr(shutil, "copy2", fail)
-    with pytest.raises(UserError, match=r"cannot be copied .No space left on device.; make room"):
+    with pytest.raises(UserError, match=r"cannot be copied .No space left on device.; free disk"):
         copy.write()
     assert list(copy.folder.parent.iterdir()) == []
 

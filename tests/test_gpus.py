@@ -1,4 +1,4 @@
-"""Which GPU is found, by an nvidia-smi of these tests."""
+"""Tests of finding the GPU, with a fake nvidia-smi."""
 
 from __future__ import annotations
 

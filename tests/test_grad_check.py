@@ -1,4 +1,4 @@
-"""compare_layer_to_torch: right layers pass, wrong ones do not, nothing is left behind."""
+"""Tests of compare_layer_to_torch: correct layers pass, wrong ones fail, state is restored."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tests of how often a training is submitted again."""
+"""Tests of how often a run is resubmitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the commands that Snakemake's Slurm plugin calls, with others in place of Slurm's."""
+"""Tests of the commands that Snakemake's Slurm plugin calls, with fakes of Slurm's own."""
 
 from __future__ import annotations
 

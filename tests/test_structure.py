@@ -1,4 +1,4 @@
-"""Tests of the code's own structure: which module may import which, and how long one may be."""
+"""Tests of the code's structure: allowed imports, and the length of modules."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from hw2core.runs.log import run_job
 
 
 def main() -> int:
-    """Evaluate; 1 when a file is damaged or missing, or the evaluation cannot be written."""
+    """Evaluate; return 1 if a file is missing or damaged, or cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--num-images", type=int, required=True, help="test images")
     parser.add_argument("--data", type=Path, required=True, help="manifest of the prepared images")
-    parser.add_argument("--evaluation", type=Path, required=True, help="what is written")
+    parser.add_argument("--evaluation", type=Path, required=True, help="file to write")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
@@ -36,7 +36,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     """Evaluate, or keep the evaluation of a result that came without weights."""
     result = read_result(args.result)
     spec = RunSpec.from_config(result.config, str(args.result))
-    # Without their hash, weights next to a result could be those of any run.
+    # Without a hash in the result, the weights next to it could belong to any run.
     if not args.weights.exists() or result.weights_sha256 is None:
         if result.test is None:
             raise ResultError(
@@ -57,7 +57,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     try:
         evaluation = make_evaluation(result, weights, data, num_images=args.num_images)
     except (KeyError, ValueError, RuntimeError):
-        check_fit(args.weights, weights, spec)  # one that others wrote may have this hash
+        check_fit(args.weights, weights, spec)  # the hash may be forged as well
         raise
     write_evaluation(args.evaluation, evaluation)
     return (

@@ -21,7 +21,7 @@ DIGEST = {
 
 
 def build_file_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of the files that hold ``model``: every key is in them, and a digest."""
+    """Return the schema of files that hold ``model``: every key is required, and a digest."""
     schema = model.model_json_schema(mode="serialization")
     properties = {"digest": DIGEST, **schema["properties"]}
     return {

@@ -17,11 +17,11 @@ from hw2core.runs.log import run_job
 
 
 def main() -> int:
-    """Draw the figures; 1 when a result cannot be read or a figure cannot be written."""
+    """Draw the figures; return 1 if a result cannot be read or a figure cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--only", choices=["experiments", "study"], help="default: both kinds")
-    parser.add_argument("--data", type=Path, help="manifest of the images, to show some of them")
+    parser.add_argument("--data", type=Path, help="manifest of the images; some are shown")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 

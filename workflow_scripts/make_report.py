@@ -19,7 +19,7 @@ from hw2core.runs.paths import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_pa
 
 
 def main() -> int:
-    """Write the report; 1 when a result cannot be read, or pandoc or Typst fails."""
+    """Write the report; return 1 if a result cannot be read, or pandoc or Typst fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--log", type=Path)

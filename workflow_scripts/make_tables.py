@@ -1,4 +1,4 @@
-"""Rule tables: write the table of runs and the table of epochs, of the existing results."""
+"""Rule tables: write the tables of runs and of epochs from the existing results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hw2core.runs.paths import EPOCHS_TABLE, SUMMARY_TABLE
 
 
 def main() -> int:
-    """Write the tables; 1 when a result cannot be read or a table cannot be written."""
+    """Write the tables; return 1 if a result cannot be read or a table cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--log", type=Path)

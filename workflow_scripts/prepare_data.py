@@ -15,7 +15,7 @@ from hw2core.runs.log import run_job
 
 
 def main() -> int:
-    """Prepare the images; 1 when they cannot be had or written."""
+    """Prepare the images; return 1 if they cannot be read, downloaded or written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="DataSpec as JSON")
     parser.add_argument("--root", default="", help="folder of CIFAR-10; empty: see config.yaml")

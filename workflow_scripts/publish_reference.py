@@ -1,4 +1,4 @@
-"""Publish the results here: copy them to report/reference/, and write the README's table."""
+"""Publish the results: copy them to report/reference/ and write the README's table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hw2core.errors import UserError
 
 
 def main() -> int:
-    """Publish; 1 when the results are not those of the study, or a file cannot be written."""
+    """Publish; return 1 if the results are not those of the study or a file cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--configfile",
         type=Path,
         nargs="+",
         default=[STUDY_FILE],
-        help="config.yaml, then the file that was merged over it, if any",
+        help="config.yaml, and the file merged over it, if any",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: those of both")
-    parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: as configured")
+    parser.add_argument("--directory", type=Path, default=Path(), help="as passed to Snakemake")
     args = parser.parse_args()
     if len(args.configfile) > 2:
         parser.error("--configfile: at most one file can be merged over the first")

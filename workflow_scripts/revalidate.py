@@ -1,4 +1,4 @@
-"""Let results that a refactoring made stale count as current, if tiny runs show no difference."""
+"""Mark results that a refactoring made stale as current, if tiny runs show no difference."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hw2core.runs.revalidate import KEPT, REFUSED, REVALIDATED, revalidate
 
 
 def main() -> int:
-    """Revalidate; 1 when a result was refused, or the arguments are wrong."""
+    """Revalidate; return 1 if a result was refused or the arguments are wrong."""
     parser = make_parser(__doc__)
-    parser.add_argument("--commit", help="made the results; default: the commit that each names")
+    parser.add_argument("--commit", help="commit that made the results; default: see each result")
     args = parser.parse_args()
     try:
         study, pairs = load_runs(args)

@@ -1,4 +1,4 @@
-"""Reads the options of scripts that work on runs of a study, named as Snakemake's targets are."""
+"""Parses the options of scripts that work on selected runs, named like Snakemake's targets."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hw2core.runs.selection import select_runs
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of names, ``--configfile`` and ``--directory``."""
+    """Return a parser with names, ``--configfile`` and ``--directory``."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("names", nargs="*", help="runs or experiments, as targets too; none: all")
+    parser.add_argument("names", nargs="*", help="runs, experiments or targets; default: all")
     parser.add_argument(
-        "--configfile", nargs="+", default=["config.yaml"], help="as Snakemake is given them"
+        "--configfile", nargs="+", default=["config.yaml"], help="as passed to Snakemake"
     )
-    parser.add_argument("--directory", type=Path, default=Path(), help="where Snakemake worked")
+    parser.add_argument("--directory", type=Path, default=Path(), help="as passed to Snakemake")
     return parser
 
 
 def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
-    """Return the study and the chosen (run, seed), and go to ``--directory``.
+    """Return the study and the selected (run, seed) pairs, and change to ``--directory``.
 
     Raises:
         UserError: the configuration or a name is wrong.

@@ -1,4 +1,4 @@
-"""Rule share_result: give a run the result of its twin, which differs in name only."""
+"""Rule share_result: copy a run's result from its twin, which differs in name only."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hw2core.runs.weights import check_weights
 
 
 def main() -> int:
-    """Share the result; 1 when it is damaged or cannot be written."""
+    """Copy the result; return 1 if it is damaged or cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="RunSpec as JSON, of the run without result")
+    parser.add_argument("--spec", required=True, help="JSON of the RunSpec without a result")
     parser.add_argument("--original", required=True, help="name of the trained run")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--log", type=Path)

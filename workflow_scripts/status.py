@@ -1,7 +1,7 @@
-"""Report which runs are current, stale and why, running, failed or not trained, and the time left.
+"""Report the state of each run (current, stale, running, failed, not trained) and the time left.
 
-Ends with status 0 when all runs that were asked for are current, 1 when some are not, and 2 when
-the configuration, the folder or a name is wrong.
+The exit status is 0 if all selected runs are current, 1 if some are not, and 2 if the
+configuration, the folder or a name is wrong.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_fini
 from hw2core.runs.environment import count_allotted_threads
 from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
 
-THREADS = 2  # of a training, unless a finished one had others: rules/train.smk
+THREADS = 2  # of a run if none has finished, as in rules/train.smk
 SECONDS_BETWEEN_LOOKS = 5.0
 COLOURS = dict(zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "green"), strict=True))
 
 
 def main() -> int:
-    """Print a line per run and seed, and one on all; see the module for what is returned."""
+    """Print a line per run and seed, and a summary; return the exit status."""
     parser = make_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--watch", action="store_true", help="redraw until all is done or Ctrl-C")
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
-    """Return the state of each run, and a line on all of them."""
+    """Return the state of each run, and a summary line."""
     results = read_finished(study)
     memory, on_cluster = measure_gpu_memory(), Path("logs/slurm").exists()
     device = find_device(has_gpu=bool(memory) or on_cluster)
@@ -71,12 +71,12 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
 
 
 def are_current(states: list[RunState]) -> bool:
-    """Return whether nothing is left to do."""
+    """Return whether all runs are current."""
     return all(state.state == CURRENT for state in states)
 
 
 def watch(study: Study, pairs: list[tuple[str, int]]) -> int:
-    """Show the runs until all are current; what is not current comes first."""
+    """Show the runs until all are current, those that are not current first."""
     try:
         from rich.console import Group
         from rich.live import Live

@@ -30,21 +30,21 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Train; 1 when the prepared images are damaged or the outcome cannot be written."""
+    """Train; return 1 if the prepared images are damaged or a file cannot be written."""
     args = parse_arguments()
-    # Imports make hundreds of thousands of objects that stay: garbage collection among them takes
+    # Imports create hundreds of thousands of permanent objects. Collecting garbage among them takes
     # a third of the time of importing torch.
     gc.disable()
     use_large_pages()
     with ThreadPoolExecutor(max_workers=1) as aside:
-        # Read and check the images while torch is imported, which takes longer.
+        # Reads and checks the images while torch is imported, which takes longer.
         loading = aside.submit(load_prepared, args.data)
         label = f"{args.result.parent.name} {args.result.stem}"
         return run_job(lambda log: train(args, loading, log), label, args.log)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line, as the rule writes it."""
+    """Parse the command line that the rule writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="RunSpec as JSON")
     parser.add_argument("--seed", type=int, required=True)
@@ -53,13 +53,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=0, help="time limit; 0 for none")
-    parser.add_argument("--checkpoint-seconds", type=float, help="least time between writes")
+    parser.add_argument("--checkpoint-seconds", type=float, help="minimum time between writes")
     parser.add_argument("--log", type=Path)
     return parser.parse_args()
 
 
 def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.Logger) -> str:
-    """Train with the images that are being read; return the closing line."""
+    """Train when the images are loaded; return the last line of the log."""
     import torch
 
     from hw2core.config.spec import RunSpec
@@ -76,7 +76,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     spec = RunSpec.model_validate_json(args.spec)
 
     def stop(number: int, _: object) -> None:
-        ignore_signals()  # Slurm sends more than one, and the checkpoint has to be written
+        ignore_signals()  # Slurm sends several, and the checkpoint must still be written
         sys.exit(128 + number)
 
     for number in STOPPING:
@@ -88,7 +88,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     checkpoint = Checkpoint(
         paths.checkpoint_path(args.result), identity, log, seconds_between_writes=pause
     )
-    gc.freeze()  # what exists by now is not looked at again
+    gc.freeze()  # existing objects are left out of later collections
     gc.enable()
     finished = 0
 
@@ -106,7 +106,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         result, trained = make_result(spec, args.seed, data, recorder)
         sha256 = write_weights(args.weights, trained.weights)
         write_result(args.result, result.model_copy(update={"weights_sha256": sha256}))
-        ignore_signals()  # everything is written: this run cannot be stopped any more
+        ignore_signals()  # everything is written, so the run is complete
     except SystemExit:
         checkpoint.flush()
         seconds = time.monotonic() - STARTED
@@ -117,10 +117,10 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         raise
     except GraphError as error:
         log.warning(f"{error}; starting again with it")
-        # The log begins anew, and shows the reason as the value of the variable.
+        # The new process overwrites the log; the variable's value keeps the reason in it.
         os.environ[CUDA_GRAPH] = f"0 ({str(error).partition(';')[0]})"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    except UserError:  # out of memory, or the outcome cannot be written
+    except UserError:  # out of memory, or a file cannot be written
         checkpoint.flush()
         raise
     checkpoint.remove()
@@ -131,7 +131,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
 
 
 def format_setting(recorder: Recorder) -> str:
-    """Return one line on what trains: device, precision, threads, and torch's version."""
+    """Return one line with the device, the precision, the threads and torch's version."""
     device, setting = str(recorder.device), recorder.setting
     line = (
         f"{device} ({name_processor(device)}), {setting['precision']}, "
@@ -142,12 +142,12 @@ def format_setting(recorder: Recorder) -> str:
 
 
 def is_time_limit(seconds: float, limit: float) -> bool:
-    """Return whether a stop after ``seconds`` is that of the time limit: Slurm warns early."""
+    """Return whether a stop after ``seconds`` is due to the time limit: Slurm warns early."""
     return limit > 0 and seconds >= max(limit - 150, limit / 4)
 
 
 def ignore_signals() -> None:
-    """Let the rest of this process run to its end, whatever signal arrives."""
+    """Ignore all further signals that would stop this process."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 

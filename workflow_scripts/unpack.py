@@ -24,7 +24,7 @@ DAMAGES = (zlib.error, lzma.LZMAError, ValueError)
 
 
 def main() -> int:
-    """Unpack into this folder; 1 when the archive is refused, and then nothing has changed."""
+    """Unpack into this folder; return 1, with nothing changed, if the archive is refused."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     args = parser.parse_args()
@@ -37,10 +37,10 @@ def main() -> int:
 
 
 def unpack(archive: Path) -> int:
-    """Unpack below the current folder, in place of files of the same names; count the results.
+    """Unpack into the current folder, replacing files; return the number of results.
 
     Raises:
-        UserError: the archive holds something else, or a damaged result.
+        UserError: the archive contains something else, or a damaged result.
     """
     with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as folder:
         with tarfile.open(archive) as tar:
@@ -54,7 +54,7 @@ def unpack(archive: Path) -> int:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
-            # The checksum of a compressed archive is at its very end, which tarfile does not read.
+            # tarfile does not read the checksum at the end of a compressed archive.
             while tar.fileobj is not None and tar.fileobj.read(1 << 20):
                 pass
         with contextlib.chdir(folder):
@@ -62,9 +62,9 @@ def unpack(archive: Path) -> int:
             for path in results:
                 read_result(path)
         if not results:
-            raise UserError("no result in it")
+            raise UserError("it contains no result")
         for path in filter(Path.is_file, Path(folder).rglob("*")):
-            # Copied: results/ may be a link to another disk.
+            # Copied, not renamed: results/ may be a link to another disk.
             with replace_atomically(path.relative_to(folder)) as temporary:
                 shutil.copyfile(path, temporary)
     return len(results)

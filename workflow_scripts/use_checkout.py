@@ -1,4 +1,4 @@
-"""Makes scripts import hw2core from the checkout that they are in, whatever is installed."""
+"""Makes scripts import hw2core from their own checkout, not from an installed copy."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Convolutional classifiers in PyTorch: plain, residual, and the study's own network.
+"""Defines convolutional classifiers in PyTorch: plain, residual, and the study's own network.
 
-Names are imported when first used (PEP 562), so that an architecture is not part of the code hash
-of the others' runs.
+Names are imported when first used (PEP 562), so that the code hash of a run does not cover the
+other architectures.
 """
 
 from __future__ import annotations

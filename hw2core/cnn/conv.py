@@ -1,4 +1,4 @@
-"""The plain convolutional classifier, and checks that all networks share."""
+"""Defines the plain convolutional classifier, and checks that all networks share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d
 
 
 def initialize_like_he(model: nn.Module) -> None:
-    """Draw weights of standard deviation sqrt(2 / fan_in), with which ReLUs keep the scale."""
+    """Draw weights with standard deviation sqrt(2 / fan_in), which keeps the scale with ReLUs."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Residual blocks and the classifier made of them (He et al. 2015, arXiv:1512.03385)."""
+"""Defines residual blocks and a classifier of them (He et al. 2015, arXiv:1512.03385)."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class ResNetClassifier(ConvClassifier):
 
     Args:
         in_size, out_classes, channels, hidden_dims: as in ``ConvClassifier``.
-        pool_every: P, the number of convolutions of a block and before each pool.
+        pool_every: P, the number of convolutions in each block and before each pool.
         batchnorm, dropout: as in ``ResidualBlock``.
         **kw: further keywords of ``ConvClassifier``; ``conv_params`` may only repeat what is
             fixed here (``kernel_size=3, stride=1, padding=1``).

@@ -1,4 +1,4 @@
-"""The study's own network (experiment 2), a pre-activation residual network."""
+"""Defines the study's own network (experiment 2), a pre-activation residual network."""
 
 from __future__ import annotations
 
@@ -108,28 +108,29 @@ class YourCodeNet(ConvClassifier):
         [GROUP(P convs) -> POOL]*(N/P) (-> GROUP(N mod P convs))
             -> NORM -> RELU -> global average pool -> (FC -> RELU)*M -> FC
 
-    A group is a chain of ``PreActivationBlock`` of two 3x3 convolutions each; where its number of
-    convolutions is odd, NORM -> RELU -> CONV without a shortcut comes first, and only CONV on the
-    image. So each entry of ``channels`` is one 3x3 convolution.
+    A group is a chain of ``PreActivationBlock`` with two 3x3 convolutions each. If its number of
+    convolutions is odd, NORM -> RELU -> CONV without a shortcut comes first; on the image, only
+    CONV. Thus each entry of ``channels`` is one 3x3 convolution.
 
     Compared with ``ConvClassifier``, batch norm and He initialisation make deep networks trainable,
-    identity shortcuts keep them so at greater depth, and the global average pool replaces a first
+    identity shortcuts make even deeper ones trainable, and the global average pool replaces a first
     fully connected layer that would hold most of the parameters.
 
-    Convolutions start with He's normal initialisation. The last one of each of the B blocks is
-    divided by sqrt(B): then the B branches together add about as much variance to the sum as the
-    shortcut carries, and a deep network starts near the identity, an effect that De and Smith
-    2020, arXiv:2002.10444, find in batch norm.
+    Convolutions start with He's normal initialisation. The last convolution of each of the B blocks
+    is divided by sqrt(B), so that the B branches together add about as much variance to the sum as
+    the shortcut carries and a deep network starts near the identity. De and Smith 2020,
+    arXiv:2002.10444, show that batch norm has the same effect.
 
-    There are no bottlenecks, as they do not pay at these widths (32 to 128): a 3x3 convolution of
-    width k costs 9 k^2 multiply-adds per pixel; as the inner one of a bottleneck it needs two 1x1
-    convolutions to and from 4 k channels, another 8 k^2, and norms and sums over 4 k channels.
+    The network has no bottlenecks, which do not pay off at these widths (32 to 128). A 3x3
+    convolution of width k costs 9 k^2 multiply-adds per pixel; inside a bottleneck it also needs
+    two 1x1 convolutions to and from 4 k channels, another 8 k^2, and norms and sums over 4 k
+    channels.
 
     Args:
         in_size, out_classes, channels, hidden_dims: as in ``ConvClassifier``.
-        pool_every: P, the number of convolutions of a group and before each 2x2 max pool.
+        pool_every: P, the number of convolutions in each group and before each 2x2 max pool.
         dropout: probability to drop a feature before the fully connected layers.
-        shortcuts: whether blocks have shortcuts. The ablation switches this and the next three off.
+        shortcuts: whether blocks have shortcuts. The ablation varies this and the next three.
         batchnorm: whether NORM is batch norm, or nothing.
         squeeze_excitation: whether blocks scale the channels of their main path.
         head: ``average`` for the global average pool; ``flatten`` for none.
@@ -209,7 +210,7 @@ def _initialise(features: nn.Sequential) -> None:
 
 
 def _make_conv(in_channels: int, out_channels: int, batchnorm: bool) -> nn.Conv2d:
-    # No bias where a norm follows, now or after the sum: it takes the mean out.
+    # No bias with batch norm: a later norm, perhaps after the sum, removes the mean.
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=not batchnorm)
 
 

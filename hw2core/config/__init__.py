@@ -1,1 +1,1 @@
-"""What config.yaml may say, and its expansion into named run specs."""
+"""Defines what config.yaml may contain, and expands it into named run specs."""

@@ -16,15 +16,15 @@ from hw2core.data.arrays import NUM_CLASSES
 
 
 class Work(NamedTuple):
-    """The 3x3 convolutions and linear layers of a network; the rest is little beside them."""
+    """The work of a network's 3x3 convolutions and linear layers; the rest is negligible."""
 
     multiply_adds: int  # of the forward pass of one image
-    outputs: int  # of all these layers but the last, for one image
+    outputs: int  # of all these layers except the last, for one image
     parameters: int  # without biases
 
 
 def count_work(architecture: Architecture) -> Work:
-    """Return the work of a network; zeros for an architecture that is not known here."""
+    """Return the work of a network; zeros for an unknown architecture."""
     multiply_adds = outputs = parameters = 0
     in_channels, side, _ = IN_SIZE
     if isinstance(architecture, ConvolutionalArchitecture):

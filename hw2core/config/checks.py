@@ -1,4 +1,4 @@
-"""Finds what is wrong with a study as a whole, where each of its runs is right."""
+"""Checks a study as a whole, after each of its runs has been checked by itself."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment, RunSpec
 
 LONGEST = 120_000  # bytes of all experiments on a command line; Linux allows 131,072 per argument
-IN_CASE = "macOS and Windows take it for the same file as"
+IN_CASE = "on macOS and Windows, the same file as"
 
-Problems = dict[str, list[str]]  # line -> names of the runs that it is about
+Problems = dict[str, list[str]]  # line -> names of the affected runs
 
 
 def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
     """Yield a line for every name that two runs, two experiments, or one of each would share.
 
-    Names that differ only in case would be one file on macOS and Windows.
+    Names that differ only in case are the same file on macOS and Windows.
     """
     owner: dict[str, tuple[str, str]] = {}  # run in lower case -> run, and its experiment
     first: dict[str, str] = {}  # experiment in lower case -> experiment
@@ -47,7 +47,7 @@ def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
 
 
 def find_unshared_images(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
-    """Return the lines about runs on other images than ``data``, which would not be used."""
+    """Return a line for each key in which the images of runs differ from ``data``."""
     problems: Problems = {}
     for spec in specs:
         for key in ("name", "source_train", "source_test", "root"):

@@ -1,4 +1,4 @@
-"""Errors of configurations: turns what pydantic finds into one line per problem."""
+"""Turns pydantic's errors about a configuration into one line per problem."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RULES = {
 
 
 class ConfigError(UserError):
-    """Everything wrong with a configuration, one line per problem."""
+    """All problems of a configuration, one line per problem."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         """Collect ``problems`` (each starting with its key) of the file ``source``."""
@@ -46,7 +46,7 @@ class ConfigError(UserError):
 
 def refuse(key: str, message: str) -> PydanticCustomError:
     """Return the error for a validator to raise: ``message`` about the (dotted) ``key``."""
-    # As a value, because braces in the text of the template would be replaced.
+    # The message is a value, because pydantic would replace braces in the template.
     return PydanticCustomError("refused", "{message}", {"key": key, "message": message})
 
 
@@ -63,7 +63,7 @@ def describe_errors(
     """Return one line for each problem in ``error``: ``path: value: what is allowed``.
 
     Args:
-        error: what pydantic found.
+        error: the error that pydantic raised.
         locate: returns the path in the user's file for a location in the model.
         list_keys: returns the keys that a section may have, to list them for an unknown key.
     """

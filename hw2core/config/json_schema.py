@@ -1,4 +1,4 @@
-"""Builds the JSON Schema of config.yaml, with which editors complete and check the file."""
+"""Builds the JSON Schema of config.yaml, which editors use to complete and check the file."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Generator(GenerateJsonSchema):
 def build_config_schema() -> Schema:
     """Return the JSON Schema of config.yaml.
 
-    It checks each section by itself; ``load_study`` checks the merged runs. So ``architecture``
-    has the keys of all models, and the keys of ``architecture`` and ``training`` are optional,
-    because another section may give them.
+    It checks each section by itself; ``load_study`` checks the merged runs. Therefore
+    ``architecture`` has the keys of all models, and the keys of ``architecture`` and ``training``
+    are optional, because another section may give them.
     """
     keys = _unite_architectures()
     lists = {key: {"type": "array", "items": schema} for key, schema in keys.items()}
@@ -86,7 +86,7 @@ def _describe_mapping(pattern: str, part: str) -> Schema:
 
 
 def _describe(model: type[BaseModel], partial: bool = False) -> Schema:
-    """Return what pydantic makes of ``model``, without required keys if ``partial``."""
+    """Return pydantic's schema of ``model``, without required keys if ``partial``."""
     schema = model.model_json_schema(schema_generator=_Generator)
     left_out = {"title", "$defs", *(["required"] if partial else [])}
     return {key: value for key, value in schema.items() if key not in left_out}

@@ -1,4 +1,4 @@
-"""The models that a run can name: class, keys of the ``architecture`` section and backend of each.
+"""Defines the models that a run can name, each with its class, architecture keys and backend.
 
 To add a model, write one module with its class, an ``Architecture``, and an entry in ``MODELS``.
 """
@@ -26,7 +26,7 @@ from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 IMAGE_SIZE = IMAGE_SHAPE[0]
 IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
-# Each 2x2 pool halves the image; the last one that leaves a pixel is log2(32) = 5.
+# Each 2x2 pool halves the image, so that at most log2(32) = 5 pools leave a pixel.
 MAX_POOLS = IMAGE_SIZE.bit_length() - 1
 Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
 
@@ -67,7 +67,7 @@ class MLPArchitecture(Architecture):
 
 
 class ConvolutionalArchitecture(Architecture):
-    """Keys of every network of N = L * len(K) convolutions of 3x3 with a linear head."""
+    """Keys of every network with N = L * len(K) 3x3 convolutions and a linear head."""
 
     filters_per_layer: Widths = Field(min_length=1)
     """Channels K of the convolutions, one number per stage."""
@@ -100,7 +100,7 @@ class ConvolutionalArchitecture(Architecture):
                 f"{IMAGE_SIZE}x{IMAGE_SIZE} images allow {MAX_POOLS} pools, so pool_every must be "
                 f"at least {num_convs // (MAX_POOLS + 1) + 1}",
             )
-        # Equal architectures compare equal, whichever key they were given; the model is frozen.
+        # Equal architectures compare equal, whichever of the keys is given; the model is frozen.
         object.__setattr__(self, "pool_every", spread)
         object.__setattr__(self, "pools", None)
         return self
@@ -172,8 +172,8 @@ class Backend(NamedTuple):
 class ModelEntry(NamedTuple):
     """A model that runs can name."""
 
-    # The class, as ``module:Class``: reading a configuration does not import torch, and a run's
-    # code hash covers no other model's module.
+    # The class, as ``module:Class``, so that reading a configuration does not import torch and a
+    # run's code hash covers no other model's module.
     implementation: str
     architecture: type[Architecture]
     backend: Backend

@@ -1,4 +1,4 @@
-"""Reads configuration files: strict YAML, alone or several merged."""
+"""Reads configuration files in strict YAML, and merges several."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from hw2core.config.errors import ConfigError
 from hw2core.io import check_regular
 
 LARGEST_FILE = 1 << 20
-MOST_NODES = 100_000  # with what aliases repeat
+MOST_NODES = 100_000  # with aliases expanded
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
-MISREAD = re.compile("[-+]?0[0-7_]+|.*:.*")  # numbers that YAML takes for octal, or to base 60
+MISREAD = re.compile("[-+]?0[0-7_]+|.*:.*")  # numbers that YAML reads as octal or base 60
 
 
 def read_config(path: Path | str) -> dict[str, Any]:
-    """Read a YAML configuration that says what it seems to say, or refuse it.
+    """Read a YAML configuration; refuse keys and numbers that YAML would silently change.
 
     Unlike in plain YAML, a key given twice is an error, and so is a key or number that YAML would
     change (``off``, ``0.10`` or ``016`` as a key).
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or has something of the above.
+        ConfigError: the file cannot be read, is not YAML, or has one of these errors.
     """
     try:
         check_regular(path, LARGEST_FILE)
@@ -66,7 +66,7 @@ def _merge(earlier: object, later: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that refuses what would be read as something else, and endless aliases."""
+    """A YAML loader that refuses values that YAML would change, and endless aliases."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -78,7 +78,7 @@ class _StrictLoader(yaml.SafeLoader):
         if node is None or (alias and node in self._sizes):
             return node
         if alias:
-            raise _refuse(node, "an alias of what it is in")
+            raise _refuse(node, "an alias of a value that contains it")
         parts = [node.value] if isinstance(node, yaml.ScalarNode) else node.value
         flat = [part for pair in parts for part in (pair if isinstance(pair, tuple) else [pair])]
         self._sizes[node] = 1 + sum(self._sizes.get(part, 0) for part in flat)
@@ -94,7 +94,7 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
-        # As it is written: what a key << merges is added later, and may be given again.
+        # Checked as written: the key << adds its keys later, and they may be given again.
         node = super().compose_mapping_node(anchor)  # type: ignore[arg-type]
         seen: set[str] = set()
         for key, _ in node.value:

@@ -1,4 +1,4 @@
-"""What config.yaml may contain: its sections with their keys, allowed values and defaults."""
+"""Defines the sections of config.yaml with their keys, allowed values and defaults."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hw2core.config.errors import refuse
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 CIFAR10_SIZES = (50_000, 10_000)  # training and test images
-# Names become file names (at most 255 letters, some of them added), targets, words of commands.
+# Names become file names (at most 255 characters with suffixes), targets and command arguments.
 EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
 RUN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
 TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"  # without control characters but tab and line feed
-# What no study reaches. Beyond, a typing error would fill the memory before anything fails.
+# Limits that no study reaches. Without them, a typing error would fill the memory.
 MOST = 1_000_000
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**32 - 1
 MAX_CONVS = 1000
-MAX_RATE = 1e20  # over 1 - momentum it must be a number of single precision, below 3e38
+MAX_RATE = 1e20  # divided by 1 - momentum, it must stay below 3e38 (single precision)
 
 
 def _read_number(value: object) -> object:
@@ -96,16 +96,16 @@ class DataSpec(Frozen):
             raise refuse("source_train", f"CIFAR-10 has {train} + {test} images")
         if self.source_train % NUM_CLASSES:
             raise refuse(
-                "source_train", f"must be a multiple of {NUM_CLASSES}: as many of each class"
+                "source_train", f"must be a multiple of {NUM_CLASSES}, the number of classes"
             )
         if self.train + self.validation > self.source_train:
             raise refuse(
                 "train",
                 f"train + validation = {self.train} + {self.validation} must be at most "
-                f"{self.source_train}, the images there are",
+                f"{self.source_train}, the number of images",
             )
         if self.test > self.source_test:
-            raise refuse("test", f"must be at most {self.source_test}, the images there are")
+            raise refuse("test", f"must be at most {self.source_test}, the number of images")
         return self
 
     @property
@@ -116,7 +116,7 @@ class DataSpec(Frozen):
         return f"{self.name}_{self.source_train}_{self.source_test}"
 
 
-# Keys of the training section -> the key and its values without which they change nothing.
+# Keys of the training section -> the other key, and its values, with which they have an effect.
 NEEDS = {
     "momentum": ("optimizer", ("sgd", "momentum")),
     "decay": ("optimizer", ("rmsprop",)),
@@ -127,7 +127,7 @@ NEEDS = {
 class TrainingSpec(Frozen):
     """How a run is trained. An optional key changes nothing unless it is given."""
 
-    # Never change a default: a run's identity leaves out the keys that have theirs.
+    # Never change a default: a run's identity leaves out keys with their default value.
     epochs: Epochs
     """Number of epochs."""
     batch_size: Count
@@ -185,12 +185,12 @@ def _list_grids(value: object) -> object:
 
 
 def _name_keys(value: object) -> object:
-    """Return names such as 0.4, which YAML reads as numbers, as text."""
+    """Return all names as text; YAML reads names such as 0.4 as numbers."""
     if not isinstance(value, dict):
         return value
     named = {str(key): entry for key, entry in value.items()}
     if len(named) < len(value):
-        # Of two files: each may write it as it likes, and they are not merged.
+        # From two merged files that write the name differently.
         (name, *_) = (n for n in named if sum(str(key) == n for key in value) > 1)
         raise ValueError(f"{name} is given as a number and as text; write both in quotes")
     return named
@@ -227,7 +227,7 @@ class ExperimentEntry(RunEntry):
 
 
 class StudyOptions(Frozen):
-    """What of the study is planned."""
+    """Which part of the study is planned."""
 
     only: Annotated[list[Text], Field(min_length=1)] | None = None
     """Experiments to plan; null: all."""

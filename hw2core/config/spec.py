@@ -1,4 +1,4 @@
-"""Specifications of runs and experiments, with their canonical JSON."""
+"""Defines the specifications of runs and experiments, with their canonical JSON."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
     "average": (0.0,),
     "precision": ("auto", "fp32"),
 }
-# Keys of older configurations. Retired: with the only value at which the key made no difference.
+# Keys of older configurations; retired keys with the only value that made no difference.
 RETIRED: dict[tuple[str, str], object] = {("training", "clip_norm"): None}
 RENAMED = {("data", "pool"): "source_train", ("data", "test_pool"): "source_test"}
 
 
 class Size(NamedTuple):
-    """How much a run trains on: a result of less than config.yaml asks for is *reduced*."""
+    """The size of a run; a result of a smaller run than config.yaml asks for is *reduced*."""
 
     data: str
     epochs: int
@@ -65,7 +65,7 @@ class RunSpec(Frozen):
     @field_validator("architecture", mode="plain")
     @classmethod
     def _read_architecture(cls, value: Any, info: ValidationInfo) -> Any:
-        model = info.data.get("model")  # absent if it was refused: that error is enough
+        model = info.data.get("model")  # absent if it was refused, which is error enough
         return value if model is None else MODELS[model].architecture.model_validate(value)
 
     @model_validator(mode="after")
@@ -119,7 +119,7 @@ class RunSpec(Frozen):
         label = name.removeprefix(spec.experiment).removesuffix(f"_{suffix}" if suffix else "")
         spec = spec.model_copy(update={"label": label.removeprefix("_")})
         if spec.name != name:
-            problem = f"name: {name!r}: is no run of experiment {spec.experiment!r}"
+            problem = f"name: {name!r}: not a run of experiment {spec.experiment!r}"
             raise ConfigError(source, [problem])
         return spec
 
@@ -152,9 +152,9 @@ class RunSpec(Frozen):
         return {"name": self.name, **plain, "seed": seed}
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the result: everything but the names.
+        """Return everything that the result depends on: all keys except the names.
 
-        Keys at their default are left out, so that a key added later makes no difference.
+        Keys at their default are left out, so that adding a key makes no difference.
         """
         names = {"experiment", "label"}
         return self.model_dump(mode="json", exclude_defaults=True, exclude=names)
@@ -164,7 +164,7 @@ class RunSpec(Frozen):
         return hashlib.sha256(_dump({**self.identity(), "seed": seed}).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the canonical text, which ``model_validate_json`` reads; without paths."""
+        """Return canonical JSON without paths, which ``model_validate_json`` reads."""
         return _dump(self.model_dump(mode="json"))
 
 
@@ -178,7 +178,7 @@ class Experiment:
     fixed: str
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
-    sizes: dict[str, Size]  # of each run, as config.yaml asks for, whatever is laid over it
+    sizes: dict[str, Size]  # of each run in config.yaml, whatever is merged over it
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """Yield every run with every seed."""
@@ -196,9 +196,9 @@ def parse_experiments(text: str) -> list[Experiment]:
 
 
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Return an old result's ``config`` with the keys of today; ``config`` is not changed.
+    """Return an old result's ``config`` with today's keys; ``config`` is not changed.
 
-    A retired key that made a difference stays, so that ``RunSpec.from_config`` refuses it.
+    A retired key that made a difference is kept, so that ``RunSpec.from_config`` refuses it.
     """
     upgraded = dict(config)
     for section, values in config.items():

@@ -1,4 +1,4 @@
-"""Loads config.yaml: expands its experiments into runs, merges what is given and checks it."""
+"""Loads config.yaml: merges its sections, expands experiments into runs, and checks them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Study:
         return twins
 
     def compare_sizes(self, asked: Study) -> Study:
-        """Return this study with the sizes that ``asked``, that of config.yaml, has of its runs."""
+        """Return this study with the run sizes of ``asked``, the study of config.yaml."""
         experiments = {}
         for name, experiment in self.experiments.items():
             full = {run: asked.runs[run].size for run in experiment.runs if run in asked.runs}
@@ -75,7 +75,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
 
     Raises:
         ConfigError: with a line for each problem: ``source``, key, value, what is allowed, and the
-            number of runs that it is about.
+            number of affected runs.
     """
     try:
         entry = StudyEntry.model_validate(dict(config))
@@ -131,7 +131,7 @@ def load_experiments() -> list[Experiment]:
 
 
 def _list_keys(section: Location) -> Iterable[str]:
-    """Return the keys that a section may have: of the file, of an experiment or of its run."""
+    """Return the allowed keys of a section: of the file, of an experiment or of its run."""
     entries: dict[int, type[Frozen]] = {
         0: StudyEntry,
         1: StudyOptions,
@@ -142,7 +142,7 @@ def _list_keys(section: Location) -> Iterable[str]:
 
 
 def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[RunSpec]:
-    """Yield the valid runs of the experiment ``name``; add what is wrong to ``problems``."""
+    """Yield the valid runs of the experiment ``name``; add errors to ``problems``."""
     experiment, path = entry.experiments[name], f"experiments.{name}"
     if not re.fullmatch(EXPERIMENT_NAME, name):
         rule = "a name has only letters, digits, '_' and '-', at most 100"
@@ -161,7 +161,7 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
             rule = "a label has only letters, digits, '.', '_', '-', at most 99"
             problems[f"{run_path}: {label!r}: {rule}"] = []
             continue
-        # From the innermost to the outermost section; the first that gives a key decides.
+        # From the innermost to the outermost section; the first with a key takes precedence.
         sections = {
             "architecture": {
                 f"{run_path}.architecture": run.architecture,
@@ -194,7 +194,7 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
 
 
 def _list_overrides(experiment: ExperimentEntry) -> Iterator[tuple[Values, tuple[str, RunEntry]]]:
-    """Yield every grid point with every labelled run (or with none, where none is given)."""
+    """Yield every grid point with every labelled run, or with an empty one if there is none."""
     points = [
         dict(zip(grid, values, strict=True))
         for grid in experiment.grid or [{}]
@@ -213,7 +213,7 @@ def _describe_problems(
         if section == "model":
             rest = ["model"]
         layers = sections[str(section)]
-        # A key that is given nowhere is missing from the outermost section.
+        # A missing key is reported in the outermost section.
         given = (path for path, layer in layers.items() if rest and rest[0] in layer)
         return join_path((next(given, list(layers)[-1]), *rest))
 

@@ -1,1 +1,1 @@
-"""Data: read or generate images, prepare them on disk, split them, feed them in batches."""
+"""Read or generate images, prepare them on disk, split them and feed them in batches."""

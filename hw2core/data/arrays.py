@@ -25,10 +25,10 @@ class Arrays(NamedTuple):
 
 
 def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation by channel of (N, 32, 32, 3) bytes, where 255 is 1.
+    """Return mean and standard deviation per channel of (N, 32, 32, 3) bytes, scaled to [0, 1].
 
-    They come from a histogram with exact integer sums: no float copy of the images, and the same
-    digits on every machine.
+    They are computed from a histogram with exact integer sums, without a float copy of the images
+    and with the same digits on every machine.
     """
     mean, std = [], []
     for channel in range(3):

@@ -1,4 +1,4 @@
-"""Augment images at random: mirror, shift and blank a part of each, many at a time."""
+"""Augment batches of images at random: flip, translate and cut out a square of each image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class Augmentation(NamedTuple):
-    """Which random changes the training images get; each image has its own in each epoch.
+    """The random changes of the training images, drawn for each image in each epoch.
 
-    An image is mirrored left to right with probability 1/2, then shifted along each axis, then
-    loses a square. Pixels that are shifted in or cut out become 0, the mean colour.
+    An image is mirrored left to right with probability 1/2, then shifted along each axis, then a
+    square is cut out. Pixels that are shifted in or cut out become 0, the mean colour.
     """
 
     flip: bool = False  # mirror at random
-    translate: int = 0  # greatest shift in pixels, every shift equally likely; 0: none
+    translate: int = 0  # largest shift in pixels, every shift equally likely; 0: none
     cutout: int = 0  # side in pixels of the square, placed inside the image; 0: none
 
 
@@ -41,7 +41,7 @@ class Augmenter:
     B is at most ``capacity``.
 
     Raises:
-        ValueError: translate is not less than height and width, or cutout is larger.
+        ValueError: translate reaches the smaller side of the images, or cutout exceeds it.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Augmenter:
         self._rows = torch.arange(capacity, device=device)
 
     def draw(self, number: int, generator: torch.Generator) -> Changes:
-        """Draw the changes of so many images from a generator on the CPU."""
+        """Draw the changes of ``number`` images from a generator on the CPU."""
 
         def draw_integers(low: int, *highs: int) -> Tensor:
             columns = [
@@ -77,7 +77,7 @@ class Augmenter:
             ]
             return torch.stack(columns, dim=1).to(self._device)
 
-        # The order of the draws decides every trained number.
+        # Every trained number depends on the order of these draws.
         changes = Changes()
         if self._flip:
             changes = changes._replace(flip=draw_integers(0, 1)[:, 0].bool())
@@ -90,7 +90,7 @@ class Augmenter:
         return changes
 
     def move(self, pixels: Tensor, changes: Changes) -> Tensor:
-        """Return (B, H, W, 3) bytes mirrored and shifted; ``blank`` clears what is shifted in."""
+        """Return (B, H, W, 3) bytes mirrored and shifted; ``blank`` clears pixels shifted in."""
         if changes.shift is not None:
             down, right = changes.shift.unbind(1)
             # The crop is mirrored after it is taken, so its shift must be mirrored too.
@@ -107,7 +107,7 @@ class Augmenter:
         return pixels
 
     def blank(self, x: Tensor, changes: Changes) -> None:
-        """Set to 0, in normalised (B, H, W, 3) floats, the pixels shifted in or cut out."""
+        """Set the pixels shifted in or cut out to 0, in normalised (B, H, W, 3) floats."""
         x = x.view(*x.shape[:2], -1)  # (B, H, 3 W)
         row = torch.arange(self._height, device=self._device)
         column = torch.arange(3 * self._width, device=self._device) // 3

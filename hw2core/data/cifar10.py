@@ -16,7 +16,7 @@ from hw2core.data.arrays import Arrays
 from hw2core.data.prepared import DataError
 
 ROOT_VARIABLE = "HW2_DATA"
-# torchvision sets no timeout: without one a stalled connection hangs the pipeline for ever.
+# torchvision sets no timeout; without one, a stalled connection blocks the pipeline forever.
 DOWNLOAD_TIMEOUT = 60.0  # seconds without a byte
 
 
@@ -39,8 +39,8 @@ def read_cifar10(*, root: Path | None, download_dir: Path) -> Arrays:
         if given:
             asked_by = f"named by {ROOT_VARIABLE}" if root is None else "given as root"
             raise DataError(
-                f"{_find_problem(folder)} ({folder} is {asked_by}); give a good copy of "
-                f"{CIFAR10.filename}, unpacked, or leave it out to download"
+                f"{_find_problem(folder)} ({folder} is {asked_by}); give an intact copy of "
+                f"{CIFAR10.filename}, unpacked, or no folder to download it"
             ) from error
     return _download_files(folder)
 
@@ -73,7 +73,7 @@ def _find_problem(folder: Path) -> str:
 
 
 def _download_files(folder: Path) -> Arrays:
-    """Download, unpack and read; what a killed download left in ``folder`` is replaced."""
+    """Download, unpack and read the images; replace what a killed download left."""
     default_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
@@ -89,8 +89,8 @@ def _download_files(folder: Path) -> Arrays:
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
         raise DataError(
             f"{folder / CIFAR10.base_folder}: the download from {CIFAR10.url} failed ({error}); "
-            f"run again with a network, or unpack {CIFAR10.filename} yourself and name its folder "
-            f"in {ROOT_VARIABLE}"
+            f"run again with network access, or unpack {CIFAR10.filename} yourself and set "
+            f"{ROOT_VARIABLE} to its folder"
         ) from error
     finally:
         socket.setdefaulttimeout(default_timeout)

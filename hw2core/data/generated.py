@@ -1,10 +1,10 @@
-"""Generate images for runs without CIFAR-10: ten shapes amid clutter, made from a seed.
+"""Generate images for runs without CIFAR-10: ten shapes amid clutter, drawn from a seed.
 
-One shape per picture, of random place, size, angle, colour and contrast, on a random texture with
-distracting specks and noise. Place and angle defeat a classifier of pixels (an MLP) and are hard on
-a shallow CNN: architectures rank in a clear order within minutes. Accuracy after 6 epochs of 6,000
-images (one seed, one-cycle SGD): MLP 24 %, two convolutions 52 %, eight in residual blocks with
-batch norm 74 % (learning rate 0.04), the same with global average pooling 94 % (0.1).
+Each image has one shape of random position, size, angle, colour and contrast, on a random texture
+with distracting specks and noise. Random positions and angles are too hard for an MLP and hard for
+a shallow CNN, so architectures rank in a clear order within minutes. Accuracy after 6 epochs of
+6,000 images (one seed, one-cycle SGD): MLP 24 %, two convolutions 52 %, eight in residual blocks
+with batch norm 74 % (learning rate 0.04), the same with global average pooling 94 % (0.1).
 
 The bytes are the same on every machine and with every numpy: random bits come from a bit generator
 (whose stream numpy promises to keep, unlike its distributions) and all arithmetic is on integers.
@@ -23,20 +23,20 @@ from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES, Arrays, Bytes
 Ints = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
-CHUNK = 250  # images drawn together: their arrays stay in the cache
+CHUNK = 250  # images drawn together; their arrays fit into the cache
 SIZE = IMAGE_SHAPE[0]
 PIXEL = 16  # units of length in a pixel
 UNIT = 128  # a shape is drawn within the circle of this radius in its own coordinates
 ANGLES = 256  # directions a shape can take
 
 RADIUS = (6 * PIXEL, 12 * PIXEL)  # of the shape
-SPREAD = 7 * PIXEL  # of its centre about the picture's, at most, along each axis
-TURN = ANGLES // 4  # of the shape either way, at most
+SPREAD = 7 * PIXEL  # largest distance of its centre from the image's, along each axis
+TURN = ANGLES // 4  # largest rotation of the shape in either direction
 CONTRAST = (60, 120)  # of the shape above the texture in the strongest channel, in grey levels
-SPECKS = 3  # distracting bars per picture
-NOISE = 8  # standard deviation of the noise, in grey levels, about
+SPECKS = 3  # distracting bars per image
+NOISE = 8  # approximate standard deviation of the noise, in grey levels
 
-# 1024 times cos and sin; math's are correctly rounded to far more digits than are kept.
+# 1024 times cos and sin; the functions of math have far more correct digits than are kept.
 _COS = np.array([round(1024 * math.cos(2 * math.pi * a / ANGLES)) for a in range(ANGLES)], np.int32)
 _SIN = np.roll(_COS, ANGLES // 4)
 
@@ -110,7 +110,7 @@ def generate_images(num_train: int, num_test: int, *, seed: int = 0) -> Arrays:
     """Make a data set; a smaller one with the same seed is a prefix of a larger one.
 
     Args:
-        num_train: source images for train and validation, >= 1; each ten hold each class once.
+        num_train: source images for train and validation, >= 1; every ten hold each class once.
         num_test: test images, >= 1.
         seed: >= 0.
 
@@ -129,7 +129,7 @@ def _draw_split(seed: int, split: int, number: int) -> tuple[Bytes, Bytes]:
     images = np.empty((number, *IMAGE_SHAPE), dtype=np.uint8)
     labels = np.empty(number, dtype=np.uint8)
     for start in range(0, number, CHUNK):
-        # Whole chunks only: an image must not depend on how many follow it.
+        # Always a whole chunk: an image must not depend on how many follow it.
         drawn, classes = _draw_chunk(_Draws(seed, split, start // CHUNK))
         images[start : start + CHUNK] = drawn[: number - start]
         labels[start : start + CHUNK] = classes[: number - start]
@@ -159,7 +159,7 @@ def _draw_chunk(draws: _Draws) -> tuple[Bytes, Bytes]:
 
 
 def _draw_texture(draws: _Draws) -> Ints:
-    """Draw a colour per picture with coarse and fine waves of it: (CHUNK, 32, 32, 3)."""
+    """Draw a colour per image, varied by coarse and fine waves: (CHUNK, 32, 32, 3)."""
     canvas = draws.integers(80, 176, CHUNK, 1, 1, 3)
     for step, depth in ((16, 40), (8, 20), (4, 10)):
         grid = draws.integers(-depth, depth + 1, CHUNK, SIZE // step + 1, SIZE // step + 1, 3)
@@ -190,7 +190,7 @@ def _place(draws: _Draws, *, radius: tuple[int, int], spread: int, turn: int) ->
 
 
 def _paint(canvas: Ints, mask: Mask, draws: _Draws, *, darkest: int) -> None:
-    """Shift the colour under each picture's mask by a random one of the set contrast, in place."""
+    """Shift the colour under each image's mask, in a random direction and in place."""
     direction = draws.integers(darkest, 257, CHUNK, 3)
     contrast = draws.integers(*CONTRAST, CHUNK, 1)
     shift = direction * contrast // np.maximum(abs(direction).max(axis=1, keepdims=True), 1)

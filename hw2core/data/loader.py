@@ -20,12 +20,12 @@ GPU_IMAGES_AT_ONCE = 4096
 class Loader:
     """Normalised batches of a whole uint8 data set that stays on the device.
 
-    Iterating yields ``(x, y)``: x float32 (B, 3, 32, 32) in channels_last memory, on Apple's GPUs
-    contiguous, ``x = (image / 255 - mean) / std`` by channel, y int64 (B,).
+    Iterating yields ``(x, y)``: x is float32 (B, 3, 32, 32), ``(image / 255 - mean) / std`` per
+    channel, in channels_last memory format (contiguous on Apple's GPUs); y is int64 (B,).
 
     Without a seed, for evaluation, the images keep their order and the last batch may be short.
-    With one, for training, each epoch has a new order and leaves out a short last batch, unless it
-    is the only one. Order and augmentation depend on the seed and the epoch only, not on the device
+    With a seed, for training, each epoch has a new order and drops a short last batch, unless it is
+    the only one. Order and augmentation depend only on the seed and the epoch, not on the device
     or the global generator: call ``set_epoch`` before each epoch, as with a ``DistributedSampler``.
 
     Args:
@@ -33,13 +33,13 @@ class Loader:
             on a CPU from a read-only array.
         labels: integers (N,).
         batch_size: images per batch, >= 1.
-        mean, std: by channel, in units where 255 is 1; std > 0.
+        mean, std: per channel, of images scaled to [0, 1]; std > 0.
         indices: integers (M,), M >= 1: only these images, in this order; None: all.
-        seed: of the order and the augmentation; None: neither.
+        seed: seed of the order and the augmentation; None: neither.
         augment: random changes of the images, which need a seed.
         device: where the images stay and the batches are made.
-        images_at_once: how many images are made in one step, which changes no image; None: a batch
-            on a CPU, 4096 on a GPU.
+        images_at_once: images made in one step, which changes the speed only; None: a batch on a
+            CPU, 4096 on a GPU.
 
     Raises:
         ValueError: an argument is out of range or of the wrong shape or type.
@@ -89,13 +89,13 @@ class Loader:
         height, width = pixels.shape[1:3]
         self._device = torch.device(device)
         on_cpu = self._device.type == "cpu"
-        # One batch stays in a CPU's cache. On a GPU so many images at a time make the time for
-        # launching the operations negligible.
+        # A single batch fits into a CPU's cache. On a GPU, many images at a time make the time for
+        # launching operations negligible.
         least = images_at_once or (1 if on_cpu else GPU_IMAGES_AT_ONCE)
         self._images_at_once = batch_size * max(1, least // batch_size)
         self._labels = classes[chosen].to(self._device, torch.int64)
-        # On a CPU images stay in the memory-mapped file: copying them takes longer than the first
-        # training steps.
+        # On a CPU, the images stay in the memory-mapped file: copying them would take longer than
+        # the first training steps.
         self._images = pixels if on_cpu else pixels[chosen].to(self._device)
         self._places = chosen if on_cpu else torch.arange(len(chosen), device=self._device)
         self._augmenter = Augmenter(
@@ -119,7 +119,7 @@ class Loader:
 
     @property
     def num_images(self) -> int:
-        """Images per epoch: N, less those of a short last batch that is left out."""
+        """Images per epoch: all, except those of a dropped last batch."""
         return min(len(self._labels), len(self) * self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,7 +147,7 @@ class Loader:
 
     def _make_images(self, order: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
         """Gather, augment and normalise some images, with their labels."""
-        # No name for the gathered bytes (B, H, W, 3): their memory is free for the next operation.
+        # Without a name for the gathered bytes (B, H, W, 3), their memory is free again at once.
         pixels = self._augmenter.move(self._images.index_select(0, self._places[order]), changes)
         x = pixels.to(torch.float32).mul_(self._scale).add_(self._offset)
         self._augmenter.blank(x, changes)

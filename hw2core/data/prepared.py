@@ -31,10 +31,10 @@ class Manifest:
     """The contents of a manifest."""
 
     name: str
-    # Of the arrays' hashes, mean, std and classes: everything that training sees, so that the same
-    # images from another source are the same data.
+    # Hash of everything that training sees (the arrays' hashes, mean, std and classes), so that the
+    # same images from another source count as the same data.
     sha256: str
-    mean: tuple[float, float, float]  # of train_images, by channel, in units where 255 is 1
+    mean: tuple[float, float, float]  # of train_images scaled to [0, 1], per channel
     std: tuple[float, float, float]
     classes: tuple[str, ...]
     source: dict[str, str]
@@ -67,7 +67,7 @@ def write_prepared(
     (directory / MANIFEST_FILE).unlink(missing_ok=True)
     records: dict[str, dict[str, Any]] = {}
     for file, array in zip(PREPARED_FILES, arrays[:4], strict=True):
-        # Not directly to the file: numpy does not notice if the last bytes meet a full disk.
+        # Not directly to the file: numpy does not notice a disk that is full at the last bytes.
         stream = io.BytesIO()
         np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
         with replace_atomically(directory / file) as temporary:
@@ -84,7 +84,7 @@ def write_prepared(
 
 
 def read_manifest(manifest_path: Path | str) -> Manifest:
-    """Read the manifest alone; the arrays are not opened.
+    """Read the manifest without opening the arrays.
 
     Raises:
         DataError: the manifest is missing, damaged, or of another format.
@@ -162,7 +162,7 @@ def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
 
 
 def _hash_content(content: dict[str, Any]) -> str:
-    """Return the sha256 of what training sees of a manifest, described in ``Manifest``."""
+    """Return the sha256 of the entries of a manifest that training sees, see ``Manifest``."""
     parts = [content[key] for key in ("arrays", "mean", "std", "classes")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -13,9 +13,9 @@ def split_train_validation(
 ) -> tuple[Indices, Indices]:
     """Draw two disjoint, stratified parts of the source images with the integer labels (S,).
 
-    Within a part the class counts differ by one at most. Each class is shuffled once; validation
-    takes from the front, training what follows: the validation part depends on ``seed`` and
-    ``num_validation`` only, so that a smaller training part is validated on the same images.
+    Within a part, the class counts differ by at most one. Each class is shuffled once; validation
+    takes its first images and training the next. The validation part therefore depends only on
+    ``seed`` and ``num_validation``, and a smaller training part is validated on the same images.
 
     Returns:
         Indices of the images of training (num_train,) and validation (num_validation,), int64, each
@@ -35,8 +35,8 @@ def split_train_validation(
         )
     generator = np.random.Generator(np.random.PCG64(seed))
     classes = generator.permutation(np.unique(source))
-    # The odd images of validation come from the front of the classes' order and those of training
-    # from its back: balanced images then suffice down to the last one.
+    # Validation takes its surplus images from the first classes and training from the last, so that
+    # every image of a balanced source can be used.
     validation_counts = _share(num_validation, len(classes))
     train_counts = _share(num_train, len(classes))[::-1]
     train, validation = [], []

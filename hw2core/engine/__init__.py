@@ -1,1 +1,1 @@
-"""Trains a run: all code, from a checked spec to trained weights, that decides its numbers."""
+"""Trains a run, from a checked spec to trained weights: all code that decides its numbers."""

@@ -1,7 +1,7 @@
 """Runs a training step as one CUDA graph, which launches all of its kernels with one call.
 
-Otherwise a small network on a GPU waits for Python most of the time: a step launches a hundred
-kernels of a few microseconds each.
+Without the graph, a small network on a GPU waits for Python most of the time: a step launches a
+hundred kernels of a few microseconds each.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
@@ -26,15 +26,15 @@ WARM_UP_STEPS = 3
 class GraphError(UserError):
     """The training step cannot be captured.
 
-    Current stream, generators and allocator may be left in the middle of the capture: training can
-    start again in a new process only.
+    The current stream, generators and allocator may be left in the middle of the capture, so
+    training can start again only in a new process.
     """
 
 
 class GraphedStep:
     """Calls ``step(x, y)`` a few times, then captures it and replays the capture.
 
-    Every call is one step. A batch of another shape than the captured one is run without the graph.
+    Every call is one step. A batch of another shape than the captured one runs without the graph.
 
     Args:
         step: works on tensors with fixed memory (parameters, optimizer state, sums), reads no
@@ -66,7 +66,7 @@ class GraphedStep:
             except RuntimeError as error:
                 if ran_out_of_memory(error):
                     raise
-                # The end of the capture fails as well, and says only that something failed before.
+                # The end of the capture fails too, but its message only reports an earlier failure.
                 reason = shorten(error.__context__ or error)
                 raise GraphError(
                     f"no CUDA graph: {reason}; {CUDA_GRAPH}=0 trains without"
@@ -85,7 +85,7 @@ class GraphedStep:
         return graph.replay
 
     def _run_aside(self, x: Tensor, y: Tensor) -> None:
-        """Run the step on another stream than the current one, as a later capture requires."""
+        """Run the step on a side stream, as a later capture requires."""
         current = torch.cuda.current_stream()
         self._aside.wait_stream(current)
         with try_algorithms(), torch.cuda.stream(self._aside):
@@ -99,7 +99,7 @@ class GraphedStep:
 
 @contextmanager
 def try_algorithms() -> Iterator[None]:
-    """Let cuDNN time its algorithms, except in deterministic mode; pays in training only."""
+    """Let cuDNN time its algorithms, except in deterministic mode; worth it only in training."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
     try:

@@ -19,10 +19,10 @@ class DeviceError(UserError):
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """Return a device by name; without one that of HW2_DEVICE, else the best of this machine.
+    """Return a device by name; by default that of HW2_DEVICE, else the best of this machine.
 
-    The best is the first available of cuda, mps and cpu, in this order. A GPU that the machine has
-    and torch cannot use is an error: training on the CPU would take days in place of an hour.
+    The best is the first available of cuda, mps and cpu, in this order. A GPU that torch cannot use
+    is an error, because training on the CPU would take days instead of an hour.
 
     Raises:
         DeviceError: torch does not know the name, or cannot use the device.
@@ -32,7 +32,7 @@ def pick_device(name: str | None = None) -> torch.device:
     if asked := os.environ.get(gpus.DEVICE):
         return open_device(asked, f"{gpus.DEVICE}={asked}: not available here")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a driver that is too old: the error says the same
+        warnings.simplefilter("ignore")  # about a driver that is too old: the error says the same
         if torch.cuda.is_available():
             return open_device("cuda", "the GPU cannot be used")
     if torch.backends.mps.is_available():
@@ -55,12 +55,12 @@ def open_device(name: str, problem: str) -> torch.device:
 
 
 def shorten(error: BaseException) -> str:
-    """Return the first line of an error of torch; those that follow are for its developers."""
+    """Return the first line of an error of torch; the other lines are for its developers."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an error, or one that led to it, is for want of memory on any device."""
+    """Return whether an error, or one that led to it, means that a device ran out of memory."""
     while error is not None:
         if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
             return True
@@ -75,7 +75,7 @@ def describe_setting(device: torch.device, precision: str) -> dict[str, str | in
         "precision": precision,
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
-        # A GPU does not repeat exactly by default, whatever its kind.
+        # Empty for a GPU: by default, no GPU repeats its numbers exactly.
         "instructions": torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else "",
     }
 
@@ -83,7 +83,7 @@ def describe_setting(device: torch.device, precision: str) -> dict[str, str | in
 def pick_precision(wanted: str, device: torch.device) -> str:
     """Return ``wanted``; for "auto", "bf16" where the hardware multiplies bfloat16, else "fp32".
 
-    Nothing is timed: a run's numbers must not depend on other work on the machine.
+    Nothing is timed, because a run's numbers must not depend on the load of the machine.
     """
     if wanted != "auto":
         return wanted
@@ -96,12 +96,12 @@ def pick_precision(wanted: str, device: torch.device) -> str:
 
 
 def prepare_device(device: torch.device, *, deterministic: bool) -> None:
-    """Set whether a GPU must repeat its results exactly, as a CPU always does; turn TF32 off."""
+    """Turn TF32 off, and set whether a GPU must be deterministic, as a CPU always is."""
     if device.type != "cuda":
         return
     # cuBLAS is deterministic only with a workspace of fixed size; it reads this on first use.
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.allow_tf32 = False
-    # Only warn: the backward of pools is reported, but is exact here, where no pools overlap.
+    # Only warn: torch reports the backward of pools, which is exact here, as no pools overlap.
     torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -78,7 +78,7 @@ class ScratchTrainer(RunTrainer):
 
 
 def copy_exactly(source: Tensor, target: Tensor) -> None:
-    """Copy values between tensors of one shape, where ``copy_`` would broadcast.
+    """Copy values between tensors of the same shape; unlike ``copy_``, do not broadcast.
 
     Raises:
         ValueError: the shapes differ.

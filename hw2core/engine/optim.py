@@ -47,7 +47,7 @@ def build_optimizer(training: TrainingSpec, model: nn.Module) -> torch.optim.Opt
 
 
 def leave_out_compiler(kind: Kind) -> Kind:
-    """Return a subclass of an optimizer class that does the same without ``torch._dynamo``.
+    """Return an equivalent subclass of an optimizer class, without ``torch._dynamo``.
 
     Torch wraps methods of its optimizers in hints for ``torch.compile``. Their first call imports
     ``torch._dynamo``, which takes more than half the time of ``import torch``, in every job.
@@ -67,7 +67,7 @@ def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], fl
 
 
 def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:
-    """Return the factor of the peak learning rate: linear up, then half a cosine down.
+    """Return the factor of the peak learning rate: a linear warm-up, then a cosine decay.
 
     It is 1 at step ``warmup_steps`` and reaches 0 after the last step, num_steps - 1.
 
@@ -89,9 +89,9 @@ class WeightEMA:
     """The exponential moving average (EMA) of a network's parameters and running statistics.
 
     ``ema = decay * ema + (1 - decay) * weights`` after each step, with ``decay = 1 - 1 / horizon``:
-    about the last ``horizon`` steps (at least 1) count. The present state of ``model`` is the first
-    EMA. Torch's ``AveragedModel`` reads a number from the device in each step, which a CUDA graph
-    cannot do.
+    about the last ``horizon`` steps (at least 1) count. The EMA starts at the current state of
+    ``model``. Torch's ``AveragedModel`` reads a number from the device in each step, which a CUDA
+    graph cannot do.
     """
 
     def __init__(self, model: nn.Module, horizon: float) -> None:
@@ -107,5 +107,5 @@ class WeightEMA:
 
 
 def _list_averaged(model: nn.Module) -> list[Tensor]:
-    """Return the floating-point tensors themselves, which a step changes in place."""
+    """Return the floating-point tensors, which steps change in place, without copying them."""
     return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]

@@ -35,7 +35,7 @@ def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
     """Run images x (N, C, H, W) with labels y (N,) forward and backward, in single precision.
 
     Batch norm normalises by the batch, as in training; dropout drops nothing. No gradients or
-    running statistics change and no random number is drawn; the training mode stays on.
+    running statistics change and no random number is drawn; the model is left in training mode.
     """
     model.train()
     for module in model.modules():
@@ -103,5 +103,5 @@ def _name_layers(layers: list[nn.Conv2d | nn.Linear]) -> list[str]:
 
 
 def _read(values: list[Any]) -> list[float]:
-    """Return scalar tensors as numbers of four digits, reading the device once."""
+    """Return scalar tensors as numbers with four digits, reading from the device once."""
     return [float(f"{value:.4g}") for value in torch.stack(values).tolist()] if values else []

@@ -23,13 +23,13 @@ class StateStore(Protocol):
     """Keeps the state of a run between epochs; ``runs.checkpoint`` keeps it on disk."""
 
     def load(self, setting: Mapping[str, Any], use: Callable[[State], None]) -> bool:
-        """Call ``use`` with the last state that was saved in ``setting`` and that it accepts.
+        """Call ``use`` with the last state saved in ``setting``; return whether one was loaded.
 
-        Returns whether there was one. ``use`` raises any exception for a state that it cannot load.
+        ``use`` raises any exception for a state that it cannot load; then an older one is tried.
         """
 
     def save(self, state: State) -> None:
-        """Save nested dicts of tensors and plain values, which change after the call."""
+        """Save nested dicts of tensors and plain values; training changes them after the call."""
 
 
 class Timing(NamedTuple):
@@ -43,12 +43,12 @@ class Timing(NamedTuple):
 
 
 class Recorder(History):
-    """The history of a run, with best weights, layer statistics and times.
+    """The history of a run, with its best weights, layer statistics and times.
 
     Args:
         on_start: called with this recorder before training, when ``setting`` is known.
         on_epoch: called with this recorder after every epoch.
-        store: saves the state after every epoch; a state in it is resumed.
+        store: saves the state after every epoch; training resumes from a state in it.
 
     Attributes:
         setting: what the numbers depend on besides spec, seed, code and images, by name.
@@ -71,7 +71,7 @@ class Recorder(History):
         self.speeds: list[float] = []  # images per second
 
     def start(self, trainer: RunTrainer, num_epochs: int, probed: Batch) -> None:
-        """Begin to record, or resume the state in the store.
+        """Begin to record, or resume from the state in the store.
 
         The layers are probed on the batch ``probed`` before training, after epochs 1, 2, 4, 8, ...
         and after the last of the planned ``num_epochs``.
@@ -104,7 +104,7 @@ class Recorder(History):
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that validation chose, counted from 1."""
+        """The epoch with the highest validation accuracy, counted from 1."""
         return self.find_best_epoch() + 1
 
     @property
@@ -150,7 +150,7 @@ class Recorder(History):
         }
 
     def _load_state(self, state: State) -> None:
-        """Load a state whole or, with an exception, leave trainer and recorder as they were."""
+        """Load a whole state; if that fails, restore trainer and recorder and raise the error."""
         before = copy.deepcopy(self._get_state())
         try:
             self._set_state(state)

@@ -28,11 +28,11 @@ PROBED_IMAGES = 64  # validation images on which the layers are probed
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What training gives.
+    """The outcome of training a run.
 
     Attributes:
         history: curves; its "test" set is the validation split.
-        best_epoch: the epoch that validation chose, counted from 1.
+        best_epoch: the epoch with the highest validation accuracy, counted from 1.
         weights: the model's state after that epoch.
         layers: statistics of each layer over the epochs; None if the backend measures none.
         device: as torch names it.
@@ -62,13 +62,13 @@ def train_run(
     evaluation_batch: int = EVALUATION_BATCH,
     checkpoints: str | None = None,
 ) -> TrainedRun:
-    """Train ``spec`` with ``seed`` and choose the epoch on validation.
+    """Train ``spec`` with ``seed`` and choose the best epoch on the validation split.
 
     Args:
         spec: the run; its sizes must fit ``data``.
-        seed: decides initialisation, order and augmentation. The split does not depend on it.
+        seed: seed of initialisation, order and augmentation. The split does not depend on it.
         data: the images; the test images are not used.
-        recorder: records the run; resumes it if its store has a state.
+        recorder: records the run, and resumes it if its store has a state.
         device: name of a device; None for the best available.
         evaluation_batch: images per validation batch; changes speed and memory only.
         checkpoints: file name without extension for ``Trainer.fit``.
@@ -118,7 +118,7 @@ def train_run(
 def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> RunTrainer:
     """Return the trainer of ``spec``, with its network, from the backend of its model.
 
-    Backends are imported by name: a run's code hash holds its own backend and not the other.
+    Backends are imported by name, so that a run's code hash covers only its own backend.
     """
     module, name = spec.trainer.split(":")
     trainer: RunTrainer = getattr(importlib.import_module(module), name).of(spec, device, num_steps)

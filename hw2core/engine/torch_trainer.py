@@ -1,4 +1,4 @@
-"""Trains networks of ``torch.nn``, with precision, schedule, EMA of the weights, CUDA graph."""
+"""Trains networks of ``torch.nn`` with autocast, a schedule, an EMA and a CUDA graph."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class DeviceTrainer(RunTrainer):
-    """Trains a network, which is on ``device`` already.
+    """Trains a network that is on ``device`` already.
 
-    ``num_steps`` counts the optimizer steps of the whole run, for schedule and EMA. ``graph`` turns
-    the training step into a CUDA graph; None leaves it as it is.
+    ``num_steps`` is the number of optimizer steps of the whole run, for schedule and EMA. ``graph``
+    turns the training step into a CUDA graph; None leaves it as it is.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class DeviceTrainer(RunTrainer):
         graph: type[GraphedStep] | None = None,
     ) -> None:
         optimizer = build_optimizer(training, model)
-        # For training only: test_step has no label smoothing.
+        # For training only: test_step uses no label smoothing.
         loss = nn.CrossEntropyLoss(label_smoothing=training.label_smoothing)
         super().__init__(model, loss, optimizer, device, batches=training.batches)
         self.schedule = build_schedule(training, num_steps)
@@ -68,7 +68,7 @@ class DeviceTrainer(RunTrainer):
         return cls(model, spec.training, num_steps, device, graph=graph)
 
     def take_step(self, x: Tensor, y: Tensor) -> None:
-        """Train on a batch at the learning rate of the schedule, through the graph if any."""
+        """Train on a batch at the learning rate of the schedule, with the graph if there is one."""
         rate = self.schedule(self.steps_taken)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
@@ -82,7 +82,7 @@ class DeviceTrainer(RunTrainer):
         self.sums.add(*self.train_step(x, y), y)
 
     def train_step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Run one step on images (N, C, H, W) and labels (N,), at the present learning rate."""
+        """Run one step on images (N, C, H, W) and labels (N,), at the current learning rate."""
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast:
             logits = self.model(x)  # (N, classes)
@@ -137,7 +137,7 @@ class DeviceTrainer(RunTrainer):
         """Load what ``get_state`` returned.
 
         Raises:
-            RuntimeError, ValueError: ``state`` is of another network or optimizer.
+            RuntimeError, ValueError: ``state`` belongs to another network or optimizer.
         """
         self.model.load_state_dict(state["model"])
         if self.ema is not None:

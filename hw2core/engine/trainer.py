@@ -1,4 +1,4 @@
-"""Base of the trainers of a run, which read the device once per epoch."""
+"""Defines the base of the trainers of a run, which read from the device once per epoch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunTrainer(Trainer):
 
     Attributes:
         batches: batches per epoch; None for all.
-        sums: of the epoch under way, to which every batch is added.
+        sums: sums of the current epoch, to which every batch is added.
         precision: "fp32" or "bf16".
         images_per_second: of the last training epoch.
     """
@@ -97,7 +97,7 @@ class RunTrainer(Trainer):
 
     @abc.abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Load what ``get_state`` returned; the next step is bit for bit the same as then."""
+        """Load what ``get_state`` returned; the next step is then bit for bit the same."""
 
     @abc.abstractmethod
     def count_costs(self, in_size: tuple[int, ...]) -> Costs:

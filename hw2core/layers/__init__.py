@@ -1,4 +1,4 @@
-"""Layers from scratch: every forward with its backward, without autograd.
+"""Defines layers from scratch: every forward with its backward, without autograd.
 
 Forward maps x to z, and backward maps dout = ∂L/∂z to dx = ∂L/∂x, the vector-Jacobian product that
 each class derives (see :mod:`hw2core.layers.base`), in any float dtype, on CPU and CUDA. Forwards

@@ -1,4 +1,4 @@
-"""Activation layers: each z_i depends on x_i alone, so that the Jacobian is diagonal."""
+"""Defines activation layers: each z_i depends on x_i alone, so that the Jacobian is diagonal."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Sigmoid(ParameterFreeLayer):
     """z = σ(x) = 1 / (1 + exp(-x)); x and z are (N, *).
 
     σ'(x) = exp(-x) / (1 + exp(-x))² = σ(x) (1 - σ(x)), entry by entry: dx = dout z (1 - z).
-    torch.sigmoid, because exp(-x) overflows float32 below x = -88.7 and 0 · ∞ is NaN.
+    It uses torch.sigmoid, because exp(-x) overflows float32 below x = -88.7 and 0 · ∞ is NaN.
     """
 
     def forward(self, x: Tensor, **kw: Any) -> Tensor:
@@ -79,7 +79,7 @@ class TanH(ParameterFreeLayer):
     """z = tanh(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x)); x and z are (N, *).
 
     By the quotient rule tanh'(x) = 1 - tanh(x)², entry by entry: dx = dout (1 - z²).
-    torch.tanh, because the quotient is ∞ / ∞ = NaN in float32 beyond |x| = 88.7.
+    It uses torch.tanh, because the quotient is ∞ / ∞ = NaN in float32 beyond |x| = 88.7.
     """
 
     def forward(self, x: Tensor, **kw: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Base class of the layers, and their composition by the chain rule.
+"""Defines the base class of the layers, and their composition by the chain rule.
 
 A layer is a function z = f(x; θ). During training some scalar loss L is computed from z; backward
 receives dout = ∂L/∂z, which has the shape of z, and returns dx = ∂L/∂x, which has the shape of x:
@@ -6,7 +6,7 @@ receives dout = ∂L/∂z, which has the shape of z, and returns dx = ∂L/∂x,
     dx_j = Σ_i dout_i ∂z_i/∂x_j              (the vector-Jacobian product, VJP)
 
 The Jacobian ∂z/∂x itself is never built: for Linear(1024, 2048) and a batch of 128 images it has
-34,359,738,368 entries (128 GiB in float32), all zero outside of the 128 blocks on its diagonal.
+34,359,738,368 entries (128 GiB in float32), all zero outside the 128 blocks on its diagonal.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Layer(abc.ABC):
         """Return pairs (parameter, the tensor of its shape that accumulates its gradient)."""
 
     def accumulate_gradients(self, dout: Tensor) -> None:
-        """Do what :meth:`backward` does to the parameters' gradients, without returning dx.
+        """Add to the parameters' gradients as :meth:`backward` does, without returning dx.
 
-        Layers that can save the computation of dx override this: for the first layer of an MLP it
-        costs as much as the forward, and nothing needs the gradient of the images.
+        Layers that need not compute dx for this override it: for the first layer of an MLP, dx
+        costs as much as the forward, and the gradient of the images is not needed.
         """
         self.backward(dout)
 
@@ -65,7 +65,7 @@ class ParameterFreeLayer(Layer):
     """A layer without parameters."""
 
     def params(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the empty list."""
+        """Return an empty list."""
         return []
 
 

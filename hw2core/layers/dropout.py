@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Defines the dropout layer."""
 
 from __future__ import annotations
 

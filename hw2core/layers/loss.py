@@ -1,4 +1,4 @@
-"""The cross-entropy loss."""
+"""Defines the cross-entropy loss."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class CrossEntropyLoss(ParameterFreeLayer):
     """L = -(1/N) Σ_n log p_n,y(n), p = softmax(x): logits x (N, D), labels y (N,), L scalar.
 
     log p_nd = x_nd - log Σ_k exp(x_nk) does not change when a constant is subtracted from row n.
-    torch.log_softmax subtracts the row maximum first, so that no exp overflows and a large constant
-    in all logits costs no digits.
+    torch.log_softmax subtracts the row maximum first, so that no exp overflows and adding a large
+    constant to all logits loses no digits.
 
         ∂(-log p_ny) / ∂x_nd = p_nd - [d = y(n)]      so      dx = dout (p - onehot(y)) / N
 

@@ -1,4 +1,4 @@
-"""The multilayer perceptron."""
+"""Defines the multilayer perceptron."""
 
 from __future__ import annotations
 

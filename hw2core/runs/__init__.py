@@ -1,1 +1,1 @@
-"""The files of a run: paths, results, checkpoints, logs, and whether they are current."""
+"""Handles the files of a run: paths, results, checkpoints, logs, and whether they are current."""

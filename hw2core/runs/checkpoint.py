@@ -21,7 +21,7 @@ from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.io import remove_leftovers, replace_atomically
 
 FORMAT = 3
-# Writing after every epoch of a run of seconds would cost more than the epochs.
+# In a run of seconds, writing after every epoch would take longer than the epochs.
 SECONDS_BETWEEN_WRITES = 10.0
 DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -30,10 +30,10 @@ class Checkpoint:
     """The checkpoint of one run and seed.
 
     Args:
-        path: the file; the one before it is kept as ``<path>.previous``, and one that cannot be
+        path: the file; the previous one is kept as ``<path>.previous``, and one that cannot be
             loaded as ``<path>.damaged`` until the run is done.
-        identity: hashes of spec, code and data; a file of another identity is not used.
-        seconds_between_writes: least time between two writes.
+        identity: hashes of spec, code and data; a file with another identity is not used.
+        seconds_between_writes: minimum time between two writes.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Checkpoint:
         self._unwritten: dict[str, Any] | None = None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a state, unless the last write was a moment ago: then keep a copy for ``flush``.
+        """Write a state; soon after the last write, only keep a copy for ``flush``.
 
-        A file that cannot be written is logged, and training continues.
+        If the file cannot be written, this is logged and training continues.
         """
         if time.monotonic() - self._last_write < self.seconds_between_writes:
             # The next epoch changes tensors and lists in place.
@@ -66,7 +66,7 @@ class Checkpoint:
             self.flush()
 
     def flush(self) -> None:
-        """Write the last state given to ``save`` unless it is written already."""
+        """Write the last state passed to ``save``, unless it is written already."""
         if self._unwritten is None:
             return
         content = io.BytesIO()
@@ -79,15 +79,15 @@ class Checkpoint:
                     self.path.replace(self.previous)
         except OSError as error:
             self.log.warning(f"no checkpoint written, training continues: {error}")
-        # Not before: a signal in the middle of the write makes the caller write again.
+        # Only now: if a signal interrupts the write, the caller flushes again.
         self._unwritten = None
         self._last_write = time.monotonic()
 
     def load(self, setting: Mapping[str, Any], use: Callable[[dict[str, Any]], None]) -> bool:
         """Call ``use`` with the last state of this run that it accepts; return whether it did.
 
-        Logs which file that is, or why not. A state that was saved in another setting (threads,
-        device, precision) is not used: the run would have the numbers of neither.
+        The log says which file is used, or why none is. A state saved in another setting (threads,
+        device, precision) is not used, because the run's numbers would match neither setting.
         """
         for path in filter(Path.exists, (self.path, self.previous)):
             try:
@@ -98,7 +98,7 @@ class Checkpoint:
                 use(state)
             except OSError as error:
                 self.log.warning(f"{path}: not used: {error.strerror or error}")
-            except Exception as error:  # reading and loading raise all kinds
+            except Exception as error:  # reading and loading may raise any kind
                 if ran_out_of_memory(error):
                     raise
                 self.log.warning(f"{path}: set aside as {self.damaged.name}: {shorten(error)}")
@@ -110,7 +110,7 @@ class Checkpoint:
         return False
 
     def remove(self) -> None:
-        """Delete all files, and what a killed run left."""
+        """Delete all checkpoint files, including what a killed run left."""
         self._unwritten = None
         remove_leftovers(self.path)
         for path in (self.path, self.previous, self.damaged):
@@ -126,7 +126,7 @@ class Checkpoint:
         return state
 
     def _find_difference(self, state: dict[str, Any], setting: Mapping[str, Any]) -> str:
-        """Return why a state is not one of this run in this setting; "" if it is."""
+        """Return why a state does not belong to this run and setting; "" if it does."""
         if state["format"] != FORMAT:
             return f"format {state['format']!r}, not {FORMAT!r}"
         changed = find_changes(state["identity"], self.identity)
@@ -139,5 +139,5 @@ class Checkpoint:
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the keys whose values differ from those of ``new``."""
+    """Return the keys of ``new`` whose values differ from those in ``old``."""
     return [key for key, value in new.items() if old.get(key) != value]

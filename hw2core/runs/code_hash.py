@@ -1,8 +1,8 @@
 """Hashes the code that a run's numbers depend on, without what cannot change a number.
 
 Comments, docstrings, layout, type-only imports and the wording of errors, warnings and printed
-lines leave a hash as it is; so does the Python version, because the syntax tree is written out by
-``_describe`` and not by ``ast.dump``.
+lines do not affect a hash. Neither does the Python version, because ``_describe`` and not
+``ast.dump`` writes out the syntax tree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
 @cache
 def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict[str, str]:
     entries = [RUN, implementation.split(":")[0], trainer.split(":")[0]]
-    # CIFAR-10 is what its published checksums say; generated images are what their code makes.
+    # Published checksums fix CIFAR-10, but generated images depend on the code of the generator.
     return hash_modules([*entries, GENERATOR] if data_name == "generated" else entries)
 
 
@@ -45,8 +45,8 @@ def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict
 def hash_evaluation_code() -> str:
     """Return the hash of the code that computes the metrics of an evaluation.
 
-    The network itself is not in it: a change there makes the weights stale, and then the
-    evaluation of the new weights.
+    It does not cover the network: changing the network makes the weights stale, and new weights
+    are evaluated anyway.
     """
     return combine_hashes({name: _read_module(_find_source(name))[0] for name in EVALUATION})
 
@@ -55,8 +55,8 @@ def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
     """Return the hash of each module of this package that importing ``entries`` executes.
 
     Imports are followed wherever they are, in functions too; those under ``if TYPE_CHECKING:``
-    are never executed and are not followed. What a module imports by a computed name is not seen:
-    it has to be among the entries.
+    are never executed and are not followed. A module that is imported by a computed name is not
+    found: it has to be among the entries.
 
     Args:
         entries: dotted names of modules, such as ``hw2core.engine.run``.
@@ -82,7 +82,7 @@ def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
 
 
 def combine_hashes(hashes: dict[str, str]) -> str:
-    """Return one hash over ``hash_modules``: the code hash of a run."""
+    """Combine the hashes of ``hash_modules`` into one: the code hash of a run."""
     text = "".join(f"{name} {value}\n" for name, value in sorted(hashes.items()))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -111,7 +111,7 @@ def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
 def _describe(node: object, *, wording: bool = False) -> object:
     """Return a syntax tree as nested tuples that differ only where the meaning does.
 
-    With ``wording``, text in it is for people and is left out.
+    With ``wording``, the tree is a message to the user, whose text is left out.
     """
     if isinstance(node, list):
         return tuple(_describe(item, wording=wording) for item in node)
@@ -153,7 +153,7 @@ def _list_imports(node: ast.AST, package: str) -> Iterator[str]:
         names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
     yield from (name for name in names if _find_source(name) is not None)
     for child in children:
-        if not isinstance(child, ast.expr):  # most of the tree, and no import in it
+        if not isinstance(child, ast.expr):  # most of the tree, without imports
             yield from _list_imports(child, package)
 
 

@@ -1,4 +1,4 @@
-"""Estimates how long runs take: from their arithmetic and the times of finished runs."""
+"""Estimates how long runs take, from their arithmetic and the times of finished runs."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from hw2core.runs.environment import describe_environment
 from hw2core.runs.files import ResultError, read_run
 from hw2core.runs.schema import Result
 
-# Where jobs of a cluster train: how many at once is known to nobody.
+# It is unknown how many jobs a cluster runs at once.
 ON_CLUSTER = "a GPU, one run after the other"
 SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run: bench/README.md
-SECONDS_BEFORE = 2  # for the first batches of a training, which are slow
+SECONDS_BEFORE = 2  # for the first batches of a run, which are slow
 FORWARD_AND_BACKWARD = 3  # times the forward pass
 # Normalisation reads and writes the outputs of a convolution again. Fitted with the CPU's rates.
 OUTPUTS_WITH_NORM = 1.75
 
 
 class Rates(NamedTuple):
-    """What a device does per second; of a CPU, one thread."""
+    """The speed of a device, or of one thread of a CPU."""
 
     source: str
-    flops: float  # floating-point operations
-    outputs: float  # outputs of layers, which memory limits
-    step: float  # least seconds of a training step
+    flops: float  # floating-point operations per second
+    outputs: float  # outputs of layers per second, limited by memory bandwidth
+    step: float  # minimum seconds of a training step
 
 
-# Those of CPUs are fits, by least relative error, to the times of finished runs with one thread:
-# 145 published ones (report/reference) on an AMD EPYC, and 35 of 20 epochs on an Intel Xeon that
-# other work shared. In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). GPUs
-# are not measured: a third of the published arithmetic of an H100 or an M3, and 40 bytes of the
-# memory bandwidth per output.
+# The rates of CPUs are fitted, by least relative error, to finished runs with one thread: 145
+# published runs (report/reference) on an AMD EPYC, and 35 runs of 20 epochs on a shared Intel Xeon.
+# In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). The rates of GPUs are not
+# measured: they are a third of the published FLOP/s of an H100 or an M3, and 40 bytes of memory
+# bandwidth per output.
 RATES = {
     "amx_bf16": Rates("rates measured on an Intel Xeon with AMX", 2.5e12, 0.53e9, 1e-3),
     "avx512_bf16": Rates("rates measured on an AMD EPYC with AVX512", 207e9, 0.85e9, 1e-3),
@@ -52,14 +52,14 @@ RATES = {
 
 
 class Device(NamedTuple):
-    """What trains: ``kind`` as torch names it, the processor of a CPU, its fastest arithmetic."""
+    """A device: its kind as in torch, the processor if it is a CPU, its fastest arithmetic."""
 
     kind: str
     processor: str
     arithmetic: str  # of RATES
 
     def made(self, result: Result) -> bool:
-        """Return whether ``result`` is of this kind of device."""
+        """Return whether ``result`` was trained on this kind of device."""
         kind = result.environment.device.partition(":")[0]
         return kind == self.kind and (
             kind != "cpu" or result.environment.processor == self.processor
@@ -70,7 +70,7 @@ class Device(NamedTuple):
 
 
 def find_device(*, has_gpu: bool) -> Device:
-    """Return the device that will train, on this machine or on a node of a cluster with a GPU."""
+    """Return the device that will train, on this machine or on a cluster node with a GPU."""
     if has_gpu:
         kind = "mps" if platform.system() == "Darwin" else "cuda"
         return Device(kind, "", kind)
@@ -96,7 +96,7 @@ class Estimator:
     """Estimates seconds of runs on ``device`` with ``threads``, corrected by finished runs.
 
     The correction is the median of measured / estimated over the finished runs of the same model,
-    or of all where there is none.
+    or of all models if there is none.
     """
 
     def __init__(self, finished: Iterable[Result], device: Device, threads: int) -> None:
@@ -122,11 +122,11 @@ class Estimator:
         return SECONDS_PER_JOB + correction * self._count_seconds(spec, self._threads)
 
     def describe(self, seconds: Iterable[tuple[float, float]], where: str = "") -> str:
-        """Return how long jobs take together, in words, with what the estimate comes from.
+        """Return in words how long jobs take together, and the source of the estimate.
 
         Args:
             seconds: for each job, its seconds and the share of the machine that it needs.
-            where: what trains, in words, if not one device of this machine.
+            where: where the jobs run, in words, if not on one device of this machine.
         """
         source = f"{self._num_finished} finished run{'s'[: self._num_finished > 1]}"
         if not self._num_finished:
@@ -135,7 +135,7 @@ class Estimator:
         return f"about {total} on {where or self._device} (from {source})"
 
     def _count_seconds(self, spec: RunSpec, threads: int) -> float:
-        """Return the seconds of training by the device's rates."""
+        """Return the seconds of training according to the device's rates."""
         slow = spec.model == "mlp" or spec.training.precision == "fp32"
         cpu = self._device.kind == "cpu"
         rates = RATES["fp32" if cpu and slow else self._device.arithmetic]
@@ -151,9 +151,9 @@ class Estimator:
 
 
 def add_up(seconds: Iterable[tuple[float, float]]) -> float:
-    """Return how long jobs take together, of pairs (seconds, share of the machine).
+    """Return how long jobs take together, from pairs (seconds, share of the machine).
 
-    Several run at once where their shares add up to 1 or less; the longest may decide.
+    Jobs run at once while their shares add up to at most 1; the total is at least the longest.
     """
     pairs = list(seconds)
     longest = max((alone for alone, _ in pairs), default=0.0)
@@ -161,7 +161,7 @@ def add_up(seconds: Iterable[tuple[float, float]]) -> float:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a time to two digits at most, such as 40 s, 12 min, 5 h, 2.5 days."""
+    """Return a time with at most two digits, such as 40 s, 12 min, 5 h, 2.5 days."""
     for unit, size, limit in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
         if seconds < limit * size:
             value = seconds / size

@@ -13,13 +13,13 @@ from hw2core.runs.code_hash import CHECKOUT
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
-LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # the environment variable that makes torch ask for them
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
 def describe_environment(device: str) -> dict[str, object]:
-    """Return versions, and the processor that trained."""
+    """Return the versions of packages, and the processor of ``device``."""
     return {
-        # What a result's type refuses must not lose a trained run.
+        # Replaces what the result's type would refuse, rather than lose a trained run.
         "processor": re.sub(f"[^{WORD_SIGNS}]", "?", name_processor(device))[:300],
         "versions": {
             "python": platform.python_version(),
@@ -60,7 +60,7 @@ def read_commit(checkout: Path = CHECKOUT) -> str | None:
 def count_allotted_threads() -> int:
     """Return the CPU cores this process may use: Slurm's allotment, else its affinity.
 
-    ``os.cpu_count()`` counts the cores of others too; threads beyond the allotment make a run
+    ``os.cpu_count()`` also counts the cores of other jobs; threads beyond the allotment make a run
     several times slower.
     """
     if slurm := os.environ.get("SLURM_CPUS_PER_TASK"):
@@ -71,10 +71,10 @@ def count_allotted_threads() -> int:
 
 
 def use_large_pages() -> None:
-    """Let torch ask for its large blocks of memory in pages of 2 MB; before its first tensor.
+    """Make torch allocate large blocks in pages of 2 MB; to be called before the first tensor.
 
-    The system clears every page of each new block of 32 MB or more: with pages of 4 kB, that is a
-    quarter of the time of 128 filters on a CPU. Only Linux has large pages, where they are enabled.
+    The system clears every page of each new block of 32 MB or more. With pages of 4 kB, this takes
+    a quarter of the training time with 128 channels on a CPU. It has an effect only on Linux.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
 

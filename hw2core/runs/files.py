@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment
 
 WAY_OUT = "delete it and run again"
-LARGEST_FILE = 10 << 20  # bytes; the most epochs and layers that a result may have take 3 MB
+LARGEST_FILE = 10 << 20  # bytes; a result with the most epochs and layers takes 3 MB
 
 
 class ResultError(UserError):
     """A result, evaluation or file of weights that cannot be used."""
 
     def __init__(self, message: str) -> None:
-        """Keep ``message``, which may hold what others wrote, as one line."""
+        """Keep ``message``, which may contain untrusted text, as one line."""
         super().__init__(make_line(message))
 
 
@@ -53,7 +53,7 @@ def write_single_file(path: Path | str, result: Result, evaluation: Evaluation) 
 
 
 def read_result(path: Path | str) -> Result:
-    """Read a result; one of format 2 comes with the evaluation that it holds.
+    """Read a result; a file of format 2 contains the evaluation as well.
 
     Raises:
         ResultError: it is missing, damaged, or of a format that this version does not read.
@@ -61,7 +61,7 @@ def read_result(path: Path | str) -> Result:
     with _name_damage(path):
         document = _read(path, RESULT_FORMAT, single_file.FORMAT)
         if "metadata" not in document:
-            for key in ("study_size", "status"):  # of the first results of this format
+            for key in ("study_size", "status"):  # only in the first results of this format
                 document.pop(key, None)
             return Result.model_validate(document)
     with _name_damage(path, single_file.locate):
@@ -80,7 +80,7 @@ def read_evaluation(path: Path | str) -> Evaluation:
 
 
 def read_run(run: str, seed: int) -> Result:
-    """Read the result of a run and seed, with its evaluation where there is one of its weights.
+    """Read the result of a run and seed, with the evaluation of its weights if there is one.
 
     Raises:
         ResultError: one of the files cannot be read.
@@ -104,10 +104,10 @@ def read_results(experiments: Iterable[Experiment]) -> list[Result]:
 
 
 def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[str, list[str]]]:
-    """Read the existing results, and name by experiment the runs that have none.
+    """Read the existing results; also return, by experiment, the names of runs without one.
 
     Raises:
-        ResultError: one that exists cannot be read.
+        ResultError: an existing result cannot be read.
     """
     results: list[Result] = []
     missing: dict[str, list[str]] = {}
@@ -120,9 +120,9 @@ def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[
 
 
 def _read_as(experiment: str, run: str, seed: int) -> Result:
-    """Read a result; one that was made under another name counts as this run's.
+    """Read a result as that of a run, even if it was made under another name.
 
-    Its configuration has every key that this version knows.
+    Its configuration has all keys of this version.
     """
     result = read_run(run, seed)
     if result.seed != seed:
@@ -175,18 +175,18 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
         known = " and ".join(map(str, formats))
         raise ResultError(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
     if head.pop("digest", None) != hash_content(document):
-        raise ValueError("its content is not what was written")
+        raise ValueError("its content does not match its digest")
     return document
 
 
 @contextmanager
 def _name_damage(path: Path | str, locate: Callable[[Location], str] = join_path) -> Iterator[None]:
-    """Turn what a damaged file raises into a ``ResultError``; ``locate`` names a wrong value."""
+    """Turn the errors of a damaged file into a ``ResultError``; ``locate`` names a wrong value."""
     try:
         yield
     except FileNotFoundError:
         raise ResultError(f"{path}: no such result") from None
-    # A file of nothing but brackets is too deep for the parser.
+    # A file of thousands of brackets is too deep for the parser.
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             problem, *_ = describe_errors(error, locate)

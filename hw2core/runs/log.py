@@ -14,15 +14,15 @@ from hw2core.errors import UserError
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
 
-NO_EPOCH = "no epoch fitted into"  # the last line of a training whose time limit is too short
+NO_EPOCH = "no epoch fitted into"  # in the last line of a run whose time limit is too short
 EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
 
 
 def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
-    """Do the work of a script and return its exit status: 1 on a ``UserError``, which is logged.
+    """Do the work of a script and return its exit status: 0, or 1 after logging a ``UserError``.
 
     Args:
-        work: is given the log, and returns the line that reports what was made.
+        work: called with the log; returns the line that reports the outcome.
         label: names the job on the terminal.
         path: the log file.
     """
@@ -36,10 +36,10 @@ def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None
 
 
 def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
-    """Return a logger that writes to the terminal, each line after ``label``, and to a file.
+    """Return a logger that writes to a file and, with ``label`` before each line, to the terminal.
 
-    With a file, an uncaught exception is logged there too, before it ends the process. A log that
-    cannot be written stops no job.
+    With a file, an uncaught exception is logged there too, before it ends the process. If the file
+    cannot be written, the job continues without it.
     """
     logging.raiseExceptions = False  # on a full disk each line would print a traceback
     logger = logging.getLogger(f"hw2core.{label}")
@@ -76,7 +76,7 @@ def format_epoch(recorder: Recorder) -> str:
 
 
 class LoggedEpoch(NamedTuple):
-    """What ``format_epoch`` reports of an epoch; the accuracy is that of validation."""
+    """An epoch as logged by ``format_epoch``, with its validation accuracy."""
 
     epoch: int
     num_epochs: int
@@ -85,7 +85,7 @@ class LoggedEpoch(NamedTuple):
 
 
 def parse_epoch(line: str) -> LoggedEpoch | None:
-    """Read a line of ``format_epoch``; None for any other line."""
+    """Parse a line of ``format_epoch``; return None for any other line."""
     found = EPOCH_LINE.search(line)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Trains and evaluates a run; returns the typed result and evaluation."""
+"""Trains and evaluates runs; returns typed results and evaluations."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 def make_result(
     spec: RunSpec, seed: int, data: PreparedData, recorder: Recorder | None = None, **options: Any
 ) -> tuple[Result, TrainedRun]:
-    """Train one run; return its result, and with it the weights.
+    """Train one run; return its result and, with the weights, what ``train_run`` returned.
 
-    Code and commit are those from before training: an edit in the meantime makes the result stale.
-    ``options`` are those of ``train_run``.
+    Code and commit are recorded before training, so that an edit during training makes the result
+    stale. ``options`` are passed to ``train_run``.
 
     Raises:
         UserError: the device cannot be used, or has too little memory.
@@ -78,7 +78,7 @@ def make_evaluation(
 ) -> Evaluation:
     """Evaluate the weights of ``result`` on the first ``num_images`` test images.
 
-    ``options`` are those of ``evaluate_weights``.
+    ``options`` are passed to ``evaluate_weights``.
 
     Raises:
         UserError: the device cannot be used, or has too little memory.
@@ -100,7 +100,7 @@ def make_evaluation(
 
 @contextmanager
 def explain_memory() -> Iterator[None]:
-    """Turn any error for want of memory into one line that says what to do."""
+    """Turn any out-of-memory error into one line that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Decides from the curves of a run whether it trained: the one definition in this project."""
+"""Decides from the curves of a run whether it trained."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ STATUSES = ("trained", "at_chance", "diverged")
 
 
 def judge_status(curves: Epochs) -> str:
-    """Return one of ``STATUSES``, by the rule that ``describe_status_rule`` puts into words.
+    """Return one of ``STATUSES``, by the rule in ``describe_status_rule``.
 
     A run that learns nothing is a result, not an error: deep plain networks do that.
     """
-    if None in curves.train_loss:  # JSON has no number that is not finite
+    if None in curves.train_loss:  # stored instead of a number that is not finite
         return "diverged"
     last = max(curves.train_accuracy[-1], curves.validation_accuracy[-1])
     return "trained" if last >= TRAINED_ACCURACY else "at_chance"

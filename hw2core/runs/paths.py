@@ -1,6 +1,6 @@
-"""Paths of all project files, relative to the folder that Snakemake works in.
+"""Defines the paths of all project files, relative to Snakemake's working directory.
 
-The functions make Snakemake's patterns too: ``result_path("{run}", "{seed}")``.
+The functions also build patterns for Snakemake: ``result_path("{run}", "{seed}")``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_PAPER = "report/paper.typ"
 BASELINES = "report/baselines.csv"
 RATES = "search/README.md"  # how learning rates were chosen
-# The published results of this study, and the files in them.
+# The published results of this study, and the files in their folder.
 REFERENCE = "report/reference"
 REFERENCE_TABLE = "summary.csv"
 REFERENCE_RESULTS = "results.tar.gz"
@@ -27,7 +27,7 @@ FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
 FIGURE_KINDS = ("curves",)
 STUDY_FIGURES = ("key", "dots", "cost", "layers", "ablation", "confusion", "mistakes")
 FIGURE_FORMATS = ("svg", "png")
-# Copies of code and configuration, one for each state of them that jobs have run from.
+# Copies of code and configuration that jobs have run from.
 CODE_COPIES = ".snakemake/code"
 COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
@@ -35,75 +35,75 @@ RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not ma
 
 
 def run_seed(run: str, seed: int | str) -> str:
-    """Beginning of the paths of a run and seed, in the folder of results."""
+    """Return the start of the paths of a run and seed, in the folder of results."""
     return f"{run}/seed{seed}"
 
 
 def result_path(run: str, seed: int | str) -> str:
-    """Result of training a run with one seed."""
+    """Return the path of the result of training a run with one seed."""
     return f"results/{run}/seed{seed}.json"
 
 
 def evaluation_path(run: str, seed: int | str) -> str:
-    """Evaluation of a result's weights on the test images."""
+    """Return the path of the evaluation of a result's weights on the test images."""
     return f"results/{run}/seed{seed}.test.json"
 
 
 def weights_path(run: str, seed: int | str) -> str:
-    """Weights of the epoch that validation chose."""
+    """Return the path of the weights of the epoch that was best on validation."""
     return f"results/{run}/seed{seed}.safetensors"
 
 
 def checkpoint_path(result: Path) -> Path:
-    """Checkpoint of a run that is not done, next to the result it will have."""
+    """Return the path of the checkpoint of an unfinished run, next to its future result."""
     return result.with_suffix(".checkpoint")
 
 
 def flat_result_path(out_dir: str, run: str) -> str:
-    """Result of the course's ``run_experiment``: one file, no folder."""
+    """Return the path of a result of the course's ``run_experiment``: one file, no folder."""
     return f"{out_dir}/{run}.json"
 
 
 def log_path(rule: str, *parts: int | str) -> str:
-    """Log of one job."""
+    """Return the path of the log of one job."""
     return "/".join(["logs", rule, *map(str, parts)]) + ".log"
 
 
 def figure_path(experiment: str, kind: str, suffix: str) -> str:
-    """One figure of an experiment; ``kind`` in FIGURE_KINDS, ``suffix`` in FIGURE_FORMATS."""
+    """Return the path of a figure of an experiment, of one of FIGURE_KINDS and FIGURE_FORMATS."""
     return f"figures/{experiment}_{kind}.{suffix}"
 
 
 def figure_paths(experiment: str) -> list[str]:
-    """All figures of an experiment in all formats."""
+    """Return the paths of all figures of an experiment in all formats."""
     return [figure_path(experiment, k, s) for k in FIGURE_KINDS for s in FIGURE_FORMATS]
 
 
 def study_figure_path(kind: str, suffix: str) -> str:
-    """One figure over all experiments; ``kind`` in STUDY_FIGURES."""
+    """Return the path of a figure over all experiments, of one of STUDY_FIGURES."""
     return figure_path("study", kind, suffix)
 
 
 def study_figure_paths() -> list[str]:
-    """All figures over all experiments in all formats."""
+    """Return the paths of all figures over all experiments in all formats."""
     return [study_figure_path(k, s) for k in STUDY_FIGURES for s in FIGURE_FORMATS]
 
 
 def locate_figure(kind: str, experiment: str | None) -> str:
-    """The SVG file of a figure, of an experiment or over all (None)."""
+    """Return the path of the SVG of a figure, of one experiment or over all (None)."""
     return figure_path(experiment, kind, "svg") if experiment else study_figure_path(kind, "svg")
 
 
 def reference_path(file: str) -> str:
-    """One file of the published record."""
+    """Return the path of one file of the published results."""
     return f"{REFERENCE}/{file}"
 
 
 def list_report_sources(checkout: Path) -> list[Path]:
-    """What the report is made from besides results and figures.
+    """Return the files that the report is made from, besides results and figures.
 
-    Of the published results that is the table: the rest is made from results. Hidden folders are
-    what a killed writer left.
+    Of the published results, only the table is among them. Hidden folders, which a killed writer
+    may have left, are skipped.
     """
     folder = (checkout / REPORT_TEMPLATE).parent
     reference = checkout / REFERENCE
@@ -118,10 +118,10 @@ def list_report_sources(checkout: Path) -> list[Path]:
 
 
 def manifest_path(data_folder: str) -> str:
-    """Manifest of a prepared data set; it is written last, after the arrays."""
+    """Return the path of the manifest of a prepared data set, which is written last."""
     return array_path(data_folder, "manifest.json")
 
 
 def array_path(data_folder: str, file: str) -> str:
-    """One file of a prepared data set."""
+    """Return the path of one file of a prepared data set."""
     return f"data/{data_folder}/{file}"

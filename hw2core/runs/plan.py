@@ -1,4 +1,4 @@
-"""Says what a call of Snakemake would train and for how long; refuses what it should not do."""
+"""Describes what a Snakemake call would train and for how long, and refuses calls that do harm."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MOST_REASONS = 3  # in one line
 
 
 class LossError(UserError):
-    """A call would replace a result by that of a smaller run."""
+    """A call would replace a result with that of a smaller run."""
 
 
 class Training(NamedTuple):
-    """A planned training, with its threads and the share of this machine that it needs."""
+    """A planned run, with its threads and the share of this machine that it needs."""
 
     run: str
     seed: int
@@ -36,7 +36,7 @@ class Training(NamedTuple):
 def describe_plan(
     study: Study, trainings: list[Training], *, has_gpu: bool, on_cluster: bool
 ) -> str:
-    """Return one line: how many runs are trained, about how long that takes, and why again."""
+    """Return one line: how many runs will be trained, about how long that takes, and why."""
     device = find_device(has_gpu=has_gpu or on_cluster)
     estimator = Estimator(read_finished(study).values(), device, trainings[0].threads)
     seconds = [
@@ -59,13 +59,13 @@ def describe_plan(
 
 
 def refuse_loss(study: Study, results: Iterable[str]) -> None:
-    """Refuse to replace results by those of runs with fewer epochs or images, or generated ones.
+    """Refuse to replace results with those of runs on fewer epochs or images, or generated ones.
 
     Args:
         results: paths of the results that a call would write.
 
     Raises:
-        LossError: with the first that would be lost, and what to do.
+        LossError: with the first result that would be lost, and what to do.
     """
     losses = [loss for path in results if (loss := describe_loss(study, path))]
     if losses:
@@ -101,10 +101,10 @@ def describe_size(spec: RunSpec) -> str:
 
 
 def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse targets that Snakemake cannot make, with the most similar names it can.
+    """Refuse targets that Snakemake cannot make, and suggest the most similar that it can make.
 
     Raises:
-        UnknownName: with a line for each of ``targets``, unless there is none.
+        UnknownName: with a line for each of ``targets``, if there are any.
     """
     names = list(known)
     lines = [f"{target}: no target of this name; {suggest(target, names)}" for target in targets]

@@ -1,12 +1,12 @@
-"""Lets results of older code count as current where tiny runs show that nothing changed.
+"""Marks results of older code as current if tiny runs show that nothing changed.
 
-A refactoring makes results stale, though it changes no number. For results that are stale by code
-alone, a tiny version of each run (:mod:`hw2core.runs.tiny`) is trained and evaluated with the code
-that made them, from git, and with today's. If curves, weights and evaluation are bit for bit
-equal, the results get today's hashes and a note of the comparison.
+A refactoring makes results stale, though it changes no number. For results that are stale only
+because of code, a tiny version of each run (:mod:`hw2core.runs.tiny`) is trained and evaluated with
+the code that made them, from git, and with today's. If curves, weights and evaluation are bit for
+bit equal, the results get today's hashes and a note of the comparison.
 
-No tiny run reaches what acts only after the second epoch, only on a GPU, or only in wider or
-deeper networks.
+Tiny runs do not detect a change that has an effect only after the second epoch, only on a GPU, or
+only in wider or deeper networks.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def revalidate(
 
     Args:
         pairs: run and seed of each planned result.
-        report: is given a line for each result that is revalidated or refused.
-        commit: the commit whose code made the results; None: the one that each of them names.
+        report: called with a line for each result that is revalidated or refused.
+        commit: the commit whose code made the results; None: the commit that each of them names.
 
     Raises:
         UserError: ``commit`` is not in the repository, or has no such code.
@@ -86,7 +86,7 @@ class Comparer:
     """Compares the code that made results with today's; trains each tiny run once.
 
     Args:
-        folder: for images, code and tiny runs.
+        folder: a folder for images, code and tiny runs.
         pool: trains the tiny runs.
         commit: see ``revalidate``.
     """
@@ -98,18 +98,18 @@ class Comparer:
         self._unpack = cache(self._unpack_commit)
         self._start = cache(self._start_tiny)
         self._commit = commit
-        self._commits: dict[str, str] = {}  # by code hash: of one code, one commit is enough
+        self._commits: dict[str, str] = {}  # by code hash: one commit is enough for each
         if commit is not None:
             self._unpack(commit)
 
     def compare(self, result: Result, identity: Identity) -> Revalidation:
-        """Return a note of the comparison of a stale result, if all is equal.
+        """Compare the code of a stale result with today's; return a note if all is equal.
 
         Raises:
-            UserError: something differs, or the code that made the result cannot be had or run.
+            UserError: something differs, or the code that made the result cannot be found or run.
         """
         if result.revalidated:
-            name = result.revalidated[0].commit  # its code was compared with the result then
+            name = result.revalidated[0].commit  # verified at its first revalidation
         else:
             named = self._commit or result.environment.git_commit or "(none)"
             name = self._commits.get(result.code_hash, named)
@@ -119,11 +119,11 @@ class Comparer:
         tiny = shrink_spec(result)
         started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
         old, new = (run.result() for run in started)
-        # "<=": the tiny runs, on generated images, have the modules that generate them as well.
+        # "<=", because tiny runs also depend on the modules that generate their images.
         if not (result.revalidated or result.code.items() <= old.code.items()):
-            raise UserError(f"the code of {commit} is not what made it; {WAY_OUT}")
+            raise UserError(f"the code of {commit} did not make it; {WAY_OUT}")
         if not identity.code.items() <= new.code.items():
-            raise UserError("today's code was edited meanwhile; run again")
+            raise UserError("the code was edited meanwhile; run again")
         if difference := find_difference(old, new):
             raise UserError(f"{difference}; train again, or find out what changed since {commit}")
         compared = (
@@ -136,7 +136,7 @@ class Comparer:
 
     def _unpack_commit(self, name: str) -> tuple[str, Path]:
         """Return the whole hash of a commit and a folder with its code."""
-        # A name may come from a result that somebody else wrote: it must never be an option.
+        # The name may come from an untrusted result: git must never take it for an option.
         verify = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
         commit = _call_git(name, *verify).decode().strip()
         code = _call_git(name, "archive", commit, "hw2core", "workflow_scripts")
@@ -162,7 +162,7 @@ def _call_git(name: str, *arguments: str) -> bytes:
 
 
 def _read_stale(identity: Identity) -> Result | None:
-    """Return the result of a run and seed if it is stale by code alone."""
+    """Return the result of a run and seed if it is stale only because of code."""
     try:
         result = read_result(paths.result_path(identity.spec.name, identity.seed))
         check_weights(paths.weights_path(identity.spec.name, identity.seed), result)
@@ -182,7 +182,7 @@ def _is_of(evaluation: Path, result: Result) -> bool:
 
 
 def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
-    """Write a result anew, in today's format and with today's hashes."""
+    """Rewrite a result in today's format and with today's hashes."""
     name, seed = identity.spec.name, identity.seed
     evaluation = Path(paths.evaluation_path(name, seed))
     if result.test is not None and not _is_of(evaluation, result):

@@ -1,7 +1,7 @@
-"""Defines the files of a run, with types: its result, and its evaluation on the test images.
+"""Defines the types of a run's files: its result, and its evaluation on the test images.
 
 ``schemas/`` has both as JSON Schema. Accuracies are in percent, losses in nats, times in seconds.
-A number that is not finite, which JSON cannot hold, is null.
+A number that is not finite, which JSON cannot represent, is null.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Epochs(Frozen):
         return cls.model_validate(dict(zip(cls.model_fields, history[1:], strict=True)))
 
     def as_fit_result(self) -> FitResult:
-        """Return the inverse of ``of``; a loss that was not finite is None."""
+        """Return the curves as a fit, the inverse of ``of``; a loss that was not finite is None."""
         return FitResult(len(self.train_loss), *(values for _, values in self))
 
     def __len__(self) -> int:
@@ -126,9 +126,9 @@ class Mistake(Frozen):
 
 
 class Evaluation(Frozen):
-    """What a run's weights do on the test images: ``results/<run>/seed<k>.test.json``.
+    """The metrics of a run's weights on the test images: ``results/<run>/seed<k>.test.json``.
 
-    An evaluation that came with an older result lacks what was not measured then.
+    An evaluation that came with an older result lacks metrics that were not measured then.
     """
 
     format: Literal[1] = EVALUATION_FORMAT
@@ -168,7 +168,7 @@ class Evaluation(Frozen):
 
 
 class Result(Frozen):
-    """What training a run with one seed gave: ``results/<run>/seed<k>.json``."""
+    """The result of training a run with one seed: ``results/<run>/seed<k>.json``."""
 
     format: Literal[3] = RESULT_FORMAT
     config: v.Config
@@ -216,7 +216,7 @@ class Result(Frozen):
 
     @property
     def experiment(self) -> str:
-        """The experiment that asked for the run."""
+        """The name of the experiment."""
         return str(self.config["experiment"])
 
     @property

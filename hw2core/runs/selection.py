@@ -1,4 +1,4 @@
-"""Finds the runs that a user names, however the name was completed; suggests similar names."""
+"""Finds the runs that a user names, by name or by path, and suggests similar names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SEED_FILE = re.compile(r"(.+)/seed(\d+)\.[a-z.]+")
 
 
 class UnknownName(UserError):
-    """A name that no run and no experiment has."""
+    """A name that is neither a run nor an experiment."""
 
 
 def select_runs(study: Study, names: Iterable[str]) -> list[tuple[str, int]]:
-    """Return (run, seed) of everything named, in the order of config.yaml; of no name, all.
+    """Return (run, seed) of everything named, in the order of config.yaml; without names, all.
 
     Args:
-        names: runs or experiments, with or without ``results/`` before and a slash behind; or files
-            of a run, which stand for their seed.
+        names: runs or experiments, with or without ``results/`` in front and a slash at the end, or
+            files of a run, each of which selects its seed.
 
     Raises:
-        UnknownName: with a line for each name that is wrong.
+        UnknownName: with a line for each wrong name.
     """
     pairs = [
         (experiment.name, run, seed)
@@ -69,11 +69,11 @@ def describe_unknown(study: Study, given: str) -> str:
 def suggest(given: str, known: Iterable[str]) -> str:
     """Return a clause with up to three of the names ``known`` that are most similar to ``given``.
 
-    That a name begins with ``results/``, or not, is no difference.
+    A leading ``results/`` makes no difference.
     """
     name = split_name(given)[0]
     names = {split_name(full)[0]: full for full in known}
-    # What was given may be a whole name, or the beginning of several.
+    # The given name may be complete, or the beginning of several.
     similar = [name] if name in names else [full for full in names if full.startswith(name)][:3]
     similar = similar or difflib.get_close_matches(name, names, n=3)
     if not similar:

@@ -1,4 +1,4 @@
-"""Format 2: result and evaluation in one file, as the course has it and the pipeline once had."""
+"""Reads and writes format 2: result and evaluation in one file, as in the course."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class _Document(BaseModel, extra="forbid", strict=True):
 def split(document: Mapping[str, Any]) -> tuple[Result, Evaluation]:
     """Return the result and the evaluation that a document holds.
 
-    Its "test" curves are those of validation. What it does not hold is absent, not invented; the
-    accuracy on mirrored images that it may hold is dropped.
+    Its "test" curves are those of validation. Values that it does not have stay absent, and its
+    accuracy on mirrored images, if any, is dropped.
 
     Raises:
         ValueError: something is missing or wrong; ``locate`` names it in a ValidationError.
@@ -113,7 +113,7 @@ def split(document: Mapping[str, Any]) -> tuple[Result, Evaluation]:
 
 
 def locate(location: Location) -> str:
-    """Return the path in a document of format 2 of a location in a result or evaluation."""
+    """Return where a document of format 2 has a location of a result or evaluation."""
     section, *rest = map(str, location)
     if section == "epochs":
         return join_path(["results", *(CURVES.get(key, key) for key in rest)])
@@ -124,5 +124,5 @@ def locate(location: Location) -> str:
 
 
 def _select(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return ``{new: values[old]}`` for the new and old names whose value is there."""
+    """Return ``{new: values[old]}`` for all new and old names whose value exists."""
     return {new: values[old] for new, old in names.items() if old in values}

@@ -1,6 +1,6 @@
 """Decides whether a result is current, by the spec, the code hashes and the data hash in it.
 
-Snakemake remembers what made a file only in the folder where it did, not for a result that was
+Snakemake records how a file was made only in the folder where it made it, not for a result that was
 copied from a cluster or came with a clone.
 """
 
@@ -25,7 +25,7 @@ NAMES = ("name", "experiment")
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a training run this one: spec and seed, code and data."""
+    """The spec, seed, code and data that identify a training run."""
 
     spec: RunSpec
     seed: int
@@ -34,7 +34,7 @@ class Identity:
 
     @classmethod
     def of(cls, spec: RunSpec, seed: int) -> Identity:
-        """Return what a result of ``spec`` and ``seed`` would carry today, in this folder."""
+        """Return the identity that a result would have if it were made now, in this folder."""
         try:
             sha256 = read_manifest(paths.manifest_path(spec.data.folder)).sha256
         except DataError:  # the next training job reports it; results stay current
@@ -50,7 +50,7 @@ class Identity:
         }
 
     def find_differences(self, result: Result) -> list[str]:
-        """Return why ``result`` is not current, one short reason each; nothing when it is."""
+        """Return the reasons why ``result`` is not current; none if it is."""
         return [*self.find_other_differences(result), *self.find_code_differences(result)]
 
     def find_code_differences(self, result: Result) -> list[str]:
@@ -60,9 +60,9 @@ class Identity:
         return [f"code of {name} changed" for name in changed]
 
     def find_other_differences(self, result: Result) -> list[str]:
-        """Return what else changed: keys of the configuration, the images."""
+        """Return what changed besides code: keys of the configuration, or the images."""
         try:
-            # As today's spec: a key that was added or retired, at its default, is no difference.
+            # As today's spec, so that added and retired keys at their default make no difference.
             old = RunSpec.from_config(result.config).describe(result.seed)
         except ConfigError as error:
             return [f"its configuration is no longer valid ({error})"]
@@ -78,7 +78,7 @@ class Identity:
 
 
 def explain_result(spec: RunSpec, seed: int) -> list[str]:
-    """Return why a result is missing, damaged or stale; nothing when it is current."""
+    """Return the reasons why a result is missing, damaged or stale; none if it is current."""
     path = paths.result_path(spec.name, seed)
     if not Path(path).exists():
         return ["not trained yet"]
@@ -91,9 +91,9 @@ def explain_result(spec: RunSpec, seed: int) -> list[str]:
 
 
 def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
-    """Return why the evaluation of a current result is not current; nothing when it is.
+    """Return the reasons why the evaluation of a current result is not current; none if it is.
 
-    One whose weights are missing cannot be repeated, and counts as current.
+    An evaluation whose weights are missing cannot be repeated, and counts as current.
     """
     path = paths.evaluation_path(spec.name, seed)
     if not Path(path).exists():
@@ -104,10 +104,10 @@ def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
     except ResultError as error:
         return [str(error)]
     has_weights = result.weights_sha256 and Path(paths.weights_path(spec.name, seed)).exists()
-    if result.test and not has_weights:  # a result of format 2 holds an evaluation of its own
-        return [] if test == result.test else ["not the evaluation that the result holds"]
+    if result.test and not has_weights:  # a result of format 2
+        return [] if test == result.test else ["not the evaluation in the result"]
     if not test.is_of(result):
-        return ["of other weights than those of the result"]
+        return ["its weights are not those of the result"]
     if not has_weights:
         return []
     reasons = []

@@ -1,4 +1,4 @@
-"""Reports the state of every run of a study: from its files, its log and the processes here."""
+"""Reports the state of every run of a study, from its files, its log and local processes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 STALE, MISSING, CURRENT = "stale", "not trained", "current"
 STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, CURRENT)
 
-MOST_REASONS = 2  # shown, where all runs are
-# Lines of a training's log that are followed by others; any other last line is its end.
+MOST_REASONS = 2  # shown per run in a list of all runs
+# A run that logged one of these lines last has not ended; any other last line reports its end.
 PROGRESS = re.compile(
     r"epoch +\d|resuming after|[^:]*, threads \d|\S+: not used: |no checkpoint|.*; starting"
 )
 STOPPED = "stopped by a signal"
-# A training without a new line for this many times as long as an epoch, and a minute, is gone.
+# A run without a new line for the time of this many epochs and a minute counts as gone.
 SILENT_EPOCHS = 3
 SILENT_SECONDS = 60
 
 
 class RunState(NamedTuple):
-    """The state of a run and seed, one of ``STATES``, what is known of it, and the time left."""
+    """The state of a run and seed (one of ``STATES``), details, and the time left."""
 
     run: str
     seed: int
@@ -52,16 +52,16 @@ class Log(NamedTuple):
 
     path: str
     lines: list[str]  # without their times
-    changed: float  # when, or when the checkpoint was, in seconds as ``time.time``
+    changed: float  # last change of the log or the checkpoint, as ``time.time``
 
 
 class Reporter:
     """Decides the states of the runs of ``study`` in this folder.
 
     Args:
-        results: those that exist, by run and seed.
-        estimator: of the time that a run takes.
-        full: give all the reasons of a stale run, not the first few.
+        results: the existing results, by run and seed.
+        estimator: estimates the time that a run takes.
+        full: report all reasons why a run is stale, not just the first few.
     """
 
     def __init__(
@@ -123,14 +123,14 @@ class Reporter:
 def describe_training(
     spec: RunSpec, seed: int, log: Log, expected: float, *, here: bool
 ) -> RunState | None:
-    """Return the state of a run whose last training did not give a current result.
+    """Return the state of a run without a current result, from its log.
 
     Args:
         expected: seconds of the whole run.
         here: whether a process of this machine trains it.
 
     Returns:
-        None where the log only says that the training reached its end.
+        None if the log only says that training was completed.
     """
     epochs = [epoch for line in log.lines if (epoch := parse_epoch(line))]
     last = epochs[-1] if epochs else None
@@ -147,7 +147,7 @@ def describe_training(
     goes_on = PROGRESS.match(log.lines[-1]) if log.lines else here
     if here or (goes_on and silent < SILENT_EPOCHS * per_epoch + SILENT_SECONDS):
         left = max(0.0, left - silent)
-        # A process of another machine cannot be seen: that of a cluster, or none, killed just now.
+        # Processes on other machines are invisible: the run is on a cluster, or was just killed.
         where = "" if here else " (not on this machine)"
         detail = f"{progress}, {format_seconds(left)} left{where}"
         return RunState(spec.name, seed, RUNNING, detail, left)
@@ -174,13 +174,13 @@ def read_log(rule: str, run: str, seed: int) -> Log | None:
             return None
     with suppress(OSError):
         changed = max(changed, paths.checkpoint_path(result).stat().st_mtime)
-    # Each begins with date and time, but for those of a traceback.
+    # Each line begins with date and time, except in a traceback.
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in text.splitlines()]
     return Log(str(path), [line for line in lines if line.strip()], changed)
 
 
 def find_trained_here() -> Iterator[str]:
-    """Yield the results that processes of this machine are training for this folder."""
+    """Yield the results that processes on this machine are training in this folder."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             command = process.cmdline()

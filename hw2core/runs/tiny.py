@@ -1,4 +1,4 @@
-"""Trains and evaluates a tiny version of a run with the code of any checkout; compares two."""
+"""Trains and evaluates tiny versions of runs with the code of any checkout, and compares them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SIZES = {"source_train": 320, "source_test": 80, "train": 250, "validation": 60,
 IMAGES = DataSpec.model_validate({"name": "generated", **SIZES})
 EPOCHS = 2
 BATCH_SIZE, BATCHES = 32, 4  # the last batch of an epoch is not full
-CHANNELS = 4  # of the narrowest stage; each wider one has twice as many
+CHANNELS = 4  # of the narrowest stage; each wider stage has twice as many
 DEPTH = 4  # at most
 UNITS = 32  # at most
-AVERAGE = 0.25  # the study's share of the steps would be less than one of the few here
+AVERAGE = 0.25  # the study's share would be less than one step here
 
 
 def shrink_spec(result: Result) -> RunSpec:
     """Return the tiny version of the run that gave ``result``.
 
-    Its network, optimizer, schedule, augmentation, EMA and precision are those of the run; the
-    network is narrow and of a few layers, and it is trained for two epochs on generated images.
+    Network, optimizer, schedule, augmentation, EMA and precision are those of the run, but the
+    network is narrow and shallow, and it is trained for two epochs on generated images.
 
     Raises:
         ConfigError: this version does not support the configuration of ``result``.
@@ -54,7 +54,7 @@ def shrink_spec(result: Result) -> RunSpec:
 
 
 def shrink_architecture(architecture: Architecture) -> dict[str, Any]:
-    """Return a small network with the same parts: equal widths stay equal, others different."""
+    """Return a small network with the same parts; equal widths stay equal, others different."""
     values = architecture.model_dump()
     values["hidden_dims"] = [min(width, UNITS) for width in values["hidden_dims"]]
     if isinstance(architecture, ConvolutionalArchitecture):
@@ -64,7 +64,7 @@ def shrink_architecture(architecture: Architecture) -> dict[str, Any]:
         depth, every = architecture.layers_per_block, architecture.pool_every
         values["layers_per_block"] = min(depth, DEPTH)
         scaled = -(-every * min(depth, DEPTH) // depth)
-        # Two at least: blocks of several convolutions do not become blocks of one.
+        # At least two, so that blocks of several convolutions do not become blocks of one.
         values["pool_every"] = max(scaled, min(every, 2))
     return values
 
@@ -75,8 +75,8 @@ def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Res
     Args:
         checkout: has ``hw2core`` and ``workflow_scripts``, of this version or an earlier one.
         spec: a tiny spec.
-        manifest: of its prepared images.
-        folder: for the files of the run; it is empty.
+        manifest: manifest of its prepared images.
+        folder: an empty folder for the files of the run.
 
     Returns:
         The result, with its evaluation and the hash of its weights.
@@ -99,11 +99,11 @@ def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Res
 def word_spec(spec: RunSpec, checkout: Path) -> str:
     """Return the JSON of ``spec`` that the code in ``checkout`` reads.
 
-    Keys at their default are left out: a version that does not have them reads the rest.
+    Keys at their default are left out, because older versions may not have them.
     """
     values = {**spec.identity(), "experiment": spec.experiment}
     values["data"]["test"] = spec.data.test
-    if not _evaluates_apart(checkout):  # older than the names of today
+    if not _evaluates_apart(checkout):  # older than today's names
         values["name"] = spec.name
         for (section, old), new in RENAMED.items():
             values[section][old] = values[section].pop(new)
@@ -120,7 +120,7 @@ def find_difference(old: Result, new: Result) -> str | None:
 
 
 def _list_numbers(result: Result) -> dict[str, object]:
-    """Return all that two runs are compared by, in the order in which it is computed."""
+    """Return the values that are compared, in the order in which they are computed."""
     test = result.test
     assert test is not None
     return {
@@ -145,7 +145,7 @@ def _run_script(checkout: Path, script: str, *options: str | Path) -> None:
     settings |= {
         "HW2_DEVICE": "cpu",
         "CUDA_VISIBLE_DEVICES": "",
-    }  # older code knows the second only
+    }  # older code knows only the second
     command = [sys.executable, checkout / "workflow_scripts" / script, *options, "--threads", "1"]
     done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Types of the values in a result: every size is bounded, and no text is markup or a command."""
+"""Defines the types of a result's values: sizes are bounded, no text is markup or a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hw2core.data.arrays import NUM_CLASSES
 
 MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
 MAX_PROBES = 100  # epochs in which layers are probed
-WORD_SIGNS = "A-Za-z0-9 ()+,./:@_-"  # nothing that HTML, Markdown, LaTeX or Typst would obey
+WORD_SIGNS = "A-Za-z0-9 ()+,./:@_-"  # no markup in HTML, Markdown, LaTeX or Typst
 
 
 def _drop_not_finite(value: object) -> object:
@@ -29,7 +29,7 @@ def _drop_not_finite(value: object) -> object:
 
 
 class Frozen(BaseModel):
-    """Base of all parts: unknown keys and other types are refused, values never change."""
+    """Base of all parts: refuses unknown keys and other types, and cannot be changed."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -79,7 +79,7 @@ _NAMES: dict[str, TypeAdapter[Any]] = {
 
 
 def _check_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Check keys and sizes; what they mean is for ``RunSpec.from_config`` to read."""
+    """Check keys and sizes; ``RunSpec.from_config`` checks their meaning."""
     checked = [(key, config.get(key), kind) for key, kind in _NAMES.items()]
     for key, values in config.items():
         section = values if isinstance(values, dict) else {None: values}
@@ -89,7 +89,7 @@ def _check_config(config: dict[str, Any]) -> dict[str, Any]:
             _WORDS.validate_python(path)
             kind.validate_python(value, strict=True)
         except ValidationError:
-            raise refuse(path, f"{value!r}: no value that a run has") from None
+            raise refuse(path, f"{value!r}: not a value that a run can have") from None
     return config
 
 

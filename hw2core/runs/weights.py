@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
     from hw2core.runs.schema import Result
 
-LARGEST_FILE = 8 << 30  # bytes: two thousand million parameters
+LARGEST_FILE = 8 << 30  # bytes: two billion parameters
 
 
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> str:
     """Write a model's tensors, whole or not at all; return the sha256 of the file."""
-    # Imported late: planning, which checks weights by their hash, needs no torch.
+    # Imported here, because planning checks weights by their hash and needs no torch.
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replace_atomically(path) as temporary:
-        # Not save_file: its own temporary file, of a random name, would survive a kill.
+        # Not save_file: its temporary file has a random name and would survive a kill.
         temporary.write_bytes(save(plain))
     return hash_file(path)
 
@@ -48,10 +48,10 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
 
 
 def check_fit(path: Path | str, weights: Mapping[str, Tensor], spec: RunSpec) -> None:
-    """Check that weights, which somebody else may have written, are those of a run's network.
+    """Check that weights, which may come from elsewhere, fit the network of a run.
 
     Raises:
-        ResultError: a name, shape or type is another.
+        ResultError: a name, shape or type differs.
     """
     import torch
 
@@ -74,7 +74,7 @@ def check_weights(path: Path | str, result: Result) -> None:
     """Compare the weights, where the file exists, with the hash in their result.
 
     Raises:
-        ResultError: their bytes are not those that were written.
+        ResultError: the file is damaged or belongs to another result.
     """
     expected = result.weights_sha256
     if not expected or not Path(path).exists():

@@ -1,4 +1,4 @@
-"""No sentence may be contradicted by the numbers: they are compared with the results."""
+"""Compares every sentence of the findings with the numbers of the results."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""Publishing results: of a small study made up, and that those of this checkout belong together."""
+"""Publishing the results of a made-up study, and the consistency of the published results here."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_files_are_laid_over_each_other_as_snakemake_does():
         ("", "mapping"),
         ("a: " + "[" * 10_000, "not valid YAML"),
         ("a: 2020-13-01\n", "not valid YAML"),
-        ("a: &b {c: *b}\n", "line 1: an alias of what it is in"),
+        ("a: &b {c: *b}\n", "line 1: an alias of a value that contains it"),
         (
             "a: &a [1, 1]\n"
             + "".join(

@@ -91,7 +91,7 @@ def test_a_name_has_each_part_once_and_survives_a_result(small, experiment, labe
 
 def test_a_result_under_a_name_of_another_experiment_is_refused(small):
     config = load_study(small).runs["one_L2_K8"].describe(0) | {"name": "two_L2_K8"}
-    with pytest.raises(ConfigError, match=r"seed0\.json: name: 'two_L2_K8': is no run"):
+    with pytest.raises(ConfigError, match=r"seed0\.json: name: 'two_L2_K8': not a run"):
         RunSpec.from_config(config, "seed0.json")
 
 

@@ -1,4 +1,4 @@
-"""Which device is chosen, on machines that these tests pretend to be."""
+"""Tests of the choice of the device, on simulated machines."""
 
 from __future__ import annotations
 

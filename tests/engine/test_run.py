@@ -1,4 +1,4 @@
-"""Whole runs: what decides their numbers, what is kept of them, and how they can end."""
+"""Tests of whole runs: what their numbers depend on, what is kept, and how they can end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trainer of networks of torch: its steps, its epochs, and what it evaluates."""
+"""Tests of the trainer of torch networks: its steps, its epochs, and what it evaluates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A seeded schedule of faults against the real pipeline, and the table of what they did.
+"""A seeded schedule of faults against the real pipeline, and a table of their effects.
 
-Faults come in chains: several in a row, each met by what the ones before it left, then one plain
-call of Snakemake that has to make everything whole, equal to the undisturbed run's.
+Faults come in chains: several in a row, each in the state that the previous ones left, then one
+plain Snakemake call that must repair everything, with the same files as an undisturbed run.
 """
 
 from __future__ import annotations

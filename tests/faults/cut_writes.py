@@ -1,4 +1,4 @@
-"""Writes that are cut: the writer is killed, or the disk is full, at each step of each write."""
+"""Interrupted writes: the writer is killed, or the disk is full, at each step of each write."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Every kind of fault, by name.
 
 A kind is a function of the study and a random generator. It breaks something in the middle of
-real work and returns an ``Outcome``; that no file is wrong, and that the next call heals all, is
-checked by ``campaign`` for every kind alike.
+real work and returns an ``Outcome``. For every kind, ``campaign`` checks that no file is wrong and
+that the next call repairs everything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A study of two trainings of a second each, and what its files must be after any fault."""
+"""A study of two runs of a second each, and what its files must be after any fault."""
 
 from __future__ import annotations
 

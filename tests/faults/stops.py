@@ -1,4 +1,4 @@
-"""Signals to a training, or to Snakemake and all that belongs to it, at any moment."""
+"""Signals to a run, or to Snakemake and all its processes, at any moment."""
 
 from __future__ import annotations
 

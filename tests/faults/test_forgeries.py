@@ -1,4 +1,4 @@
-"""Results that others forged: whatever a file holds, one line says what is wrong with it."""
+"""Tests of forged results: whatever a file contains, one line says what is wrong with it."""
 
 from __future__ import annotations
 

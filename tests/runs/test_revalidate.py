@@ -245,7 +245,7 @@ def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, tra
     stale = write_stale(commit="c-dirty")
     train_tiny({**stale.code, "hw2core.engine.optim": "0c"})
     assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"refused": 1}
-    assert f"the code of {COMMIT} is not what made it" in report[0]
+    assert f"the code of {COMMIT} did not make it" in report[0]
     assert read_result(paths.result_path(tiny_spec.name, 0)).revalidated == []
     train_tiny(stale.code)
     assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}

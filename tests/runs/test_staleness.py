@@ -173,7 +173,7 @@ def test_a_damaged_manifest_makes_no_result_stale(tiny_spec, write_run):
         ({"code": "0"}, ["the code of the evaluation changed"]),
         ({"code": None}, ["the code of the evaluation changed"]),
         ({"data_sha256": "0"}, ["the prepared data changed"]),
-        ({"weights_sha256": "0"}, ["of other weights than those of the result"]),
+        ({"weights_sha256": "0"}, ["its weights are not those of the result"]),
     ],
 )
 def test_an_evaluation_is_current_until_what_it_depends_on_changes(
@@ -193,12 +193,12 @@ def test_an_evaluation_that_cannot_be_made_again_is_current_unless_of_other_weig
     write_evaluation(path, make_evaluation(result, **OF_40, code=None, data_sha256="0"))
     assert explain_evaluation(tiny_spec, 0) == []
     write_evaluation(path, make_evaluation(result, weights_sha256="0"))
-    assert explain_evaluation(tiny_spec, 0) == ["of other weights than those of the result"]
+    assert explain_evaluation(tiny_spec, 0) == ["its weights are not those of the result"]
     # An older result holds an evaluation of its own, which does not make the file a good one.
     files.write_single_file(
         paths.result_path(tiny_spec.name, 0), result, make_evaluation(result, weights_sha256=None)
     )
-    assert explain_evaluation(tiny_spec, 0) == ["not the evaluation that the result holds"]
+    assert explain_evaluation(tiny_spec, 0) == ["not the evaluation in the result"]
 
 
 def test_a_damaged_evaluation_is_not_current(tiny_spec, write_run):

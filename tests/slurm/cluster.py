@@ -1,8 +1,8 @@
-"""A real Slurm on this machine while it is needed: one node, two cores, one pretended GPU.
+"""A real Slurm on this machine while it is needed: one node, two cores, one simulated GPU.
 
 The job steps of Snakemake's Slurm plugin read /etc/slurm/slurm.conf whatever the environment says,
-so links are put there, and taken away in the end. Nothing else outside a temporary folder is
-touched, and no site's Slurm: where there is one, or no root, ``Unavailable`` says so.
+so links are put there and removed at the end. Nothing else outside a temporary folder is changed.
+Without root, or if the machine has a Slurm of its own, ``Unavailable`` is raised.
 """
 
 from __future__ import annotations

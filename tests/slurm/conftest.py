@@ -1,6 +1,6 @@
-"""A cluster, a tiny study on it, and what its trainings give when nothing disturbs them.
+"""A cluster, a tiny study on it, and the results of its runs when nothing disturbs them.
 
-One for each file of tests: two clusters on a machine would wait for each other.
+There is one cluster per file of tests, as two clusters on a machine would wait for each other.
 """
 
 from __future__ import annotations

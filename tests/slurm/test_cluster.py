@@ -1,7 +1,7 @@
-"""Trainings as jobs of a real Slurm: one at a time on the GPU, reported when they fail.
+"""Tests of runs as jobs of a real Slurm: one at a time on the GPU, reported when they fail.
 
-Whatever stops them in the middle, Slurm or a person: the numbers stay the same. One file, so that
-tests that run in several processes have one cluster.
+The numbers stay the same whatever stops a run, Slurm or a person. All tests are in one file, so
+that tests that run in several processes have one cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sites that let a user have few jobs: the others wait, and none fails for that."""
+"""Tests of sites that limit the jobs of a user: further jobs wait, and none fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call says before it works, and what it refuses; the quick look; status beside it."""
+"""What a call reports and refuses before the first job; the quick profile; the status script."""
 
 from __future__ import annotations
 

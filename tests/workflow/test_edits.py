@@ -1,4 +1,4 @@
-"""What is edited while a study is trained changes nothing of it, and is seen by the next call."""
+"""Edits during training do not affect a study, and the next call sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever became of results before, what is called stale is planned, and nothing else."""
+"""Whatever happened to results before, exactly those that are stale are planned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command for a day with a GPU, on the CPU with tiny runs."""
+"""Tests of gpu/run_study.py, on the CPU with tiny runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each change makes Snakemake do again: the table of the README, run for real."""
+"""What each change makes Snakemake do again: the table in docs/reproducibility.md."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_reworded_messages_train_nothing(study):
     study.edit("hw2core/runs/log.py", "train loss {train", "training loss {train")
     study.edit("hw2core/data/split.py", "must be >= 1, got", "must be at least 1, got")
     study.edit("hw2core/engine/cuda_graph.py", "trains without", "does without")
-    study.edit("hw2core/io.py", "make room or give leave", "make room, or give leave")
+    study.edit("hw2core/io.py", "free disk space or make", "free disk space, or make")
     study.edit("hw2core/config/errors.py", "must not be empty", "is empty")
     assert study.plan() == {}
 

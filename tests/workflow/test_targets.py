@@ -1,4 +1,4 @@
-"""Names a person can say, and what Snakemake plans for them."""
+"""Names of targets, and what Snakemake plans for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others wrote is read and never executed: pickles, and words that a shell would obey."""
+"""Untrusted files are read but never executed: pickles, and text that a shell would run."""
 
 from __future__ import annotations
 
