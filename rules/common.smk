@@ -153,7 +153,13 @@ REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 try:
     GPU_MEMORY = gpus.measure_gpu_memory()
     # Here, because Snakemake itself fails where a folder of these is something else.
-    made = [paths.SUMMARY_TABLE, *ALL_FIGURES, paths.REPORT, MANIFEST, paths.log_path("tables")]
+    made = [
+        paths.SUMMARY_TABLE,
+        *ALL_FIGURES,
+        paths.REPORT,
+        MANIFEST,
+        paths.log_path("tables"),
+    ]
     check_places([*made, f"{paths.CODE_COPIES}/x"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
