@@ -28,10 +28,9 @@ from hw2core.errors import UserError
 from hw2core.runs.paths import COPIED_CONFIG
 
 # A job of a cluster parses a copy of this file, with the configuration in it. A call in another
-# folder (--directory) that names no configuration gets that of the checkout.
+# folder (--directory) gets that of the checkout, unless it has one there.
 PLACES = [os.path.join(workflow.basedir, COPIED_CONFIG), "config.yaml"]
-if not workflow.config_settings.configfiles:
-    PLACES.append(os.path.join(workflow.basedir, "config.yaml"))
+PLACES.append(os.path.join(workflow.basedir, "config.yaml"))
 CONFIG = next(filter(os.path.exists, PLACES), "config.yaml")
 # Snakemake runs code in a configuration that asks for it, and of a wrong one names no line.
 try:

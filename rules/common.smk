@@ -30,6 +30,9 @@ BASELINES = str(SOURCES / paths.BASELINES)
 CAPTION = "../report/captions/figure.rst"
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
+CONFIG_FILES.sort(
+    key=lambda path: path != os.path.relpath(CONFIG)
+)  # what is laid over it, after
 try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts a key that is given twice
