@@ -27,10 +27,9 @@ from hw2core.errors import UserError
 from hw2core.runs.paths import COPIED_CONFIG
 
 # A cluster job parses a copy of this file, which comes with the configuration. A call in another
-# folder (--directory) without --configfile uses the checkout's config.yaml.
+# folder (--directory) uses the checkout's config.yaml, unless it has one there.
 PLACES = [os.path.join(workflow.basedir, COPIED_CONFIG), "config.yaml"]
-if not workflow.config_settings.configfiles:
-    PLACES.append(os.path.join(workflow.basedir, "config.yaml"))
+PLACES.append(os.path.join(workflow.basedir, "config.yaml"))
 CONFIG = next(filter(os.path.exists, PLACES), "config.yaml")
 # Checked first: Snakemake can run code in a configuration file, and its errors name no line.
 try:

@@ -30,11 +30,13 @@ from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
+from hw2core.runs.files import ResultError, read_evaluation, read_result  # noqa: E402
+from hw2core.runs.weights import check_weights  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
 DEFAULT = "config.yaml"  # read first by the Snakefile
-PACKED = ("results", "logs")
+PACKED = ("results/*", "results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -159,24 +161,50 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def pack(archive: Path) -> int:
     """Pack results, checkpoints and logs into one archive; return the number of results.
 
-    Symbolic links, such as results/ on a large disk, are followed. Without results or checkpoints,
-    an older archive is kept.
+    Symbolic links, such as results/ on a large disk, are followed. Damaged files are named and left
+    out. Without results or checkpoints, an older archive is kept.
     """
-    results = len(list(Path().glob(f"results/*/{paths.RESULT_GLOB}")))
-    checkpoints = len(list(Path().glob("results/*/*.checkpoint")))
+    packed, problems = [], set()
+    for path in sorted(path for pattern in PACKED for path in Path().glob(pattern)):
+        if path.is_dir() or path.name.startswith("."):  # a temporary file
+            continue
+        try:
+            check(path)
+            packed.append(path)
+        except ResultError as error:
+            problems.add(f"not packed: {error}")
+    print("".join(f"{problem}\n" for problem in sorted(problems)), end="", flush=True)
+    results = sum(path.match(f"results/*/{paths.RESULT_GLOB}") for path in packed)
+    checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
     if results + checkpoints == 0:
         raise UserError(f"there is no result and no checkpoint: {archive} is not written")
     with (
         replace_atomically(archive) as temporary,
         tarfile.open(temporary, "w:gz", dereference=True) as tar,
     ):
-        for folder in filter(os.path.isdir, PACKED):
-            tar.add(folder)
+        for path in packed:
+            tar.add(path)
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
     if results:
         print("to publish: unpack it in a checkout and see 'On one GPU' in README.md", flush=True)
     return results
+
+
+def check(path: Path) -> None:
+    """Check that a file can be read and, where it belongs to a result, that both are whole.
+
+    Raises:
+        ResultError: it names what is wrong, and what to do.
+    """
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ResultError(f"{path}: not a file, a link to nothing, or not readable")
+    if path.parts[0] == "results" and path.suffix in (".json", ".safetensors"):
+        result = read_result(path.with_name(f"{path.name.partition('.')[0]}.json"))
+        if path.suffix == ".safetensors":
+            check_weights(path, result)
+        elif path.name.endswith(".test.json"):
+            read_evaluation(path)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from hw2core.errors import UserError, make_line
+
 # Environment variables.
 DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; by default the best of the machine
 CUDA_GRAPH = "HW2_CUDA_GRAPH"  # a value that begins with 0 turns CUDA graphs off
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Of the devices that torch names, those that train. Others hold no numbers (meta), or need packages
+# that this project has not; cpu:7 is cpu.
+TRAINS = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?")
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
 NAMES_A_GPU = re.compile(r"\s*(\d+|GPU-[^,\s]*|MIG-[^,\s]*)\s*(,|$)")
 UNKNOWN = 1  # bytes of a GPU of unknown memory, so that every run needs all of it
@@ -29,13 +34,29 @@ class Gpu(NamedTuple):
     memory: int
 
 
+def check_device(name: object = None) -> None:
+    """Check that a device can train: ``name``, or without one that of HW2_DEVICE, if there is one.
+
+    Raises:
+        UserError: it cannot on any machine; whether it can on this one is for torch to say.
+    """
+    asked = str(name or os.environ.get(DEVICE) or "cpu")
+    if not TRAINS.fullmatch(asked):
+        line = f"{'device' if name else DEVICE}={asked}: must be cpu, mps, cuda or xpu, or cuda:0"
+        raise UserError(make_line(line))
+
+
 def measure_gpu_memory() -> int:
     """Return the bytes of the GPU that torch can train on (CUDA, or Apple's); 0 for none.
 
     CUDA_VISIBLE_DEVICES selects the GPU; if several remain, the smallest memory counts. A GPU of
     unknown memory, or divided by MIG, counts as 1 byte, so that runs take turns. If nvidia-smi does
     not answer, a warning is printed on standard error.
+
+    Raises:
+        UserError: HW2_DEVICE names no device that can train.
     """
+    check_device()
     if os.environ.get(DEVICE) == "cpu":
         return 0
     if platform.system() == "Darwin" and platform.machine() == "arm64":

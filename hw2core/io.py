@@ -77,14 +77,29 @@ def check_regular(path: Path | str, largest: int) -> None:
         raise OSError(errno.EFBIG, f"larger than {largest:,} bytes", str(path))
 
 
+def check_places(paths: Iterable[Path | str]) -> None:
+    """Check that no folder is where a file belongs, and nothing else where a folder belongs.
+
+    Raises:
+        WriteError: with the first that is in the way.
+    """
+    for path in map(Path, paths):
+        folder = next(parent for parent in path.parents if os.path.lexists(parent))
+        if path.is_dir() or not folder.is_dir():
+            place, found = (path, "a folder") if path.is_dir() else (folder, "not a folder")
+            raise WriteError(f"{place}: {found}; move or delete it, and run again")
+
+
 def check_writable(paths: Iterable[Path | str]) -> None:
     """Check that files can be written, before anything is made or deleted for them.
 
     Raises:
-        WriteError: the folder of one of them, or its nearest existing parent, is read-only.
+        WriteError: something is in the way of one of them, or the folder of one, or its nearest
+            existing parent, is read-only.
     """
     for path in map(Path, paths):
-        folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+        check_places([path])
+        folder = next(parent for parent in path.parents if parent.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
             raise WriteError(
                 f"{path}: cannot be written ({folder} is read-only); "

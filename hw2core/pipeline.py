@@ -126,6 +126,18 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
     return [str(notice)]
 
 
+def keep_older(path: Path) -> bool:
+    """Return whether a job that failed leaves a file, which is the older one.
+
+    Its status changes, or Snakemake, which records the inputs of a failed job too, would count its
+    notice as seen.
+    """
+    with suppress(OSError):
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return path.exists()
+
+
 def hash_files(files: Iterable[str]) -> str:
     """Return one hash over the content of files; a missing file counts as empty.
 

@@ -16,7 +16,7 @@ from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
-from hw2core.io import check_writable
+from hw2core.io import check_places, check_writable
 from hw2core.retries import Retries
 from hw2core.runs import code_hash, paths
 
@@ -30,6 +30,9 @@ BASELINES = str(SOURCES / paths.BASELINES)
 CAPTION = "../report/captions/figure.rst"
 
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
+CONFIG_FILES.sort(
+    key=lambda path: path != os.path.relpath(CONFIG)
+)  # what is laid over it, after
 try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts duplicate keys
@@ -141,7 +144,6 @@ def hash_code(module):
     return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
-GPU_MEMORY = gpus.measure_gpu_memory()
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 MANIFEST = paths.manifest_path(STUDY.data.folder)
@@ -151,6 +153,19 @@ ALL_FIGURES = [
     path for name in STUDY.experiments for path in paths.figure_paths(name)
 ] + paths.study_figure_paths()
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
+try:
+    GPU_MEMORY = gpus.measure_gpu_memory()
+    # Here, because Snakemake itself fails where a folder of these is something else.
+    made = [
+        paths.SUMMARY_TABLE,
+        *ALL_FIGURES,
+        paths.REPORT,
+        MANIFEST,
+        paths.log_path("tables"),
+    ]
+    check_places([*made, f"{paths.CODE_COPIES}/x"])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def trained_by(jobs):
@@ -160,7 +175,7 @@ def trained_by(jobs):
 onstart:
     try:
         planned = list(workflow.dag.needrun_jobs())
-        check_writable(path for job in planned for path in job.output)
+        check_writable(path for job in planned for path in [*job.output, *job.log])
         PLANNER.check_jobs(planned)
         # Otherwise Snakemake records figures with the digests of results that this call replaces.
         workflow.persistence._params.cache_clear()

@@ -56,8 +56,21 @@ def check_plan():
         logger.warning(str(error))
 
 
+def trust_files(records):
+    # Jobs write a file of a run whole or not at all, and the planner knows whether it is current,
+    # also after Snakemake was killed. So it needs no backup from update(), and no mark while a job
+    # is at work.
+    async def find_incomplete(job, find=records.incomplete):
+        return [] if job.rule.name in (*TRAINING, "evaluate") else await find(job)
+
+    records.incomplete = find_incomplete
+    records.backup_output = lambda path: None
+    records.restore_output = pipeline.keep_older
+
+
 def build_dag_with_checks(build=workflow._build_dag):
     # Snakemake has no hook between reading the targets and the first job, and none in a dry run.
+    trust_files(workflow.persistence)
     try:
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()

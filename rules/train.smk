@@ -5,6 +5,8 @@
 #
 # A cluster runs train and evaluate of a run in one job (the group "run"). The content of a file
 # decides whether it is made again: a stale file has a notice as input, see hw2core/pipeline.py.
+#
+# update(): a stale file stays until a job replaces it, and if the job fails.
 
 
 ruleorder: share_result > train
@@ -17,8 +19,8 @@ rule train:
         data=images_to_train,
         stale=stale_result,
     output:
-        result=paths.result_path("{run}", "{seed}"),
-        weights=paths.weights_path("{run}", "{seed}"),
+        result=update(paths.result_path("{run}", "{seed}")),
+        weights=update(paths.weights_path("{run}", "{seed}")),
     log:
         paths.log_path("train", "{run}", "seed{seed}"),
     group:
@@ -44,7 +46,7 @@ rule evaluate:
         result=result_to_evaluate,
         stale=stale_evaluation,
     output:
-        evaluation=paths.evaluation_path("{run}", "{seed}"),
+        evaluation=update(paths.evaluation_path("{run}", "{seed}")),
     log:
         paths.log_path("evaluate", "{run}", "seed{seed}"),
     group:
@@ -69,8 +71,8 @@ rule share_result:
         original=result_to_share,
         stale=stale_twin,
     output:
-        result="results/{twin}.json",
-        evaluation="results/{twin}.test.json",
+        result=update("results/{twin}.json"),
+        evaluation=update("results/{twin}.test.json"),
     log:
         "logs/share_result/{twin}.log",
     params:

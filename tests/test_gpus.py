@@ -9,6 +9,7 @@ import time
 import pytest
 
 from hw2core import gpus
+from hw2core.errors import UserError
 from hw2core.gpus import UNKNOWN, find_sign_of_gpu, measure_gpu_memory
 
 MIB = 1 << 20
@@ -116,3 +117,26 @@ def test_what_says_that_there_is_a_gpu(nvidia_smi, monkeypatch):
     assert find_sign_of_gpu() == "CUDA_VISIBLE_DEVICES is 3"
     monkeypatch.setenv(gpus.VISIBLE, "")
     assert find_sign_of_gpu() is None
+
+
+@pytest.mark.parametrize("name", ["cpu", "mps", "cuda", "cuda:0", "cuda:15", "xpu:1", "", None])
+def test_a_device_that_can_train_somewhere_is_accepted(name, monkeypatch):
+    monkeypatch.setenv(gpus.DEVICE, "cpu")
+    gpus.check_device(name)
+    monkeypatch.setenv(gpus.DEVICE, name or "")
+    gpus.check_device()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("meta", "xla", "vulkan", "lazy", "hpu", "privateuseone", "mkldnn", "opengl", "gpu", "0"),
+        *("cuda:-1", "cuda:", "cuda:1000", "cpu:7", "cpu:0", "CPU", " cpu", "cpu\n", "\x1b[2J"),
+    ],
+)
+def test_any_other_device_is_refused_in_one_line(name, monkeypatch):
+    monkeypatch.setenv(gpus.DEVICE, name)
+    for check in (measure_gpu_memory, lambda: gpus.check_device(name)):
+        with pytest.raises(UserError, match="must be cpu, mps, cuda or xpu") as caught:
+            check()
+        assert str(caught.value).isprintable()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,26 @@ def test_a_read_only_folder_is_refused_before_anything_is_made(tmp_path, monkeyp
     with pytest.raises(WriteError, match=r"new/file\.json: cannot be written .*read-only"):
         check_writable([tmp_path.parent / "file.json", tmp_path / "new" / "file.json"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("figures/key.svg", "figures: not a folder"),
+        ("results/run/seed0.json", "results/run: not a folder"),
+        ("logs/train/run.log", "logs: not a folder"),
+        ("results/folder.json", "results/folder.json: a folder"),
+    ],
+)
+def test_what_is_in_the_way_is_named_before_anything_is_made(in_folder, path, line):
+    Path("results/folder.json").mkdir(parents=True)
+    for name in ("figures", "results/run"):
+        Path(name).touch()
+    Path("logs").symlink_to("scratch")  # a disk that is not there
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(WriteError, match=f"^{re.escape(line)}; move or delete it, and run again$"):
+        check_writable(["other/file", path])
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):

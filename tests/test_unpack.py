@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.runs import paths
+
 REFUSED = "not a file or folder in results/ or logs/"
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
 
@@ -73,6 +75,34 @@ def test_an_archive_with_something_else_is_refused(
     assert message.startswith(f"{archive}: nothing is unpacked: ")
     assert reason in message
     assert list(Path().iterdir()) == []
+
+
+def test_a_smaller_result_replaces_none(elsewhere, write_run, tiny_spec):
+    archive = pack(elsewhere / "study.tar.gz")
+    larger = tiny_spec.describe(0)
+    larger["training"]["epochs"] += 1
+    write_run(config=larger)
+    before = Path(paths.result_path(tiny_spec.name, 0)).read_bytes()
+    (message,) = unpack(archive, code=1).splitlines()
+    assert message == (
+        f"{archive}: nothing is unpacked: results/tiny_L2_K8/seed0.json (4 epochs, 300 + 100 + 100 "
+        "images of generated) would be replaced by a smaller run (3 epochs, 300 + 100 + 100 images "
+        "of generated); to replace it, delete it first"
+    )
+    assert Path(paths.result_path(tiny_spec.name, 0)).read_bytes() == before
+    Path(paths.result_path(tiny_spec.name, 0)).unlink()
+    assert unpack(archive, code=0)
+
+
+@pytest.mark.parametrize("file", [paths.result_path, paths.weights_path, paths.evaluation_path])
+def test_a_damaged_file_of_a_run_is_refused(elsewhere, monkeypatch, tiny_spec, file):
+    damaged = file(tiny_spec.name, 0)
+    Path(damaged).write_bytes(b"damaged")
+    archive = pack(elsewhere / "study.tar.gz")
+    monkeypatch.chdir(elsewhere)
+    (message,) = unpack(archive, code=1).splitlines()
+    assert f"nothing is unpacked: {damaged}: not " in message
+    assert list(Path().iterdir()) == [archive.relative_to(elsewhere)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])

@@ -17,7 +17,7 @@ from selected_runs import load_runs, make_parser
 from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import measure_gpu_memory
+from hw2core.gpus import check_device, measure_gpu_memory
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
 from hw2core.runs.environment import count_allotted_threads
 from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
@@ -37,6 +37,7 @@ def main() -> int:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `status.py | head` ends quietly
     try:
         study, pairs = load_runs(args)
+        check_device()
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
+from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError, make_line
 from hw2core.io import replace_atomically
-from hw2core.runs.files import read_result
-from hw2core.runs.paths import RESULT_GLOB
+from hw2core.runs.files import read_evaluation, read_result
+from hw2core.runs.paths import EVALUATION_GLOB, RESULT_GLOB
+from hw2core.runs.plan import refuse_smaller
+from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
 DAMAGES = (zlib.error, lzma.LZMAError, ValueError)
@@ -40,7 +43,8 @@ def unpack(archive: Path) -> int:
     """Unpack into the current folder, replacing files; return the number of results.
 
     Raises:
-        UserError: the archive contains something else, or a damaged result.
+        UserError: the archive contains something else, a damaged result, or one smaller than the
+            result that it would replace.
     """
     with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as folder:
         with tarfile.open(archive) as tar:
@@ -58,11 +62,21 @@ def unpack(archive: Path) -> int:
             while tar.fileobj is not None and tar.fileobj.read(1 << 20):
                 pass
         with contextlib.chdir(folder):
-            results = list(Path().glob(f"results/*/{RESULT_GLOB}"))
-            for path in results:
-                read_result(path)
+            results = {p: read_result(p) for p in Path().glob(f"results/*/{RESULT_GLOB}")}
+            for path, result in results.items():
+                check_weights(path.with_suffix(".safetensors"), result)
+            for path in Path().glob(f"results/*/{EVALUATION_GLOB}"):
+                read_evaluation(path)
         if not results:
             raise UserError("it contains no result")
+        refuse_smaller(
+            (
+                (str(path), RunSpec.from_config(result.config, str(path)))
+                for path, result in results.items()
+                if path.exists()
+            ),
+            "to replace it, delete it first",
+        )
         for path in filter(Path.is_file, Path(folder).rglob("*")):
             # Copied, not renamed: results/ may be a link to another disk.
             with replace_atomically(path.relative_to(folder)) as temporary:

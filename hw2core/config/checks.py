@@ -13,10 +13,30 @@ if TYPE_CHECKING:
     from hw2core.config.schema import DataSpec
     from hw2core.config.spec import Experiment, RunSpec
 
+NEEDED = {"question", "varies", "fixed", "model"}  # by an experiment
 LONGEST = 120_000  # bytes of all experiments on a command line; Linux allows 131,072 per argument
 IN_CASE = "on macOS and Windows, the same file as"
 
 Problems = dict[str, list[str]]  # line -> names of the affected runs
+
+
+def find_strays(experiments: object) -> Iterator[str]:
+    """Yield a line if experiments have nothing of what makes one: a file changes what is not there.
+
+    Args:
+        experiments: as they are given, of any type.
+    """
+    entries = experiments.items() if isinstance(experiments, Mapping) else ()
+    strays = [
+        str(name)
+        for name, entry in entries
+        if isinstance(entry, Mapping) and entry and not entry.keys() & NEEDED
+    ]
+    if strays:
+        yield (
+            f"experiments: {', '.join(strays)}: without question, varies, fixed and model; a file "
+            "that is laid over config.yaml can only change experiments that are there"
+        )
 
 
 def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:

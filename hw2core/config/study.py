@@ -12,7 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hw2core.config.checks import Problems, check_length, find_clashes, find_unshared_images
+from hw2core.config.checks import (
+    Problems,
+    check_length,
+    find_clashes,
+    find_strays,
+    find_unshared_images,
+)
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
@@ -77,6 +83,8 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
         ConfigError: with a line for each problem: ``source``, key, value, what is allowed, and the
             number of affected runs.
     """
+    if strays := list(find_strays(config.get("experiments"))):
+        raise ConfigError(source, strays)
     try:
         entry = StudyEntry.model_validate(dict(config))
     except ValidationError as error:

@@ -11,6 +11,7 @@ from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
+from hw2core.gpus import check_device
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit
 from hw2core.runs.schema import (
@@ -41,6 +42,7 @@ def make_result(
     Raises:
         UserError: the device cannot be used, or has too little memory.
     """
+    check_device(options.get("device"))
     code, commit = hash_run_code(spec), read_commit()
     with explain_memory():
         trained = train_run(spec, seed, data, recorder, **options)
@@ -83,6 +85,7 @@ def make_evaluation(
     Raises:
         UserError: the device cannot be used, or has too little memory.
     """
+    check_device(options.get("device"))
     spec = RunSpec.from_config(result.config)
     options |= {"num_images": num_images, "precision": result.environment.precision}
     with explain_memory():

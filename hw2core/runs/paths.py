@@ -32,6 +32,7 @@ CODE_COPIES = ".snakemake/code"
 COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
+EVALUATION_GLOB = "seed*.test.json"
 
 
 def run_seed(run: str, seed: int | str) -> str:

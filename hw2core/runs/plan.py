@@ -67,25 +67,34 @@ def refuse_loss(study: Study, results: Iterable[str]) -> None:
     Raises:
         LossError: with the first result that would be lost, and what to do.
     """
-    losses = [loss for path in results if (loss := describe_loss(study, path))]
+    specs = ((path, study.runs.get(split_name(path)[0])) for path in results)
+    refuse_smaller(
+        ((path, spec) for path, spec in specs if spec is not None),
+        "nothing was started. To keep what is there, use --profile quick or --directory ELSEWHERE; "
+        "to replace it, delete it first",
+    )
+
+
+def refuse_smaller(replacements: Iterable[tuple[str, RunSpec]], advice: str) -> None:
+    """Refuse to put runs in place of results, as ``refuse_loss``, with what to do at the end.
+
+    Raises:
+        LossError: with the first that would be lost, and ``advice``.
+    """
+    losses = [loss for path, new in replacements if (loss := describe_loss(path, new))]
     if losses:
         more = f", and so would {len(losses) - 1} more" if len(losses) > 1 else ""
-        raise LossError(
-            f"{losses[0]}{more}; nothing was started. To keep what is there, use --profile quick "
-            "or --directory ELSEWHERE; to replace it, delete it first"
-        )
+        raise LossError(f"{losses[0]}{more}; {advice}")
 
 
-def describe_loss(study: Study, path: str) -> str | None:
-    """Return what would be lost if the run of ``path`` were trained now; None if nothing."""
-    run, _ = split_name(path)
-    if run not in study.runs or not Path(path).exists():
+def describe_loss(path: str, new: RunSpec) -> str | None:
+    """Return what would be lost if the run ``new`` replaced the result; None if nothing."""
+    if not Path(path).exists():
         return None
     try:
         old = RunSpec.from_config(read_result(path).config)
     except (ResultError, ConfigError):  # nothing that this version can use
         return None
-    new = study.runs[run]
     made_up = new.size.data == "generated" != old.size.data
     if not made_up and all(a <= b for a, b in zip(old.size[1:], new.size[1:], strict=True)):
         return None

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from hw2core.config.errors import ConfigError
+from hw2core.config.reading import read_configs
 from hw2core.config.spec import dump_experiments, parse_experiments
-from hw2core.config.study import load_experiments, load_study
+from hw2core.config.study import STUDY_FILE, load_experiments, load_study
 
 EXPECTED_NAMES = {
     *(f"exp1_1_L{depth}_K{width}" for width in (32, 64) for depth in (2, 4, 8, 16)),
@@ -192,3 +193,18 @@ def test_only_some_experiments_are_planned_where_the_file_says_so(config):
     config["study"]["only"] = ["exp9"]
     with pytest.raises(ConfigError, match="only: 'exp9': no such experiment; there are exp1_1"):
         load_study(config)
+
+
+def test_what_is_laid_over_experiments_that_are_not_there_is_one_line():
+    """As quick/study.yaml over a config.yaml without some of the experiments."""
+    config = read_configs([STUDY_FILE, STUDY_FILE.parent / "quick/study.yaml"])
+    for key in ("question", "varies", "fixed", "model", "architecture", "grid", "runs"):
+        for name in ("exp2", "part2_optim"):
+            config["experiments"][name].pop(key, None)
+    with pytest.raises(ConfigError) as error:
+        load_study(config, "config.yaml + quick/study.yaml")
+    assert str(error.value) == (
+        "config.yaml + quick/study.yaml: experiments: exp2, part2_optim: without question, varies, "
+        "fixed and model; a file that is laid over config.yaml can only change experiments that "
+        "are there"
+    )

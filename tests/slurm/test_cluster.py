@@ -20,7 +20,9 @@ import psutil
 import pytest
 import torch
 from cluster import call, wait_until
-from cluster_study import EPOCHS, configure, name_run
+from cluster_study import EPOCHS, call_for, configure, name_run
+
+from hw2core.runs import paths
 
 pytestmark = pytest.mark.slurm
 
@@ -78,6 +80,9 @@ def test_a_job_that_fails_is_reported_with_its_log(study):
     images = study.checkout / "data/generated_240_60/train_images.npy"
     whole = images.read_bytes()
     images.write_bytes(whole[:-1])
+    older = study.checkout / paths.result_path(name_run("damaged"), 0)
+    older.parent.mkdir(parents=True)
+    older.write_text("older")
     try:
         output = study.train("damaged", "--retries", "0", succeeds=False)
     finally:
@@ -87,6 +92,8 @@ def test_a_job_that_fails_is_reported_with_its_log(study):
     assert "train_images.npy" in output, "what the log says is shown"
     assert "train_images.npy" in study.read_log("damaged")
     assert "train_images.npy" in study.read_job_logs("damaged")
+    assert older.read_text() == "older"
+    assert study.checkout.plan(*call_for("damaged"))["train"] == 1
 
 
 def test_the_courses_own_call(cluster, study):

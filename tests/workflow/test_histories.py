@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,22 @@ def test_a_stale_twin_that_returns_is_shared_each_time(study):
     assert study.plan(twin) == {"share_result": 1}
     restore(study.folder, "tar")
     assert study.plan(twin) == {**ONE_RUN, "share_result": 1}
+
+
+def test_a_training_that_outlives_snakemake_counts(study):
+    """Its files are whole, whatever Snakemake noted when it started the job."""
+    result, log = study / f"{RUN}/seed0.json", study / "logs/train/exp2_L4_K4/seed0.log"
+    result.unlink()
+    log.unlink()
+    call = study.start(RUN)
+    while not log.exists():
+        assert call.poll() is None, call.communicate()[0]
+        time.sleep(0.05)
+    call.kill()
+    end = time.monotonic() + 60
+    while not result.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    call.communicate()
+    study.snakemake("--unlock")
+    assert "train" not in study.plan(RUN)

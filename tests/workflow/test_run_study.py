@@ -47,40 +47,65 @@ def archive(in_folder) -> Path:
     return in_folder / "study.tar.gz"
 
 
-def write_result(folder: str = "results") -> None:
-    path = Path(folder, "exp1_1", "seed0.json")
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
-
-
 def list_names(archive: Path) -> list[str]:
     with tarfile.open(archive) as tar:
         return [member.name for member in tar if member.isfile()]
 
 
-def test_the_archive_holds_results_and_counts_them(archive, capsys):
-    write_result()
-    Path("results/exp1_1/seed1.checkpoint").touch()
-    Path("results/exp1_1/seed0.test.json").touch()
-    assert run_study.pack(archive) == 1
-    assert "study.tar.gz: 1 results, 1 checkpoints" in capsys.readouterr().out
-    assert len(list_names(archive)) == 3
+RUN = "results/tiny_L2_K8"
 
 
-@pytest.mark.parametrize("linked", ["results", "results/exp1_1"])
-def test_results_behind_a_link_are_in_the_archive(archive, linked):
-    write_result("scratch/results")
-    Path(linked).parent.mkdir(exist_ok=True)
-    Path(linked).symlink_to(Path("scratch", linked).absolute())
+def test_the_archive_holds_results_and_counts_them(archive, write_run, capsys):
+    write_run()
+    Path(RUN, "seed1.checkpoint").touch()
+    Path(RUN, ".seed1.host.1.tmp.json").touch()
     assert run_study.pack(archive) == 1
-    assert list_names(archive) == ["results/exp1_1/seed0.json"]
+    assert capsys.readouterr().out.startswith(f"{archive}: 1 results, 1 checkpoints")
+    suffixes = ("0.json", "0.safetensors", "0.test.json", "1.checkpoint")
+    assert list_names(archive) == [f"{RUN}/seed{suffix}" for suffix in suffixes]
+
+
+@pytest.mark.parametrize("linked", ["results", RUN])
+def test_results_behind_a_link_are_in_the_archive(archive, write_run, linked):
+    write_run()
+    Path("scratch").mkdir()
+    Path(linked).rename("scratch/there")
+    Path(linked).symlink_to(Path("scratch/there").absolute())
+    assert run_study.pack(archive) == 1
+    assert f"{RUN}/seed0.json" in list_names(archive)
+
+
+def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
+    for seed in range(4):
+        write_run(seed=seed)
+    Path(RUN, "seed0.json").write_text("{}")
+    Path(RUN, "seed1.safetensors").write_bytes(b"damaged")
+    Path(RUN, "seed2.test.json").write_text("{}")
+    Path("logs/train").mkdir(parents=True)
+    Path("logs/train/a.log").symlink_to("missing")
+    os.mkfifo("results/pipe")
+    Path(RUN, "loop").symlink_to("..")
+    assert run_study.pack(archive) == 3
+    assert list_names(archive) == [
+        f"{RUN}/{file}"
+        for file in (
+            *("seed1.json", "seed1.test.json", "seed2.json", "seed2.safetensors"),
+            *("seed3.json", "seed3.safetensors", "seed3.test.json"),
+        )
+    ]
+    *problems, summary, _ = capsys.readouterr().out.splitlines()
+    assert summary.startswith(f"{archive}: 3 results, 0 checkpoints")
+    assert [problem.removeprefix("not packed: ").partition(": ")[0] for problem in problems] == [
+        *("logs/train/a.log", "results/pipe"),
+        *(f"{RUN}/{file}" for file in ("seed0.json", "seed1.safetensors", "seed2.test.json")),
+    ]
 
 
 def test_checkpoints_alone_are_packed_and_are_no_results(archive):
-    write_result()
-    Path("results/exp1_1/seed0.json").rename("results/exp1_1/seed0.checkpoint")
+    Path(RUN).mkdir(parents=True)
+    Path(RUN, "seed0.checkpoint").touch()
     assert run_study.pack(archive) == 0
-    assert list_names(archive) == ["results/exp1_1/seed0.checkpoint"]
+    assert list_names(archive) == [f"{RUN}/seed0.checkpoint"]
 
 
 def test_without_results_an_older_archive_stays(archive):
@@ -91,12 +116,12 @@ def test_without_results_an_older_archive_stays(archive):
     assert archive.read_text() == "old"
 
 
-def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, monkeypatch):
+def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, write_run, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
     archive.write_text("old")
-    write_result()
+    write_run()
     monkeypatch.setattr(tarfile.TarFile, "add", fail)
     with pytest.raises(UserError, match="No space left"):
         run_study.pack(archive)

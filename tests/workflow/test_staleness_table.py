@@ -55,6 +55,24 @@ def test_a_run_that_was_made_again_leaves_nothing_to_do(study):
     assert study.plan() == {}
 
 
+def test_what_is_stale_stays_until_it_is_replaced(study):
+    """A job that fails at once loses nothing: the edit that made it stale may be undone."""
+    files = sorted((study / "results/exp2_L4_K4").iterdir())
+    before = [path.read_bytes() for path in files]
+    for source, line in (
+        ("hw2core/engine/optim.py", "import copy\n"),
+        ("hw2core/evaluation.py", "import torch\n"),
+    ):
+        study.edit(source, line, f"{line}raise RuntimeError\n")
+        output = study.snakemake("results/exp2_L4_K4", succeeds=False)
+        assert "RuntimeError" in output
+        assert "Restored previous version of" in output
+        assert [path.read_bytes() for path in files] == before
+        assert study.plan("results/exp2_L4_K4")["evaluate"] == 1  # what failed is still to be done
+        study.edit(source, f"{line}raise RuntimeError\n", line)
+        assert study.plan("results/exp2_L4_K4") == {}
+
+
 def test_a_seed_has_one_way_to_be_written(study):
     for seed in ("00", "\u0663", "9" * 30):
         path = f"results/exp2_L4_K4/seed{seed}.json"

@@ -184,9 +184,10 @@ CODE = '__use_yte__: true\nx: ?__import__("pathlib").Path("pwned").touch()\n'
 def test_a_configuration_is_read_before_snakemake_obeys_it(tmp_path, text, line):
     checkout = copy_sources(tmp_path / "clone")
     (checkout / "config.yaml").write_text(text)
-    output = checkout.snakemake("-n", succeeds=False)
-    assert line in output
-    assert "Traceback" not in output
+    for profile in ([], ["--profile", "quick"]):
+        output = checkout.snakemake("-n", *profile, succeeds=False)
+        assert line in output
+        assert "Traceback" not in output
     assert list(tmp_path.rglob("pwned*")) == []
 
 
