@@ -24,6 +24,7 @@ ALLOWED: dict[str, str] = {
     "optimizers": "",
     "layers": "layers",
     "grad_check": "layers",
+    "grad_compare": "grad_check",
     "cnn": "cnn",
     "training": "history io",
     "config": "errors io config data.arrays",
