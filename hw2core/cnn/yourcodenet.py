@@ -105,7 +105,7 @@ class PreActivationBlock(nn.Module):
             return y
         skip = x if self.projection is None else self.projection(activated)
         if skip.shape != y.shape:
-            skip = F.adaptive_avg_pool2d(skip, y.shape[-2:])
+            skip = F.adaptive_avg_pool2d(skip, (y.shape[2], y.shape[3]))
         return y + skip
 
 
