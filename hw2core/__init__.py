@@ -7,6 +7,7 @@ job does not import the plotting code.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from types import ModuleType
 
 
@@ -18,3 +19,7 @@ def __getattr__(name: str) -> ModuleType:
         if error.name != f"{__name__}.{name}":
             raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(module.name for module in pkgutil.iter_modules(__path__))})

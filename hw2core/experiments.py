@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from hw2core.config.errors import ConfigError, describe_errors
-from hw2core.config.reading import read_config
-from hw2core.config.schema import DataSpec
-from hw2core.config.spec import RunSpec
-from hw2core.config.study import STUDY_FILE
+from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_spec
+from hw2core.config.schema import MOST, DataSpec
 from hw2core.data.datasets import prepare
 from hw2core.data.prepared import PreparedData, load_prepared
+from hw2core.engine.device import pick_device
 from hw2core.engine.recorder import Recorder
 from hw2core.engine.run import EVALUATION_BATCH
 from hw2core.errors import UserError
-from hw2core.history import FitResult
+from hw2core.history import FitResult, ValidatedFit
+from hw2core.io import prepare_writing
 from hw2core.runs import paths
+from hw2core.runs.course import read_fit
 from hw2core.runs.environment import count_allotted_threads, use_large_pages
-from hw2core.runs.files import read_result, write_single_file
+from hw2core.runs.files import write_single_file
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
 
+DESCRIPTION = """Train one network on CIFAR-10 and write its result.
+
+After each epoch it is evaluated on validation images. Validation decides: it stops the training
+and chooses the epoch whose weights are kept. The test images are evaluated once, with these
+weights, at the end."""
+EXAMPLE = "example: python -m hw2core.experiments run-exp -n test -K 32 64 -L 2 -P 2 -H 100"
+DATA_PARTS = {"train": "training", "validation": "validation", "test": "test"}
+# What None stands for.
+UNSET = {
+    "seed": "drawn",
+    "device": "that of HW2_DEVICE, else the best there is",
+    "bs_test": EVALUATION_BATCH,
+    "checkpoints": "none",
+}
+
 
 def run_experiment(
     run_name: str,
-    out_dir: str = "./results",
+    out_dir: Path | str = "./results",
     seed: int | None = None,
     device: str | None = None,
     bs_train: int = 128,
@@ -44,10 +60,10 @@ def run_experiment(
     checkpoints: str | None = None,
     lr: float = 1e-3,
     reg: float = 1e-3,
-    filters_per_layer: Sequence[int] = (64,),
+    filters_per_layer: Sequence[int] | int = (64,),
     layers_per_block: int = 2,
     pool_every: int = 2,
-    hidden_dims: Sequence[int] = (1024,),
+    hidden_dims: Sequence[int] | int = (1024,),
     model_type: str = "cnn",
     *,
     data: dict[str, Any] | None = None,
@@ -57,7 +73,8 @@ def run_experiment(
 
     The optimizer is AdamW at a constant learning rate. Each epoch is evaluated on the validation
     split. The test images are evaluated once, with the weights of the best epoch; the file's
-    metadata has the accuracy.
+    metadata has the accuracy. Numbers and arrays may be those of NumPy, and a single width stands
+    for a list with one element.
 
     Args:
         run_name: name of the run; the suffix ``_L{L}_K{K}`` is added unless it is there already.
@@ -77,56 +94,42 @@ def run_experiment(
         pool_every: convolutions P before each pool.
         hidden_dims: widths of the hidden linear layers.
         model_type: "cnn", "resnet" or "ycn".
-        data: a section like ``data`` in config.yaml; None uses the one in config.yaml.
-        kw: further arguments of the model, such as ``batchnorm=True`` for "resnet".
+        data: keys that replace those of ``data`` in config.yaml: ``{"validation": 1000}``.
+        kw: further arguments of the model, such as ``batchnorm=True`` for "resnet" or
+            ``conv_params={"kernel_size": 5, "padding": 2}``.
+
+    Returns:
+        The curves, whose "test" set is the validation split.
 
     Raises:
-        ConfigError: an argument is not allowed.
+        ConfigError: an argument is not allowed; names it, its value and what is allowed.
+        WriteError: the result or the weights cannot be written.
+        DeviceError: the device is not available.
         DataError: the images are damaged or cannot be downloaded.
     """
-    seed = torch.seed() % 2**32 if seed is None else int(seed)
-    if not 0 <= seed < 2**64:
-        raise ConfigError("run_experiment", [f"seed: {seed}: must be from 0 to 2**64 - 1"])
-    architecture = {
-        "filters_per_layer": list(filters_per_layer),
-        "layers_per_block": layers_per_block,
-        "pool_every": pool_every,
-        "hidden_dims": list(hidden_dims),
-        **kw,
-    }
-    training = {
-        "epochs": epochs,
-        "batch_size": bs_train,
-        "batches": batches,
-        "optimizer": "adamw",
-        "lr": lr,
-        "weight_decay": reg,
-        "schedule": "constant",
-        "early_stopping": early_stopping,
-    }
-    try:
-        spec = RunSpec.model_validate(
-            {
-                "experiment": run_name,
-                "model": model_type,
-                "architecture": architecture,
-                "training": training,
-                "data": data or read_config(STUDY_FILE)["data"],
-            }
-        )
-    except ValidationError as error:
-        problems = describe_errors(error, lambda location: str(location[-1]))
-        raise ConfigError("run_experiment", problems) from None
+    given = make_plain(locals())
+    spec = read_spec(given)
+    seed, batch_size = given["seed"], given["bs_test"]
+    if seed is None:
+        seed = torch.seed() % 2**32
+    seed = read_number("seed", seed, range(2**64), "0 to 2**64 - 1")
+    if batch_size is None:
+        batch_size = EVALUATION_BATCH
+    batch_size = read_number("bs_test", batch_size, range(1, MOST + 1), f"1 to {MOST:,}")
+    path = paths.flat_result_path(str(out_dir), spec.name)
+    prepare_writing(path)
+    if checkpoints is not None:
+        prepare_writing(f"{checkpoints}.pt")
+    target = str(pick_device(device))
 
     log = open_log(spec.name)
     images = load_or_prepare(spec.data, log)
-    batch_size = bs_test or EVALUATION_BATCH
     result, trained = make_result(
         spec,
         seed,
         images,
         Recorder(on_epoch=lambda recorder: log.info(format_epoch(recorder))),
-        device=device,
+        device=target,
         evaluation_batch=batch_size,
         checkpoints=checkpoints,
     )
@@ -135,26 +138,27 @@ def run_experiment(
         trained.weights,
         images,
         num_images=spec.data.test,
-        device=device,
+        device=target,
         batch_size=batch_size,
     )
-    path = paths.flat_result_path(out_dir, spec.name)
     write_single_file(path, result, evaluation)
     log.info(
         f"{judge_status(result.epochs)}: test accuracy {evaluation.accuracy:.2f} % with the "
         f"weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
     )
-    return trained.history
+    return ValidatedFit(*trained.history)
 
 
 def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
-    """Read a result file and return its ``(config, FitResult)``; "test" means validation.
+    """Read a result, also one of the course's format, and return its ``(config, FitResult)``.
+
+    The config of a result of this project has the arguments of ``run_experiment`` in addition to
+    its sections, and its "test" means validation (a ``ValidatedFit``).
 
     Raises:
-        ResultError: the file is missing, damaged or of another format.
+        ResultError: the file is missing, damaged or no result.
     """
-    result = read_result(filename)
-    return result.config, result.epochs.as_fit_result()
+    return read_fit(filename)
 
 
 def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
@@ -167,39 +171,68 @@ def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
 
 
 def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the arguments for ``run_experiment`` that are on a command line."""
-    parser = argparse.ArgumentParser(prog="python -m hw2core.experiments")
+    """Return the arguments of ``run_experiment`` that a command line gives."""
+    style: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser("python -m hw2core.experiments", epilog=EXAMPLE, **style)
     commands = parser.add_subparsers(dest="command", required=True)
-    exp = commands.add_parser("run-exp", help="train one network and write its result")
-    exp.add_argument("-n", "--run-name", required=True, help="name of the run and its output file")
-    exp.add_argument("-o", "--out-dir", help="folder of the result")
-    exp.add_argument("-s", "--seed", type=int, help="random seed")
-    exp.add_argument("-d", "--device", help="cuda, mps or cpu")
-    exp.add_argument("--bs-train", type=int, metavar="N", help="images per training batch")
-    exp.add_argument("--bs-test", type=int, metavar="N", help="images per evaluation batch")
-    exp.add_argument("--batches", type=int, metavar="N", help="batches per epoch")
-    exp.add_argument("--epochs", type=int, metavar="N", help="maximum number of epochs")
-    exp.add_argument("--early-stopping", type=int, metavar="N", help="epochs without improvement")
-    exp.add_argument("--checkpoints", metavar="FILE", help="weights, without extension")
-    exp.add_argument("--lr", type=float, help="learning rate")
-    exp.add_argument("--reg", type=float, help="weight decay")
-    number: dict[str, Any] = {"type": int, "required": True}
-    widths = number | {"nargs": "+"}
-    exp.add_argument("-K", "--filters-per-layer", metavar="K", help="channels", **widths)
-    exp.add_argument("-L", "--layers-per-block", metavar="L", help="layers per width", **number)
-    exp.add_argument("-P", "--pool-every", metavar="P", help="layers before a pool", **number)
-    exp.add_argument("-H", "--hidden-dims", metavar="H", help="hidden linear widths", **widths)
-    exp.add_argument("-M", "--model-type", help="cnn, resnet or ycn")
+    exp = commands.add_parser(
+        "run-exp", help="train one network", description=DESCRIPTION, epilog=EXAMPLE, **style
+    )
+    defaults = inspect.signature(run_experiment).parameters
+
+    def add(*names: str, help: str, **options: Any) -> None:
+        action = exp.add_argument(*names, help=help, default=argparse.SUPPRESS, **options)
+        if not action.required and action.dest in defaults:
+            default = defaults[action.dest].default
+            action.help = f"{help} (default: {UNSET.get(action.dest, default)})"
+
+    number: dict[str, Any] = {"type": int, "metavar": "N"}
+    required = number | {"required": True}
+    add("-n", "--run-name", required=True, help="name of the run and its output file")
+    add("-K", "--filters-per-layer", nargs="+", help="channels of each stage", **required)
+    add("-L", "--layers-per-block", help="convolutions of each stage", **required)
+    add("-P", "--pool-every", help="convolutions before each pool", **required)
+    add("-H", "--hidden-dims", nargs="+", help="widths of the hidden linear layers", **required)
+    add("-M", "--model-type", choices=MODEL_TYPES, help="network")
+    add("-o", "--out-dir", metavar="DIR", help="folder of the result")
+    add("-s", "--seed", help="random seed", **number)
+    add("-d", "--device", help="cuda, mps or cpu")
+    add("--bs-train", help="images per training batch", **number)
+    add("--bs-test", help="images per evaluation batch", **number)
+    add("--batches", **_number_or("all"), help="batches per epoch, or all: every training image")
+    add("--epochs", help="largest number of epochs", **number)
+    add(
+        "--early-stopping",
+        **_number_or("off"),
+        help="epochs without a lower validation loss before training stops, or off",
+    )
+    add("--checkpoints", metavar="FILE", help="file for the best weights, without extension")
+    add("--lr", type=float, help="learning rate")
+    add("--reg", type=float, help="weight decay")
+    for part, name in DATA_PARTS.items():
+        add(f"--{part}", help=f"{name} images (default: as in config.yaml)", **number)
     given = vars(parser.parse_args(arguments))
-    # Without an option, the default of run_experiment applies.
-    return {k: v for k, v in given.items() if v is not None and k != "command"}
+    del given["command"]
+    data = {part: given.pop(part) for part in DATA_PARTS if part in given}
+    return {**given, "data": data} if data else given
+
+
+def _number_or(word: str) -> dict[str, Any]:
+    """Return how an option takes a number, or a word that stands for None."""
+
+    def read(text: str) -> int | None:
+        return None if text == word else int(text)
+
+    read.__name__ = f"number or {word}"  # in the error of argparse
+    return {"type": read, "metavar": f"N|{word}"}
 
 
 def main() -> int:
     """Run the command line; report wrong arguments and damaged data in one line."""
     try:
         use_large_pages()
-        torch.set_num_threads(count_allotted_threads())
+        if not os.environ.get("OMP_NUM_THREADS"):  # torch has read it
+            torch.set_num_threads(count_allotted_threads())
         run_experiment(**parse_cli())
     except (UserError, ValueError) as error:
         print(f"run-exp: {error}", file=sys.stderr)

@@ -34,6 +34,12 @@ class FitResult(NamedTuple):
     test_acc: list[float]
 
 
+class ValidatedFit(FitResult):
+    """A fit whose "test" set is the validation split, as all results of the study have it."""
+
+    __slots__ = ()
+
+
 class History:
     """The epochs of a fit so far."""
 

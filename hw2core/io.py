@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -105,6 +106,25 @@ def check_writable(paths: Iterable[Path | str]) -> None:
                 f"{path}: cannot be written ({folder} is read-only); "
                 "make it writable, and run again"
             )
+
+
+def prepare_writing(path: Path | str) -> None:
+    """Make the folder of a file, and check by a temporary file that it can be written later.
+
+    Raises:
+        WriteError: it cannot.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); give another place, and run "
+            "again"
+        ) from error
 
 
 def remove_leftovers(path: Path) -> None:

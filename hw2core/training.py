@@ -191,10 +191,11 @@ class TorchTrainer(Trainer):
 
 
 class LayerTrainer(Trainer):
-    """Trains a layer of ``hw2core.layers``, such as an MLP, by its own ``backward``.
+    """Trains a model by its own ``backward``: a layer of ``hw2core.layers``, or one like it.
 
-    The model gets flattened images (N, C*H*W) and must be on ``device`` already. ``loss_fn`` is a
-    loss layer, and ``optimizer`` one of ``hw2core.optimizers`` on ``model.params()``.
+    The model is called with flattened images (N, C*H*W) and has ``backward(dout)``, ``params()``
+    and ``train(training_mode)``; it must be on ``device`` already. ``loss_fn`` is a loss layer, and
+    ``optimizer`` one of ``hw2core.optimizers`` on ``model.params()``.
     """
 
     @torch.no_grad()
@@ -203,8 +204,9 @@ class LayerTrainer(Trainer):
         self.optimizer.zero_grad()
         logits = self.model(x.flatten(1))  # (N, C, H, W) -> (N, C*H*W) -> (N, classes)
         loss = self.loss_fn(logits, y)
-        # The gradient of the images is not needed.
-        self.model.accumulate_gradients(self.loss_fn.backward())
+        # The gradient of the images is not needed: a model may be able to do without.
+        backward = getattr(self.model, "accumulate_gradients", self.model.backward)
+        backward(self.loss_fn.backward())
         self.optimizer.step()
         return loss, logits
 

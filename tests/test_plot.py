@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hw2core.history import FitResult
+from hw2core.history import FitResult, ValidatedFit
 from hw2core.plot import plot_exp_results, plot_fit
 from hw2core.runs import files
 from hw2core.runs.schema import Epochs
@@ -74,6 +76,57 @@ def test_the_legend_is_left_out_unless_named_and_only_losses_are_logarithmic():
     assert all(x.get_legend() is None for x in axes)
 
 
+def test_a_fit_of_the_same_name_replaces_the_earlier_one():
+    figure, _ = plot_fit(FIT, legend="first")
+    plot_fit(FIT, fig=figure, legend="second")
+    longer = FitResult(3, [9.0, 8.0, 7.0], [1.0, 2.0, 99.0], [9.0, 8.0, 7.0], [1.0, 2.0, 3.0])
+    _, axes = plot_fit(longer, fig=figure, legend="first")
+    for panel, values in zip(axes, longer[1:], strict=True):
+        assert [x.get_text() for x in panel.get_legend().get_texts()] == ["first", "second"]
+        first, second = panel.get_lines()
+        np.testing.assert_array_equal(first.get_ydata(), values)
+        assert len(second.get_ydata()) == 2
+        assert panel.get_xlim()[1] >= 3
+        assert panel.get_ylim()[1] >= max(values)
+
+
+def test_fits_without_a_name_are_laid_over_each_other():
+    figure, _ = plot_fit(FIT)
+    _, axes = plot_fit(FIT, fig=figure)
+    assert [len(panel.get_lines()) for panel in axes] == [2] * 4
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5, 30])
+def test_ticks_are_whole_epochs(epochs):
+    curve = [1.0] * epochs
+    figure, axes = plot_fit(FitResult(epochs, curve, curve, curve, curve))
+    figure.canvas.draw()
+    for panel in axes:
+        ticks = panel.get_xticks()
+        np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
+def test_titles_say_validation_where_it_is_validation():
+    figure, axes = plot_fit(ValidatedFit(*FIT))
+    assert [x.get_title("left") for x in axes] == [
+        "Training loss",
+        "Training accuracy (%)",
+        "Validation loss",
+        "Validation accuracy (%)",
+    ]
+    for fit in (FIT, ValidatedFit(*FIT)):
+        plot_fit(fit, fig=figure)
+        assert axes[0].get_title("left") == "Training loss"
+        assert axes[3].get_title("left") == "Validation or test accuracy (%)"
+
+
+def test_the_number_of_epochs_may_be_wrong_in_files_of_others():
+    fit = FitResult(9, [4.0, 3.0, 2.0, 1.0], [10.0, 20.0], [4.0, 3.0], [10.0, 20.0])
+    _, axes = plot_fit(fit)
+    np.testing.assert_allclose(axes[0].get_lines()[0].get_xdata(), [0.5, 1.0, 1.5, 2.0])
+    np.testing.assert_allclose(axes[3].get_lines()[0].get_xdata(), [1, 2])
+
+
 def test_losses_of_batches_stand_at_their_share_of_the_epoch():
     fit = FIT._replace(train_loss=[4.0, 3.0, 2.0, 1.0])
     _, axes = plot_fit(fit)
@@ -96,8 +149,12 @@ def test_results_of_both_kinds_are_found_in_natural_order(tmp_path, write):
     write(tmp_path / "exp1_1_L2_K32" / "seed10.json")
     write(tmp_path / "exp1_1_L2_K32" / "seed2.json")
     write(tmp_path / "exp1_1_L2_K64" / "seed0.json")
-    for pattern in ("exp1_1_L*_K32", "exp1_1_L*_K32.json"):
-        _, axes = plot_exp_results(pattern, results_dir=tmp_path)
+    absolute = tmp_path / "exp1_1_L*_K32*.json"
+    patterns = ("exp1_1_L*_K32", "exp1_1_L*_K32.json", "exp1_1_L*_K32*.json", "*_K32*")
+    for pattern in (*patterns, Path("exp1_1_L*_K32*"), absolute, str(absolute)):
+        folder = tmp_path if pattern not in (absolute, str(absolute)) else "elsewhere"
+        _, axes = plot_exp_results(pattern, results_dir=folder)
+        assert axes[3].get_title("left") == "Validation accuracy (%)"
         assert [x.get_text() for x in axes[0].get_legend().get_texts()] == [
             "exp1_1_L2_K32, seed0",
             "exp1_1_L2_K32, seed2",
@@ -110,6 +167,17 @@ def test_results_of_both_kinds_are_found_in_natural_order(tmp_path, write):
 def test_a_pattern_without_results_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="'exp9'"):
         plot_exp_results("exp9", results_dir=tmp_path)
+
+
+def test_files_of_the_course_are_drawn(tmp_path):
+    curves = {"train_loss": [2.0, math.nan, 1.0, 0.5], "train_acc": [30, 50.0]}
+    results = {"num_epochs": 2, **curves, "test_loss": [2.1, 1.9], "test_acc": [29.0, 45.0]}
+    document = {"config": {"lr": 0.1, "filters_per_layer": [32]}, "results": results}
+    (tmp_path / "exp1_1_L2_K32.json").write_text(json.dumps(document))
+    _, axes = plot_exp_results("exp1_1_L*_K32*.json", tmp_path)
+    assert axes[3].get_title("left") == "Test accuracy (%)"
+    np.testing.assert_array_equal(axes[3].get_lines()[0].get_ydata(), [29.0, 45.0])
+    assert [x.get_text() for x in axes[0].get_legend().get_texts()] == ["exp1_1_L2_K32"]
 
 
 def test_evaluations_alone_are_no_result(tmp_path, write):

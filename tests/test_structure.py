@@ -24,6 +24,7 @@ ALLOWED: dict[str, str] = {
     "optimizers": "",
     "layers": "layers",
     "grad_check": "layers",
+    "grad_compare": "grad_check",
     "cnn": "cnn",
     "training": "history io",
     "config": "errors io config data.arrays",
@@ -37,7 +38,8 @@ ALLOWED: dict[str, str] = {
     "pipeline": "errors config data io runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
-    "experiments": "errors io history config data engine evaluation runs",
+    "arguments": "config runs",
+    "experiments": "arguments errors io history config data engine runs",
     "plot": "history runs analysis",
     "answers": "config runs analysis",
 }

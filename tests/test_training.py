@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hw2core.layers import MLP, CrossEntropyLoss, Linear, Sequential
-from hw2core.optimizers import VanillaSGD
+from hw2core.optimizers import MomentumSGD, VanillaSGD
 from hw2core.training import BatchResult, EpochResult, LayerTrainer, TorchTrainer, Trainer
 
 F64 = {"dtype": torch.float64}
@@ -150,6 +150,42 @@ def test_training_from_scratch_equals_autograd():
     assert actual.train_acc == expected.train_acc
     assert actual.train_loss == pytest.approx(expected.train_loss, abs=1e-10)
     assert actual.test_loss == pytest.approx(expected.test_loss, abs=1e-10)
+
+
+class OwnClassifier:
+    """A linear classifier with the course's interface, that shares no class with the project."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, x, **kw):
+        self.x = x
+        return x @ self.layer.w.T + self.layer.b
+
+    def backward(self, dout):
+        self.layer.dw += dout.T @ self.x
+        self.layer.db += dout.sum(dim=0)
+        return dout @ self.layer.w
+
+    def params(self):
+        return self.layer.params()
+
+    def train(self, training_mode=True):
+        self.training_mode = training_mode
+
+
+@pytest.mark.parametrize("wrap", [OwnClassifier, lambda layer: Sequential(OwnClassifier(layer))])
+def test_any_model_with_the_interface_of_the_course_is_trained(wrap, tmp_path):
+    results, batches = [], list(make_batches(10, 10))
+    for make in (wrap, lambda layer: layer):
+        torch.manual_seed(0)
+        model = make(Linear(18, 3, **F64))
+        trainer = LayerTrainer(
+            model, CrossEntropyLoss(), MomentumSGD(model.params(), learn_rate=0.1)
+        )
+        results.append(trainer.fit(batches, batches, 3, str(tmp_path / "w"), print_every=0))
+    assert results[0].train_loss == pytest.approx(results[1].train_loss)
+    assert results[0].train_loss[-1] < results[0].train_loss[0]
 
 
 def test_gradients_do_not_pile_up_from_batch_to_batch():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +35,20 @@ def check_choice(name: str, value: str, allowed: Mapping[str, object]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def check_positive_ints(name: str, values: Sequence[int]) -> None:
-    """Raise ValueError unless every entry of ``values`` is an integer of at least 1."""
-    if any(not isinstance(value, int) or value < 1 for value in values):
-        raise ValueError(f"{name} must hold integers of at least 1, got {list(values)}")
+def read_positive_ints(name: str, values: Iterable[SupportsIndex]) -> list[int]:
+    """Return ``values``, integers of Python, NumPy or PyTorch, as a list of ``int``.
+
+    Raises:
+        ValueError: an entry is no integer, or below 1.
+    """
+    entries = list(values)
+    try:
+        numbers = [operator.index(entry) for entry in entries]
+    except TypeError:
+        numbers = [0]
+    if any(number < 1 for number in numbers):
+        raise ValueError(f"{name} must hold integers of at least 1, got {entries}")
+    return numbers
 
 
 def check_probability(name: str, value: float) -> None:
@@ -97,22 +108,17 @@ class ConvClassifier(nn.Module):
         super().__init__()
         if len(in_size) != 3:
             raise ValueError(f"in_size must be (channels, height, width), got {tuple(in_size)}")
-        if not channels:
+        if len(channels) == 0:
             raise ValueError(f"channels must hold at least one width, got {list(channels)}")
-        check_positive_ints("in_size", in_size)
-        check_positive_ints("out_classes", [out_classes])
-        check_positive_ints("channels", channels)
-        check_positive_ints("pool_every", [pool_every])
-        check_positive_ints("hidden_dims", hidden_dims)
         check_choice("activation_type", activation_type, ACTIVATIONS)
         check_choice("pooling_type", pooling_type, POOLINGS)
         check_choice("initialization", initialization, INITIALIZATIONS)
 
-        self.in_size = tuple(in_size)
-        self.out_classes = out_classes
-        self.channels = list(channels)
-        self.pool_every = pool_every
-        self.hidden_dims = list(hidden_dims)
+        self.in_size = tuple(read_positive_ints("in_size", in_size))
+        (self.out_classes,) = read_positive_ints("out_classes", [out_classes])
+        self.channels = read_positive_ints("channels", channels)
+        (self.pool_every,) = read_positive_ints("pool_every", [pool_every])
+        self.hidden_dims = read_positive_ints("hidden_dims", hidden_dims)
         self.conv_params = {"kernel_size": 3, "padding": 1, **conv_params}
         self.activation_type = activation_type
         self.activation_params = dict(activation_params)

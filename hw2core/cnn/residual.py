@@ -12,11 +12,11 @@ from hw2core.cnn.conv import (
     ACTIVATIONS,
     ConvClassifier,
     check_choice,
-    check_positive_ints,
     check_probability,
+    read_positive_ints,
 )
 
-_FIXED_CONV_PARAMS = {"kernel_size": 3, "stride": 1, "padding": 1}
+_FIXED = {"kernel_size": (3, 3), "stride": (1, 1), "padding": (1, 1)}
 
 
 class ResidualBlock(nn.Module):
@@ -60,16 +60,16 @@ class ResidualBlock(nn.Module):
         **kw: object,
     ) -> None:
         super().__init__()
-        if not channels:
+        if len(channels) == 0:
             raise ValueError(f"channels must hold at least one width, got {list(channels)}")
         if len(channels) != len(kernel_sizes):
             raise ValueError(
                 "channels and kernel_sizes must have the same length, "
                 f"got {list(channels)} and {list(kernel_sizes)}"
             )
-        check_positive_ints("in_channels", [in_channels])
-        check_positive_ints("channels", channels)
-        check_positive_ints("kernel_sizes", kernel_sizes)
+        (in_channels,) = read_positive_ints("in_channels", [in_channels])
+        channels = read_positive_ints("channels", channels)
+        kernel_sizes = read_positive_ints("kernel_sizes", kernel_sizes)
         if any(size % 2 == 0 for size in kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {list(kernel_sizes)}")
         check_probability("dropout", dropout)
@@ -123,7 +123,7 @@ class ResidualBottleneckBlock(ResidualBlock):
         inner_kernel_sizes: Sequence[int],
         **kw: Any,
     ) -> None:
-        if not inner_channels:
+        if len(inner_channels) == 0:
             raise ValueError(
                 f"inner_channels must hold at least one width, got {list(inner_channels)}"
             )
@@ -152,7 +152,7 @@ class ResNetClassifier(ConvClassifier):
         pool_every: P, the number of convolutions in each block and before each pool.
         batchnorm, dropout: as in ``ResidualBlock``.
         **kw: further keywords of ``ConvClassifier``; ``conv_params`` may only repeat what is
-            fixed here (``kernel_size=3, stride=1, padding=1``).
+            fixed here (``kernel_size=3, stride=1, padding=1``), as numbers or as pairs.
 
     Raises:
         ValueError: as ``ConvClassifier`` and ``ResidualBlock``.
@@ -172,9 +172,10 @@ class ResNetClassifier(ConvClassifier):
         **kw: Any,
     ) -> None:
         conv_params = kw.get("conv_params", {})
-        if not conv_params.items() <= _FIXED_CONV_PARAMS.items():
+        if any(_make_pair(value) != _FIXED.get(key) for key, value in conv_params.items()):
             raise ValueError(
-                f"conv_params of a ResNetClassifier may only repeat {_FIXED_CONV_PARAMS}, "
+                "conv_params of a ResNetClassifier may only repeat "
+                "{'kernel_size': 3, 'stride': 1, 'padding': 1}, "
                 f"got {conv_params}"
             )
         check_probability("dropout", dropout)
@@ -203,3 +204,8 @@ class ResNetClassifier(ConvClassifier):
                 layers.append(self._make_pool())
             in_channels = widths[-1]
         return nn.Sequential(*layers)
+
+
+def _make_pair(value: object) -> tuple[object, ...]:
+    """Return what PyTorch makes of a size: itself for height and width, unless it is two."""
+    return tuple(value) if isinstance(value, list | tuple) else (value, value)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hw2core.cnn.conv import ConvClassifier, check_choice, check_probability, initialize_like_he
 
+Activation = Callable[[], nn.Module]
 HEADS: dict[str, Callable[[], list[nn.Module]]] = {
     "average": lambda: [nn.AdaptiveAvgPool2d(1)],
     "flatten": lambda: [],
@@ -59,9 +62,10 @@ class PreActivationBlock(nn.Module):
     gradient reaches the first blocks of a network of any depth. On the image
     (``activate_input=False``) a = x, since a ReLU would discard its dark half. Without ``shortcut``
     y is the main path alone; without ``batchnorm`` there are no norms; without
-    ``squeeze_excitation`` nothing is scaled.
+    ``squeeze_excitation`` nothing is scaled. ``activation`` makes what relu stands for. Where
+    ``conv_params`` change height or width, the shortcut is averaged to the size of the main path.
 
-    Shapes: input (N, in_channels, H, W), output (N, channels[1], H, W).
+    Shapes: input (N, in_channels, H, W), output (N, channels[1], H', W').
     """
 
     def __init__(
@@ -73,15 +77,17 @@ class PreActivationBlock(nn.Module):
         batchnorm: bool = True,
         shortcut: bool = True,
         squeeze_excitation: bool = True,
+        activation: Activation = nn.ReLU,
+        conv_params: Mapping[str, Any] = {},
     ) -> None:
         super().__init__()
         inner, outer = channels
-        before = _make_activation(in_channels, batchnorm) if activate_input else []
+        before = _make_norm(in_channels, batchnorm, activation) if activate_input else []
         self.activation = nn.Sequential(*before)
         self.main_path = nn.Sequential(
-            _make_conv(in_channels, inner, batchnorm),
-            *_make_activation(inner, batchnorm),
-            _make_conv(inner, outer, batchnorm),
+            _make_conv(in_channels, inner, batchnorm, conv_params),
+            *_make_norm(inner, batchnorm, activation),
+            _make_conv(inner, outer, batchnorm, conv_params),
         )
         self.scaling = SqueezeExcitation(outer) if squeeze_excitation else nn.Identity()
         self.shortcut = shortcut
@@ -92,12 +98,15 @@ class PreActivationBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block's output (N, channels[1], H, W) of ``x`` (N, in_channels, H, W)."""
+        """Compute the block's output (N, channels[1], H', W') of ``x`` (N, in_channels, H, W)."""
         activated = self.activation(x)
         y: Tensor = self.scaling(self.main_path(activated))
         if not self.shortcut:
             return y
-        return y + (x if self.projection is None else self.projection(activated))
+        skip = x if self.projection is None else self.projection(activated)
+        if skip.shape != y.shape:
+            skip = F.adaptive_avg_pool2d(skip, (y.shape[2], y.shape[3]))
+        return y + skip
 
 
 class YourCodeNet(ConvClassifier):
@@ -128,7 +137,9 @@ class YourCodeNet(ConvClassifier):
 
     Args:
         in_size, out_classes, channels, hidden_dims: as in ``ConvClassifier``.
-        pool_every: P, the number of convolutions in each group and before each 2x2 max pool.
+        pool_every: P, the number of convolutions in each group and before each pool.
+        conv_params, activation_type, activation_params, pooling_type, pooling_params: as in
+            ``ConvClassifier``; by default, convolutions have a bias only if no norm follows.
         dropout: probability to drop a feature before the fully connected layers.
         shortcuts: whether blocks have shortcuts. The ablation varies this and the next three.
         batchnorm: whether NORM is batch norm, or nothing.
@@ -148,6 +159,11 @@ class YourCodeNet(ConvClassifier):
         channels: Sequence[int],
         pool_every: int,
         hidden_dims: Sequence[int],
+        conv_params: Mapping[str, Any] = {},
+        activation_type: str = "relu",
+        activation_params: Mapping[str, Any] = {},
+        pooling_type: str = "max",
+        pooling_params: Mapping[str, Any] = {},
         *,
         dropout: float = 0.0,
         shortcuts: bool = True,
@@ -163,19 +179,30 @@ class YourCodeNet(ConvClassifier):
         self.squeeze_excitation = squeeze_excitation
         self.head = head
         super().__init__(
-            in_size, out_classes, channels, pool_every, hidden_dims, batchnorm=batchnorm
+            in_size,
+            out_classes,
+            channels,
+            pool_every,
+            hidden_dims,
+            conv_params,
+            activation_type,
+            activation_params,
+            pooling_type,
+            pooling_params,
+            batchnorm=batchnorm,
         )
 
     def _make_feature_extractor(self) -> nn.Sequential:
         layers: list[nn.Module] = []
+        norm, activation = self.batchnorm, self._make_activation
         in_channels = self.in_size[0]
         for start in range(0, len(self.channels), self.pool_every):
             widths = self.channels[start : start + self.pool_every]
             odd = len(widths) % 2
             if odd:
                 if layers:
-                    layers += _make_activation(in_channels, self.batchnorm)
-                layers.append(_make_conv(in_channels, widths[0], self.batchnorm))
+                    layers += _make_norm(in_channels, norm, activation)
+                layers.append(_make_conv(in_channels, widths[0], norm, self.conv_params))
                 in_channels = widths[0]
             for inner, outer in zip(widths[odd::2], widths[odd + 1 :: 2], strict=True):
                 layers.append(
@@ -183,15 +210,17 @@ class YourCodeNet(ConvClassifier):
                         in_channels,
                         (inner, outer),
                         activate_input=bool(layers),
-                        batchnorm=self.batchnorm,
+                        batchnorm=norm,
                         shortcut=self.shortcuts,
                         squeeze_excitation=self.squeeze_excitation,
+                        activation=activation,
+                        conv_params=self.conv_params,
                     )
                 )
                 in_channels = outer
             if len(widths) == self.pool_every:
                 layers.append(self._make_pool())
-        layers += [*_make_activation(in_channels, self.batchnorm), *HEADS[self.head]()]
+        layers += [*_make_norm(in_channels, norm, activation), *HEADS[self.head]()]
         if self.dropout > 0:
             layers.append(nn.Dropout(self.dropout))
         features = nn.Sequential(*layers)
@@ -209,10 +238,13 @@ def _initialise(features: nn.Sequential) -> None:
                 last.weight.div_(math.sqrt(len(blocks)))
 
 
-def _make_conv(in_channels: int, out_channels: int, batchnorm: bool) -> nn.Conv2d:
+def _make_conv(
+    in_channels: int, out_channels: int, batchnorm: bool, conv_params: Mapping[str, Any]
+) -> nn.Conv2d:
     # No bias with batch norm: a later norm, perhaps after the sum, removes the mean.
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=not batchnorm)
+    defaults = {"kernel_size": 3, "padding": 1, "bias": not batchnorm}
+    return nn.Conv2d(in_channels, out_channels, **{**defaults, **conv_params})
 
 
-def _make_activation(channels: int, batchnorm: bool) -> list[nn.Module]:
-    return [*([nn.BatchNorm2d(channels)] if batchnorm else []), nn.ReLU()]
+def _make_norm(channels: int, batchnorm: bool, activation: Activation) -> list[nn.Module]:
+    return [*([nn.BatchNorm2d(channels)] if batchnorm else []), activation()]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2core.config.networks import KEYWORDS
 from hw2core.config.spec import dump_experiments
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ def find_unshared_images(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
             if own != shared:
                 rule = f"must be that of the study, {shared!r}, which runs share"
                 line = f"experiments.{spec.experiment}.data.{key}: {own!r}: {rule}"
+                problems.setdefault(line, []).append(spec.name)
+    return problems
+
+
+def find_keywords(specs: Iterable[RunSpec]) -> Problems:
+    """Return the lines about keywords that only building the network would check."""
+    problems: Problems = {}
+    for spec in specs:
+        for key in KEYWORDS:
+            if value := getattr(spec.architecture, key, None):
+                path = f"experiments.{spec.experiment}.architecture.{key}"
+                line = f"{path}: {value!r}: only run_experiment takes it; leave it out"
                 problems.setdefault(line, []).append(spec.name)
     return problems
 

@@ -9,7 +9,14 @@ import abc
 import math
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
 from hw2core.config.errors import refuse
 from hw2core.config.schema import (
@@ -29,6 +36,16 @@ IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
 # Each 2x2 pool halves the image, so that at most log2(32) = 5 pools leave a pixel.
 MAX_POOLS = IMAGE_SIZE.bit_length() - 1
 Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
+
+
+def _make_tuples(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return keywords as PyTorch's classes take them, with sizes as pairs, which JSON has not."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()}
+
+
+# Of PyTorch's classes, which check them: for ``run_experiment``, not for config.yaml.
+Keywords = SkipJsonSchema[Annotated[dict[str, Any], AfterValidator(_make_tuples)]]
+KEYWORDS = ("conv_params", "activation_params", "pooling_params")
 
 
 class Architecture(Frozen):
@@ -67,7 +84,7 @@ class MLPArchitecture(Architecture):
 
 
 class ConvolutionalArchitecture(Architecture):
-    """Keys of every network with N = L * len(K) 3x3 convolutions and a linear head."""
+    """Keys of every network with N = L * len(K) convolutions and a linear head."""
 
     filters_per_layer: Widths = Field(min_length=1)
     """Channels K of the convolutions, one number per stage."""
@@ -82,6 +99,22 @@ class ConvolutionalArchitecture(Architecture):
     """
     hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
+    activation_type: Literal["relu", "lrelu"] = "relu"
+    """Activation after each convolution and hidden layer."""
+    pooling_type: Literal["max", "avg"] = "max"
+    """Kind of the pooling layers."""
+    conv_params: Keywords = Field({})
+    """Keywords of the convolutions, on top of those of 3x3."""
+    activation_params: Keywords = Field({})
+    """Keywords of the activations."""
+    pooling_params: Keywords = Field({})
+    """Keywords of the pools, on top of those of 2x2."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_keywords(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keywords that are not given, which results of older code have not."""
+        values: dict[str, Any] = write(self)
+        return {key: value for key, value in values.items() if key not in KEYWORDS or value}
 
     @model_validator(mode="after")
     def _place_pools(self) -> ConvolutionalArchitecture:
@@ -93,7 +126,9 @@ class ConvolutionalArchitecture(Architecture):
         spread = -(-num_convs // self.pools) if self.pools else self.pool_every
         if spread == 0 or self.pool_every not in (0, spread):
             raise refuse("pool_every", "give either pool_every or pools (one of the two)")
-        if num_convs // spread > MAX_POOLS:
+        # With other convolutions and pools the network itself finds out.
+        plain = not self.conv_params and not self.pooling_params
+        if plain and num_convs // spread > MAX_POOLS:
             raise refuse(
                 "pool_every" if self.pools is None else "pools",
                 f"{num_convs} convolutions with a pool every {spread} leave an empty feature map: "
@@ -130,10 +165,6 @@ class ConvolutionalArchitecture(Architecture):
 class ConvArchitecture(ConvolutionalArchitecture):
     """Keys of ``model: cnn``."""
 
-    activation_type: Literal["relu", "lrelu"] = "relu"
-    """Activation after each convolution and hidden layer."""
-    pooling_type: Literal["max", "avg"] = "max"
-    """Kind of the pooling layers."""
     batchnorm: Flag = False
     """Batch normalisation after each convolution."""
     initialization: Literal["default", "he"] = "default"

@@ -17,10 +17,11 @@ from hw2core.config.checks import (
     check_length,
     find_clashes,
     find_strays,
+    find_keywords,
     find_unshared_images,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
-from hw2core.config.networks import MODELS
+from hw2core.config.networks import KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
     EXPERIMENT_NAME,
@@ -115,6 +116,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     problems |= {line: [] for line in find_clashes(experiments)}
     if data is not None:
         problems |= find_unshared_images(itertools.chain(*specs.values()), data)
+    problems |= find_keywords(itertools.chain(*specs.values()))
     planned = entry.study.only or list(experiments)
     for name in planned:
         if name not in experiments:
@@ -230,7 +232,8 @@ def _describe_problems(
         "data": DataSpec.model_fields,
     }
     if values["model"] in MODELS:
-        keys["architecture"] = MODELS[values["model"]].architecture.model_fields
+        fields = MODELS[values["model"]].architecture.model_fields
+        keys["architecture"] = fields.keys() - KEYWORDS
     return describe_errors(error, locate, lambda section: keys[section[0]])
 
 

@@ -28,7 +28,8 @@ def pick_device(name: str | None = None) -> torch.device:
         DeviceError: torch does not know the name, or cannot use the device.
     """
     if name is not None:
-        return open_device(name, f"device={name!r}: not available here")
+        problem = f"device={str(name)!r}: not available here"
+        return open_device(name, problem, "device='cpu' trains on the CPU")
     if asked := os.environ.get(gpus.DEVICE):
         return open_device(asked, f"{gpus.DEVICE}={asked}: not available here")
     with warnings.catch_warnings():
@@ -42,15 +43,16 @@ def pick_device(name: str | None = None) -> torch.device:
     return torch.device("cpu")
 
 
-def open_device(name: str, problem: str) -> torch.device:
-    """Return a device that torch can use; ``problem`` begins the error if it cannot."""
+def open_device(
+    name: str, problem: str, way_out: str = f"{gpus.DEVICE}=cpu trains on the CPU"
+) -> torch.device:
+    """Return a device that torch can use; ``problem`` begins the error, ``way_out`` ends it."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise DeviceError(
-            f"{problem} ({shorten(error)}); {gpus.DEVICE}=cpu trains on the CPU"
-        ) from None
+        sentence, *_ = shorten(error).split(". ")
+        raise DeviceError(f"{problem} ({sentence}); {way_out}") from None
     return device
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -45,8 +46,8 @@ class Linear(Layer):
                 raise ValueError(f"{name}={size}: must be at least 1")
         if not 0 <= wstd < math.inf:
             raise ValueError(f"wstd={wstd}: must be in [0, inf)")
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = operator.index(in_features)
+        self.out_features = operator.index(out_features)
         self.w = torch.empty(out_features, in_features, dtype=dtype, device=device).normal_(0, wstd)
         self.b = torch.zeros(out_features, dtype=dtype, device=device)
         self.dw = torch.zeros_like(self.w)

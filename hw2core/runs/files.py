@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment
 
 WAY_OUT = "delete it and run again"
+MARKS = {"format", "digest"}  # keys of every file that is written here
 LARGEST_FILE = 10 << 20  # bytes; a result with the most epochs and layers takes 3 MB
 
 
@@ -148,6 +149,17 @@ def share_result(original: Result, spec: RunSpec) -> tuple[Result, Evaluation]:
     return original.model_copy(update=names), evaluation
 
 
+def is_own(document: object) -> bool:
+    """Return whether this project wrote a file: those of others have no format and digest."""
+    return isinstance(document, dict) and not _find_head(document).keys().isdisjoint(MARKS)
+
+
+def _find_head(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a file that holds its format and digest."""
+    metadata = document.get("metadata")
+    return metadata if isinstance(metadata, dict) else document
+
+
 def hash_content(content: Mapping[str, Any]) -> str:
     """Return the sha256 of plain values, whatever the order of their keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -169,8 +181,9 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
     document = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
-    metadata = document.get("metadata")
-    head = metadata if isinstance(metadata, dict) else document
+    if not is_own(document):
+        raise ResultError(f"{path}: not a result of this project; move it away and run again")
+    head = _find_head(document)
     if (found := head.get("format")) not in formats:
         known = " and ".join(map(str, formats))
         raise ResultError(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic import Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.history import FitResult
+from hw2core.history import FitResult, ValidatedFit
 from hw2core.runs import values as v
 from hw2core.runs.values import Frozen
 
@@ -43,9 +43,9 @@ class Epochs(Frozen):
         """Return the curves of a fit whose test set is the validation split."""
         return cls.model_validate(dict(zip(cls.model_fields, history[1:], strict=True)))
 
-    def as_fit_result(self) -> FitResult:
+    def as_fit_result(self) -> ValidatedFit:
         """Return the curves as a fit, the inverse of ``of``; a loss that was not finite is None."""
-        return FitResult(len(self.train_loss), *(values for _, values in self))
+        return ValidatedFit(len(self.train_loss), *(values for _, values in self))
 
     def __len__(self) -> int:
         return len(self.train_loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -81,9 +82,11 @@ _NAMES: dict[str, TypeAdapter[Any]] = {
 def _check_config(config: dict[str, Any]) -> dict[str, Any]:
     """Check keys and sizes; ``RunSpec.from_config`` checks their meaning."""
     checked = [(key, config.get(key), kind) for key, kind in _NAMES.items()]
-    for key, values in config.items():
-        section = values if isinstance(values, dict) else {None: values}
-        checked += [(f"{key}.{k}" if k else key, value, _VALUE) for k, value in section.items()]
+    for path, value in _flatten(config):
+        if isinstance(value, dict):  # the keywords of a layer
+            checked += [(f"{path}.{key}", value[key], _VALUE) for key in value]
+        else:
+            checked.append((path, value, _VALUE))
     for path, value, kind in checked:
         try:
             _WORDS.validate_python(path)
@@ -91,6 +94,13 @@ def _check_config(config: dict[str, Any]) -> dict[str, Any]:
         except ValidationError:
             raise refuse(path, f"{value!r}: not a value that a run can have") from None
     return config
+
+
+def _flatten(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values of each section, and those that are in none."""
+    for key, values in config.items():
+        section = values if isinstance(values, dict) else {None: values}
+        yield from ((f"{key}.{k}" if k else key, value) for k, value in section.items())
 
 
 Config = Annotated[dict[str, Any], AfterValidator(_check_config)]

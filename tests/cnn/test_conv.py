@@ -1,10 +1,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hw2core.cnn import ResNetClassifier, YourCodeNet
 from hw2core.cnn.conv import ConvClassifier
 from hw2core.engine.flops import count_parameters
 
@@ -209,6 +211,22 @@ def test_values_out_of_range_are_refused(name, value):
 def test_unknown_choices_are_refused(name, allowed):
     with pytest.raises(ValueError, match=rf"{name} must be one of {allowed}, got 'best'"):
         ConvClassifier((3, 8, 8), 10, [4], 1, [], **{name: "best"})
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, torch.tensor])
+@pytest.mark.parametrize("cls", [ConvClassifier, ResNetClassifier, YourCodeNet])
+def test_integers_of_other_libraries_are_integers(cls, number):
+    sizes = ([3, 8, 8], 5, [4, 6], 2, [7])
+    torch.manual_seed(0)
+    expected = cls(*sizes)(torch.ones(1, 3, 8, 8))
+    of_numpy = [
+        [number(n) for n in size] if isinstance(size, list) else number(size) for size in sizes
+    ]
+    torch.manual_seed(0)
+    model = cls(*of_numpy)
+    assert torch.equal(model(torch.ones(1, 3, 8, 8)), expected)
+    assert [type(n) for n in (*model.channels, model.pool_every)] == [int] * 3
+    assert cls((3, 8, 8), 5, np.array([4, 6]), 2, np.array([7])).channels == [4, 6]
 
 
 def test_arguments_are_neither_kept_nor_changed():

@@ -229,13 +229,15 @@ def test_resnet_refuses():
         build(dropout=2)
     with pytest.raises(ValueError, match="pool_every"):
         build(pool_every=0)
-    with pytest.raises(ValueError, match="conv_params"):
-        build(conv_params={"kernel_size": 5})
+    for wrong in ({"kernel_size": 5}, {"kernel_size": (3, 5)}, {"padding": 0}, {"bias": False}):
+        with pytest.raises(ValueError, match="conv_params"):
+            build(conv_params=wrong)
     with pytest.raises(TypeError, match="colour"):
         build(colour=1)
     with pytest.raises(ValueError, match="feature map is empty"):
         ResNetClassifier((3, 8, 8), 4, [5] * 4, 1, [])
     assert build(conv_params={"kernel_size": 3, "padding": 1}).conv_params["kernel_size"] == 3
+    assert build(conv_params={"kernel_size": (3, 3), "stride": [1, 1], "padding": (1, 1)})
 
 
 @pytest.mark.parametrize(

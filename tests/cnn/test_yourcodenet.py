@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -189,7 +191,8 @@ def test_building_leaves_the_running_statistics():
     ("changed", "error", "message"),
     [
         ({"colour": 1}, TypeError, "colour"),
-        ({"activation_type": "relu"}, TypeError, "activation_type"),
+        ({"activation_type": "tanh"}, ValueError, "activation_type must be one of relu, lrelu"),
+        ({"pooling_type": "min"}, ValueError, "pooling_type must be one of max, avg"),
         ({"dropout": 1.5}, ValueError, r"dropout must lie in \[0, 1\], got 1.5"),
         ({"channels": []}, ValueError, "channels"),
         ({"pool_every": 0}, ValueError, "pool_every"),
@@ -200,6 +203,42 @@ def test_refuses(changed, error, message):
     arguments = {"channels": [4, 4], "pool_every": 2, "hidden_dims": []}
     with pytest.raises(error, match=message):
         YourCodeNet((3, 8, 8), 5, **{**arguments, **changed})
+
+
+def test_every_parameter_of_the_plain_network_has_the_same_place_and_default():
+    plain, own = (inspect.signature(cls).parameters for cls in (ConvClassifier, YourCodeNet))
+    course = [p for p in plain.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert list(own.values())[: len(course)] == course
+
+
+def test_parameters_of_the_plain_network_have_their_effect():
+    model = YourCodeNet(
+        *((3, 16, 16), 5, [4] * 5, 3, [7], {"kernel_size": 5, "padding": 2, "bias": True}),
+        *("lrelu", {"negative_slope": 0.3}, "avg", {"kernel_size": 4}),
+    )
+    modules = list(model.modules())
+    convolutions = [m for m in modules if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
+    assert len(convolutions) == 5
+    assert all(m.kernel_size == (5, 5) and m.bias is not None for m in convolutions)
+    slopes = [m.negative_slope for m in modules if isinstance(m, nn.LeakyReLU)]
+    assert slopes == [0.3] * 6  # in each of two blocks two, one before the head, one in it
+    assert [m.kernel_size for m in modules if isinstance(m, nn.AvgPool2d)] == [4]
+    assert not any(isinstance(m, nn.MaxPool2d) for m in modules)
+    repeated = {"kernel_size": 3, "padding": 1}
+    assert YourCodeNet((3, 32, 32), 10, [8] * 2, 2, [10], conv_params=repeated)
+
+
+@pytest.mark.parametrize(
+    "conv_params",
+    [{"padding": 0}, {"stride": 2}, {"padding": 3}, {"kernel_size": 2, "stride": 2, "padding": 2}],
+)
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_convolutions_may_change_height_and_width(conv_params, shortcuts):
+    model = YourCodeNet(
+        (3, 64, 64), 5, [4, 4, 6, 6], 2, [], conv_params=conv_params, shortcuts=shortcuts
+    )
+    model(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_same_seed_same_network():

@@ -1,0 +1,123 @@
+"""Reads the arguments of ``run_experiment``, and names the one that is wrong."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS
+from hw2core.config.reading import read_config
+from hw2core.config.spec import RunSpec
+from hw2core.config.study import STUDY_FILE
+from hw2core.runs.course import TRAINING
+from hw2core.runs.values import Config
+
+MODEL_TYPES = tuple(name for name, entry in MODELS.items() if entry.backend is AUTOGRAD)
+# Where the model has another name than the argument.
+NAMES = {
+    "experiment": "run_name",
+    "name": "run_name",
+    "model": "model_type",
+    **{key: name for name, key in TRAINING.items()},
+}
+
+
+def make_plain(value: Any) -> Any:
+    """Return numbers and arrays of NumPy and PyTorch as numbers and lists of Python."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: make_plain(entry) for key, entry in value.items()}
+    return [make_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def read_spec(given: Mapping[str, Any]) -> RunSpec:
+    """Return the run that the plain arguments of ``run_experiment`` describe.
+
+    Raises:
+        ConfigError: an argument is not allowed; names it, its value and what is allowed.
+    """
+    model, keywords = given["model_type"], given["kw"]
+    if model not in MODEL_TYPES:
+        raise _refuse("model_type", model, f"must be one of {', '.join(MODEL_TYPES)}")
+    fields = MODELS[model].architecture.model_fields
+    for key, value in keywords.items():
+        if key not in fields:
+            raise _refuse(key, value, f"unknown; allowed for {model}: {', '.join(sorted(fields))}")
+    architecture = {
+        "filters_per_layer": _make_list(given["filters_per_layer"]),
+        "layers_per_block": given["layers_per_block"],
+        "pool_every": given["pool_every"],
+        "hidden_dims": _make_list(given["hidden_dims"]),
+        **keywords,
+    }
+    training = {key: given[name] for name, key in TRAINING.items()}
+    data = given["data"]
+    if data is None or isinstance(data, Mapping):
+        data = {**read_config(STUDY_FILE)["data"], **(data or {})}
+    try:
+        spec = RunSpec.model_validate(
+            {
+                "experiment": given["run_name"],
+                "model": model,
+                "architecture": architecture,
+                "training": {**training, "optimizer": "adamw", "schedule": "constant"},
+                "data": data,
+            }
+        )
+    except ValidationError as error:
+        raise ConfigError("run_experiment", describe_errors(error, _name_argument)) from None
+    _check_keywords(spec)
+    return spec
+
+
+def read_number(name: str, value: object, allowed: range, words: str) -> int:
+    """Return a whole number that is ``allowed``; ``words`` say which are.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if type(value) is not int or value not in allowed:
+        raise _refuse(name, value, f"must be a whole number from {words}")
+    return value
+
+
+def _refuse(name: str, value: object, rule: str) -> ConfigError:
+    return ConfigError("run_experiment", [f"{name}: {value!r}: {rule}"])
+
+
+def _make_list(value: object) -> object:
+    """Return a single width as a list of one."""
+    return [value] if isinstance(value, int) else value
+
+
+def _name_argument(location: Location) -> str:
+    """Return the argument for a place in a run; the number of a list's entry is left out."""
+    section, *rest = (part for part in location if isinstance(part, str))
+    if section != "data":
+        section, *rest = rest or [section]
+    return join_path([NAMES.get(section, section), *rest])
+
+
+def _check_keywords(spec: RunSpec) -> None:
+    """Build the network without memory where it has keywords that only PyTorch can check."""
+    given: dict[str, Any] = {
+        key: value for key in KEYWORDS if (value := getattr(spec.architecture, key, None))
+    }
+    if not given:
+        return
+    try:
+        module, name = spec.implementation.split(":")
+        with torch.device("meta"):
+            getattr(importlib.import_module(module), name)(**spec.architecture.build_arguments())
+        TypeAdapter(Config).validate_python(spec.describe(0))
+    except (TypeError, ValueError, RuntimeError) as error:
+        values: Iterable[str] = (f"{key}: {value!r}" for key, value in given.items())
+        lines = describe_errors(error) if isinstance(error, ValidationError) else [str(error)]
+        problem = lines[0].splitlines()[0]
+        raise ConfigError("run_experiment", [f"{', '.join(values)}: {problem}"]) from None

@@ -1,0 +1,90 @@
+"""Reads curves for the course's calls, from files of this project and of the course."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hw2core.config.errors import describe_errors
+from hw2core.history import FitResult
+from hw2core.io import check_regular
+from hw2core.runs.files import LARGEST_FILE, ResultError, is_own, read_result
+from hw2core.runs.schema import Result
+
+# The course's names of the keys of ``training``.
+TRAINING = {
+    "bs_train": "batch_size",
+    "batches": "batches",
+    "epochs": "epochs",
+    "early_stopping": "early_stopping",
+    "lr": "lr",
+    "reg": "weight_decay",
+}
+
+
+class _Curves(BaseModel, strict=True):
+    """A ``FitResult`` of the course: losses per batch, accuracies per epoch."""
+
+    num_epochs: int
+    train_loss: list[float | None]
+    train_acc: list[float | None]
+    test_loss: list[float | None]
+    test_acc: list[float | None]
+
+
+class _Document(BaseModel, strict=True):
+    """A file of the course."""
+
+    config: dict[str, Any]
+    results: _Curves
+
+
+def read_fit(path: Path | str) -> tuple[dict[str, Any], FitResult]:
+    """Return config and curves of a result of this project, or of a file of the course's format.
+
+    Raises:
+        ResultError: it is missing, damaged or neither.
+    """
+    try:
+        check_regular(path, LARGEST_FILE)
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such result") from None
+    except (OSError, ValueError, RecursionError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise ResultError(f"{path}: not a result of this project, or damaged ({problem})") from None
+    if is_own(document):
+        result = read_result(path)
+        return add_course_keys(result, Path(path)), result.epochs.as_fit_result()
+    try:
+        read = _Document.model_validate(document)
+    except ValidationError as error:
+        line = describe_errors(error)[0].removeprefix(": ")
+        raise ResultError(f"{path}: not a result of this project ({line})") from None
+    return read.config, FitResult(**dict(read.results))
+
+
+def add_course_keys(result: Result, path: Path) -> dict[str, Any]:
+    """Return the config with the arguments of ``run_experiment`` beside its sections.
+
+    What a result does not record is None.
+    """
+    architecture, training = (
+        section if isinstance(section := result.config.get(key), dict) else {}
+        for key in ("architecture", "training")
+    )
+    return {
+        **architecture,
+        **{name: training.get(key) for name, key in TRAINING.items()},
+        "run_name": re.sub(r"_L\d+_K\d+(-\d+)*$", "", result.name),
+        "out_dir": str(path.parent),
+        "device": result.environment.device,
+        "model_type": result.config.get("model"),
+        "bs_test": None,
+        "checkpoints": None,
+        **result.config,
+    }
