@@ -16,8 +16,8 @@ from hw2core.config.checks import (
     Problems,
     check_length,
     find_clashes,
-    find_strays,
     find_keywords,
+    find_strays,
     find_unshared_images,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
