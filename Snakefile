@@ -4,6 +4,7 @@
 #   snakemake results/exp1_4        the runs of one experiment, and its figures
 #   snakemake results/exp1_1_L2_K32 one run
 #   snakemake figures | report      all figures; the report
+#   snakemake explore               the explore page, of what is finished by now
 #   snakemake -n TARGET             what would be done, and about how long it takes
 #   snakemake --profile quick       a quick look: all runs on few images, into output/quick
 #   snakemake --profile slurm ...   the same, as jobs of a Slurm cluster
@@ -57,10 +58,12 @@ localrules:
     experiment_figures,
     study_figures,
     written_report,
+    explore,
+    explore_page,
 
 
 rule all:
-    """Make everything: results, tables, figures and the report."""
+    """Make everything: results, tables, figures, the report and the explore page."""
     input:
         # Named, or one that was deleted would not be missed while its table exists.
         ALL_RESULTS,
@@ -69,6 +72,7 @@ rule all:
         ALL_FIGURES,
         paths.REPORT,
         paths.REPORT_PDF,
+        paths.EXPLORE,
 
 
 rule figures:
@@ -78,10 +82,11 @@ rule figures:
 
 
 rule report:
-    """Write the report."""
+    """Write the report, and the explore page that it links to."""
     input:
         paths.REPORT,
         paths.REPORT_PDF,
+        paths.EXPLORE,
 
 
 include: "rules/data.smk"
@@ -89,5 +94,6 @@ include: "rules/train.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/explore.smk"
 include: "rules/targets.smk"
 include: "rules/plan.smk"

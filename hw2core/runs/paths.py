@@ -11,6 +11,12 @@ SUMMARY_TABLE = "results/summary.csv"
 EPOCHS_TABLE = "results/epochs.csv"
 REPORT = "report/report.html"
 REPORT_PDF = "report/report.pdf"
+EXPLORE = "report/explore.html"
+REPORT_STYLE = "report/style.css"
+EXPLORE_SOURCES = (
+    *(f"hw2core/analysis/explore/page.{suffix}" for suffix in ("html.j2", "css", "js")),
+    REPORT_STYLE,
+)
 REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_PAPER = "report/paper.typ"
 BASELINES = "report/baselines.csv"
