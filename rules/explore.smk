@@ -30,8 +30,3 @@ rule explore:
         paths.log_path("explore"),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_explore.py --log {log:q}"
-
-
-if set(workflow.dag_settings.targets) == {"explore"}:
-    # With its own lock, Snakemake deletes those of the call that trains.
-    workflow.execution_settings.lock = False

@@ -145,6 +145,9 @@ def test_status_shows_a_running_run_beside_snakemake(tmp_path):
             if " 2/1000" in line:
                 break
         done = ask_status(study, "results/exp2_L4_K4/", "exp1_4")
+        locks = sorted((study / ".snakemake/locks").iterdir())
+        study.snakemake("explore")
+        assert sorted((study / ".snakemake/locks").iterdir()) == locks != []
     finally:
         os.killpg(process.pid, 9)
         process.communicate()

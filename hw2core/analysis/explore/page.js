@@ -203,7 +203,7 @@ function drawPoints() {
   }
   const hidden = runs.size - shown.length;
   const legend = Object.entries(data.families).map(([family, colour]) => make("span", {}, swatch(colour), family));
-  if (hidden) legend.push(make("span", {}, `(${hidden} of ${runs.size} runs have no such value)`));
+  if (hidden) legend.push(make("span", {}, `(without such a value: ${hidden} of ${runs.size} runs)`));
   find("families").replaceChildren(...legend);
 }
 
@@ -487,6 +487,7 @@ find("none").addEventListener("click", () => choose([]));
 for (const id of ["x", "y"]) find(id).addEventListener("change", drawPoints);
 for (const id of ["first", "second"]) find(id).addEventListener("change", drawClasses);
 addEventListener("hashchange", readAddress);
+if (data.runs.some((run) => run.unfinished && run.test === null)) find("y").value = "validation";
 let width = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth !== width) drawAll(); // a phone's address bar comes and goes
