@@ -30,7 +30,7 @@ from result_documents import build_result, tabulate
 
 SEEDS, EPOCHS = (0, 1, 2), 20
 TEST_IMAGES = 3000
-PICTURE = {"x": 0, "y": 0, "width": 1280, "height": 770, "scale": 1}  # pixels
+PICTURE = {"x": 0, "y": 0, "width": 1280, "height": 800, "scale": 1}  # pixels
 WATCH = """(() => {
   const watch = new MutationObserver(() => {
     if (!document.querySelector("#points circle")) return;

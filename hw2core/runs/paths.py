@@ -13,10 +13,8 @@ REPORT = "report/report.html"
 REPORT_PDF = "report/report.pdf"
 EXPLORE = "report/explore.html"
 REPORT_STYLE = "report/style.css"
-EXPLORE_SOURCES = (
-    *(f"hw2core/analysis/explore/page.{suffix}" for suffix in ("html.j2", "css", "js")),
-    REPORT_STYLE,
-)
+_EXPLORE_FILES = ("page.html.j2", "page.css", "axes.js", "curves.js", "classes.js", "page.js")
+EXPLORE_SOURCES = (REPORT_STYLE, *(f"hw2core/analysis/explore/{file}" for file in _EXPLORE_FILES))
 REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_PAPER = "report/paper.typ"
 BASELINES = "report/baselines.csv"

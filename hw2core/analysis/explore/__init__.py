@@ -31,14 +31,17 @@ def write_page(
 
     Values enter the page as text of JSON in which no character can end or begin an element.
     """
-    page, *inline = (CHECKOUT / source for source in EXPLORE_SOURCES)
-    own, script, style = (source.read_text(encoding="utf-8") for source in inline)
+    sources = [CHECKOUT / source for source in EXPLORE_SOURCES]
+    page, style, script = (
+        "".join(x.read_text(encoding="utf-8") for x in sources if x.suffix == suffix)
+        for suffix in (".j2", ".css", ".js")
+    )
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters["digest"] = hash_source
-    text = environment.from_string(page.read_text(encoding="utf-8")).render(
+    text = environment.from_string(page).render(
         data=describe_study(study, unfinished, prepared),
-        style=f"{style}{own}{write_theme()}",
+        style=style + write_theme(),
         script=script,
         missing=sum(map(len, study.missing.values())),
     )
