@@ -132,6 +132,7 @@ def test_status_is_watched_until_all_runs_are_current(study):
     done = ask_status(study, "--watch")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("current") == NUM_RUNS + 1
+    assert "snakemake explore" in done.stdout
 
 
 def test_status_shows_a_running_run_beside_snakemake(tmp_path):

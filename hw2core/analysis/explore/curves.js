@@ -34,7 +34,7 @@ const drawn = () => chosen.slice(0, MOST_DRAWN).map((name) => runs.get(name));
 // All runs as points.
 function drawPoints() {
   const [svg, x, y] = [find("points"), find("x").value, find("y").value];
-  const shown = [...runs.values()].filter((run) => run[x] !== null && run[y] !== null);
+  const shown = [...runs.values()].filter((run) => run[x] > 0 && run[y] !== null);
   const values = { x: shown.map((run) => run[x]), y: shown.map((run) => run[y]) };
   const panel = plot(svg, { ...values, kinds: ["log", "error"], title: X_TITLES[x], height: 380 });
   const isChosen = (run) => chosen.includes(run.name);
@@ -55,8 +55,13 @@ function drawPoints() {
         ...(hollow && { "stroke-dasharray": "3 2" }),
       }),
     );
-    const more = [run.same_as && `trained as ${run.same_as}`, run.unfinished && `unfinished: ${run.unfinished}`, run.reduced && `reduced: ${run.reduced}`];
-    svg.marks.push({ left, top, run: run.name, text: [`${run.name}: ${percent(run[y])}`, ...more.filter(Boolean)].join("\n") });
+    const lines = [
+      `${run.name}: ${percent(run[y])}`,
+      run.same_as && `trained as ${run.same_as}`,
+      run.unfinished && `unfinished: ${run.unfinished}`,
+      run.reduced && `reduced: ${run.reduced}`,
+    ];
+    svg.marks.push({ left, top, run: run.name, text: lines.filter(Boolean).join("\n") });
   }
   const hidden = runs.size - shown.length;
   const legend = Object.entries(data.families).map(([family, colour]) => make("span", {}, swatch(colour), family));

@@ -1,5 +1,5 @@
 // Selects runs by pointing, by name and by the address; shows the table of those selected.
-let order = { column: 0, down: false };
+let order = { title: "Run", down: false };
 
 // A click selects the nearest run, a drag of the mouse all runs in a rectangle.
 const points = find("points");
@@ -58,16 +58,15 @@ function drawTable() {
     ["Reduced", (run) => run.reduced],
     ...Object.entries(data.settings).map(([key, values]) => [key, (run) => values[run.place]]),
   ].filter(([title, get], place) => place < 8 || new Set(shown.map(get)).size > 1 || (title === "Reduced" && shown[0]?.reduced));
-  order.column = Math.min(order.column, columns.length - 1);
-  const get = columns[order.column][1];
+  const [, get] = columns.find(([title]) => title === order.title) || columns[0];
   const sorted = [...shown].sort((a, b) => compare(get(a), get(b)) * (order.down ? -1 : 1));
-  const heads = columns.map(([title], place) => {
+  const heads = columns.map(([title]) => {
     const sort = () => {
-      order = { column: place, down: order.column === place && !order.down };
+      order = { title, down: order.title === title && !order.down };
       drawTable();
     };
     const head = make("th", { scope: "col" }, make("button", { type: "button", onclick: sort }, title));
-    if (place === order.column) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+    if (title === order.title) head.setAttribute("aria-sort", order.down ? "descending" : "ascending");
     return head;
   });
   const rows = sorted.map((run) => {
