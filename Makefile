@@ -24,6 +24,7 @@ demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo --quiet rules host
 	@echo
 	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf is next to it)"
+	@echo "            demo/output/report/explore.html  (every run's curves, layers and mistakes)"
 	@echo "            demo/output/figures/             (its figures)"
 	@echo "            demo/output/results/summary.csv  (every run, one row)"
 

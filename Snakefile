@@ -4,6 +4,7 @@
 #   snakemake results/exp1_4        the runs of one experiment, and its figures
 #   snakemake results/exp1_1_L2_K32 one run
 #   snakemake figures | report      all figures; the report
+#   snakemake explore               the explore page, of what is finished by now
 #   snakemake -n TARGET             what would be done, and about how long it takes
 #   snakemake --profile quick       a quick look: all runs on few images, into output/quick
 #   snakemake --profile slurm ...   the same, as jobs on a Slurm cluster
@@ -55,10 +56,12 @@ localrules:
     experiment_figures,
     study_figures,
     written_report,
+    explore,
+    explore_page,
 
 
 rule all:
-    """Make everything: results, tables, figures and the report."""
+    """Make everything: results, tables, figures, the report and the explore page."""
     input:
         # Listed, so that a deleted result is made again even if the tables exist.
         ALL_RESULTS,
@@ -67,6 +70,7 @@ rule all:
         ALL_FIGURES,
         paths.REPORT,
         paths.REPORT_PDF,
+        paths.EXPLORE,
 
 
 rule figures:
@@ -76,10 +80,11 @@ rule figures:
 
 
 rule report:
-    """Write the report."""
+    """Write the report, and the explore page that it links to."""
     input:
         paths.REPORT,
         paths.REPORT_PDF,
+        paths.EXPLORE,
 
 
 include: "rules/data.smk"
@@ -87,5 +92,6 @@ include: "rules/train.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/explore.smk"
 include: "rules/targets.smk"
 include: "rules/plan.smk"

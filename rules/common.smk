@@ -152,6 +152,7 @@ ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
     path for name in STUDY.experiments for path in paths.figure_paths(name)
 ] + paths.study_figure_paths()
+EXPLORE_SOURCES = [str(SOURCES / path) for path in paths.EXPLORE_SOURCES]
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 try:
     GPU_MEMORY = gpus.measure_gpu_memory()

@@ -74,6 +74,9 @@ def build_dag_with_checks(build=workflow._build_dag):
     try:
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
+        if set(workflow.dag_settings.targets or []) == {"explore"}:
+            # It writes while others train. When Snakemake unlocks, it deletes the locks of all.
+            workflow.persistence.lock = workflow.persistence.noop
         if workflow.is_main_process and workflow.executor_plugin is not None:
             check_plan()
     except UserError as error:

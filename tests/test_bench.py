@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from torch import nn
 
 ROOT = Path(__file__).parent.parent
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    not any(map(shutil.which, ("chromium", "chromium-browser"))), reason="there is no chromium"
+)
 
 
 def run_script(name: str, *arguments: str) -> str:
@@ -50,11 +54,12 @@ def read_rows(output: str) -> list[list[str]]:
         ("start.py", [], ["import torch", "train.py, first step", "train.py, all in place"]),
         ("precision.py", [], ["exp1_1_L4_K32"]),
         ("scaling.py", ["--parts", "training"], ["images", "depth", "width"]),
+        pytest.param("explore.py", [], ["2 runs"], marks=NEEDS_CHROMIUM),
     ],
 )
 def test_a_script_runs_and_reports_on_what(script, arguments, names):
     output = run_script(script, *arguments)
-    assert "generated images" in output or script in ("start.py", "scaling.py")
+    assert "generated images" in output or script in ("start.py", "scaling.py", "explore.py")
     assert "torch " in output  # the machine and its versions
     assert all(name in output for name in names)
     assert read_rows(output) or "--profile" in arguments

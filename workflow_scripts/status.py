@@ -20,10 +20,15 @@ from hw2core.gpu_share import estimate_gpu_percent
 from hw2core.gpus import check_device, measure_gpu_memory
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
 from hw2core.runs.environment import count_allotted_threads
+from hw2core.runs.paths import EXPLORE
 from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
 
 THREADS = 2  # of a run if none has finished, as in rules/train.smk
 SECONDS_BETWEEN_LOOKS = 5.0
+LOOK = (
+    "To see the curves so far: snakemake explore, with the profile or options of your call; "
+    f"then open {EXPLORE}"
+)
 COLOURS = dict(zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "green"), strict=True))
 
 
@@ -90,9 +95,9 @@ def watch(study: Study, pairs: list[tuple[str, int]]) -> int:
     def draw(states: list[RunState], summary: str, height: int) -> Group:
         table = Table("run", "seed", "state", Column("", no_wrap=True), box=None)
         ordered = sorted(states, key=lambda state: STATES.index(state.state))
-        for run, seed, state, detail, _ in ordered[: max(1, height - 3)]:
+        for run, seed, state, detail, _ in ordered[: max(1, height - 4)]:
             table.add_row(run, str(seed), Text(state, COLOURS[state]), Text(detail))
-        return Group(table, Text(summary))
+        return Group(table, Text(summary), Text(LOOK))
 
     with Live(auto_refresh=False) as live:
         while True:

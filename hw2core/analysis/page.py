@@ -17,9 +17,10 @@ import pandas as pd
 from hw2core.analysis import claims
 from hw2core.analysis.figures import describe
 from hw2core.analysis.figures.style import DARK
+from hw2core.analysis.tables import find_best_result
 from hw2core.analysis.text import DASH, format_change, format_number
 from hw2core.errors import UserError
-from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, locate_figure
+from hw2core.runs.paths import EXPLORE, FIGURE_KINDS, STUDY_FIGURES, locate_figure
 
 if TYPE_CHECKING:
     from hw2core.analysis.report import Document
@@ -42,18 +43,13 @@ class ReportError(UserError):
 def build_page(document: Document, body: str) -> str:
     """Return the page with ``body``, in which images have the names of ``document.figures``."""
     document.environment.filters |= {"show": show_cell, "digest": hash_source}
-    # The selectors cannot start with .plot, because elements repeated by <use> have no ancestors.
-    theme = "\n".join(
-        f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
-        for light, dark in DARK.items()
-        for name in ("fill", "stroke")
-    )
     return document.render(
         PAGE,
         body=_place_figures(document, ALIGNED.sub(r'\1 class="\2"', body)),
-        theme=theme,
+        theme=write_theme(),
         more_figures=list(_list_more_figures(document)),
         families=_list_families(document.study),
+        explore=Path(EXPLORE).name,
     )
 
 
@@ -106,7 +102,9 @@ def _place_figures(document: Document, body: str) -> str:
         name, alt = image.groups("")
         if name not in document.figures:  # not from a template, so from the text of a result
             return alt
-        return inline_svg(document.figures[name], name.partition(".")[0], html.unescape(alt))
+        path = document.figures[name]
+        svg = inline_svg(path, name.partition(".")[0], html.unescape(alt))
+        return svg + link_figure(path, document.study)
 
     return IMAGE.sub(place, body)
 
@@ -122,7 +120,21 @@ def _list_more_figures(document: Document) -> Iterator[dict[str, str]]:
             continue
         caption, alt = describe(kind, document.study, experiment)
         if alt:
-            yield {"svg": inline_svg(path, f"more-{path.stem}", alt), "caption": caption}
+            svg = inline_svg(path, f"more-{path.stem}", alt)
+            yield {"svg": svg + link_figure(path, document.study), "caption": caption}
+
+
+def link_figure(path: Path, study: Study) -> str:
+    """Return a link to the explore page, with the runs that a figure shows selected."""
+    shown = {
+        locate_figure(kind, experiment.name): experiment.name
+        for kind in FIGURE_KINDS
+        for experiment in study.experiments
+    }
+    if best := find_best_result(study):
+        shown |= {locate_figure(kind, None): best.name for kind in ("confusion", "mistakes")}
+    address = f"{Path(EXPLORE).name}#{shown.get(path.as_posix(), '')}".removesuffix("#")
+    return f'<p class="explore"><a href="{html.escape(address)}">Explore these runs</a></p>'
 
 
 def _list_families(study: Study) -> dict[str, pd.DataFrame]:
@@ -149,6 +161,16 @@ def show_cell(value: object) -> str:
     if isinstance(value, float):
         return format_number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def write_theme() -> str:
+    """Return the style that gives each colour of a figure its counterpart on a dark page."""
+    # Without .plot before it: what <use> repeats has no ancestors.
+    return "\n".join(
+        f'[{name}="{light}"] {{ {name}: light-dark({light}, {dark}); }}'
+        for light, dark in DARK.items()
+        for name in ("fill", "stroke")
+    )
 
 
 def hash_source(source: str) -> str:

@@ -94,7 +94,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
 
 def list_settings(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the settings that all runs share, and the other settings by experiment."""
-    settings = runs.filter(like=".").map(_show_setting)
+    settings = runs.filter(like=".").map(show_setting)
     same = settings.nunique() == 1
     rows = [(name, settings[name].iloc[0]) for name in settings.columns[same]]
     shared = pd.DataFrame(rows, columns=["Setting", "Value"])
@@ -106,7 +106,8 @@ def _join_distinct(texts: pd.Series[str]) -> str:
     return ", ".join(texts.unique())
 
 
-def _show_setting(value: Any) -> str:
+def show_setting(value: Any) -> str:
+    """Return a value of a run's configuration as text."""
     if isinstance(value, list):
         return "-".join(map(str, value)) or "none"
     return DASH if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)

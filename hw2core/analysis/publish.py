@@ -67,7 +67,8 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
     if problems:
         raise PublishError("these results cannot be published:\n  " + "\n  ".join(problems[:10]))
     figures = [Path(path) for path in paths.study_figure_paths()]
-    made = [Path(paths.SUMMARY_TABLE), Path(paths.REPORT), Path(paths.REPORT_PDF), *figures]
+    pages = paths.REPORT, paths.REPORT_PDF, paths.EXPLORE
+    made = [Path(paths.SUMMARY_TABLE), *map(Path, pages), *figures]
     check_made(made, study)
     readme = root / "README.md"
     block = replace_block(readme.read_text(encoding="utf-8"), write_block(study))

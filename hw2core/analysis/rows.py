@@ -46,7 +46,7 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
     config, data, test = result.config, result.config["data"], result.test
     return {
         **dict(zip(_NAMES, _name(result), strict=True)),
-        **_describe_network(config),
+        **describe_network(config),
         "status": judge_status(result.epochs),
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,
@@ -88,7 +88,8 @@ def _name(result: Result) -> tuple[str, str, int]:
     return result.experiment, result.name, result.seed
 
 
-def _describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
+def describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``NETWORK_COLUMNS`` that a run's configuration has."""
     model, architecture = config["model"], config["architecture"]
     family = FAMILIES.get(model, model)
     if family == "plain" and architecture.get("batchnorm"):

@@ -91,7 +91,7 @@ class Checkpoint:
         """
         for path in filter(Path.exists, (self.path, self.previous)):
             try:
-                state = self._read(path)
+                state = read_state(path)
                 if reason := self._find_difference(state, setting):
                     self.log.warning(f"{path}: not used: {reason}")
                     continue
@@ -116,15 +116,6 @@ class Checkpoint:
         for path in (self.path, self.previous, self.damaged):
             path.unlink(missing_ok=True)
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        content = path.read_bytes()
-        if hashlib.sha256(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
-            raise ValueError("its content does not match its digest")
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(content[DIGEST_SIZE:]), map_location="cpu", weights_only=True
-        )
-        return state
-
     def _find_difference(self, state: dict[str, Any], setting: Mapping[str, Any]) -> str:
         """Return why a state does not belong to this run and setting; "" if it does."""
         if state["format"] != FORMAT:
@@ -136,6 +127,17 @@ class Checkpoint:
         changed = find_changes(saved, setting)
         values = (f"{key} {saved.get(key)}, now {setting[key]}" for key in changed)
         return f"saved with {'; '.join(values)}" if changed else ""
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the state in a checkpoint; one that is damaged raises any exception."""
+    content = path.read_bytes()
+    if hashlib.sha256(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
+        raise ValueError("its content does not match its digest")
+    state: dict[str, Any] = torch.load(
+        io.BytesIO(content[DIGEST_SIZE:]), map_location="cpu", weights_only=True
+    )
+    return state
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

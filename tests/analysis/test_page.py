@@ -2,12 +2,15 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 from chromium import BROWSER, Chromium
 
-from hw2core.analysis.page import ReportError, inline_svg
+from hw2core.analysis.page import ReportError, inline_svg, link_figure
 from hw2core.analysis.report import QUESTIONS
+from hw2core.analysis.tables import find_best_result
+from hw2core.runs.paths import locate_figure
 
 pytestmark = pytest.mark.skipif(
     BROWSER is None and "HW2_REQUIRE_CHROMIUM" not in os.environ, reason="there is no chromium"
@@ -133,3 +136,21 @@ def test_a_damaged_figure_is_one_clear_error(tmp_path):
     figure.write_text("<svg><g>")
     with pytest.raises(ReportError, match=r"x\.svg: damaged"):
         inline_svg(figure, "figure-1", "")
+
+
+def test_runs_and_figures_lead_to_the_explore_page(published, page):
+    text = page.read_text(encoding="utf-8")
+    runs = set(published.study.summary["run"])
+    names = {experiment.name for experiment in published.study.experiments}
+    linked = set(re.findall(r'<a href="explore\.html#([^"]*)">', text))
+    assert linked == runs | names
+    assert text.count('<p class="explore">') == text.count("<svg")
+    assert '<a href="explore.html">' in text  # of the key figure, which shows all
+
+
+def test_the_figures_of_the_best_network_lead_to_it(published):
+    best = find_best_result(published.study).name
+    for kind in ("confusion", "mistakes"):
+        assert f"explore.html#{best}" in link_figure(
+            Path(locate_figure(kind, None)), published.study
+        )

@@ -45,7 +45,8 @@ class Place(NamedTuple):
         with chdir(self.root.parent):
             study = load(plan(self.configs).experiments.values())
             write_table(study.runs[list(SUMMARY_COLUMNS)], paths.SUMMARY_TABLE)
-            for path in [paths.REPORT, paths.REPORT_PDF, *paths.study_figure_paths()]:
+            pages = paths.REPORT, paths.REPORT_PDF, paths.EXPLORE
+            for path in [*pages, *paths.study_figure_paths()]:
                 Path(path).parent.mkdir(exist_ok=True)
                 Path(path).write_text(f"made as {path}")
 
@@ -93,7 +94,7 @@ def test_what_the_pipeline_made_is_copied(place):
         f"{paths.REFERENCE_FIGURES}/{Path(path).name}" for path in paths.study_figure_paths()
     }
     assert set(published) == figures | {
-        *("SHA256SUMS", "report.html", "report.pdf", "results.tar.gz"),
+        *("SHA256SUMS", "explore.html", "report.html", "report.pdf", "results.tar.gz"),
         *("study.yaml", "summary.csv"),
     }
     assert published["study.yaml"] == place.configs[1].read_bytes()

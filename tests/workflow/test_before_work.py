@@ -132,6 +132,7 @@ def test_status_is_watched_until_all_runs_are_current(study):
     done = ask_status(study, "--watch")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("current") == NUM_RUNS + 1
+    assert "snakemake explore" in done.stdout
 
 
 def test_status_shows_a_running_run_beside_snakemake(tmp_path):
@@ -145,6 +146,9 @@ def test_status_shows_a_running_run_beside_snakemake(tmp_path):
             if " 2/1000" in line:
                 break
         done = ask_status(study, "results/exp2_L4_K4/", "exp1_4")
+        locks = sorted((study / ".snakemake/locks").iterdir())
+        study.snakemake("explore")
+        assert sorted((study / ".snakemake/locks").iterdir()) == locks != []
     finally:
         os.killpg(process.pid, 9)
         process.communicate()

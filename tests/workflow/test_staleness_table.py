@@ -21,8 +21,8 @@ pytestmark = pytest.mark.workflow
 
 SCRIPT = "workflow_scripts/train.py"
 ONE_RUN = {"train": 1, "evaluate": 1}
-OVER_ALL = {"study_figures": 1, "written_report": 1}
-FIGURES = {"experiment_figures": 3, "study_figures": 1, "written_report": 1}
+OVER_ALL = {"study_figures": 1, "written_report": 1, "explore_page": 1}
+FIGURES = {"experiment_figures": 3, **OVER_ALL}
 AFTER_ALL = {"experiment_figures": 3, "tables": 1, **OVER_ALL}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 
@@ -40,6 +40,7 @@ def test_everything_is_made_and_a_second_run_does_nothing(study):
         "figures/study_cost.svg",
         "report/report.html",
         "report/report.pdf",
+        "report/explore.html",
         "logs/train/exp2_L4_K4/seed0.log",
     ]:
         assert (study / path).stat().st_size > 0, path

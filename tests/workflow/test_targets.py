@@ -37,6 +37,7 @@ ALL_FIGURES = 5 + 2 + PART_2_FIGURES
         ([*PART_3, "--config", "seeds=[0, 1, 2]"], 3 * 28, 5),
         ([], ALL_TRAININGS, ALL_FIGURES),
         (["figures"], ALL_TRAININGS, ALL_FIGURES),
+        (["explore"], 0, 0),
         (["results/exp1_5"], REMEDY_TRAININGS, 1),
         (["results/part2_optim"], 15, 1),
         (["results/part2_overfit"], 5, 1),

@@ -1,0 +1,172 @@
+"""Collects what the explore page shows, as plain values: runs, curves, layers and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from hw2core.analysis.figures import style
+from hw2core.analysis.provenance import show_setting
+from hw2core.analysis.rows import describe_network
+from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.config.arithmetic import count_work
+from hw2core.data.arrays import NUM_CLASSES
+from hw2core.runs.schema import Epochs, Layers, Result
+
+if TYPE_CHECKING:
+    from hw2core.data.prepared import PreparedData
+    from hw2core.runs.unfinished import Unfinished
+
+PICTURES = 10  # most confident mistakes of a run that are shown
+MOST_PICTURES = 3000  # on a page: of many runs fewer are shown
+PICTURE_QUALITY = 85  # of WebP, in percent
+QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
+
+
+def describe_study(
+    study: Study, unfinished: Sequence[Unfinished] = (), prepared: PreparedData | None = None
+) -> dict[str, Any]:
+    """Return all values of the page; a number that is missing is None.
+
+    Args:
+        study: the results.
+        unfinished: runs and seeds without a result, of which there is a checkpoint.
+        prepared: the images, to show those that a run gets wrong.
+    """
+    found: dict[str, list[Result]] = defaultdict(list)
+    for result in study.results:
+        found[result.name].append(result)
+    begun: dict[str, list[Unfinished]] = defaultdict(list)
+    for each in unfinished:
+        begun[each.spec.name].append(each)
+    runs = [
+        {**_describe_run(row, found[row.run]), "unfinished": _count_epochs(begun[row.run])}
+        for row in list_rows(study.summary)
+    ]
+    runs += [_describe_begun(group) for run, group in begun.items() if run not in found]
+    configs = []
+    for run in runs:
+        group, started = found.get(run["name"], []), begun.get(run["name"], [])
+        configs.append(group[0].config if group else started[0].spec.describe(0))
+        run["seeds"] = [
+            *(_describe_seed(x.seed, x.epochs, x.layers, unfinished=False) for x in group),
+            *(_describe_seed(x.seed, x.epochs, x.layers, unfinished=True) for x in started),
+        ]
+    shown = min(PICTURES, 1 + MOST_PICTURES // max(len(runs), 1))
+    pictured: set[int] = set()
+    for run in runs:
+        test = next((x.test for x in found.get(run["name"], []) if x.test), None)
+        mistakes = test.mistakes[:shown] if test else []
+        run["mistakes"] = [[*m.model_dump().values()] for m in mistakes]
+        if test and prepared and test.data_sha256 == prepared.sha256:
+            there = len(prepared.test_images)
+            pictured |= {mistake.index for mistake in mistakes if mistake.index < there}
+    best = [find_best(select(study.summary, experiment=x.name)) for x in study.experiments]
+    return {
+        "runs": runs,
+        "settings": _list_differences(configs),
+        "experiments": {x.name: list(x.runs) for x in study.experiments},
+        "start": [row.run for row in best if row is not None and not pd.isna(row.num_conv)],
+        "families": {run["family"]: style.colour_family(run["family"]) for run in runs},
+        "colours": list(style.VARIANTS),
+        "curves": list(Epochs.model_fields),
+        "quantities": list(QUANTITIES),
+        "classes": list(prepared.classes if prepared else map(str, range(NUM_CLASSES))),
+        "pictures": {x: _encode(prepared.test_images[x]) for x in sorted(pictured)}
+        if prepared
+        else {},
+    }
+
+
+def _describe_run(row: Any, results: Sequence[Result]) -> dict[str, Any]:
+    """Return what is known of a run over its seeds, from its row in ``Study.summary``."""
+    tests = [result.test for result in results if result.test]
+    return {
+        "name": row.run,
+        "experiment": row.experiment,
+        "family": row.family,
+        "same_as": results[0].same_as,
+        "convolutions": None if pd.isna(row.num_conv) else int(row.num_conv),
+        "parameters": int(row.parameters),
+        "mflops": _round(row.flops_per_image / 1e6),
+        "validation": _round(row.validation),
+        "test": _round(row.test),
+        "trained": f"{row.trained} of {row.seeds}",
+        "reduced": row.reduced,
+        "confusion": np.sum([test.confusion for test in tests], axis=0).tolist() if tests else None,
+    }
+
+
+def _describe_begun(begun: Sequence[Unfinished]) -> dict[str, Any]:
+    """Return what is known of a run without any result; its cost is counted without biases."""
+    spec = begun[0].spec
+    network, work = describe_network(spec.describe(0)), count_work(spec.architecture)
+    best = [max(each.epochs.validation_accuracy) for each in begun]
+    return {
+        "name": spec.name,
+        "experiment": spec.experiment,
+        "family": network["family"],
+        "same_as": None,
+        "convolutions": network.get("num_conv"),
+        "parameters": work.parameters,
+        "mflops": _round(2 * work.multiply_adds / 1e6),
+        "validation": _round(math.fsum(best) / len(best)),
+        "test": None,
+        "trained": "",
+        "reduced": "",
+        "confusion": None,
+        "unfinished": _count_epochs(begun),
+    }
+
+
+def _count_epochs(begun: Sequence[Unfinished]) -> str:
+    """Return how far the unfinished seeds of a run are."""
+    return ", ".join(
+        f"seed {x.seed}: epoch {len(x.epochs)} of {x.spec.training.epochs}" for x in begun
+    )
+
+
+def _describe_seed(
+    seed: int, epochs: Epochs, layers: Layers | None, *, unfinished: bool
+) -> dict[str, Any]:
+    return {
+        "seed": str(seed),  # it may be more than a number of JavaScript holds
+        "unfinished": unfinished,
+        "curves": [[_round(value, 5) for value in curve] for _, curve in epochs],
+        "layers": layers
+        and {
+            "names": layers.names,
+            "epochs": layers.epochs,
+            "values": [
+                [[_round(value, 3) for value in row] for row in getattr(layers, quantity)]
+                for quantity in QUANTITIES
+            ],
+        },
+    }
+
+
+def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the settings in which runs differ, each with a value per run."""
+    settings = pd.json_normalize(list(configs)).filter(like=".").map(show_setting)
+    differ = settings.loc[:, settings.nunique() > 1] if len(settings) else settings
+    return {str(name): values.tolist() for name, values in differ.items()}
+
+
+def _round(value: float | None, digits: int = 6) -> float | None:
+    """Return a number with so many significant digits; None where it is missing."""
+    return None if value is None or pd.isna(value) else float(f"{value:.{digits}g}")
+
+
+def _encode(image: Iterable[Any]) -> str:
+    """Return an image (H, W, 3) as WebP in base64."""
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(stream, "WEBP", quality=PICTURE_QUALITY)
+    return base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,359 @@
+"""The explore page: what is in it, and in headless Chromium what pointing at it shows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from chromium import BROWSER, Chromium
+from result_documents import build_result, build_study, tabulate
+
+from hw2core.analysis.explore import write_page
+from hw2core.analysis.explore.data import PICTURES, describe_study
+from hw2core.config.spec import Experiment
+from hw2core.config.study import Study
+from hw2core.data.prepared import load_prepared
+from hw2core.runs import paths
+from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.schema import Epochs
+from hw2core.runs.unfinished import Unfinished, find_unfinished
+
+LOG = logging.getLogger("test")
+SEEDS, EPOCHS = (0, 1), 3
+RUN, OTHER = "exp1_4_L8_K32", "exp1_1_L2_K64"
+ATTACKS = (
+    "</script><script>document.title = 'hit'</script>",
+    '"><img src=x onerror="document.title = `hit`">',
+    "`<script>document.title = 'hit'</script>`{=html}",
+    "<!--<script>",
+    "\u2028*/</style><svg onload=\"document.title = 'hit'\">",
+    "{{ 7 * 7 }}${document.title = 'hit'}",
+    "__proto__",
+)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return build_study(seeds=SEEDS, epochs=EPOCHS)
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_manifest):
+    """Images that count as those of the made-up results."""
+    return replace(load_prepared(tiny_manifest), sha256="d" * 64)
+
+
+@pytest.fixture(scope="module")
+def page(results, prepared, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("explore") / "explore.html"
+    write_page(path, tabulate(results, {"exp1_1": ["exp1_1_L32_K32"]}), prepared=prepared)
+    return path
+
+
+def read_data(page: Path) -> dict:
+    text = page.read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(found)
+
+
+def list_attacked_results():
+    """Return results that no file could hold: text that is markup wherever there is text."""
+    for attack in ATTACKS:
+        result = build_result(RUN, epochs=EPOCHS)
+        names = {"name": f"run {attack}", "experiment": attack, "model": attack}
+        training = {**result.config["training"], "optimizer": attack}
+        config = {**result.config, **names, "training": training}
+        layers = result.layers.model_copy(update={"names": [attack] * len(result.layers.names)})
+        yield result.model_copy(update={"config": config, "layers": layers, "same_as": attack})
+
+
+def test_a_run_has_the_values_of_its_results(page, results, prepared):
+    data = read_data(page)
+    run = next(run for run in data["runs"] if run["name"] == RUN)
+    own = [result for result in results if result.name == RUN]
+    assert [seed["seed"] for seed in run["seeds"]] == [str(result.seed) for result in own]
+    assert run["test"] == pytest.approx(sum(x.test.accuracy for x in own) / len(own))
+    assert sum(map(sum, run["confusion"])) == sum(x.test.num_images for x in own)
+    for seed, result in zip(run["seeds"], own, strict=True):
+        for name, curve in zip(data["curves"], seed["curves"], strict=True):
+            assert curve == pytest.approx(getattr(result.epochs, name), rel=1e-4)
+        for name, values in zip(data["quantities"], seed["layers"]["values"], strict=True):
+            for row, expected in zip(values, getattr(result.layers, name), strict=True):
+                assert [x is None for x in row] == [x is None for x in expected]
+                numbers = [[x for x in each if x is not None] for each in (row, expected)]
+                assert numbers[0] == pytest.approx(numbers[1], rel=1e-2)
+    assert len(run["mistakes"]) == PICTURES
+    assert {str(index) for index, *_ in run["mistakes"]} <= data["pictures"].keys()
+    assert data["classes"] == list(prepared.classes)
+
+
+def test_only_settings_that_differ_are_kept_with_a_value_for_each_run(page):
+    data = read_data(page)
+    settings = data["settings"]
+    assert "training.batch_size" not in settings
+    for values in settings.values():
+        assert len(values) == len(data["runs"])
+        assert len(set(values)) > 1
+    names = [run["name"] for run in data["runs"]]
+    assert settings["architecture.layers_per_block"][names.index(RUN)] == "8"
+
+
+def test_images_of_other_data_are_not_shown(results, prepared):
+    study = tabulate(results[-3:])
+    assert describe_study(study, prepared=prepared)["pictures"]
+    other = replace(prepared, sha256="e" * 64)
+    assert describe_study(study, prepared=other)["pictures"] == {}
+    few = replace(prepared, test_images=prepared.test_images[:2])
+    assert describe_study(study, prepared=few)["pictures"].keys() == {0, 1}
+
+
+def test_a_study_without_results_and_one_that_diverged_are_pages(tmp_path):
+    for name, results in {"none": [], "lost": [build_result("a_L2", status="diverged")]}.items():
+        write_page(tmp_path / f"{name}.html", tabulate(results))
+    (lost,) = read_data(tmp_path / "lost.html")["runs"]
+    assert lost["test"] is None
+    assert lost["seeds"][0]["curves"][0][-1] is None
+    assert read_data(tmp_path / "none.html")["runs"] == []
+
+
+def test_no_text_of_a_result_is_markup(tmp_path):
+    path = tmp_path / "explore.html"
+    write_page(path, tabulate(list(list_attacked_results())))
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<script") == text.count("</script>") == 2
+    assert "hit" in text
+    for word in ("<img", "<!--", "<svg onload", "\u2028"):
+        assert word not in text
+    assert {run["experiment"] for run in read_data(path)["runs"]} == set(ATTACKS)
+
+
+@pytest.fixture
+def planned(tiny_spec) -> Study:
+    seeds = (0, 1, 2, 3)
+    experiment = Experiment("tiny", "?", "x", "y", (tiny_spec.name,), seeds, sizes={})
+    return Study(tiny_spec.data, {"tiny": experiment}, {tiny_spec.name: tiny_spec})
+
+
+def save_checkpoint(spec, seed, spec_hash=None) -> Path:
+    path = paths.checkpoint_path(Path(paths.result_path(spec.name, seed)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    identity = {"spec_hash": spec_hash or spec.hash_identity(seed)}
+    epochs = [([1.5], 40.0), ([1.25], 50.0)]
+    layers = {"names": ["conv1"], "epochs": [0], "gradient_norm": [[0.5]]}
+    layers |= {"activation_std": [[0.25]], "dead_fraction": [[None]]}
+    state = {"train": epochs, "test": epochs[::-1], "layers": layers}
+    Checkpoint(path, identity, LOG, seconds_between_writes=0).save(state)
+    return path
+
+
+def test_unfinished_runs_are_read_from_checkpoints(planned, tiny_spec, write_run, caplog):
+    write_run(seed=0)
+    for seed in (0, 1):
+        save_checkpoint(tiny_spec, seed)
+    save_checkpoint(tiny_spec, 2, spec_hash="another")
+    save_checkpoint(tiny_spec, 3).write_bytes(b"damaged")
+    (found,) = find_unfinished(planned, LOG)
+    assert (found.spec, found.seed) == (tiny_spec, 1)
+    assert found.epochs.train_loss == [1.5, 1.25]
+    assert found.epochs.validation_accuracy == [50.0, 40.0]
+    assert found.layers.gradient_norm == [[0.5]]
+    (line,) = caplog.messages
+    assert line.startswith("results/tiny_L2_K8/seed3.checkpoint: left out: its content")
+
+
+def test_unfinished_runs_are_marked(results, tiny_spec):
+    curve = [20.0, 30.0]
+    epochs = Epochs(**dict.fromkeys(Epochs.model_fields, curve))
+    study = tabulate([result for result in results if result.name == RUN])
+    begun = [Unfinished(tiny_spec, seed, epochs, None) for seed in (0, 1)]
+    done, run = describe_study(study, begun)["runs"]
+    assert done["unfinished"] == ""
+    assert run["unfinished"] == "seed 0: epoch 2 of 3, seed 1: epoch 2 of 3"
+    assert (run["validation"], run["test"], run["convolutions"]) == (30.0, None, 2)
+    assert all(seed["unfinished"] for seed in run["seeds"])
+
+
+in_browser = pytest.mark.skipif(
+    BROWSER is None and "HW2_REQUIRE_CHROMIUM" not in os.environ, reason="there is no chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
+        no_network = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        browser.call("Network.emulateNetworkConditions", **no_network)
+        yield browser
+
+
+def move(browser, kind, x, y, **options):
+    browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **options)
+
+
+def drag(browser, start, end):
+    button = {"button": "left", "clickCount": 1}
+    move(browser, "mousePressed", *start, **button)
+    move(browser, "mouseMoved", *end, buttons=1, **button)
+    move(browser, "mouseReleased", *end, **button)
+
+
+def locate(browser, selector):
+    return browser.evaluate(
+        f"(() => {{ const element = document.querySelector('{selector}');"
+        "element.scrollIntoView({block: 'center'}); const box = element.getBoundingClientRect();"
+        "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
+
+
+def list_chosen(browser):
+    return browser.evaluate(
+        "[...document.querySelectorAll('#chosen button')].map((each) => each.dataset.run)"
+    )
+
+
+# The corners of a line, in pixels of the window.
+CORNERS = """(() => {{
+  const line = document.querySelector('[data-panel={0}] path[data-run="{1}"][data-seed="{2}"]');
+  line.scrollIntoView({{block: 'center'}});
+  const matrix = line.getScreenCTM();
+  return [...line.getAttribute('d').matchAll(/[ML]([\\d.]+) ([\\d.]+)/g)].map((corner) => {{
+    const point = new DOMPoint(corner[1], corner[2]).matrixTransform(matrix);
+    return [point.x, point.y];
+  }});
+}})()"""
+
+
+@in_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_is_as_wide_as_the_window_and_loads_nothing(browser, page, width, theme):
+    browser.open(page, width, theme)
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate("innerWidth") == width  # a phone would zoom out for more
+    assert browser.problems == []
+    pictures = [request for request in browser.requests if request.startswith("data:image/webp")]
+    assert len(pictures) >= PICTURES
+    assert [request for request in browser.requests if request not in pictures] == [page.as_uri()]
+    assert len(list_chosen(browser)) > 2  # the best run of each experiment
+    paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (theme == "light")
+
+
+@in_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_click_on_a_point_shows_the_curves_of_its_result(browser, page, results, width):
+    browser.open(page, width)
+    place = locate(browser, f'circle[data-run="{RUN}"]')
+    drag(browser, place, place)
+    assert list_chosen(browser) == [RUN]
+    assert browser.evaluate("location.hash") == f"#{RUN}"
+    assert browser.evaluate("document.querySelectorAll('#table tbody tr').length") == 1
+    for result in (result for result in results if result.name == RUN):
+        for name, curve in result.epochs:
+            corners = browser.evaluate(CORNERS.format(name, RUN, result.seed))
+            assert len(corners) == len(curve)
+            for epoch, (corner, value) in enumerate(zip(corners, curve, strict=True), start=1):
+                move(browser, "mouseMoved", *corner)
+                tip = browser.evaluate("document.querySelector('#tip').textContent")
+                where, _, shown = tip.rpartition(": ")
+                assert where == f"{RUN}, seed {result.seed}\nepoch {epoch}"
+                unit = " %" if name.endswith("accuracy") else ""
+                assert shown.endswith(unit)
+                assert float(shown.removesuffix(unit)) == pytest.approx(
+                    value, rel=1e-4, abs=0.006 * bool(unit)
+                )
+    assert browser.problems == []
+
+
+@in_browser
+def test_the_address_selects_runs_and_experiments(browser, page):
+    browser.open(page, 1400)
+    browser.evaluate(f"location.hash = '{RUN},{OTHER}'")
+    settle(browser)
+    assert list_chosen(browser) == [RUN, OTHER]
+    browser.evaluate("location.hash = 'exp1_3'")
+    settle(browser)
+    assert [name.startswith("exp1_3_") for name in list_chosen(browser)] == [True] * 4
+    assert browser.evaluate("document.querySelector('#note').hidden")
+    for name in ("nothing", "__proto__", "constructor", "<img src=x onerror=1>", "%"):
+        browser.evaluate(f"location.hash = '{RUN},{name}'")
+        settle(browser)
+        assert list_chosen(browser) == [RUN]
+        assert browser.evaluate("document.querySelector('#note').textContent").startswith("Not on")
+    assert browser.problems == []
+
+
+def settle(browser):
+    browser.evaluate("new Promise((done) => setTimeout(done, 50))", wait=True)
+
+
+@in_browser
+def test_a_drag_selects_and_what_is_added_stays(browser, page):
+    browser.open(page, 1400)
+    box = browser.evaluate(
+        "(() => { const box = document.querySelector('#points').getBoundingClientRect();"
+        "return [box.left, box.top, box.right, box.bottom]; })()"
+    )
+    drag(browser, (box[0] + 1, box[1] + 1), (box[2] - 1, box[3] - 1))
+    points = browser.evaluate("document.querySelectorAll('#points circle').length")
+    assert browser.evaluate("chosen.length") == points > 30
+    browser.evaluate("document.querySelector('#none').click()")
+    assert list_chosen(browser) == []
+    assert browser.evaluate("document.querySelectorAll('#table tbody tr').length") >= points
+    browser.evaluate("document.querySelector('#add').click()")
+    for name in (RUN, OTHER):
+        place = locate(browser, f'circle[data-run="{name}"]')
+        drag(browser, place, place)
+    assert list_chosen(browser) == [RUN, OTHER]
+
+
+@in_browser
+def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, page):
+    browser.open(page, 1400)
+    browser.evaluate(f"choose(['{RUN}', '{OTHER}'])")
+    assert browser.evaluate("document.querySelector('#second').value") == OTHER
+    cells = "[...document.querySelectorAll('#confusion .name')].map((cell) => cell.textContent)"
+    assert set(browser.evaluate(cells)) == {"0.0"}  # made-up runs are alike in this
+    assert browser.evaluate("document.querySelectorAll('#mistakes img').length") == 2 * PICTURES
+    line = f"""document.querySelector('[data-panel=dead_fraction] [data-run="{RUN}"]')"""
+    last = browser.evaluate(f"{line}.getAttribute('d')")
+    browser.evaluate(
+        "(() => { const slider = document.querySelector('#epochs'); slider.value = 0;"
+        "slider.dispatchEvent(new Event('input')); })()"
+    )
+    assert browser.evaluate(f"{line}.getAttribute('d')") != last
+    assert browser.problems == []
+
+
+@in_browser
+def test_the_table_is_sorted(browser, page):
+    browser.open(page, 1400)
+    browser.evaluate("choose([...runs.keys()])")
+    for order in ("ascending", "descending"):
+        browser.evaluate("document.querySelectorAll('#table th button')[6].click()")
+        shown = browser.evaluate(
+            "[...document.querySelectorAll('#table tbody tr')].map((row) => row.cells[6].innerText)"
+        )
+        counts = [int(text.replace(",", "")) for text in shown]
+        assert counts == sorted(counts, reverse=order == "descending")
+        assert len(set(counts)) > 10
+
+
+@in_browser
+def test_a_forged_result_runs_no_script(browser, tmp_path):
+    path = tmp_path / "explore.html"
+    results = [*list_attacked_results(), build_result(RUN, epochs=EPOCHS)]
+    write_page(path, tabulate(results))
+    browser.open(path, 1400)
+    browser.evaluate("choose([...runs.keys()])")
+    place = locate(browser, f'circle[data-run="{RUN}"]')
+    move(browser, "mouseMoved", *place)
+    assert browser.evaluate("document.title") == "Explore the runs"
+    assert browser.evaluate("document.querySelectorAll('script').length") == 2
+    assert len(list_chosen(browser)) == len(results)
+    assert browser.problems == []

@@ -1,0 +1,55 @@
+"""Rules explore and explore_page: write the explore page of what is finished, and of what is not.
+
+Runs that have no result yet are read from their checkpoints. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import use_checkout  # noqa: F401
+
+from hw2core.analysis.explore import write_page
+from hw2core.analysis.tables import load
+from hw2core.config.reading import read_config, read_configs
+from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.data.prepared import load_prepared
+from hw2core.runs.log import run_job
+from hw2core.runs.paths import COPIED_CONFIG, EXPLORE, manifest_path
+from hw2core.runs.unfinished import find_unfinished
+
+
+def main() -> int:
+    """Write the page; 1 when a result cannot be read or the page cannot be written."""
+    # The specs of unfinished runs are in no file but the configuration of the call.
+    copied = CHECKOUT / COPIED_CONFIG
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[copied if copied.exists() else STUDY_FILE],
+        help="as Snakemake is given them",
+    )
+    parser.add_argument("--log", type=Path)
+    args = parser.parse_args()
+
+    def work(log: logging.Logger) -> str:
+        study = load_study(read_configs(args.configfile), " + ".join(map(str, args.configfile)))
+        study = study.compare_sizes(
+            load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))
+        )
+        unfinished = find_unfinished(study, log)
+        manifest = Path(manifest_path(study.data.folder))
+        prepared = load_prepared(manifest, verify=False) if manifest.exists() else None
+        write_page(Path(EXPLORE), load(study.experiments.values()), unfinished, prepared)
+        return f"wrote {EXPLORE}, with {len(unfinished)} unfinished"
+
+    return run_job(work, "explore", args.log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
