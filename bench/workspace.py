@@ -44,7 +44,7 @@ def read_study_config() -> dict[str, Any]:
 def make_workspace(folder: Path, config: dict[str, Any]) -> None:
     """Copy the sources to ``folder``, with ``config`` as config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
-    built = shutil.ignore_patterns("__pycache__", "report.html", "report.pdf")
+    built = shutil.ignore_patterns("__pycache__", "report.html", "report.pdf", "explore.html")
     for part in PARTS:
         if (ROOT / part).is_dir():
             shutil.copytree(ROOT / part, folder / part, ignore=built)

@@ -129,7 +129,7 @@ def copy_sources(folder: Path) -> Checkout:
         if (ROOT / part).is_dir():
             # "reference": the published record, of another study than the tests'.
             ignored = shutil.ignore_patterns(
-                "__pycache__", "report.html", "report.pdf", "reference", "output"
+                "__pycache__", "report.html", "report.pdf", "explore.html", "reference", "output"
             )
             shutil.copytree(ROOT / part, folder / part, ignore=ignored)
         else:
