@@ -115,7 +115,8 @@ def make_study(number: int) -> tables.Study:
             ]
             test = result.test.model_copy(update={"mistakes": mistakes})
             results.append(result.model_copy(update={"test": test}))
-    return tabulate(results)
+    study: tables.Study = tabulate(results)
+    return study
 
 
 if __name__ == "__main__":
