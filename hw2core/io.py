@@ -79,15 +79,21 @@ def check_regular(path: Path | str, largest: int) -> None:
 
 
 def check_places(paths: Iterable[Path | str]) -> None:
-    """Check that no folder is where a file belongs, and nothing else where a folder belongs.
+    """Check that nothing but a file is where a file belongs, and nothing but folders above it.
 
     Raises:
         WriteError: with the first that is in the way.
     """
     for path in map(Path, paths):
         folder = next(parent for parent in path.parents if os.path.lexists(parent))
-        if path.is_dir() or not folder.is_dir():
-            place, found = (path, "a folder") if path.is_dir() else (folder, "not a folder")
+        place, found = path, ""
+        if path.is_dir():
+            found = "a folder"
+        elif path.is_symlink() and not path.exists():
+            found = "a link to nothing"
+        elif not folder.is_dir():
+            place, found = folder, "not a folder"
+        if found:
             raise WriteError(f"{place}: {found}; move or delete it, and run again")
 
 

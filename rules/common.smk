@@ -156,15 +156,11 @@ EXPLORE_SOURCES = [str(SOURCES / path) for path in paths.EXPLORE_SOURCES]
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 try:
     GPU_MEMORY = gpus.measure_gpu_memory()
-    # Here, because Snakemake itself fails where a folder of these is something else.
-    made = [
-        paths.SUMMARY_TABLE,
-        *ALL_FIGURES,
-        paths.REPORT,
-        MANIFEST,
-        paths.log_path("tables"),
-    ]
-    check_places([*made, f"{paths.CODE_COPIES}/x"])
+    # Here, because Snakemake itself fails where something is in the way.
+    check_places(
+        [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, MANIFEST]
+    )
+    check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -92,6 +92,8 @@ def test_a_read_only_folder_is_refused_before_anything_is_made(tmp_path, monkeyp
         ("results/run/seed0.json", "results/run: not a folder"),
         ("logs/train/run.log", "logs: not a folder"),
         ("results/folder.json", "results/folder.json: a folder"),
+        ("results/link.json", "results/link.json: a link to nothing"),
+        ("results/loop.json", "results/loop.json: a link to nothing"),
     ],
 )
 def test_what_is_in_the_way_is_named_before_anything_is_made(in_folder, path, line):
@@ -99,6 +101,8 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(in_folder, path, li
     for name in ("figures", "results/run"):
         Path(name).touch()
     Path("logs").symlink_to("scratch")  # a disk that is not there
+    Path("results/link.json").symlink_to("missing")
+    Path("results/loop.json").symlink_to("loop.json")
     before = sorted(Path().rglob("*"))
     with pytest.raises(WriteError, match=f"^{re.escape(line)}; move or delete it, and run again$"):
         check_writable(["other/file", path])

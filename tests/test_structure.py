@@ -19,7 +19,7 @@ FOLDERS = ("hw2core", "workflow_scripts", "rules", "gpu", "search")
 ALLOWED: dict[str, str] = {
     "errors": "",
     "io": "errors",
-    "gpus": "",
+    "gpus": "errors",
     "history": "",
     "optimizers": "",
     "layers": "layers",
@@ -31,7 +31,7 @@ ALLOWED: dict[str, str] = {
     "data": "errors io data",
     "engine": "errors gpus data layers optimizers history training engine",
     "evaluation": "engine data",
-    "runs": "errors io history config data engine evaluation runs",
+    "runs": "errors io gpus history config data engine evaluation runs",
     "gpu_share": "config data",
     "code_copy": "errors runs",
     "retries": "runs",

@@ -94,7 +94,9 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
-def _round(value: float, digits: int) -> Decimal:
+def _round(value: float, digits: int) -> Decimal | float:
+    if abs(value) >= 1e15:  # of a run that diverges: shown as 1.2e+38
+        return float(f"{value:.1e}")
     # Accuracies on 10,000 images often end in 5, which binary floats round either way.
     exact = Decimal(repr(round(float(value), 9)))
     return exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0  # no negative zero

@@ -176,9 +176,9 @@ class Result(Frozen):
     best_epoch: v.Positive
     """The epoch of the highest validation accuracy; the weights are those after it."""
     epochs: Epochs
-    parameters: v.Count
+    parameters: v.Positive
     """Trainable parameters."""
-    flops_per_image: v.Count
+    flops_per_image: v.Positive
     """Floating-point operations of the forward pass of one image; a multiply-add is two."""
     layers: Layers | None
     timing: Timing

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from result_documents import (
     build_ablation,
     build_experiment,
+    build_layers,
     build_result,
     build_study,
     rename,
@@ -279,6 +280,28 @@ def test_layers_hold_the_recorded_numbers(study):
     ):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
         np.testing.assert_allclose(line.get_ydata(), select(own, epoch=epoch)[quantity])
+
+
+def test_layers_name_each_line_whatever_was_not_recorded():
+    """The last activations of one network, or everything of all, are not finite."""
+    results = build_experiment("exp1_1")
+    lost = build_layers(2)
+    lost = lost.model_copy(update={"activation_std": [*lost.activation_std[:-1], [None] * 4]})
+    results[0] = results[0].model_copy(update={"layers": lost})
+    figure = draw("layers", tabulate(results))
+    (legend,) = figure.legends
+    named = dict(zip((x.get_text() for x in legend.texts), legend.get_lines(), strict=True))
+    assert list(named)[:2] == ["exp1_1_L2_K32", "exp1_1_L4_K32"]
+    assert list(named)[-1] == layers.DASHED
+    for name in ("exp1_1_L2_K32", "exp1_1_L4_K32"):
+        assert named[name].get_color() == find(figure, name)[0].get_color()
+
+    nothing = {key: [[None] * 4] * 3 for key in layers.PANELS}
+    results = [
+        x.model_copy(update={"layers": build_layers(2).model_copy(update=nothing)}) for x in results
+    ]
+    (legend,) = draw("layers", tabulate(results)).legends
+    assert legend.texts == []
 
 
 def test_layers_compare_the_deepest_plain_network_with_its_equals():

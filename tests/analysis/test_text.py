@@ -17,6 +17,10 @@ from hw2core.analysis.tables import build
         (1234.5, 0, "1,235"),
         (-0.04, 1, "0.0"),
         (1e-12, 2, "0.00"),
+        (123456789012345, 0, "123,456,789,012,345"),
+        (3.4e38, 1, "3.4e+38"),  # of a run that diverges
+        (-1e300, 0, "-1e+300"),
+        (math.inf, 1, "inf"),
         (None, 1, "–"),
         (math.nan, 1, "–"),
         (pd.NA, 1, "–"),
@@ -29,6 +33,7 @@ def test_numbers_are_rounded_as_one_does_by_hand(value, digits, expected):
 def test_formats():
     assert text.format_change(78.74 - 77.89) == "+0.9"  # 0.85
     assert text.format_change(-2.04) == "−2.0"
+    assert text.format_change(-2e38) == "−2e+38"
     assert text.format_range(50.0, 49.0, 51.04) == "50.0 [49.0, 51.0]"
     assert text.format_range(50.0, 50.0, 50.0) == "50.0"
     assert text.format_scientific(1.234e-15) == r"$1.2 \cdot 10^{-15}$"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from hw2core.analysis.figures import drawing, style
@@ -14,6 +15,7 @@ from hw2core.analysis.tables import Study, select
 
 PANELS = {"gradient_norm": "Weight gradient (RMS)", "activation_std": "Activation (SD)"}
 MOMENTS = ("Before training", "After training")
+DASHED = "theory: √6 per layer"
 
 
 def select_networks(study: Study) -> pd.DataFrame:
@@ -92,24 +94,28 @@ def draw_layers(study: Study) -> Figure:
     layers, deepest = list_layers(study, networks), _find_deepest(networks)
     plot = Figure(figsize=(style.FIGURE_WIDTH, 5.0))
     grid = plot.subplots(2, 2, sharex=True, sharey="row")
+    shown: dict[str, Line2D] = {}  # by what the legend calls them
     for row, (quantity, name), anchor in zip(grid, PANELS.items(), (-1, 0), strict=True):
         row[0].set_yscale("log")
         for axes, moment in zip(row, MOMENTS, strict=True):
-            own = select(layers, moment=moment)
+            own = select(layers, moment=moment).dropna(subset=quantity)
             lines = drawing.draw_lines(axes, own, "number", quantity, networks)
             for line in lines:
                 line.set(marker="o", markersize=2.5, markeredgewidth=0)
+            drawn = networks.index[networks.index.isin(own["line"])]
+            shown |= zip(drawn, lines, strict=True)
             axes.set(xlabel="Convolution, from the input", ylabel="")
         row[0].set_ylabel(name)
-        _draw_theory(row[0], _trace(layers, deepest, quantity), anchor)
+        for line in _draw_theory(row[0], _trace(layers, deepest, quantity), anchor):
+            shown[DASHED] = line
         row[0].yaxis.set_major_locator(LogLocator(numticks=7))
         row[0].yaxis.set_major_formatter(_format_power)
         row[0].yaxis.set_minor_locator(NullLocator())
     for axes, moment in zip(grid[0], MOMENTS, strict=True):
         axes.set_title(moment)
     grid[1, 0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    labels = [*networks.index, "theory: √6 per layer"]
-    plot.legend([*lines, grid[0, 0].get_lines()[-1]], labels, loc="outside lower left", ncols=3)
+    names = [name for name in (*networks.index, DASHED) if name in shown]
+    plot.legend([shown[name] for name in names], names, loc="outside lower left", ncols=3)
     return plot
 
 
@@ -131,15 +137,16 @@ def _trace(layers: pd.DataFrame, run: str, quantity: str) -> pd.Series:
     return means.dropna()
 
 
-def _draw_theory(axes: Axes, values: pd.Series, anchor: int) -> None:
+def _draw_theory(axes: Axes, values: pd.Series, anchor: int) -> list[Line2D]:
     """Draw the predicted factor per layer through the value at ``anchor`` (0 or -1)."""
     if values.empty:
-        return
+        return []
     steps = values.index - values.index[anchor]
     expected = values.iloc[anchor] * THEORY ** (steps if anchor else -steps)
     limits = axes.get_ylim()
-    axes.plot(values.index, expected, color=style.INK, linestyle="--", linewidth=1, zorder=5)
+    lines = axes.plot(values.index, expected, color=style.INK, ls="--", linewidth=1, zorder=5)
     axes.set_ylim(limits)
+    return lines
 
 
 def _format_power(value: float, _: object = None) -> str:
