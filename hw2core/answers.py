@@ -1,16 +1,13 @@
 """Gives the course's answers: hyper-parameters of part 2, and texts ``part1_q1`` to ``part3_q6``.
 
-Hyper-parameters are read from config.yaml. The texts are those of the report, in Markdown, rendered
-from ``results/`` in the working directory; they list missing runs.
+The hyper-parameters are for the images of the notebook, which ``ToTensor`` scales to [0, 1]; the
+study normalises its images, and config.yaml has the values for these. The texts are those of the
+report, in Markdown, rendered from ``results/`` in the working directory; they list missing runs.
 """
 
 from __future__ import annotations
 
-from functools import cache
-
-from hw2core.config.networks import MLPArchitecture
-from hw2core.config.reading import read_config
-from hw2core.config.study import STUDY_FILE, load_experiments, load_study
+from hw2core.config.study import load_experiments
 
 QUESTIONS = ("part1_q1", "part2_q1", "part2_q2", *(f"part3_q{number}" for number in range(1, 7)))
 
@@ -35,26 +32,15 @@ def __dir__() -> list[str]:
 
 def part2_overfit_hp() -> dict[str, float]:
     """Return wstd, lr and reg with which an MLP memorises 20 images."""
-    return dict(_read_hp("part2_overfit"))
+    return {"wstd": 0.1, "lr": 0.05, "reg": 0.0}
 
 
 def part2_optim_hp() -> dict[str, float]:
     """Return wstd, reg and one learning rate per optimizer: lr_vanilla, lr_momentum, lr_rmsprop."""
-    names = ("vanilla", "momentum", "rmsprop")
-    rates = {f"lr_{name}": _read_hp(f"part2_optim_{name}")["lr"] for name in names}
-    first = _read_hp("part2_optim_vanilla")
-    return {"wstd": first["wstd"], **rates, "reg": first["reg"]}
+    rates = {"lr_vanilla": 0.04, "lr_momentum": 0.005, "lr_rmsprop": 2e-4}
+    return {"wstd": 0.08, **rates, "reg": 1e-4}
 
 
 def part2_dropout_hp() -> dict[str, float]:
-    """Return wstd and lr of the dropout comparison."""
-    return {name: _read_hp("part2_dropout_0")[name] for name in ("wstd", "lr")}
-
-
-@cache
-def _read_hp(name: str) -> dict[str, float]:
-    """Return wstd, lr and reg of a run of config.yaml."""
-    run = load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs[name]
-    assert isinstance(run.architecture, MLPArchitecture)
-    recipe = run.training
-    return {"wstd": run.architecture.wstd, "lr": recipe.lr, "reg": recipe.weight_decay}
+    """Return wstd and lr with which an MLP memorises 400 images, unless dropout hinders it."""
+    return {"wstd": 0.3, "lr": 0.0016}
