@@ -22,7 +22,7 @@ from hw2core.data.cifar10 import read_cifar10
 from hw2core.data.generated import generate_images
 from hw2core.grad_compare import compare_layer_to_torch
 
-README = Path(__file__).parents[1] / "README.md"
+COURSE = Path(__file__).parents[1] / "docs" / "course.md"
 
 
 def load_images(count, batch_size):
@@ -41,8 +41,8 @@ def make_batches(images, labels, batch_size):
     return list(zip(x.split(batch_size), y.split(batch_size), strict=True))
 
 
-def test_the_imports_that_readme_shows_work():
-    (block,) = (b for b in README.read_text().split("```") if "import hw2core as hw2" in b)
+def test_the_imports_that_the_documents_show_work():
+    (block,) = (b for b in COURSE.read_text().split("```") if "import hw2core as hw2" in b)
     subprocess.run([sys.executable, "-c", block.removeprefix("python")], check=True)
 
 
