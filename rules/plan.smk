@@ -59,6 +59,8 @@ def check_plan():
 def build_dag_with_checks(build=workflow._build_dag):
     # Snakemake has no hook between reading the targets and the first job, nor one in a dry run.
     try:
+        if getattr(workflow.executor_plugin, "name", "") == "slurm":
+            pipeline.refuse_missing_slurm(workflow.basedir)
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         if workflow.is_main_process and workflow.executor_plugin is not None:

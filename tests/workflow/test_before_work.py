@@ -175,3 +175,12 @@ def test_status_imports_no_torch(untrained):
         "except SystemExit: sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=untrained.folder, check=True)
+
+
+def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_path):
+    installed = tmp_path / "hw2core/__init__.py"
+    installed.parent.mkdir()
+    installed.write_text("raise SystemExit('another checkout')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "MPLBACKEND": "module://nowhere"}
+    command = [sys.executable, "workflow_scripts/make_figures.py", "--help"]
+    subprocess.run(command, cwd=untrained.folder, env=environment, check=True)
