@@ -25,7 +25,7 @@ def list_named_targets():
 
 def describe_training(job):
     cores = workflow.resource_settings.cores or 1
-    percent = job.resources.get("gpu_percent", 0) if GPU_MEMORY else 0
+    percent = job.resources.get("gpu_percent", 0) / max(1, len(GPUS))
     share = max(min(1, job.threads / cores), percent / 100)
     return plan.Training(job.wildcards.run, int(job.wildcards.seed), job.threads, share)
 
@@ -42,7 +42,7 @@ def check_plan():
         line = plan.describe_plan(
             STUDY,
             trainings,
-            has_gpu=bool(GPU_MEMORY),
+            has_gpu=bool(GPUS),
             on_cluster=trains_on_cluster(planned),
         )
         logger.info(line)

@@ -34,7 +34,8 @@ rule train:
         # exec: a cluster's signals reach the training process itself.
         "exec python {CODE:q}/workflow_scripts/train.py --spec {params.spec:q}"
         " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
-        " --weights {output.weights:q} --threads {threads} --minutes {params.minutes} --log {log:q}"
+        " --weights {output.weights:q} --threads {threads} --minutes {params.minutes}"
+        " --gpu-percent {resources.gpu_percent} --log {log:q}"
 
 
 rule evaluate:
@@ -60,7 +61,8 @@ rule evaluate:
     shell:
         "exec python {CODE:q}/workflow_scripts/evaluate.py --result {input.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
-        " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
+        " --evaluation {output.evaluation:q} --threads {threads}"
+        " --gpu-percent {resources.gpu_percent} --log {log:q}"
 
 
 rule share_result:

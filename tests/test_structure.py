@@ -32,6 +32,7 @@ ALLOWED: dict[str, str] = {
     "evaluation": "engine data",
     "runs": "errors io history config data engine evaluation runs",
     "gpu_share": "config data",
+    "gpu_locks": "gpus",
     "code_copy": "errors runs",
     "retries": "runs",
     "pipeline": "errors config data io runs",

@@ -17,7 +17,7 @@ from selected_runs import load_runs, make_parser
 from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import measure_gpu_memory
+from hw2core.gpus import find_gpus, measure_gpu_memory
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
 from hw2core.runs.environment import count_allotted_threads
 from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
@@ -53,8 +53,9 @@ def main() -> int:
 def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
     """Return the state of each run, and a line on all of them."""
     results = read_finished(study)
-    memory, on_cluster = measure_gpu_memory(), Path("logs/slurm").exists()
-    device = find_device(has_gpu=bool(memory) or on_cluster)
+    gpus, on_cluster = find_gpus(), Path("logs/slurm").exists()
+    memory = measure_gpu_memory(gpus)
+    device = find_device(has_gpu=bool(gpus) or on_cluster)
     found = [r.environment.threads for r in results.values() if device.made(r)]
     threads = max(found, key=found.count) if found else THREADS
     estimator = Estimator(results.values(), device, threads)
@@ -63,7 +64,7 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
         if on_cluster:
             return 1.0
         if memory:
-            return estimate_gpu_percent(study.runs[run], memory) / 100
+            return estimate_gpu_percent(study.runs[run], memory) / 100 / len(gpus)
         return min(1.0, threads / count_allotted_threads())
 
     states = Reporter(study, results, estimator, full=full).report(pairs)

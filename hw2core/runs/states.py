@@ -30,6 +30,7 @@ MOST_REASONS = 2  # shown, where all runs are
 # Lines of a training's log that are followed by others; any other last line is its end.
 PROGRESS = re.compile(
     r"epoch +\d|resuming after|[^:]*, threads \d|\S+: not used: |no checkpoint|.*; starting"
+    "|waiting for a GPU"
 )
 STOPPED = "stopped by a signal"
 # A training without a new line for this many times as long as an epoch, and a minute, is gone.
