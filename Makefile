@@ -13,7 +13,7 @@ help:
 	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
 
 demo: $(READY)
-	$(VENV)/bin/snakemake --profile demo --quiet rules host
+	$(VENV)/bin/snakemake --profile demo
 	@echo
 	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf beside it)"
 	@echo "            demo/output/figures/             (its figures)"

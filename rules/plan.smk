@@ -3,9 +3,17 @@
 
 from snakemake.logging import logger
 
+from hw2core.progress import Terminal
 from hw2core.runs import plan
 
 TRAINING = ("train", "share_result")  # rules whose first output is a result
+
+
+TERMINAL = Terminal(STUDY)
+if workflow.is_main_process and not workflow.output_settings.verbose:
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(TERMINAL)
 
 
 def find_unknown_targets():
@@ -38,6 +46,7 @@ def trains_on_cluster(jobs):
 def check_plan():
     planned = list(workflow.dag.needrun_jobs())
     trainings = [describe_training(job) for job in planned if job.rule.name == "train"]
+    TERMINAL.planned = [(run, seed) for run, seed, *_ in trainings]
     if trainings:
         line = plan.describe_plan(
             STUDY,

@@ -33,6 +33,7 @@ ALLOWED: dict[str, str] = {
     "runs": "errors io history config data engine evaluation runs",
     "gpu_share": "config data",
     "gpu_locks": "gpus",
+    "progress": "errors config gpus gpu_share runs",
     "code_copy": "errors runs",
     "retries": "runs",
     "pipeline": "errors config data io runs",

@@ -10,21 +10,18 @@ import argparse
 import signal
 import sys
 import time
-from pathlib import Path
 
 from selected_runs import load_runs, make_parser
 
 from hw2core.config.study import Study
 from hw2core.errors import UserError
-from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import find_gpus, measure_gpu_memory
-from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
-from hw2core.runs.environment import count_allotted_threads
-from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
+from hw2core.progress import look
+from hw2core.runs.states import CURRENT, STATES, RunState
 
-THREADS = 2  # of a training, unless a finished one had others: rules/train.smk
 SECONDS_BETWEEN_LOOKS = 5.0
-COLOURS = dict(zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "green"), strict=True))
+COLOURS = dict(
+    zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "blue", "green"), strict=True)
+)
 
 
 def main() -> int:
@@ -48,27 +45,6 @@ def main() -> int:
         print(f"{run:<{width}}  {seed:>2}  {state:<11}  {detail}".rstrip())
     print(summary)
     return int(not are_current(states))
-
-
-def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
-    """Return the state of each run, and a line on all of them."""
-    results = read_finished(study)
-    gpus, on_cluster = find_gpus(), Path("logs/slurm").exists()
-    memory = measure_gpu_memory(gpus)
-    device = find_device(has_gpu=bool(gpus) or on_cluster)
-    found = [r.environment.threads for r in results.values() if device.made(r)]
-    threads = max(found, key=found.count) if found else THREADS
-    estimator = Estimator(results.values(), device, threads)
-
-    def share(run: str) -> float:
-        if on_cluster:
-            return 1.0
-        if memory:
-            return estimate_gpu_percent(study.runs[run], memory) / 100 / len(gpus)
-        return min(1.0, threads / count_allotted_threads())
-
-    states = Reporter(study, results, estimator, full=full).report(pairs)
-    return states, summarize(states, estimator, share, ON_CLUSTER if on_cluster else "")
 
 
 def are_current(states: list[RunState]) -> bool:

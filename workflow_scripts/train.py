@@ -41,7 +41,7 @@ def main() -> int:
         # Read and check the images while torch is imported, which takes longer.
         loading = aside.submit(load_prepared, args.data)
         label = f"{args.result.parent.name} {args.result.stem}"
-        return run_job(lambda log: train(args, loading, log), label, args.log)
+        return run_job(lambda log: train(args, loading, log), label, args.log, shows_end=True)
 
 
 def parse_arguments() -> argparse.Namespace:

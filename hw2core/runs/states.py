@@ -23,8 +23,8 @@ from hw2core.runs.staleness import explain_evaluation, explain_result
 
 # The order in which --watch shows them.
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
-STALE, MISSING, CURRENT = "stale", "not trained", "current"
-STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, CURRENT)
+STALE, MISSING, UNEVALUATED, CURRENT = "stale", "not trained", "to evaluate", "current"
+STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, UNEVALUATED, CURRENT)
 
 MOST_REASONS = 2  # shown, where all runs are
 # Lines of a training's log that are followed by others; any other last line is its end.
@@ -109,7 +109,7 @@ class Reporter:
             log = read_log("evaluate", run, seed)
             if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
                 return RunState(run, seed, FAILED, f"{log.path}: {log.lines[-1]}")
-            return RunState(run, seed, STALE, f"to evaluate: {self._join(reasons)}")
+            return RunState(run, seed, UNEVALUATED, self._join(reasons))
         result = self._results.get((run, seed)) or read_run(run, seed)  # trained a moment ago
         accuracy = f"test accuracy {result.test.accuracy:.1f} %" if result.test else ""
         twin = f", the result of {result.same_as}" if result.same_as else ""

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from checkout import NUM_RUNS, ROOT, TINY, copy_sources
@@ -141,9 +142,9 @@ def test_status_shows_a_running_run_beside_snakemake(tmp_path):
     study.configure(config)
     process = study.start("results/exp2_L4_K4", start_new_session=True)
     try:
-        for line in process.stdout:
-            if " 2/1000" in line:
-                break
+        log = study / "logs/train/exp2_L4_K4/seed0.log"
+        while process.poll() is None and not (log.exists() and " 2/1000" in log.read_text()):
+            time.sleep(0.1)
         done = ask_status(study, "results/exp2_L4_K4/", "exp1_4")
     finally:
         os.killpg(process.pid, 9)
