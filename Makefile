@@ -1,16 +1,21 @@
-# Two commands do everything: `make demo` and `make test`. Both set up .venv when it is missing.
+# `make setup` makes .venv. The other commands do so first when it is missing.
 
 PYTHON ?= python3
 MINUTES ?= 60
+# cpu: without the CUDA libraries. pip's own setting has to name an index of torch's CPU builds.
+TORCH ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint study-gpu help
+.PHONY: setup demo test test-all lint study-gpu help
 
 help:
+	@echo "make setup  make .venv with all packages; TORCH=cpu: see README.md"
 	@echo "make demo   set up, then run the whole pipeline on generated images (offline, minutes)"
 	@echo "make test   set up, then check style, types and behaviour; test-all: the slow tests too"
 	@echo "make study-gpu MINUTES=60   train the whole study (gpu/full.yaml) on this machine's GPU, and pack it"
+
+setup: $(READY)
 
 demo: $(READY)
 	$(VENV)/bin/snakemake --profile demo
@@ -33,10 +38,16 @@ lint: $(READY)
 	$(VENV)/bin/snakefmt --check Snakefile rules
 	$(VENV)/bin/mypy
 
+# What torch needs on Linux beside itself is CUDA's.
+LOCKED := $(if $(filter cpu,$(TORCH)),grep -v 'sys_platform == "linux"',cat)
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(LOCKED) requirements.lock > $(VENV)/packages.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -c "import torch, torchvision" || \
+		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: README.md"; exit 1; }
 	touch $@
