@@ -20,7 +20,14 @@ SECONDS_BETWEEN_LINES = 10.0
 EVENTS = {"WORKFLOW_STARTED", "RUN_INFO", "RESOURCES_INFO", "PROGRESS"} | {
     f"{kind}_{what}" for kind in ("JOB", "GROUP") for what in ("INFO", "STARTED", "FINISHED")
 }
-LINES = ("Assuming unrestricted", "Building DAG", "Using shell", "Select jobs", "Execute ", "Group jobs")
+LINES = (
+    "Assuming unrestricted",
+    "Building DAG",
+    "Using shell",
+    "Select jobs",
+    "Execute ",
+    "Group jobs",
+)
 
 
 def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
