@@ -10,7 +10,8 @@ TRAINING = ("train", "share_result")  # rules whose first output is a result
 
 
 TERMINAL = Terminal(STUDY)
-if workflow.is_main_process and not workflow.output_settings.verbose:
+SAYS_ALL = workflow.output_settings.verbose or workflow.output_settings.dryrun
+if workflow.is_main_process and not SAYS_ALL:
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
             handler.addFilter(TERMINAL)
