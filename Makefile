@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 MINUTES ?= 60
+# cpu: without the CUDA libraries. pip's own setting has to name an index of torch's CPU builds.
+TORCH ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
@@ -11,7 +13,7 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
 .PHONY: setup demo test test-all test-slow lint study-gpu help
 
 help:
-	@echo "make setup      make .venv, with all that is needed"
+	@echo "make setup      make .venv with all packages; TORCH=cpu: see docs/setup.md"
 	@echo "make demo       set up, then run the whole pipeline on generated images (offline, minutes)"
 	@echo "make test       set up, then check style, types and behaviour in minutes"
 	@echo "make test-all   the same, then the workflow, injected faults and a real Slurm"
@@ -21,7 +23,7 @@ help:
 setup: $(READY)
 
 demo: $(READY)
-	$(VENV)/bin/snakemake --profile demo --quiet rules host
+	$(VENV)/bin/snakemake --profile demo
 	@echo
 	@echo "Done. Open  demo/output/report/report.html   (the report; report.pdf is next to it)"
 	@echo "            demo/output/report/explore.html  (every run's curves, layers and mistakes)"
@@ -47,10 +49,16 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench # separate: it has a train.py too
 
+# What torch needs on Linux beside itself is CUDA's.
+LOCKED := $(if $(filter cpu,$(TORCH)),grep -v 'sys_platform == "linux"',cat)
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "Python 3.11 or newer is needed; choose it with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(LOCKED) requirements.lock > $(VENV)/packages.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -c "import torch, torchvision" || \
+		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: README.md"; exit 1; }
 	touch $@

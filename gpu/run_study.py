@@ -187,7 +187,10 @@ def pack(archive: Path) -> int:
     size = archive.stat().st_size / 1e6
     print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
     if results:
-        print("to publish: unpack it in a checkout and see 'On one GPU' in README.md", flush=True)
+        print(
+            "to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md",
+            flush=True,
+        )
     return results
 
 

@@ -1,4 +1,4 @@
-"""Finds the GPU that this process may use, without importing torch."""
+"""Finds the GPUs that jobs may use, without importing torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +24,19 @@ TRAINS = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?")
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
 NAMES_A_GPU = re.compile(r"\s*(\d+|GPU-[^,\s]*|MIG-[^,\s]*)\s*(,|$)")
 UNKNOWN = 1  # bytes of a GPU of unknown memory, so that every run needs all of it
-QUERY = ("nvidia-smi", "--query-gpu=uuid,memory.total,mig.mode.current")
+QUERY = ("--query-gpu=uuid,memory.total,mig.mode.current", "--format=csv,noheader,nounits")
 SECONDS_TO_ANSWER = 5.0
 
 
 class Gpu(NamedTuple):
-    """A GPU of this machine; ``memory`` in bytes."""
+    """A GPU that a job can be given, or an instance of one that MIG divides.
 
-    uuid: str
+    ``name`` is what CUDA_VISIBLE_DEVICES calls it: its UUID, or the number given there where CUDA
+    and nvidia-smi may count in different orders. It is "" where a job cannot be given another.
+    ``memory`` is in bytes.
+    """
+
+    name: str
     memory: int
 
 
@@ -46,42 +52,55 @@ def check_device(name: object = None) -> None:
         raise UserError(make_line(line))
 
 
-def measure_gpu_memory() -> int:
-    """Return the bytes of the GPU that torch can train on (CUDA, or Apple's); 0 for none.
+def find_gpus() -> list[Gpu]:
+    """Return the GPUs that jobs may train on, limited to those in CUDA_VISIBLE_DEVICES if it is set.
 
-    CUDA_VISIBLE_DEVICES selects the GPU; if several remain, the smallest memory counts. A GPU of
-    unknown memory, or divided by MIG, counts as 1 byte, so that runs take turns. If nvidia-smi does
-    not answer, a warning is printed on standard error.
+    If nvidia-smi does not answer, a warning is printed on standard error.
 
     Raises:
         UserError: HW2_DEVICE names no device that can train.
     """
     check_device()
-    if os.environ.get(DEVICE) == "cpu":
-        return 0
+    device = os.environ.get(DEVICE, "cuda")
+    if device == "cpu":
+        return []
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return [Gpu("", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
     visible = os.environ.get(VISIBLE)
-    named = NAMES_A_GPU.match(visible or "")
-    if visible is not None and not named:
-        return 0
+    names = [name.strip() for name in (visible or "").split(",")]
+    names = list(takewhile(NAMES_A_GPU.match, names))  # as CUDA reads it
+    if visible is not None and not names:
+        return []
     try:
         gpus = list_gpus()
     except TimeoutError as error:
         print(f"{error}; runs are planned as if there were no GPU", file=sys.stderr)
         gpus = []
-    if not named:
-        return min((gpu.memory for gpu in gpus), default=0)
-    return min((gpu.memory for gpu in select_gpus(gpus, named[1])), default=UNKNOWN)
+    gpus = [select_gpu(gpus, name) for name in names] or gpus
+    if device != "cuda":  # such as cuda:1
+        return [Gpu("", min(gpu.memory for gpu in gpus))] if gpus else []
+    return gpus
 
 
-def select_gpus(gpus: list[Gpu], name: str) -> list[Gpu]:
-    """Return the GPUs that an entry of CUDA_VISIBLE_DEVICES may refer to."""
-    if not name.isdecimal():
-        return [gpu for gpu in gpus if gpu.uuid.startswith(name)]
-    # By default, CUDA numbers GPUs from the fastest, and nvidia-smi by position on the bus.
-    by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-    return gpus[int(name) : int(name) + 1] if by_bus else gpus
+def measure_gpu_memory(gpus: list[Gpu]) -> int:
+    """Return the smallest memory of ``gpus`` in bytes; 0 for none.
+
+    A GPU of unknown memory, or an instance of one that MIG divides, counts as 1 byte, so that runs
+    take turns.
+    """
+    return min((gpu.memory for gpu in gpus), default=0)
+
+
+def select_gpu(gpus: list[Gpu], name: str) -> Gpu:
+    """Return the GPU that an entry of CUDA_VISIBLE_DEVICES refers to."""
+    found = [gpu for gpu in gpus if gpu.name.startswith(name)]
+    if name.isdecimal():
+        # By default, CUDA numbers GPUs from the fastest, and nvidia-smi by position on the bus.
+        by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+        found = gpus[int(name) : int(name) + 1] if by_bus else gpus
+    if len(found) == 1:
+        return found[0]
+    return Gpu(name, min((gpu.memory for gpu in found), default=UNKNOWN))
 
 
 def find_sign_of_gpu() -> str | None:
@@ -94,7 +113,7 @@ def find_sign_of_gpu() -> str | None:
     except TimeoutError as error:
         return str(error)
     if gpus:
-        return f"nvidia-smi lists {gpus[0].uuid}"
+        return f"nvidia-smi lists {gpus[0].name}"
     # nvidia-smi also fails if the driver does not work.
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
     return f"there is {devices[0]}" if devices else None
@@ -106,19 +125,43 @@ def list_gpus() -> list[Gpu]:
     Raises:
         TimeoutError: it does not answer.
     """
-    command = [*QUERY, "--format=csv,noheader,nounits"]
+    gpus = []
+    for line in ask_driver(*QUERY).splitlines():
+        uuid, memory, mig = [*line.split(", "), "", ""][:3]
+        if not uuid.startswith("GPU-"):
+            continue
+        if mig == "Enabled":
+            instances = find_instances(uuid)
+            gpus += [Gpu(name, UNKNOWN) for name in instances or [uuid]]
+        else:
+            gpus.append(Gpu(uuid, int(memory) << 20 if memory.isdecimal() else UNKNOWN))
+    return gpus
+
+
+def find_instances(uuid: str) -> list[str]:
+    """Return the UUIDs of the instances that MIG divides a GPU into."""
+    _, _, after = ask_driver("-L").partition(f"(UUID: {uuid})")
+    return re.findall(r"\(UUID: (MIG-[^)]+)\)", after.partition("\nGPU ")[0])
+
+
+def ask_driver(*arguments: str) -> str:
+    """Return what nvidia-smi prints; nothing where there is no such program.
+
+    Raises:
+        TimeoutError: it does not answer.
+    """
     try:
         process = subprocess.Popen(
-            command,
+            ["nvidia-smi", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             errors="replace",
         )
     except OSError:
-        return []
+        return ""
     try:
-        output, _ = process.communicate(timeout=SECONDS_TO_ANSWER)
+        return process.communicate(timeout=SECONDS_TO_ANSWER)[0]
     except subprocess.TimeoutExpired:
         process.kill()
         with suppress(subprocess.TimeoutExpired):  # inside the driver it cannot be killed
@@ -129,9 +172,3 @@ def list_gpus() -> list[Gpu]:
     finally:
         if process.stdout:
             process.stdout.close()
-    lines = (line.split(", ") for line in output.splitlines() if line.startswith("GPU-"))
-    lines = (line for line in lines if len(line) == 3)
-    return [
-        Gpu(uuid, int(memory) << 20 if memory.isdecimal() and mig != "Enabled" else UNKNOWN)
-        for uuid, memory, mig in lines
-    ]

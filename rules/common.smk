@@ -144,6 +144,12 @@ def hash_code(module):
     return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
+# A job of a cluster has the GPU that the cluster gave it.
+GPUS = [] if workflow.remote_exec else gpus.find_gpus()
+GPU_MEMORY = gpus.measure_gpu_memory(GPUS)
+if "gpu_percent" not in workflow.global_resources:
+    # As many runs at a time as fit: each says what part of a GPU it needs.
+    workflow.register_resource("gpu_percent", 100 * max(1, len(GPUS)))
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 MANIFEST = paths.manifest_path(STUDY.data.folder)

@@ -3,9 +3,18 @@
 
 from snakemake.logging import logger
 
+from hw2core.progress import Terminal
 from hw2core.runs import plan
 
 TRAINING = ("train", "share_result")  # rules whose first output is a result
+
+
+TERMINAL = Terminal(STUDY)
+SAYS_ALL = workflow.output_settings.verbose or workflow.output_settings.dryrun
+if workflow.is_main_process and not SAYS_ALL:
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(TERMINAL)
 
 
 def find_unknown_targets():
@@ -25,7 +34,7 @@ def list_named_targets():
 
 def describe_training(job):
     cores = workflow.resource_settings.cores or 1
-    percent = job.resources.get("gpu_percent", 0) if GPU_MEMORY else 0
+    percent = job.resources.get("gpu_percent", 0) / max(1, len(GPUS))
     share = max(min(1, job.threads / cores), percent / 100)
     return plan.Training(job.wildcards.run, int(job.wildcards.seed), job.threads, share)
 
@@ -38,11 +47,12 @@ def trains_on_cluster(jobs):
 def check_plan():
     planned = list(workflow.dag.needrun_jobs())
     trainings = [describe_training(job) for job in planned if job.rule.name == "train"]
+    TERMINAL.planned = [(run, seed) for run, seed, *_ in trainings]
     if trainings:
         line = plan.describe_plan(
             STUDY,
             trainings,
-            has_gpu=bool(GPU_MEMORY),
+            has_gpu=bool(GPUS),
             on_cluster=trains_on_cluster(planned),
         )
         logger.info(line)
@@ -72,6 +82,8 @@ def build_dag_with_checks(build=workflow._build_dag):
     # Snakemake has no hook between reading the targets and the first job, and none in a dry run.
     trust_files(workflow.persistence)
     try:
+        if getattr(workflow.executor_plugin, "name", "") == "slurm":
+            pipeline.refuse_missing_slurm(workflow.basedir)
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         if set(workflow.dag_settings.targets or []) == {"explore"}:

@@ -36,7 +36,8 @@ rule train:
         # exec, so that a cluster's signals reach the training process.
         "exec python {CODE:q}/workflow_scripts/train.py --spec {params.spec:q}"
         " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
-        " --weights {output.weights:q} --threads {threads} --minutes {params.minutes} --log {log:q}"
+        " --weights {output.weights:q} --threads {threads} --minutes {params.minutes}"
+        " --gpu-percent {resources.gpu_percent} --log {log:q}"
 
 
 rule evaluate:
@@ -62,7 +63,8 @@ rule evaluate:
     shell:
         "exec python {CODE:q}/workflow_scripts/evaluate.py --result {input.result:q}"
         " --weights {params.weights:q} --num-images {params.num_images} --data {params.data:q}"
-        " --evaluation {output.evaluation:q} --threads {threads} --log {log:q}"
+        " --evaluation {output.evaluation:q} --threads {threads}"
+        " --gpu-percent {resources.gpu_percent} --log {log:q}"
 
 
 rule share_result:

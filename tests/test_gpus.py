@@ -10,7 +10,7 @@ import pytest
 
 from hw2core import gpus
 from hw2core.errors import UserError
-from hw2core.gpus import UNKNOWN, find_sign_of_gpu, measure_gpu_memory
+from hw2core.gpus import UNKNOWN, Gpu, find_gpus, find_sign_of_gpu, measure_gpu_memory
 
 MIB = 1 << 20
 ONE = "GPU-5a1c, 81559, Disabled"
@@ -63,47 +63,90 @@ def test_the_visible_gpu_counts(nvidia_smi, monkeypatch, listed, visible, memory
     nvidia_smi(listed)
     if visible is not None:
         monkeypatch.setenv(gpus.VISIBLE, visible)
-    assert measure_gpu_memory() == memory
+    assert measure_gpu_memory(find_gpus()) == memory
+
+
+@pytest.mark.parametrize(
+    ("listed", "visible", "names"),
+    [
+        (TWO, None, ["GPU-5a1c", "GPU-77f0"]),
+        (TWO, "1,0", ["1", "0"]),  # CUDA and nvidia-smi may count in different orders
+        (TWO, "GPU-7", ["GPU-77f0"]),
+        (TWO, "GPU-7,-1,GPU-5", ["GPU-77f0"]),  # CUDA reads up to what is no GPU
+        (ONE, "0", ["GPU-5a1c"]),
+        (ONE, "MIG-9e2b, MIG-77aa", ["MIG-9e2b", "MIG-77aa"]),
+        (DIVIDED, None, ["GPU-5a1c"]),  # its instances are not listed
+    ],
+)
+def test_gpus_have_the_names_that_cuda_understands(nvidia_smi, monkeypatch, listed, visible, names):
+    nvidia_smi(listed)
+    if visible is not None:
+        monkeypatch.setenv(gpus.VISIBLE, visible)
+    assert [gpu.name for gpu in find_gpus()] == names
 
 
 def test_a_number_is_a_place_on_the_bus_where_cuda_counts_so(nvidia_smi, monkeypatch):
     nvidia_smi(TWO)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    monkeypatch.setenv(gpus.VISIBLE, "0,1")
-    assert measure_gpu_memory() == 81559 * MIB
+    monkeypatch.setenv(gpus.VISIBLE, "1")
+    assert find_gpus() == [Gpu("GPU-77f0", 24576 * MIB)]
+
+
+def test_instances_count_as_gpus_that_are_not_shared(tmp_path, monkeypatch):
+    """As nvidia-smi 570 lists them, with made-up UUIDs."""
+    (tmp_path / "nvidia-smi").write_text(
+        """#!/bin/sh
+if [ "$1" = -L ]; then cat <<'END'
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5a1c)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-77f0)
+  MIG 3g.20gb     Device  0: (UUID: MIG-a1)
+  MIG 2g.10gb     Device  1: (UUID: MIG-b2)
+GPU 2: NVIDIA A100-SXM4-40GB (UUID: GPU-9999)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c3)
+END
+else echo 'GPU-5a1c, 40960, Disabled
+GPU-77f0, 40960, Enabled
+GPU-9999, 40960, Enabled'; fi
+"""
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    whole, *instances = find_gpus()
+    assert whole == Gpu("GPU-5a1c", 40960 * MIB)
+    assert instances == [Gpu(name, UNKNOWN) for name in ("MIG-a1", "MIG-b2", "MIG-c3")]
 
 
 @pytest.mark.parametrize(("text", "status"), [("No devices were found", 6), ("failed", 9), ("", 0)])
 def test_a_driver_without_a_gpu_is_none(nvidia_smi, text, status):
     nvidia_smi(text, status)
-    assert measure_gpu_memory() == 0
+    assert measure_gpu_memory(find_gpus()) == 0
     assert find_sign_of_gpu() is None
 
 
 def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path, nvidia_smi):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert measure_gpu_memory() == 0
+    assert measure_gpu_memory(find_gpus()) == 0
     nvidia_smi(ONE, mode=0o644)
-    assert measure_gpu_memory() == 0
+    assert measure_gpu_memory(find_gpus()) == 0
 
 
 def test_where_only_the_variable_names_a_gpu_it_is_not_shared(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv(gpus.VISIBLE, "0")
-    assert measure_gpu_memory() == UNKNOWN
+    assert measure_gpu_memory(find_gpus()) == UNKNOWN
 
 
 def test_jobs_that_train_on_the_cpu_need_no_gpu(nvidia_smi, monkeypatch):
     nvidia_smi(ONE)
     monkeypatch.setenv(gpus.DEVICE, "cpu")
-    assert measure_gpu_memory() == 0
+    assert measure_gpu_memory(find_gpus()) == 0
 
 
 def test_a_tool_that_hangs_is_one_line_and_no_gpu(nvidia_smi, monkeypatch, capfd):
     monkeypatch.setattr(gpus, "SECONDS_TO_ANSWER", 0.2)
     nvidia_smi(ONE, last="exec sleep 60")
     start = time.monotonic()
-    assert measure_gpu_memory() == 0
+    assert measure_gpu_memory(find_gpus()) == 0
     assert time.monotonic() - start < 10
     (line,) = capfd.readouterr().err.splitlines()
     assert "nvidia-smi does not answer within 0.2 seconds" in line

@@ -11,6 +11,7 @@ import pytest
 
 from hw2core import pipeline
 from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError
 from hw2core.io import WriteError
 from hw2core.pipeline import (
     Planner,
@@ -185,6 +186,18 @@ def test_a_damaged_evaluation_without_weights_is_left_to_the_job_to_report(tiny_
         tiny_spec.name, 0
     )
     assert f"{path}: not a result, or damaged" in Path(notice).read_text()
+
+
+def test_a_machine_without_slurm_is_told_from_one_with_it(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "slurm/bin", tmp_path / "usr/bin"
+    for folder in (ours, theirs):
+        folder.mkdir(parents=True)
+        (folder / "sbatch").touch(0o755)
+    monkeypatch.setenv("PATH", f"{ours}{os.pathsep}{theirs}")
+    pipeline.refuse_missing_slurm(str(tmp_path))
+    (theirs / "sbatch").unlink()
+    with pytest.raises(UserError, match="sbatch: not found"):
+        pipeline.refuse_missing_slurm(str(tmp_path))
 
 
 def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):

@@ -33,6 +33,8 @@ ALLOWED: dict[str, str] = {
     "evaluation": "engine data",
     "runs": "errors io gpus history config data engine evaluation runs",
     "gpu_share": "config data",
+    "gpu_locks": "gpus",
+    "progress": "errors config gpus gpu_share runs",
     "code_copy": "errors runs",
     "retries": "runs",
     "pipeline": "errors config data io runs",
@@ -120,3 +122,12 @@ def test_modules_are_short():
     assert CHECKOUT / "rules" / "train.smk" in files
     lengths = {str(f.relative_to(CHECKOUT)): len(f.read_text().splitlines()) for f in files}
     assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
+def test_scripts_use_the_code_of_the_checkout_that_they_are_in():
+    """Whatever is installed: a clone may share the environment of another."""
+    before = {"use_checkout", "selected_runs.load_runs"}  # the second imports the first
+    for path in sorted((CHECKOUT / "workflow_scripts").glob("*.py")):
+        modules = list(list_imports(ast.parse(path.read_text(encoding="utf-8"))))
+        ours = next((i for i, name in enumerate(modules) if name.startswith(PACKAGE)), None)
+        assert ours is None or before & set(modules[:ours]), path

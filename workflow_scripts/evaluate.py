@@ -11,6 +11,7 @@ import use_checkout  # noqa: F401
 
 from hw2core.config.spec import RunSpec
 from hw2core.data.prepared import load_prepared
+from hw2core.gpu_locks import take_gpu
 from hw2core.runs.environment import use_large_pages
 from hw2core.runs.files import ResultError, read_result, write_evaluation
 from hw2core.runs.log import run_job
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="manifest of the prepared images")
     parser.add_argument("--evaluation", type=Path, required=True, help="file to write")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--gpu-percent", type=int, default=0, help="to hold; 0: no GPU is chosen")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
     use_large_pages()
@@ -45,6 +47,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
         write_evaluation(args.evaluation, result.test)
         return f"no weights: kept the evaluation that came with the result -> {args.evaluation}"
 
+    take_gpu(args.gpu_percent, log)
     import torch
 
     from hw2core.runs.make import make_evaluation

@@ -33,7 +33,7 @@ def main() -> int:
         publish(study, Path(REPORT), Path(REPORT_PDF))
         return f"wrote {REPORT} and {REPORT_PDF}"
 
-    return run_job(work, "report", args.log)
+    return run_job(work, "report", args.log, shows_end=True)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,24 @@ import argparse
 import signal
 import sys
 import time
-from pathlib import Path
 
 from selected_runs import load_runs, make_parser
 
 from hw2core.config.study import Study
 from hw2core.errors import UserError
-from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import check_device, measure_gpu_memory
-from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
-from hw2core.runs.environment import count_allotted_threads
+from hw2core.gpus import check_device
+from hw2core.progress import look
 from hw2core.runs.paths import EXPLORE
-from hw2core.runs.states import CURRENT, STATES, Reporter, RunState, summarize
+from hw2core.runs.states import CURRENT, STATES, RunState
 
-THREADS = 2  # of a run if none has finished, as in rules/train.smk
 SECONDS_BETWEEN_LOOKS = 5.0
 LOOK = (
     "To see the curves so far: snakemake explore, with the profile or options of your call; "
     f"then open {EXPLORE}"
 )
-COLOURS = dict(zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "green"), strict=True))
+COLOURS = dict(
+    zip(STATES, ("cyan", "red", "magenta", "yellow", "default", "blue", "green"), strict=True)
+)
 
 
 def main() -> int:
@@ -54,26 +52,6 @@ def main() -> int:
         print(f"{run:<{width}}  {seed:>2}  {state:<11}  {detail}".rstrip())
     print(summary)
     return int(not are_current(states))
-
-
-def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[list[RunState], str]:
-    """Return the state of each run, and a summary line."""
-    results = read_finished(study)
-    memory, on_cluster = measure_gpu_memory(), Path("logs/slurm").exists()
-    device = find_device(has_gpu=bool(memory) or on_cluster)
-    found = [r.environment.threads for r in results.values() if device.made(r)]
-    threads = max(found, key=found.count) if found else THREADS
-    estimator = Estimator(results.values(), device, threads)
-
-    def share(run: str) -> float:
-        if on_cluster:
-            return 1.0
-        if memory:
-            return estimate_gpu_percent(study.runs[run], memory) / 100
-        return min(1.0, threads / count_allotted_threads())
-
-    states = Reporter(study, results, estimator, full=full).report(pairs)
-    return states, summarize(states, estimator, share, ON_CLUSTER if on_cluster else "")
 
 
 def are_current(states: list[RunState]) -> bool:

@@ -17,7 +17,8 @@ import use_checkout  # noqa: F401
 
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
-from hw2core.gpus import CUDA_GRAPH
+from hw2core.gpu_locks import take_gpu
+from hw2core.gpus import CUDA_GRAPH, VISIBLE
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
 from hw2core.runs.log import NO_EPOCH, format_epoch, run_job
@@ -40,7 +41,7 @@ def main() -> int:
         # Reads and checks the images while torch is imported, which takes longer.
         loading = aside.submit(load_prepared, args.data)
         label = f"{args.result.parent.name} {args.result.stem}"
-        return run_job(lambda log: train(args, loading, log), label, args.log)
+        return run_job(lambda log: train(args, loading, log), label, args.log, shows_end=True)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,12 +55,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=0, help="time limit; 0 for none")
     parser.add_argument("--checkpoint-seconds", type=float, help="minimum time between writes")
+    parser.add_argument("--gpu-percent", type=int, default=0, help="to hold; 0: no GPU is chosen")
     parser.add_argument("--log", type=Path)
     return parser.parse_args()
 
 
 def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.Logger) -> str:
     """Train when the images are loaded; return the last line of the log."""
+    take_gpu(args.gpu_percent, log)
     import torch
 
     from hw2core.config.spec import RunSpec
@@ -131,14 +134,16 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
 
 
 def format_setting(recorder: Recorder) -> str:
-    """Return one line with the device, the precision, the threads and torch's version."""
+    """Return one line with the device, precision, threads, torch's version and variables."""
     device, setting = str(recorder.device), recorder.setting
     line = (
         f"{device} ({name_processor(device)}), {setting['precision']}, "
         f"threads {setting['threads']}, torch {setting['torch']}"
     )
-    switch = os.environ.get(CUDA_GRAPH)
-    return f"{line}, {CUDA_GRAPH}={switch}" if switch else line
+    for variable in (VISIBLE, CUDA_GRAPH):
+        if value := os.environ.get(variable):
+            line += f", {variable}={value}"
+    return line
 
 
 def is_time_limit(seconds: float, limit: float) -> bool:

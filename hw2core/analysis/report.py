@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import os
 import re
 import shutil
 import tempfile
@@ -167,6 +169,8 @@ def write_pdf(markdown: str, shown: dict[str, Path], output: Path) -> None:
 
 def _convert(markdown: str, target: str, *options: str) -> str:
     extra = [*OPTIONS, *options]
+    if locale.getencoding().upper() != "UTF-8":
+        os.environ["LC_ALL"] = "C.UTF-8"  # pandoc opens no file with other letters in its path
     with _explain("pandoc could not build the report", RuntimeError, OSError):
         return str(pypandoc.convert_text(markdown, target, format=SAFE_MARKDOWN, extra_args=extra))
 

@@ -33,7 +33,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
             values = yaml.load(file, Loader=_StrictLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise ConfigError(str(path), [f"{line}{problem}"]) from None
     except OSError as error:

@@ -32,7 +32,7 @@ def read_cifar10(*, root: Path | None, download_dir: Path) -> Arrays:
         DataError: a given folder is missing or damaged, or the download failed.
     """
     given = os.environ.get(ROOT_VARIABLE) if root is None else str(root)
-    folder = Path(given or download_dir)
+    folder = Path(given or download_dir).expanduser()
     try:
         return _load_files(folder)
     except (OSError, RuntimeError) as error:

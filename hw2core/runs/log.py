@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,21 +15,29 @@ from hw2core.errors import UserError
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
 
+SECONDS_BETWEEN_LINES = 10.0  # of a job on the terminal
 NO_EPOCH = "no epoch fitted into"  # in the last line of a run whose time limit is too short
 EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
 
 
-def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None = None) -> int:
+def run_job(
+    work: Callable[[logging.Logger], str],
+    label: str,
+    path: Path | None = None,
+    *,
+    shows_end: bool = False,
+) -> int:
     """Do the work of a script and return its exit status: 0, or 1 after logging a ``UserError``.
 
     Args:
         work: called with the log; returns the line that reports the outcome.
         label: names the job on the terminal.
         path: the log file.
+        shows_end: show the last line on the terminal, however short the job was.
     """
     log = open_log(label, path)
     try:
-        log.info(work(log))
+        log.info(work(log), extra={"shown": True} if shows_end else None)
     except UserError as error:
         log.error(str(error))
         return 1
@@ -38,8 +47,9 @@ def run_job(work: Callable[[logging.Logger], str], label: str, path: Path | None
 def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
     """Return a logger that writes to a file and, with ``label`` before each line, to the terminal.
 
-    With a file, an uncaught exception is logged there too, before it ends the process. If the file
-    cannot be written, the job continues without it.
+    With a file, an uncaught exception is logged there too, before it ends the process, and the
+    terminal gets fewer lines: see ``_Pace``. If the file cannot be written, the job continues
+    without it.
     """
     logging.raiseExceptions = False  # on a full disk each line would print a traceback
     logger = logging.getLogger(f"hw2core.{label}")
@@ -56,10 +66,28 @@ def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
         except OSError as error:
             logger.warning(f"{path}: no log is written ({error.strerror})")
             return logger
+        terminal.addFilter(_Pace())
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(file)
         sys.excepthook = lambda *error: logger.critical("failed", exc_info=error)
     return logger
+
+
+class _Pace(logging.Filter):
+    """Lets a line through every 10 seconds; warnings, errors and what has ``shown`` always."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.INFO or hasattr(record, "shown"):
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + SECONDS_BETWEEN_LINES
+        return True
 
 
 def format_epoch(recorder: Recorder) -> str:

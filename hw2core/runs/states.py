@@ -23,13 +23,14 @@ from hw2core.runs.staleness import explain_evaluation, explain_result
 
 # The order in which --watch shows them.
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
-STALE, MISSING, CURRENT = "stale", "not trained", "current"
-STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, CURRENT)
+STALE, MISSING, UNEVALUATED, CURRENT = "stale", "not trained", "to evaluate", "current"
+STATES = (RUNNING, FAILED, INTERRUPTED, STALE, MISSING, UNEVALUATED, CURRENT)
 
 MOST_REASONS = 2  # shown per run in a list of all runs
 # A run that logged one of these lines last has not ended; any other last line reports its end.
 PROGRESS = re.compile(
     r"epoch +\d|resuming after|[^:]*, threads \d|\S+: not used: |no checkpoint|.*; starting"
+    "|waiting for a GPU"
 )
 STOPPED = "stopped by a signal"
 # A run without a new line for the time of this many epochs and a minute counts as gone.
@@ -108,7 +109,7 @@ class Reporter:
             log = read_log("evaluate", run, seed)
             if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
                 return RunState(run, seed, FAILED, f"{log.path}: {log.lines[-1]}")
-            return RunState(run, seed, STALE, f"to evaluate: {self._join(reasons)}")
+            return RunState(run, seed, UNEVALUATED, self._join(reasons))
         result = self._results.get((run, seed)) or read_run(run, seed)  # trained a moment ago
         accuracy = f"test accuracy {result.test.accuracy:.1f} %" if result.test else ""
         twin = f", the result of {result.same_as}" if result.same_as else ""

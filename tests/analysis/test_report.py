@@ -1,6 +1,10 @@
 """The report's text, page and PDF."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +19,7 @@ from hw2core.analysis.report import QUESTIONS, Document, ReportError, publish, r
 from hw2core.analysis.tables import build, summarize
 from hw2core.runs.paths import locate_figure
 
+ROOT = Path(__file__).parents[2]
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9"/></svg>'
 
 
@@ -246,6 +251,20 @@ def test_a_tool_that_fails_is_one_clear_error_and_leaves_no_file(tmp_path, monke
     with pytest.raises(ReportError, match=rf"{tool} could not .*: it died with exit"):
         report.write_pdf("text", {}, tmp_path / "x.pdf")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkout_in_a_folder_with_other_letters_needs_no_utf8_locale(tmp_path):
+    folder = tmp_path / "é"
+    folder.mkdir()
+    shutil.copy(report.PAPER, folder)
+    code = (
+        "from pathlib import Path; from hw2core.analysis import report\n"
+        "report.PAPER = Path('paper.typ').resolve(); report.write_pdf('ü', {}, Path('x.pdf'))"
+    )
+    environment = os.environ | {"LC_ALL": "C", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=60)
+    assert (folder / "x.pdf").exists()
 
 
 def test_an_unknown_name_in_a_template_is_one_clear_error(tmp_path, monkeypatch):

@@ -21,19 +21,19 @@ def test_files_are_laid_over_each_other_as_snakemake_does():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice"),
-        ("a: [1\n", "line 2"),
+        ("a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' is given twice"),
+        ("a: [1\n", "line 2, column 1: expected"),
         ("- 1\n", "mapping"),
         ("", "mapping"),
         ("a: " + "[" * 10_000, "not valid YAML"),
         ("a: 2020-13-01\n", "not valid YAML"),
-        ("a: &b {c: *b}\n", "line 1: an alias of a value that contains it"),
+        ("a: &b {c: *b}\n", "line 1, column 4: an alias of a value that contains it"),
         (
             "a: &a [1, 1]\n"
             + "".join(
                 f"{x}: &{x} [{10 * f'*{y}, '}]\n" for x, y in zip("bcdef", "abcde", strict=True)
             ),
-            "line 6: more than 100,000 values",
+            "line 6, column 4: more than 100,000 values",
         ),
         ("__use_yte__: true\n?print(1): 2\n", "__use_yte__: not allowed"),
         ("<<: {__use_yte__: true}\n", "__use_yte__: not allowed"),
@@ -58,7 +58,7 @@ def test_a_label_that_yaml_would_change_is_refused_unless_in_quotes(tmp_path, la
     with pytest.raises(ConfigError) as caught:
         read_config(path)
     (line,) = caught.value.lines
-    assert line.startswith(f"{path}: line 2: ")
+    assert line.startswith(f"{path}: line 2, column 3: ")
     assert label in line
     assert "quotes" in line
     path.write_text(f"runs:\n  '{label}': {{}}\n")
@@ -76,7 +76,7 @@ def test_a_label_is_what_was_written(tmp_path, label):
 def test_a_number_that_yaml_would_change_is_refused(tmp_path, value):
     path = tmp_path / "config.yaml"
     path.write_text(f"seeds: [1, {value}]\n")
-    with pytest.raises(ConfigError, match=f"line 1: {value}: YAML reads"):
+    with pytest.raises(ConfigError, match=rf"line 1, column \d+: {value}: YAML reads"):
         read_config(path)
 
 
@@ -86,9 +86,11 @@ def test_what_is_no_regular_file_of_text_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: not a regular file"):
         read_config(path)
     path.unlink()
-    path.write_bytes(b"a: \xff")
-    with pytest.raises(ConfigError, match="not valid YAML"):
-        read_config(path)
+    for text in (b"a: \xff", "a: é".encode("latin-1"), "a: é".encode("utf-16")):
+        path.write_bytes(text)
+        with pytest.raises(ConfigError, match="not valid YAML") as caught:
+            read_config(path)
+        assert len(caught.value.lines) == 1
     os.truncate(path, 1 << 40)
     with pytest.raises(ConfigError, match="cannot be read: larger than"):
         read_config(path)

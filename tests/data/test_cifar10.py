@@ -130,6 +130,10 @@ def test_the_environment_names_the_root_and_an_argument_goes_before(root, tmp_pa
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "nowhere"))
     assert len(read_cifar10(root=root, download_dir=tmp_path / "unused").train_labels) == 20
     assert_refused(tmp_path / "nowhere", ROOT_VARIABLE, download_dir=tmp_path / "unused")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(ROOT_VARIABLE, "~/root")
+    assert len(read_cifar10(root=None, download_dir=tmp_path / "unused").train_labels) == 20
+    assert_refused(tmp_path / "no", root=Path("~/no"), download_dir=tmp_path / "unused")
     assert not (tmp_path / "unused").exists()
 
 

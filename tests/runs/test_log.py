@@ -8,6 +8,7 @@ import pytest
 from hw2core.engine.recorder import Recorder
 from hw2core.errors import UserError
 from hw2core.history import EpochResult
+from hw2core.runs import log
 from hw2core.runs.log import format_epoch, open_log, run_job
 
 CODE = """
@@ -19,11 +20,10 @@ raise RuntimeError("no memory")
 """
 
 
-def test_lines_and_a_crash_reach_terminal_and_file(tmp_path):
+def test_lines_reach_the_file_and_a_crash_the_terminal_too(tmp_path):
     path = tmp_path / "deep" / "run.log"
     done = subprocess.run([sys.executable, "-c", CODE, path], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "run: epoch 1\n" in done.stderr
     for text in (done.stderr, path.read_text()):
         assert "RuntimeError: no memory" in text
     assert path.read_text().splitlines()[0].endswith(" epoch 1")
@@ -32,8 +32,8 @@ def test_lines_and_a_crash_reach_terminal_and_file(tmp_path):
 
 def test_a_log_that_cannot_be_written_stops_no_job(tmp_path, capsys):
     (tmp_path / "file").touch()
-    log = open_log("run", tmp_path / "file" / "run.log")
-    log.info("epoch 1")
+    logger = open_log("run", tmp_path / "file" / "run.log")
+    logger.info("epoch 1")
     warning, line = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"run: {tmp_path}/file/run.log: no log is written (")
     assert line == "run: epoch 1"
@@ -46,9 +46,26 @@ def path(tmp_path, monkeypatch):
 
 
 def test_a_job_logs_what_it_made(path, capsys):
-    assert run_job(lambda log: "made x", "run", path) == 0
-    assert path.read_text().endswith(" made x\n")
+    for shows_end in (False, True):
+        assert run_job(lambda log: "made x", "run", path, shows_end=shows_end) == 0
+        assert path.read_text().endswith(" made x\n")
+        assert capsys.readouterr().err == "run: made x\n" * shows_end
+    assert run_job(lambda log: "made x", "run") == 0  # called by hand
     assert capsys.readouterr().err == "run: made x\n"
+
+
+def test_the_terminal_gets_a_line_every_ten_seconds_and_all_warnings(path, monkeypatch, capsys):
+    moment = 0.0
+    monkeypatch.setattr(log.time, "monotonic", lambda: moment)
+    logger = open_log("run", path)
+    for second in range(0, 31, 2):
+        moment = float(second)
+        logger.info(f"epoch {second}")
+        if second == 14:
+            logger.warning("a warning")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == ["run: epoch 10", "run: a warning", "run: epoch 20", "run: epoch 30"]
+    assert len(path.read_text().splitlines()) == 17
 
 
 def test_an_error_for_the_user_is_a_line_and_status_1(path, capsys):

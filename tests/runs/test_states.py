@@ -82,7 +82,7 @@ def test_a_current_run_shows_its_test_accuracy(report, write_run):
 
 def test_a_run_that_is_to_be_evaluated_is_stale_and_takes_no_time(report, write_run):
     write_run(evaluation=False)
-    assert report()[2:] == ("stale", "to evaluate: not evaluated yet", 0)
+    assert report()[2:] == ("to evaluate", "not evaluated yet", 0)
 
 
 def test_a_failed_evaluation_names_its_log_and_the_last_line(report, write_run):

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from checkout import NUM_RUNS, ROOT, TINY, copy_sources
@@ -142,9 +143,9 @@ def test_status_shows_a_running_run_beside_snakemake(tmp_path):
     study.configure(config)
     process = study.start("results/exp2_L4_K4", start_new_session=True)
     try:
-        for line in process.stdout:
-            if " 2/1000" in line:
-                break
+        log = study / "logs/train/exp2_L4_K4/seed0.log"
+        while process.poll() is None and not (log.exists() and " 2/1000" in log.read_text()):
+            time.sleep(0.1)
         done = ask_status(study, "results/exp2_L4_K4/", "exp1_4")
         locks = sorted((study / ".snakemake/locks").iterdir())
         study.snakemake("explore")
@@ -179,3 +180,12 @@ def test_status_imports_no_torch(untrained):
         "except SystemExit: sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=untrained.folder, check=True)
+
+
+def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_path):
+    installed = tmp_path / "hw2core/__init__.py"
+    installed.parent.mkdir()
+    installed.write_text("raise SystemExit('another checkout')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "MPLBACKEND": "module://nowhere"}
+    command = [sys.executable, "workflow_scripts/make_figures.py", "--help"]
+    subprocess.run(command, cwd=untrained.folder, env=environment, check=True)

@@ -95,15 +95,30 @@ def test_slurm_asks_for_two_cores_and_one_gpu(fresh):
     assert "gres=gpu:1" in plan
 
 
+def list_gpus(folder, monkeypatch, *lines):
+    """Let an nvidia-smi of this test list GPUs."""
+    (folder / "nvidia-smi").write_text("#!/bin/sh\n" + "".join(f"echo {line}\n" for line in lines))
+    (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
 def test_small_runs_share_a_gpu(fresh, tmp_path, monkeypatch):
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho GPU-1, 81559, Disabled\n")
-    (tmp_path / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    list_gpus(tmp_path, monkeypatch, "GPU-1, 81559, Disabled")
     small = fresh.snakemake("-n", "--profile", "gpu", "results/exp1_1_L2_K32")
     assert "gpu_percent=10\n" in small
     assert "threads: 2" not in small
     wide = fresh.snakemake("-n", "--profile", "gpu", "results/exp1_2_L8_K256")
     assert "gpu_percent=100\n" in wide
+
+
+def test_every_gpu_of_the_machine_is_offered(fresh, tmp_path, monkeypatch):
+    list_gpus(tmp_path, monkeypatch, *(f"GPU-{k}, 81559, Disabled" for k in range(4)))
+    images = ["--configfile", "config.yaml", "demo/study.yaml", "--directory", str(tmp_path)]
+    fresh.snakemake("--profile", "gpu", *images, "data/generated_5000_1000/manifest.json")
+    (log,) = tmp_path.glob(".snakemake/log/*.log")
+    (offered,) = [line for line in log.read_text().splitlines() if "Provided resources" in line]
+    assert "gpu_percent" in offered
+    assert "400" in offered
 
 
 def test_demo_trains_at_least_eight_runs_beside_the_study(fresh):

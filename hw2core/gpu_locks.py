@@ -1,0 +1,86 @@
+"""Shares out the GPUs of this machine among the jobs of a user, whoever has started them."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from hw2core.gpus import VISIBLE, find_gpus
+
+# Not a folder of the session or of TMPDIR: all calls of a user must find the same files.
+FOLDER = Path(f"/tmp/hw2core-{os.getuid()}")
+PERCENT = 100  # a byte of a GPU's file is one percent of it
+SECONDS_BETWEEN_TRIES = 0.2
+
+
+def take_gpu(percent: int, log: logging.Logger) -> None:
+    """Hold ``percent`` of one GPU until this process ends, and hide the others from it.
+
+    It is the GPU with the most room; where none has enough, this waits. To be called before CUDA
+    starts. Does nothing where no GPU of NVIDIA is to be shared: ``percent`` is 0, or HW2_DEVICE
+    names the device. Where no lock can be had, a warning says so, and CUDA chooses.
+    """
+    names = [gpu.name for gpu in find_gpus() if gpu.name] if percent else []
+    if not names:
+        return
+    waits = False
+    try:
+        while (name := lock_share(names, percent)) is None:
+            if not waits:
+                log.info("waiting for a GPU with room")
+            waits = True
+            time.sleep(SECONDS_BETWEEN_TRIES)
+    except OSError as error:
+        log.warning(f"{FOLDER}: cannot be used ({error.strerror}), so GPUs are not shared out")
+        return
+    os.environ[VISIBLE] = name
+
+
+def lock_share(names: Iterable[str], percent: int) -> str | None:
+    """Lock ``percent`` bytes of the file of the GPU with the most room; return its name, or None.
+
+    The kernel drops the locks of a process that ends, however it does.
+
+    Raises:
+        OSError: the files cannot be made or locked.
+    """
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    if FOLDER.lstat().st_uid != os.getuid():
+        raise PermissionError(0, "it belongs to another user")
+    with Path(FOLDER, "choosing").open("w") as gate:
+        fcntl.lockf(gate, fcntl.LOCK_EX)  # one process at a time counts what is free and takes it
+        files = {name: _open_file(name) for name in names}
+        free = {name: _lock_free(file) for name, file in files.items()}
+        best = max(free, key=lambda name: len(free[name]))
+        chosen = best if len(free[best]) >= percent else None
+        for name, file in files.items():
+            if name != chosen:
+                os.close(file)  # drops its locks
+        if chosen:
+            for byte in free[chosen][percent:]:
+                fcntl.lockf(files[chosen], fcntl.LOCK_UN, 1, byte)
+            # A training that starts itself again (os.execv) keeps its share.
+            os.set_inheritable(files[chosen], True)
+    return chosen
+
+
+def _open_file(name: str) -> int:
+    path = FOLDER / re.sub(r"[^\w.-]", "_", name)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _lock_free(file: int) -> list[int]:
+    """Lock every byte that no other process has; return them."""
+    free = []
+    for byte in range(PERCENT):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except (BlockingIOError, PermissionError):
+            continue
+        free.append(byte)
+    return free

@@ -1,0 +1,202 @@
+"""Processes share GPUs that an nvidia-smi of these tests lists; some of them are killed."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import random
+import stat
+import time
+from typing import NamedTuple
+
+import pytest
+
+from hw2core import gpu_locks, gpus
+
+FORK = multiprocessing.get_context("fork")
+LONGEST_IDLE = 1.0  # seconds: looking for room takes much less, but others use this machine too
+
+
+class Hold(NamedTuple):
+    """What a job held, and when it waited and held it, in seconds."""
+
+    gpu: str
+    percent: int
+    waited: float
+    start: float
+    end: float
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    for variable in (gpus.DEVICE, gpus.VISIBLE, "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(gpus.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(gpu_locks, "FOLDER", tmp_path / "locks")
+    monkeypatch.setattr(gpu_locks, "SECONDS_BETWEEN_TRIES", 0.01)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path
+
+
+def list_gpus(folder, *lines):
+    script = folder / "nvidia-smi"
+    script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    script.chmod(0o755)
+
+
+def hold_gpu(percent, seconds, pipe):
+    """A job: it says when it has a GPU, and when it is about to end."""
+    waited = time.monotonic()
+    gpu_locks.take_gpu(percent, logging.getLogger("job"))
+    pipe.send((os.environ.get(gpus.VISIBLE), waited, time.monotonic()))
+    time.sleep(seconds)
+    pipe.send(time.monotonic())
+
+
+class Job:
+    """A process of ``hold_gpu``."""
+
+    def __init__(self, percent, seconds):
+        self.gpu, self.percent = None, percent
+        self.pipe, theirs = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(target=hold_gpu, args=(percent, seconds, theirs))
+        self.process.start()
+        theirs.close()
+
+    def wait_for_gpu(self):
+        assert self.pipe.poll(30), "no GPU within 30 seconds"
+        self.gpu, self.waited, self.start = self.pipe.recv()
+        return self.gpu
+
+    def kill(self):
+        """End the job in a way that it cannot notice."""
+        end = time.monotonic()
+        self.process.kill()
+        self.process.join()
+        return end
+
+    def finish(self):
+        end = self.pipe.recv()
+        self.process.join()
+        return end
+
+
+def run_jobs(percents, choose):
+    """Let jobs come at once; every fifth is killed as soon as it has a GPU."""
+    jobs = [
+        Job(percent, choose.uniform(0.02, 0.1) if k % 5 else 3600)
+        for k, percent in enumerate(percents)
+    ]
+    holds, killed, left = [], jobs[::5], {job.pipe: job for job in jobs}
+    while left:
+        for pipe in multiprocessing.connection.wait(left, timeout=30):
+            job = left[pipe]
+            if job.gpu is None:
+                job.wait_for_gpu()
+                if job not in killed:
+                    continue
+            end = job.kill() if job in killed else job.finish()
+            holds.append(Hold(job.gpu, job.percent, job.waited, job.start, end))
+            del left[pipe]
+    return holds
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_forty_jobs_keep_every_gpu_busy_and_none_overfull(folder, number):
+    names = [f"GPU-{k}" for k in range(number)]
+    list_gpus(folder, *(f"{name}, 81559, Disabled" for name in names))
+    choose = random.Random(number)
+    percents = [choose.choice([10, 15, 34, 50, 60, 100]) for _ in range(40)]
+    holds = run_jobs(percents, choose)
+    assert len(holds) == 40
+    for name in names:
+        changes = sorted(
+            change
+            for hold in holds
+            if hold.gpu == name
+            for change in ((hold.start, hold.percent), (hold.end, -hold.percent))
+        )
+        held, since = 0, min(hold.waited for hold in holds)
+        for moment, change in changes:
+            waiting = [h for h in holds if h.waited <= since and h.start > moment]
+            assert held or not waiting or moment - since < LONGEST_IDLE, f"{name} was idle"
+            held, since = held + change, moment
+            assert 0 <= held <= 100, f"{name} at {held} %"
+    for name in names:
+        assert gpu_locks.lock_share([name], 100) == name, "left locked"
+
+
+def test_a_job_takes_the_gpu_with_the_most_room(folder):
+    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 24576, Disabled")
+    jobs = []
+    for percent, expected in ((60, "GPU-a"), (50, "GPU-b"), (50, "GPU-b"), (40, "GPU-a")):
+        jobs.append(Job(percent, 30))
+        assert jobs[-1].wait_for_gpu() == expected
+    waiting = Job(10, 0)
+    assert not waiting.pipe.poll(0.2)
+    jobs[1].kill()
+    assert waiting.wait_for_gpu() == "GPU-b"
+    for job in jobs:
+        job.kill()
+
+
+def test_two_calls_of_snakemake_share_the_same_gpu(folder, monkeypatch):
+    """One of them was told of a GPU by its number: with one GPU, no other can be meant."""
+    list_gpus(folder, "GPU-a, 81559, Disabled")
+    first = Job(60, 30)
+    assert first.wait_for_gpu() == "GPU-a"
+    monkeypatch.setenv(gpus.VISIBLE, "0")
+    second = Job(60, 0)
+    assert not second.pipe.poll(0.2)
+    first.kill()
+    assert second.wait_for_gpu() == "GPU-a"
+
+
+def test_a_training_that_starts_itself_again_keeps_its_share(folder, monkeypatch):
+    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 81559, Disabled")
+    monkeypatch.setenv(gpus.VISIBLE, "GPU-b")
+    log = logging.getLogger("job")
+    for _ in range(2):
+        gpu_locks.take_gpu(60, log)
+    job = Job(40, 0)
+    assert job.wait_for_gpu() == "GPU-b"
+
+
+@pytest.mark.parametrize(
+    "variable", [{gpus.DEVICE: "cpu"}, {gpus.DEVICE: "cuda:1"}, {gpus.VISIBLE: ""}]
+)
+def test_nothing_is_chosen_where_the_user_has_chosen(folder, monkeypatch, variable):
+    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 81559, Disabled")
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    gpu_locks.take_gpu(10, logging.getLogger("job"))
+    assert os.environ.get(gpus.VISIBLE) == variable.get(gpus.VISIBLE)
+    assert not gpu_locks.FOLDER.exists()
+
+
+def test_a_folder_that_cannot_be_used_is_one_warning(folder, caplog):
+    list_gpus(folder, "GPU-a, 81559, Disabled")
+    gpu_locks.FOLDER.write_text("")
+    gpu_locks.take_gpu(10, logging.getLogger("job"))
+    assert "locks: cannot be used (File exists)" in caplog.text
+    assert gpus.VISIBLE not in os.environ
+
+
+def test_a_folder_of_another_user_is_not_used(folder, caplog):
+    list_gpus(folder, "GPU-a, 81559, Disabled")
+    (folder / "elsewhere").mkdir()
+    gpu_locks.FOLDER.symlink_to(folder / "elsewhere")
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a link that belongs to another user")
+    os.lchown(gpu_locks.FOLDER, 12345, 12345)
+    gpu_locks.take_gpu(10, logging.getLogger("job"))
+    assert "belongs to another user" in caplog.text
+    assert list((folder / "elsewhere").iterdir()) == []
+
+
+def test_others_cannot_read_the_folder(folder):
+    list_gpus(folder, "GPU-a, 81559, Disabled")
+    assert Job(10, 0).wait_for_gpu() == "GPU-a"
+    assert stat.S_IMODE(gpu_locks.FOLDER.stat().st_mode) == 0o700

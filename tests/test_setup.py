@@ -1,0 +1,34 @@
+"""What `make setup` installs, on each kind of machine."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CUDA = ("cuda-", "nvidia-", "triton")
+
+
+def list_locked(lines):
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_lock_has_what_torch_needs_on_every_linux():
+    for line in list_locked((ROOT / "requirements.lock").read_text().splitlines()):
+        _, _, marker = line.partition(" ; ")
+        assert marker == ('sys_platform == "linux"' if line.startswith(CUDA) else ""), line
+
+
+@pytest.mark.parametrize("torch", ["", "cpu"])
+def test_a_machine_without_gpu_can_leave_out_cuda(torch):
+    """The command that `make setup` runs, without its setting up."""
+    make = ["make", "--no-print-directory", "-n", "setup", "VENV=nowhere", f"TORCH={torch}"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    (command,) = [line for line in done.stdout.splitlines() if "> nowhere/packages.txt" in line]
+    command = command.partition(" > ")[0]
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    left = list_locked(done.stdout.splitlines())
+    assert "torch" in {line.partition("==")[0] for line in left}
+    assert any(line.startswith(CUDA) for line in left) == (torch == "")
