@@ -53,7 +53,7 @@ def check_device(name: object = None) -> None:
 
 
 def find_gpus() -> list[Gpu]:
-    """Return the GPUs that jobs may train on, limited to those in CUDA_VISIBLE_DEVICES if it is set.
+    """Return the GPUs that jobs may train on; CUDA_VISIBLE_DEVICES limits them.
 
     If nvidia-smi does not answer, a warning is printed on standard error.
 

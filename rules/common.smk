@@ -144,12 +144,6 @@ def hash_code(module):
     return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
-# A job of a cluster has the GPU that the cluster gave it.
-GPUS = [] if workflow.remote_exec else gpus.find_gpus()
-GPU_MEMORY = gpus.measure_gpu_memory(GPUS)
-if "gpu_percent" not in workflow.global_resources:
-    # As many runs at a time as fit: each says what part of a GPU it needs.
-    workflow.register_resource("gpu_percent", 100 * max(1, len(GPUS)))
 DATA = STUDY.data.model_dump_json()
 ROOT = str(STUDY.data.root or "")
 MANIFEST = paths.manifest_path(STUDY.data.folder)
@@ -161,7 +155,8 @@ ALL_FIGURES = [
 EXPLORE_SOURCES = [str(SOURCES / path) for path in paths.EXPLORE_SOURCES]
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 try:
-    GPU_MEMORY = gpus.measure_gpu_memory()
+    # A cluster job gets its GPU from the cluster.
+    GPUS = [] if workflow.remote_exec else gpus.find_gpus()
     # Here, because Snakemake itself fails where something is in the way.
     check_places(
         [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, MANIFEST]
@@ -169,6 +164,10 @@ try:
     check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
 except UserError as error:
     raise WorkflowError(str(error)) from None
+GPU_MEMORY = gpus.measure_gpu_memory(GPUS)
+if "gpu_percent" not in workflow.global_resources:
+    # As many runs at a time as fit: each requests a percentage of a GPU.
+    workflow.register_resource("gpu_percent", 100 * max(1, len(GPUS)))
 
 
 def trained_by(jobs):

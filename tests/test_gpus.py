@@ -179,7 +179,7 @@ def test_a_device_that_can_train_somewhere_is_accepted(name, monkeypatch):
 )
 def test_any_other_device_is_refused_in_one_line(name, monkeypatch):
     monkeypatch.setenv(gpus.DEVICE, name)
-    for check in (measure_gpu_memory, lambda: gpus.check_device(name)):
+    for check in (find_gpus, lambda: gpus.check_device(name)):
         with pytest.raises(UserError, match="must be cpu, mps, cuda or xpu") as caught:
             check()
         assert str(caught.value).isprintable()
