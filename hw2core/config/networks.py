@@ -12,16 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.config.schema import (
-    MAX_CONVS,
-    Convolutions,
-    Count,
-    Flag,
-    Fraction,
-    Frozen,
-    Number,
-    Width,
-)
+from hw2core.config.fields import MAX_CONVS, Convolutions, Count, Flag, Fraction, Number, Width
+from hw2core.config.schema import Frozen
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 IMAGE_SIZE = IMAGE_SHAPE[0]

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from hw2core.config.checks import Problems, check_length, find_clashes, find_unshared_images
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
+from hw2core.config.grids import Point, find_unknown_sections, list_points, list_settings
 from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
-    EXPERIMENT_NAME,
-    RUN_LABEL,
     DataSpec,
     ExperimentEntry,
     Frozen,
@@ -26,7 +26,6 @@ from hw2core.config.schema import (
     StudyEntry,
     StudyOptions,
     TrainingSpec,
-    Values,
 )
 from hw2core.config.spec import Experiment, RunSpec
 
@@ -101,6 +100,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             runs=tuple(spec.name for spec in specs[name]),
             seeds=tuple(given.seeds or entry.seeds),
             sizes={spec.name: spec.size for spec in specs[name]},
+            settings=list_settings(given.grid),
         )
         for name, given in entry.experiments.items()
     }
@@ -148,6 +148,10 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
         rule = "a name has only letters, digits, '_' and '-', at most 100"
         problems[f"{path}: {name!r}: {rule}"] = []
         return
+    if unknown := list(find_unknown_sections(experiment.grid)):
+        rule = "its keys are those of the architecture, training.KEY and data.KEY"
+        problems |= {f"{path}.grid.{key}: unknown key of a grid; {rule}": [] for key in unknown}
+        return
     points = sum(math.prod(map(len, grid.values())) for grid in experiment.grid or [{}])
     if (number := points * max(1, len(experiment.runs))) > MOST_RUNS:
         problems[f"{path}.grid: gives {number:,} runs; must be at most {MOST_RUNS:,}"] = []
@@ -161,20 +165,25 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
             rule = "a label has only letters, digits, '.', '_', '-', at most 99"
             problems[f"{run_path}: {label!r}: {rule}"] = []
             continue
+        for section, key in point.settings:
+            if key in getattr(run, section):
+                problems[f"{run_path}.{section}.{key}: the grid gives it; leave out one"] = []
         # From the innermost to the outermost section; the first that gives a key decides.
         sections = {
             "architecture": {
                 f"{run_path}.architecture": run.architecture,
-                f"{path}.grid": point,
+                f"{path}.grid": point.sections["architecture"],
                 f"{path}.architecture": experiment.architecture,
             },
             "training": {
                 f"{run_path}.training": run.training,
+                f"{path}.grid.training": point.sections["training"],
                 f"{path}.training": experiment.training,
                 "training": entry.training,
             },
             "data": {
                 f"{run_path}.data": run.data,
+                f"{path}.grid.data": point.sections["data"],
                 f"{path}.data": experiment.data,
                 "data": entry.data,
             },
@@ -182,8 +191,9 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
             "name": {run_path if label else path: dict[str, Any]()},
         }
         model = run.model or experiment.model
-        values: Values = {"experiment": name, "label": label, "model": model}
-        for section in ("architecture", "training", "data"):
+        words = "_".join(filter(None, [label, point.label]))
+        values: Values = {"experiment": name, "label": words, "model": model}
+        for section in SECTIONS:
             layers = reversed(sections[section].values())
             values[section] = {key: value for layer in layers for key, value in layer.items()}
         try:
@@ -193,13 +203,9 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
                 problems.setdefault(line, []).append(_name_run(values))
 
 
-def _list_overrides(experiment: ExperimentEntry) -> Iterator[tuple[Values, tuple[str, RunEntry]]]:
+def _list_overrides(experiment: ExperimentEntry) -> Iterator[tuple[Point, tuple[str, RunEntry]]]:
     """Yield every grid point with every labelled run (or with none, where none is given)."""
-    points = [
-        dict(zip(grid, values, strict=True))
-        for grid in experiment.grid or [{}]
-        for values in itertools.product(*grid.values())
-    ]
+    points = list_points(experiment.grid or [{}])
     return itertools.product(points, (experiment.runs or {"": RunEntry()}).items())
 
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from hw2core.config.errors import refuse
-from hw2core.config.schema import MAX_CONVS, MAX_EPOCHS, RUN_NAME
+from hw2core.config.fields import MAX_CONVS, MAX_EPOCHS, RUN_NAME
 from hw2core.data.arrays import NUM_CLASSES
 
 MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
