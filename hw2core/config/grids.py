@@ -87,7 +87,7 @@ def list_points(grids: Iterable[Grid]) -> Iterator[Point]:
             for (section, field), value in given.items():
                 sections[section][field] = value
             settings = list(map(split_key, list_settings([grid])))
-            words = [_name_setting(field, given[section, field]) for section, field in settings]
+            words = [name_setting(x, given[split_key(x)]) for x in map(".".join, settings)]
             yield Point(sections, settings, "_".join(words))
 
 
@@ -109,8 +109,14 @@ def space_by_ratio(first: float, last: float, number: int) -> list[float]:
     return [first, *inner, last]
 
 
-def _name_setting(field: str, value: object) -> str:
-    """Return ``lr0.01``, ``bn-true`` or ``hidden128-64``: equal values have equal names."""
+def name_setting(key: str, value: object) -> str:
+    """Return ``lr0.01`` for ``training.lr``, ``bn-true``, ``hidden128-64``: equal for equal values.
+
+    Args:
+        key: as ``section.field``.
+        value: as in a file, or as it was read.
+    """
+    field = key.partition(".")[2]
     short = SHORT_NAMES.get(field, field.replace("_", ""))
     values = value if isinstance(value, list | tuple) else [value]
     text = "-".join(map(_write, values)) or "none"

@@ -51,8 +51,8 @@ def test_what_a_grid_varies_is_in_the_name_and_in_the_run(small):
         ("{training.optimizer: [adamw]}", "one_opt-adamw_L2_K8"),
         ("{training.early_stopping: [null]}", "one_patience-none_L2_K8"),
         # In one order, whichever the file has.
-        ("{training.lr: [0.1], data.train: [40], dropout: [0]}", "one_dropout0_train40_lr0.1_L2_K8"),
-        ("{data.train: [40], dropout: [0], training.lr: [0.1]}", "one_dropout0_train40_lr0.1_L2_K8"),
+        ("{training.lr: [1], data.train: [40], dropout: [0]}", "one_dropout0_train40_lr1_L2_K8"),
+        ("{data.train: [40], dropout: [0], training.lr: [1]}", "one_dropout0_train40_lr1_L2_K8"),
     ],
 )
 def test_names_of_settings(small, grid, name):
