@@ -403,3 +403,45 @@ def test_settings_without_numbers_are_drawn_in_the_order_of_the_runs(values):
     labels = [text.get_text() for text in axes.get_xticklabels()]
     assert labels == [shown.get(str(value), value) for value in values]
     assert axes.get_xlabel() == "architecture.part"
+
+
+def build_mixers():
+    """Two networks without L and K, one run at chance, next to plain ones."""
+    options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
+    return [
+        build_result(
+            f"exp4_{size}", ceiling=ceiling, parameters=10**6, network={"dim": 8}, **options
+        )
+        for size, ceiling in (("small", 75), ("large", 82))
+    ]
+
+
+def test_networks_without_l_and_k_are_shown_by_their_cost_and_named_elsewhere():
+    study = tabulate([*build_experiment("exp1_1", epochs=3), *build_mixers()])
+    assert find(draw("cost", study), "exp4_large: ")
+    assert len(find(draw("dots", study), "exp4_")) == 2
+    assert figures.describe("confusion", study)[1].startswith("Confusion matrix of exp4_large")
+    for kind in ("key", "layers"):
+        caption, _ = figures.describe(kind, study)
+        assert "Not shown, without L and K: exp4_large and exp4_small." in caption
+        draw(kind, study)
+    assert len(find(draw("curves", study, "exp4"), "exp4_")) == 8
+
+
+def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
+    study = tabulate(build_mixers())
+    missing = figures.describe("key", study)
+    assert missing == (
+        "No network of L and K has a test accuracy yet. "
+        "Not shown, without L and K: exp4_large and exp4_small.",
+        "",
+    )
+    for kind in (*STUDY_FIGURES, "curves"):
+        save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
+    assert figures.describe("cost", study)[1].startswith("Accuracy against cost of the 2 networks")
+
+
+def test_networks_with_and_without_l_and_k_share_an_experiment():
+    own, other = build_mixers()[0], build_result("exp4_L2_K32", experiment="exp4", epochs=3)
+    figure = draw("curves", tabulate([own, other]), "exp4")
+    assert len(find(figure, "exp4_")) == 8

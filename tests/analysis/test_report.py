@@ -211,9 +211,7 @@ def test_a_study_with_little_of_the_course_or_without_results_is_reported(write,
 
 
 # What the report says of the assignment, and of runs that were never planned.
-OF_THE_COURSE = (
-    r"exp1|exp2|YourCode|[Pp]art \d|[Qq]uestion \d|[Pp]ublic|128 GiB|assignment"
-)
+OF_THE_COURSE = r"exp1|exp2|YourCode|[Pp]art \d|[Qq]uestion \d|[Pp]ublic|128 GiB|assignment"
 
 
 @pytest.mark.parametrize("seeds", [(), (0,), (0, 1, 2)], ids=["no results", "one seed", "seeds"])

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from hw2core.analysis.figures import drawing, style
+from hw2core.analysis.figures.curves import describe_shapes
 from hw2core.analysis.tables import Study, find_best, select
 from hw2core.analysis.text import format_number
 from hw2core.config.grids import name_setting
@@ -68,8 +69,7 @@ def list_points(study: Study, experiment: str, setting: Setting) -> pd.DataFrame
                 f"_{label}_".replace(f"_{words[run]}_", "_").strip("_")
                 for run, label in zip(runs["run"], runs["label"], strict=True)
             ],
-            "depth": [f"L = {depth}" for depth in runs["depth"]],
-            "widths": [f"K = {widths}" for widths in runs["widths"]],
+            **describe_shapes(runs),
         },
         index=runs.index,
     )
