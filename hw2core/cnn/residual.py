@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
         kernel_sizes: kernel size of each convolution; odd, so that padding can keep the size.
         batchnorm: normalise after every convolution but the last.
         dropout: probability to drop a channel after every convolution but the last.
-        activation_type: ``relu`` or ``lrelu``.
+        activation_type: as in ``ConvClassifier``.
         activation_params: keywords of the activation.
         **kw: ignored, as in the course.
 
@@ -177,10 +177,7 @@ class ResNetClassifier(ConvClassifier):
                 f"conv_params of a ResNetClassifier may only repeat {_FIXED_CONV_PARAMS}, "
                 f"got {conv_params}"
             )
-        check_probability("dropout", dropout)
-        # Set before the parent's constructor, which builds the feature extractor from it.
-        self.dropout = dropout
-        kw["batchnorm"] = batchnorm
+        kw |= {"batchnorm": batchnorm, "dropout": dropout}
         super().__init__(in_size, out_classes, channels, pool_every, hidden_dims, **kw)
 
     def _make_feature_extractor(self) -> nn.Sequential:

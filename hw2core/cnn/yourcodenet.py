@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from hw2core.cnn.conv import ConvClassifier, check_choice, check_probability, initialize_like_he
+from hw2core.cnn.conv import ConvClassifier, check_choice, initialize_like_he
 
 HEADS: dict[str, Callable[[], list[nn.Module]]] = {
     "average": lambda: [nn.AdaptiveAvgPool2d(1)],
@@ -154,15 +154,19 @@ class YourCodeNet(ConvClassifier):
         squeeze_excitation: bool = True,
         head: str = "average",
     ) -> None:
-        check_probability("dropout", dropout)
         check_choice("head", head, HEADS)
         # Set before the parent's constructor, which builds the feature extractor from them.
-        self.dropout = dropout
         self.shortcuts = shortcuts
         self.squeeze_excitation = squeeze_excitation
         self.head = head
         super().__init__(
-            in_size, out_classes, channels, pool_every, hidden_dims, batchnorm=batchnorm
+            in_size,
+            out_classes,
+            channels,
+            pool_every,
+            hidden_dims,
+            batchnorm=batchnorm,
+            dropout=dropout,
         )
 
     def _make_feature_extractor(self) -> nn.Sequential:

@@ -59,7 +59,7 @@ class MLPArchitecture(Architecture):
 
 
 class ConvolutionalArchitecture(Architecture):
-    """Keys of every network of N = L * len(K) convolutions of 3x3 with a linear head."""
+    """Keys of every network of N = L * len(K) convolutions with a linear head."""
 
     filters_per_layer: Widths = Field(min_length=1)
     """Channels K of the convolutions, one number per stage."""
@@ -119,10 +119,10 @@ class ConvolutionalArchitecture(Architecture):
         }
 
 
-class ConvArchitecture(ConvolutionalArchitecture):
-    """Keys of ``model: cnn``."""
+class LayerOptions(ConvolutionalArchitecture):
+    """Keys that ``model: cnn`` and ``model: resnet`` share."""
 
-    activation_type: Literal["relu", "lrelu"] = "relu"
+    activation_type: Literal["relu", "lrelu", "gelu", "silu", "elu"] = "relu"
     """Activation after each convolution and hidden layer."""
     pooling_type: Literal["max", "avg"] = "max"
     """Kind of the pooling layers."""
@@ -132,7 +132,30 @@ class ConvArchitecture(ConvolutionalArchitecture):
     """Initial weights: PyTorch's default or He's."""
 
 
-class ResNetArchitecture(ConvArchitecture):
+class ConvArchitecture(LayerOptions):
+    """Keys of ``model: cnn``."""
+
+    # Newer than published results: at its default a result does not have it.
+    dropout: Fraction = Field(0.0, exclude_if=lambda value: value == 0)
+    """Probability to drop a channel after every convolution."""
+    kernel_size: Count = Field(3, le=IMAGE_SIZE, exclude_if=lambda value: value == 3)
+    """Height and width of the kernels; odd, so that the padding keeps the size of the image."""
+
+    @model_validator(mode="after")
+    def _check_kernel(self) -> ConvArchitecture:
+        if self.kernel_size % 2 == 0:
+            raise refuse("kernel_size", f"{self.kernel_size}: must be odd")
+        return self
+
+    def build_arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``ConvClassifier``."""
+        arguments = super().build_arguments()
+        arguments.pop("kernel_size", None)
+        conv_params = {"kernel_size": self.kernel_size, "padding": self.kernel_size // 2}
+        return {**arguments, "conv_params": conv_params}
+
+
+class ResNetArchitecture(LayerOptions):
     """Keys of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
 
     dropout: Fraction = 0.0

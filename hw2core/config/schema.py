@@ -17,6 +17,7 @@ from hw2core.config.fields import (
     Number,
     Seed,
     Seeds,
+    Share,
     Shift,
     Side,
     Text,
@@ -90,8 +91,11 @@ class DataSpec(Frozen):
 # Keys of the training section -> the key and its values without which they change nothing.
 NEEDS = {
     "momentum": ("optimizer", ("sgd", "momentum")),
+    "nesterov": ("optimizer", ("sgd",)),
     "decay": ("optimizer", ("rmsprop",)),
     "warmup": ("schedule", ("one_cycle",)),
+    "milestones": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step",)),
 }
 
 
@@ -117,10 +121,17 @@ class TrainingSpec(Frozen):
     """Nesterov momentum; needs sgd with a momentum above 0."""
     weight_decay: Number = Field(ge=0, le=1000)
     """Weight decay; not applied to biases and normalisation."""
-    schedule: Literal["constant", "one_cycle"]
+    schedule: Literal["constant", "one_cycle", "cosine", "step"]
     """Schedule of the learning rate."""
     warmup: Fraction = 0.25
     """Share of the steps up to the peak of one_cycle."""
+    # These two are newer than published results: at their defaults a result does not have them.
+    milestones: Annotated[tuple[Share, ...], Field(min_length=1, max_length=100)] = Field(
+        (0.5, 0.75), exclude_if=lambda value: value == (0.5, 0.75)
+    )
+    """Shares of the steps after which step lowers the rate."""
+    gamma: Share = Field(0.1, exclude_if=lambda value: value == 0.1)
+    """Factor of the rate at each of the milestones of step."""
     label_smoothing: Fraction = 0.0
     """Label smoothing of the training loss."""
     average: Fraction = 0.0
@@ -142,9 +153,12 @@ class TrainingSpec(Frozen):
     def _check_effects(self) -> TrainingSpec:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise refuse("nesterov", "needs optimizer: sgd and a momentum above 0")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise refuse("milestones", f"{list(self.milestones)}: must rise")
         for key, (needed, values) in NEEDS.items():
             value, default = getattr(self, key), type(self).model_fields[key].default
             if value != default and (other := getattr(self, needed)) not in values:
+                value, default = (list(x) if isinstance(x, tuple) else x for x in (value, default))
                 problem = f"{value!r}: has no effect with {needed}: {other}; must be {default}"
                 raise refuse(key, problem)
         return self

@@ -16,6 +16,7 @@ from hw2core.config.checks import Problems, check_length, find_clashes, find_uns
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
 from hw2core.config.grids import Point, find_unknown_sections, list_points, list_settings
+from hw2core.config.merging import merge_training, merge_values
 from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
@@ -194,8 +195,8 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
         words = "_".join(filter(None, [label, point.label]))
         values: Values = {"experiment": name, "label": words, "model": model}
         for section in SECTIONS:
-            layers = reversed(sections[section].values())
-            values[section] = {key: value for layer in layers for key, value in layer.items()}
+            merge = merge_training if section == "training" else merge_values
+            values[section] = merge(reversed(sections[section].values()))
         try:
             yield RunSpec.model_validate(values)
         except ValidationError as error:

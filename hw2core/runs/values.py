@@ -69,7 +69,7 @@ Words = Annotated[str, Field(pattern=f"^[{WORD_SIGNS}]{{0,300}}$")]
 
 _WORDS: TypeAdapter[Any] = TypeAdapter(Words)
 _VALUE: TypeAdapter[Any] = TypeAdapter(
-    bool | Number | Words | Annotated[list[Count], Field(max_length=100)]
+    bool | Number | Words | Annotated[list[bool | Number | Words], Field(max_length=100)]
 )
 _NAMES: dict[str, TypeAdapter[Any]] = {
     "name": TypeAdapter(Name),
