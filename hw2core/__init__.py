@@ -1,20 +1,28 @@
 """hw2core: the library of the study, independent of Snakemake.
 
-Submodules are imported when first used (``import hw2core as hw2; hw2.layers``), so that a training
-job does not import the plotting code.
+``load_network`` returns a network that a run trained. Submodules are imported when first used
+(``import hw2core as hw2; hw2.layers``), so that a training job does not import the plotting code.
 """
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hw2core.trained import load_network as load_network
+
+# By a name that the code hash does not follow: it is of no run.
+_MODULE_OF = {"load_network": "trained"}
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the submodule ``name`` on first access."""
+def __getattr__(name: str) -> Any:
+    """Import the submodule ``name``, or the one that has this function, on first access."""
+    module = f"{__name__}.{_MODULE_OF.get(name, name)}"
     try:
-        return importlib.import_module(f"{__name__}.{name}")
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{name}":
+        if error.name != module:
             raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(found, name) if name in _MODULE_OF else found

@@ -37,6 +37,7 @@ ALLOWED: dict[str, str] = {
     "pipeline": "errors config data io runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
+    "trained": "config data engine runs",
     "experiments": "errors io history config data engine evaluation runs",
     "plot": "history runs analysis",
     "answers": "config runs analysis",
