@@ -1,25 +1,34 @@
 """hw2core: the library of the study, independent of Snakemake.
 
-Submodules are imported when first used (``import hw2core as hw2; hw2.layers``), so that a training
-job does not import the plotting code.
+``load_network`` returns a network that a run trained. Submodules are imported when first used
+(``import hw2core as hw2; hw2.layers``), so that a training job does not import the plotting code.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hw2core.trained import load_network as load_network
+
+# Named as a string, which the code hash does not follow: no run depends on it.
+_MODULE_OF = {"load_network": "trained"}
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the submodule ``name`` on first access."""
+def __getattr__(name: str) -> Any:
+    """Import the submodule ``name``, or the one that has this function, on first access."""
+    module = f"{__name__}.{_MODULE_OF.get(name, name)}"
     try:
-        return importlib.import_module(f"{__name__}.{name}")
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{name}":
+        if error.name != module:
             raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(found, name) if name in _MODULE_OF else found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(module.name for module in pkgutil.iter_modules(__path__))})
+    submodules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted({*globals(), *_MODULE_OF, *submodules})

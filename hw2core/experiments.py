@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_spec
-from hw2core.config.schema import MOST, DataSpec
+from hw2core.config.fields import MOST
+from hw2core.config.schema import DataSpec
 from hw2core.data.datasets import prepare
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.engine.device import pick_device

@@ -56,10 +56,14 @@ TWINS = {
 }
 
 
+def match_names(names):
+    return "|".join(map(re.escape, names)) or "none"
+
+
 wildcard_constraints:
-    run="|".join(map(re.escape, STUDY.runs)),
-    twin="|".join(map(re.escape, TWINS)) or "none",
-    experiment="|".join(map(re.escape, STUDY.experiments)),
+    run=match_names(STUDY.runs),
+    twin=match_names(TWINS),
+    experiment=match_names(STUDY.experiments),
     seed="0|[1-9][0-9]{0,9}",
 
 
@@ -73,6 +77,10 @@ def twin_of(wildcards):
 
 def results_of(experiment):
     return pipeline.list_results(STUDY.experiments[experiment].pairs())
+
+
+def figures_of(experiment):
+    return paths.figure_paths(experiment, STUDY.experiments[experiment].settings)
 
 
 def images_to_train(wildcards):
@@ -150,7 +158,7 @@ MANIFEST = paths.manifest_path(STUDY.data.folder)
 ALL_EXPERIMENTS = dump_experiments(STUDY.experiments.values())
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
-    path for name in STUDY.experiments for path in paths.figure_paths(name)
+    path for name in STUDY.experiments for path in figures_of(name)
 ] + paths.study_figure_paths()
 EXPLORE_SOURCES = [str(SOURCES / path) for path in paths.EXPLORE_SOURCES]
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))

@@ -4,6 +4,9 @@
 # out  figures/<experiment>_<kind>.svg, .png; figures/study_<kind>.svg, .png
 
 
+ruleorder: setting_figures > experiment_figures
+
+
 rule experiment_figures:
     """Draw the figures of one experiment."""
     input:
@@ -22,6 +25,16 @@ rule experiment_figures:
     shell:
         "exec python {CODE:q}/workflow_scripts/make_figures.py --only experiments"
         " --experiments {params.experiments:q} --log {log:q}"
+
+
+# The same, and a figure more, where the grids of an experiment vary settings.
+use rule experiment_figures as setting_figures with:
+    output:
+        show_in_report(
+            paths.figure_paths("{experiment}", settings=True), "{experiment}"
+        ),
+    wildcard_constraints:
+        experiment=match_names(e.name for e in STUDY.experiments.values() if e.settings),
 
 
 rule study_figures:

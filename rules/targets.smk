@@ -6,7 +6,7 @@ for _name, _experiment in STUDY.experiments.items():
         run: pipeline.list_results((run, seed) for seed in _experiment.seeds)
         for run in _experiment.runs
     }
-    _targets[_name] = [*results_of(_name), *paths.figure_paths(_name)]
+    _targets[_name] = [*results_of(_name), *figures_of(_name)]
     for _target, _files in _targets.items():
         for _slash in ("", "/"):
 

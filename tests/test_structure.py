@@ -41,6 +41,7 @@ ALLOWED: dict[str, str] = {
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
     "arguments": "config runs",
+    "trained": "config data engine runs",
     "experiments": "arguments errors io history config data engine runs",
     "plot": "history runs analysis",
     "answers": "config runs analysis",

@@ -29,8 +29,7 @@ def main() -> int:
         study = load(args.experiments or load_experiments())
         written = []
         if args.only != "study":
-            names = [experiment.name for experiment in study.experiments]
-            written += [path for name in names for path in draw_experiment(study, name)]
+            written += [path for each in study.experiments for path in draw_experiment(study, each)]
         if args.only != "experiments":
             written += draw_study(study, args.data)
         return f"wrote {', '.join(written)}"

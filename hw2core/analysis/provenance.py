@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hw2core.analysis.tables import Study, list_rows
+from hw2core.analysis.tables import Study, leave_out_mlps, list_rows
 from hw2core.analysis.text import DASH, escape_markdown, format_range, join_words
 
 FEW = 3  # missing runs of an experiment that are named; more are counted
@@ -15,8 +15,8 @@ MACHINE = {name: name.capitalize() for name in ("device", "processor", "precisio
 
 
 def describe_scope(study: Study) -> str:
-    """Return a sentence with the number of networks, images and epochs."""
-    runs = study.runs.dropna(subset="depth")
+    """Return a sentence with the number of networks except MLPs, of images and of epochs."""
+    runs = leave_out_mlps(study.runs)
     if runs.empty:
         return "No convolutional network has a result yet."
     names = sorted(set(runs["data"].replace("cifar10", "CIFAR-10")))

@@ -8,7 +8,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, list_rows, load, select, write_table
 from hw2core.config.reading import read_config, read_configs
+from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.data.prepared import read_manifest
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically
 from hw2core.runs import paths
@@ -79,11 +81,48 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
             target.mkdir(exist_ok=True)
             shutil.copy(path, target)
         write_archive(new / paths.REFERENCE_RESULTS, study.results)
+        keep_networks(folder, new, study.results)
         for changes in configs[1:]:
             shutil.copyfile(changes, new / paths.REFERENCE_STUDY)
         write_text_atomically(new / paths.REFERENCE_SUMS, sum_files(new))
     write_text_atomically(readme, block)
     return folder
+
+
+def keep_networks(old: Path, new: Path, results: Iterable[Result]) -> None:
+    """Publish again the networks whose weights ``old`` has, each with its result and manifest.
+
+    Weights and manifest are those of the working folder, or else those in ``old``.
+
+    Raises:
+        PublishError: neither folder has those of the published result.
+    """
+    by_weights = {paths.weights_path(result.name, result.seed): result for result in results}
+    for weights in sorted(old.glob("results/*/*.safetensors")):
+        name = weights.relative_to(old).as_posix()
+        if name not in by_weights:
+            raise PublishError(f"{weights}: of no result; delete its folder to publish without it")
+        result = by_weights[name]
+        manifest = Path(paths.manifest_path(RunSpec.from_config(result.config).data.folder))
+        ours = [x for x in (Path(name), weights) if _has(x, result.weights_sha256, hash_file)]
+        images = [
+            x
+            for x in (manifest, old / manifest)
+            if _has(x, result.data_sha256, lambda path: read_manifest(path).sha256)
+        ]
+        if not ours or not images:
+            file = manifest if ours else name
+            raise PublishError(f"{file}: not that of {result.name}; train it again and publish")
+        copied: dict[str | Path, str | Path] = {name: ours[0], manifest: images[0]}
+        copied |= {file: file for file in list_files([result])}
+        copied |= {x.relative_to(old): x for x in (old / manifest).parent.glob("*.png")}
+        for target, source in copied.items():
+            Path(new, target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, new / target)
+
+
+def _has(path: Path, expected: str | None, read: Callable[[Path], str]) -> bool:
+    return path.exists() and read(path) == expected
 
 
 def check_made(made: Iterable[Path], study: Study) -> None:

@@ -46,6 +46,7 @@ _QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
 QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
 # Experiments that the answers use.
 ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
+MOST_NAMED = 3  # experiments in a title
 FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
 
 
@@ -77,8 +78,8 @@ class Document:
             "answer": self.answer,
             "figure": self.figure,
             "table": self.table,
-            "title": TITLE,
-            "QUESTIONS": QUESTIONS,
+            "title": title_study(study),
+            "QUESTIONS": QUESTIONS if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
             "describe_status_rule": describe_status_rule,
@@ -131,6 +132,20 @@ class Document:
         return f"\n::: {{{box}}}\n\n{markdown}\n\n:::\n"
 
 
+def has_course(study: Study) -> bool:
+    """Return whether an experiment of the assignment is planned; without one, no question is."""
+    return not ANSWERED.isdisjoint(experiment.name for experiment in study.experiments)
+
+
+def title_study(study: Study) -> str:
+    """Return the title of the report."""
+    names = [experiment.name for experiment in study.experiments]
+    if has_course(study):
+        return TITLE
+    few = len(names) <= MOST_NAMED
+    return f"Results of {text.join_words(names or ['no experiment']) if few else 'a study'}"
+
+
 def publish(study: Study, page: Path, pdf: Path) -> None:
     """Write the report of a study, with the figures in the working folder.
 
@@ -143,7 +158,7 @@ def publish(study: Study, page: Path, pdf: Path) -> None:
     markdown = document.render(Path(REPORT_TEMPLATE).name)
     body = _convert(markdown, "html5", "--mathml", "--section-divs", "--shift-heading-level-by=1")
     write_text_atomically(page, build_page(document, body))
-    write_pdf(markdown, document.figures, pdf)
+    write_pdf(markdown, document.figures, pdf, title_study(study))
 
 
 def render_answer(name: str, study: Study) -> str:
@@ -151,9 +166,9 @@ def render_answer(name: str, study: Study) -> str:
     return Document(study, plain=True).render(f"answers/{name}.md.j2").strip()
 
 
-def write_pdf(markdown: str, shown: dict[str, Path], output: Path) -> None:
+def write_pdf(markdown: str, shown: dict[str, Path], output: Path, title: str = TITLE) -> None:
     """Write the PDF with Typst, which uses the figures' fonts and can read only the figures."""
-    options = "--standalone", f"--metadata=title:{TITLE}", f"--include-in-header={PAPER}"
+    options = "--standalone", f"--metadata=title:{title}", f"--include-in-header={PAPER}"
     source = _convert(markdown, "typst", *options)
     fonts = Path(mpl.get_data_path(), "fonts", "ttf")
     with tempfile.TemporaryDirectory() as root:

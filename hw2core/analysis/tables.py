@@ -125,6 +125,11 @@ def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     return frame
 
 
+def leave_out_mlps(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all networks but those of part 2, which are trained from scratch."""
+    return frame[frame["model"] != "mlp"]
+
+
 def split_trained(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of runs in which any seed trained, and the others."""
     trained = summary["trained"] > 0
@@ -147,8 +152,8 @@ def find_best(summary: pd.DataFrame) -> Any:
 
 
 def find_best_result(study: Study) -> Result | None:
-    """Return the result of the best convolutional network, from its best seed by validation."""
-    best = find_best(study.summary[study.summary["num_conv"].notna()])
+    """Return the result of the best network that is no MLP, from its best seed by validation."""
+    best = find_best(leave_out_mlps(study.summary))
     if best is None:
         return None
     able = [x for x in study.results if x.name == best.run and x.test]

@@ -10,7 +10,13 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "lrelu": nn.LeakyReLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "lrelu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+}
 POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
@@ -75,10 +81,11 @@ class ConvClassifier(nn.Module):
         pool_every: P, the number of convolutions before each pool.
         hidden_dims: widths of the hidden fully connected layers; may be empty.
         conv_params: keywords of ``nn.Conv2d``, on top of ``kernel_size=3, padding=1``.
-        activation_type: ``relu`` or ``lrelu``.
+        activation_type: ``relu``, ``lrelu`` (leaky ReLU), ``gelu``, ``silu`` or ``elu``.
         activation_params: keywords of the activation.
         pooling_type: ``max`` or ``avg``.
         pooling_params: keywords of the pool, on top of ``kernel_size=2``.
+        dropout: probability to drop a channel after the activation of each convolution.
         batchnorm: batch norm between each convolution and its activation.
         initialization: ``default`` leaves PyTorch's; ``he`` draws every weight from He's normal
             distribution for ReLU and sets the biases to 0 (He et al. 2015, arXiv:1502.01852).
@@ -103,6 +110,7 @@ class ConvClassifier(nn.Module):
         pooling_params: Mapping[str, Any] = {},
         *,
         batchnorm: bool = False,
+        dropout: float = 0.0,
         initialization: str = "default",
     ) -> None:
         super().__init__()
@@ -110,6 +118,7 @@ class ConvClassifier(nn.Module):
             raise ValueError(f"in_size must be (channels, height, width), got {tuple(in_size)}")
         if len(channels) == 0:
             raise ValueError(f"channels must hold at least one width, got {list(channels)}")
+        check_probability("dropout", dropout)
         check_choice("activation_type", activation_type, ACTIVATIONS)
         check_choice("pooling_type", pooling_type, POOLINGS)
         check_choice("initialization", initialization, INITIALIZATIONS)
@@ -125,6 +134,7 @@ class ConvClassifier(nn.Module):
         self.pooling_type = pooling_type
         self.pooling_params = {"kernel_size": 2, **pooling_params}
         self.batchnorm = batchnorm
+        self.dropout = dropout
 
         self.feature_extractor = self._make_feature_extractor()
         self.classifier = self._make_classifier()
@@ -144,6 +154,8 @@ class ConvClassifier(nn.Module):
             if self.batchnorm:
                 layers.append(nn.BatchNorm2d(out_channels))
             layers.append(self._make_activation())
+            if self.dropout > 0:
+                layers.append(nn.Dropout2d(self.dropout))
             if number % self.pool_every == 0:
                 layers.append(self._make_pool())
             in_channels = out_channels

@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
         kernel_sizes: kernel size of each convolution; odd, so that padding can keep the size.
         batchnorm: normalise after every convolution but the last.
         dropout: probability to drop a channel after every convolution but the last.
-        activation_type: ``relu`` or ``lrelu``.
+        activation_type: as in ``ConvClassifier``.
         activation_params: keywords of the activation.
         **kw: ignored, as in the course.
 
@@ -178,10 +178,7 @@ class ResNetClassifier(ConvClassifier):
                 "{'kernel_size': 3, 'stride': 1, 'padding': 1}, "
                 f"got {conv_params}"
             )
-        check_probability("dropout", dropout)
-        # Set before the parent's constructor, which builds the feature extractor from it.
-        self.dropout = dropout
-        kw["batchnorm"] = batchnorm
+        kw |= {"batchnorm": batchnorm, "dropout": dropout}
         super().__init__(in_size, out_classes, channels, pool_every, hidden_dims, **kw)
 
     def _make_feature_extractor(self) -> nn.Sequential:

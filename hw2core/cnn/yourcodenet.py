@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hw2core.cnn.conv import ConvClassifier, check_choice, check_probability, initialize_like_he
+from hw2core.cnn.conv import ConvClassifier, check_choice, initialize_like_he
 
 Activation = Callable[[], nn.Module]
 HEADS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -171,10 +171,8 @@ class YourCodeNet(ConvClassifier):
         squeeze_excitation: bool = True,
         head: str = "average",
     ) -> None:
-        check_probability("dropout", dropout)
         check_choice("head", head, HEADS)
         # Set before the parent's constructor, which builds the feature extractor from them.
-        self.dropout = dropout
         self.shortcuts = shortcuts
         self.squeeze_excitation = squeeze_excitation
         self.head = head
@@ -190,6 +188,7 @@ class YourCodeNet(ConvClassifier):
             pooling_type,
             pooling_params,
             batchnorm=batchnorm,
+            dropout=dropout,
         )
 
     def _make_feature_extractor(self) -> nn.Sequential:

@@ -16,7 +16,7 @@ from hw2core.data.arrays import NUM_CLASSES
 
 
 class Work(NamedTuple):
-    """The work of a network's 3x3 convolutions and linear layers; the rest is negligible."""
+    """The work of a network's convolutions and linear layers; the rest is negligible."""
 
     multiply_adds: int  # of the forward pass of one image
     outputs: int  # of all these layers except the last, for one image
@@ -28,8 +28,9 @@ def count_work(architecture: Architecture) -> Work:
     multiply_adds = outputs = parameters = 0
     in_channels, side, _ = IN_SIZE
     if isinstance(architecture, ConvolutionalArchitecture):
+        kernel = getattr(architecture, "kernel_size", 3) ** 2
         for number, channels in enumerate(architecture.channels, start=1):
-            weights = 9 * in_channels * channels
+            weights = kernel * in_channels * channels
             multiply_adds += weights * side**2
             outputs += channels * side**2
             parameters += weights

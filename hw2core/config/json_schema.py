@@ -8,10 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL
 from hw2core.config.networks import MODELS
 from hw2core.config.schema import (
-    EXPERIMENT_NAME,
-    RUN_LABEL,
     DataSpec,
     ExperimentEntry,
     RunEntry,
@@ -21,6 +20,7 @@ from hw2core.config.schema import (
 )
 
 Schema = dict[str, Any]
+VARIED_DATA = ("train", "validation", "test", "split_seed")  # that runs of a study need not share
 
 
 class _Generator(GenerateJsonSchema):
@@ -38,14 +38,21 @@ def build_config_schema() -> Schema:
     are optional, because another section may give them.
     """
     keys = _unite_architectures()
-    lists = {key: {"type": "array", "items": schema} for key, schema in keys.items()}
     section: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    training, data = _describe(TrainingSpec, partial=True), _describe(DataSpec, partial=True)
+    varied = {
+        **keys,
+        **{f"training.{key}": schema for key, schema in training["properties"].items()},
+        **{f"data.{key}": data["properties"][key] for key in VARIED_DATA},
+    }
+    ends = {"type": "array", "minItems": 3, "maxItems": 3, "description": "First, last, number."}
     parts: dict[str, Schema] = {
+        "log": {**section, "properties": {"log": ends}, "required": ["log"]},
         "model": {"enum": list(MODELS)},
         "architecture": {**section, "properties": keys},
-        "grid": {**section, "properties": lists},
-        "training": _describe(TrainingSpec, partial=True),
-        "data": _describe(DataSpec, partial=True),
+        "grid": {**section, "properties": {k: _list_values(s) for k, s in varied.items()}},
+        "training": training,
+        "data": data,
         "run": _describe(RunEntry),
         "experiment": _describe(ExperimentEntry),
     }
@@ -63,6 +70,11 @@ def build_config_schema() -> Schema:
     _replace(study, "experiments", experiments)
     # Draft 7 is the newest that every editor supports.
     return {"$schema": "http://json-schema.org/draft-07/schema#", **study, "$defs": parts}
+
+
+def _list_values(schema: Schema) -> Schema:
+    """Return what a grid may have for a key: a list of values, or numbers of equal ratios."""
+    return {"anyOf": [{"type": "array", "items": schema, "minItems": 1}, _refer("log")]}
 
 
 def _unite_architectures() -> Schema:

@@ -9,26 +9,12 @@ import abc
 import math
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from hw2core.config.errors import refuse
-from hw2core.config.schema import (
-    MAX_CONVS,
-    Convolutions,
-    Count,
-    Flag,
-    Fraction,
-    Frozen,
-    Number,
-    Width,
-)
+from hw2core.config.fields import MAX_CONVS, Convolutions, Count, Flag, Fraction, Number, Width
+from hw2core.config.schema import Frozen
 from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
 
 IMAGE_SIZE = IMAGE_SHAPE[0]
@@ -43,7 +29,11 @@ def _make_tuples(keywords: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in keywords.items()}
 
 
-# Of PyTorch's classes, which check them: for ``run_experiment``, not for config.yaml.
+def _is_empty(keywords: dict[str, Any]) -> bool:
+    return not keywords
+
+
+# Keywords of PyTorch's classes, which check them: for ``run_experiment``, not for config.yaml.
 Keywords = SkipJsonSchema[Annotated[dict[str, Any], AfterValidator(_make_tuples)]]
 KEYWORDS = ("conv_params", "activation_params", "pooling_params")
 
@@ -99,22 +89,17 @@ class ConvolutionalArchitecture(Architecture):
     """
     hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
-    activation_type: Literal["relu", "lrelu"] = "relu"
+    activation_type: Literal["relu", "lrelu", "gelu", "silu", "elu"] = "relu"
     """Activation after each convolution and hidden layer."""
     pooling_type: Literal["max", "avg"] = "max"
     """Kind of the pooling layers."""
-    conv_params: Keywords = Field({})
+    # Newer than published results, which do not have them.
+    conv_params: Keywords = Field({}, exclude_if=_is_empty)
     """Keywords of the convolutions, on top of those of 3x3."""
-    activation_params: Keywords = Field({})
+    activation_params: Keywords = Field({}, exclude_if=_is_empty)
     """Keywords of the activations."""
-    pooling_params: Keywords = Field({})
+    pooling_params: Keywords = Field({}, exclude_if=_is_empty)
     """Keywords of the pools, on top of those of 2x2."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_keywords(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out keywords that are not given, which results of older code have not."""
-        values: dict[str, Any] = write(self)
-        return {key: value for key, value in values.items() if key not in KEYWORDS or value}
 
     @model_validator(mode="after")
     def _place_pools(self) -> ConvolutionalArchitecture:
@@ -162,8 +147,8 @@ class ConvolutionalArchitecture(Architecture):
         }
 
 
-class ConvArchitecture(ConvolutionalArchitecture):
-    """Keys of ``model: cnn``."""
+class LayerOptions(ConvolutionalArchitecture):
+    """Keys that ``model: cnn`` and ``model: resnet`` share."""
 
     batchnorm: Flag = False
     """Batch normalisation after each convolution."""
@@ -171,7 +156,30 @@ class ConvArchitecture(ConvolutionalArchitecture):
     """Initial weights: PyTorch's default or He's."""
 
 
-class ResNetArchitecture(ConvArchitecture):
+class ConvArchitecture(LayerOptions):
+    """Keys of ``model: cnn``."""
+
+    # Newer than published results: at its default a result does not have it.
+    dropout: Fraction = Field(0.0, exclude_if=lambda value: value == 0)
+    """Probability to drop a channel after every convolution."""
+    kernel_size: Count = Field(3, le=IMAGE_SIZE, exclude_if=lambda value: value == 3)
+    """Height and width of the kernels; odd, so that the padding keeps the size of the image."""
+
+    @model_validator(mode="after")
+    def _check_kernel(self) -> ConvArchitecture:
+        if self.kernel_size % 2 == 0:
+            raise refuse("kernel_size", f"{self.kernel_size}: must be odd")
+        return self
+
+    def build_arguments(self) -> dict[str, Any]:
+        """Return the arguments of ``ConvClassifier``."""
+        arguments = super().build_arguments()
+        arguments.pop("kernel_size", None)
+        conv_params = {"kernel_size": self.kernel_size, "padding": self.kernel_size // 2}
+        return {**arguments, "conv_params": {**conv_params, **self.conv_params}}
+
+
+class ResNetArchitecture(LayerOptions):
     """Keys of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
 
     dropout: Fraction = 0.0

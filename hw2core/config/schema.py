@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
+from hw2core.config.fields import (
+    MAX_RATE,
+    Count,
+    Epochs,
+    Flag,
+    Fraction,
+    Number,
+    Seed,
+    Seeds,
+    Share,
+    Shift,
+    Side,
+    Text,
+    Values,
+    check_path,
+)
+from hw2core.config.grids import GridValues
+from hw2core.data.arrays import NUM_CLASSES
 
 CIFAR10_SIZES = (50_000, 10_000)  # training and test images
-# Names become file names (at most 255 characters with suffixes), targets and command arguments.
-EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
-RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
-RUN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
-TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"  # without control characters but tab and line feed
-# Limits that no study reaches. Without them, a typing error would fill the memory.
-MOST = 1_000_000
-MAX_EPOCHS = 10_000
-MAX_SEED = 2**32 - 1
-MAX_CONVS = 1000
-MAX_RATE = 1e20  # divided by 1 - momentum, it must stay below 3e38 (single precision)
-
-
-def _read_number(value: object) -> object:
-    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
-    if isinstance(value, str):
-        for kind in (int, float):
-            with suppress(ValueError):
-                return kind(value)
-    return value
-
-
-def _check_path(value: object) -> object:
-    if isinstance(value, str) and (len(value) > 1000 or not re.search(TEXT, value)):
-        raise ValueError("must have at most 1000 characters, and no control characters")
-    return value
-
-
-_READ = BeforeValidator(_read_number)
-Flag = Annotated[bool, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST), _READ]
-Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), _READ]
-Width = Annotated[int, Field(strict=True, ge=1, le=10_000), _READ]
-Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), _READ]
-Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), _READ]
-Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), _READ]
-Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _READ]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _READ]
-Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), _READ]
-Values = dict[str, Any]
-Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT)]
-GridValues = Annotated[list[Any], Field(min_length=1)]
-Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000)]
 
 
 class Frozen(BaseModel):
@@ -85,7 +57,7 @@ class DataSpec(Frozen):
     split_seed: Seed = 0
     """Seed of the split into training and validation images."""
     # Specific to a machine, so results and identities leave it out.
-    root: Annotated[Path, BeforeValidator(_check_path)] | None = Field(None, exclude=True)
+    root: Annotated[Path, BeforeValidator(check_path)] | None = Field(None, exclude=True)
     """Folder that holds CIFAR-10; HW2_DATA does the same. Without either it is downloaded."""
 
     @model_validator(mode="after")
@@ -119,8 +91,11 @@ class DataSpec(Frozen):
 # Keys of the training section -> the other key, and its values, with which they have an effect.
 NEEDS = {
     "momentum": ("optimizer", ("sgd", "momentum")),
+    "nesterov": ("optimizer", ("sgd",)),
     "decay": ("optimizer", ("rmsprop",)),
     "warmup": ("schedule", ("one_cycle",)),
+    "milestones": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step",)),
 }
 
 
@@ -146,10 +121,17 @@ class TrainingSpec(Frozen):
     """Nesterov momentum; needs sgd with a momentum above 0."""
     weight_decay: Number = Field(ge=0, le=1000)
     """Weight decay; not applied to biases and normalisation."""
-    schedule: Literal["constant", "one_cycle"]
+    schedule: Literal["constant", "one_cycle", "cosine", "step"]
     """Schedule of the learning rate."""
     warmup: Fraction = 0.25
     """Share of the steps up to the peak of one_cycle."""
+    # These two are newer than published results: at their defaults a result does not have them.
+    milestones: Annotated[tuple[Share, ...], Field(min_length=1, max_length=100)] = Field(
+        (0.5, 0.75), exclude_if=lambda value: value == (0.5, 0.75)
+    )
+    """Shares of the steps after which step lowers the rate."""
+    gamma: Share = Field(0.1, exclude_if=lambda value: value == 0.1)
+    """Factor of the rate at each of the milestones of step."""
     label_smoothing: Fraction = 0.0
     """Label smoothing of the training loss."""
     average: Fraction = 0.0
@@ -171,9 +153,12 @@ class TrainingSpec(Frozen):
     def _check_effects(self) -> TrainingSpec:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise refuse("nesterov", "needs optimizer: sgd and a momentum above 0")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise refuse("milestones", f"{list(self.milestones)}: must rise")
         for key, (needed, values) in NEEDS.items():
             value, default = getattr(self, key), type(self).model_fields[key].default
             if value != default and (other := getattr(self, needed)) not in values:
+                value, default = (list(x) if isinstance(x, tuple) else x for x in (value, default))
                 problem = f"{value!r}: has no effect with {needed}: {other}; must be {default}"
                 raise refuse(key, problem)
         return self

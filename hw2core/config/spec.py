@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from hw2core.config.errors import ConfigError, describe_errors, refuse
+from hw2core.config.fields import RUN_NAME
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
-from hw2core.config.schema import RUN_NAME, DataSpec, Frozen, TrainingSpec
+from hw2core.config.schema import DataSpec, Frozen, TrainingSpec
 
 # Keys that only autograd supports, with the values that the from-scratch layers accept.
 AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
@@ -179,6 +180,7 @@ class Experiment:
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
     sizes: dict[str, Size]  # of each run in config.yaml, whatever is merged over it
+    settings: tuple[str, ...] = ()  # what its grids vary besides L and K: training.lr
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """Yield every run with every seed."""

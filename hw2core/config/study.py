@@ -21,11 +21,12 @@ from hw2core.config.checks import (
     find_unshared_images,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
+from hw2core.config.grids import find_unknown_sections, list_points, list_settings
+from hw2core.config.merging import merge_training, merge_values
 from hw2core.config.networks import KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
-    EXPERIMENT_NAME,
-    RUN_LABEL,
     DataSpec,
     ExperimentEntry,
     Frozen,
@@ -33,7 +34,6 @@ from hw2core.config.schema import (
     StudyEntry,
     StudyOptions,
     TrainingSpec,
-    Values,
 )
 from hw2core.config.spec import Experiment, RunSpec
 
@@ -110,6 +110,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             runs=tuple(spec.name for spec in specs[name]),
             seeds=tuple(given.seeds or entry.seeds),
             sizes={spec.name: spec.size for spec in specs[name]},
+            settings=list_settings(given.grid),
         )
         for name, given in entry.experiments.items()
     }
@@ -158,33 +159,43 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
         rule = "a name has only letters, digits, '_' and '-', at most 100"
         problems[f"{path}: {name!r}: {rule}"] = []
         return
-    points = sum(math.prod(map(len, grid.values())) for grid in experiment.grid or [{}])
-    if (number := points * max(1, len(experiment.runs))) > MOST_RUNS:
+    if unknown := list(find_unknown_sections(experiment.grid)):
+        rule = "its keys are those of the architecture, training.KEY and data.KEY"
+        problems |= {f"{path}.grid.{key}: unknown key of a grid; {rule}": [] for key in unknown}
+        return
+    size = sum(math.prod(map(len, grid.values())) for grid in experiment.grid or [{}])
+    if (number := size * max(1, len(experiment.runs))) > MOST_RUNS:
         problems[f"{path}.grid: gives {number:,} runs; must be at most {MOST_RUNS:,}"] = []
         return
     if len(set(seeds := experiment.seeds or entry.seeds)) < len(seeds):
         where = f"{path}.seeds" if experiment.seeds else "seeds"
         problems[f"{where}: {seeds}: a seed is given twice"] = []
-    for point, (label, run) in _list_overrides(experiment):
+    points, runs = list_points(experiment.grid or [{}]), experiment.runs or {"": RunEntry()}
+    for point, (label, run) in itertools.product(points, runs.items()):
         run_path = f"{path}.runs.{label}"
         if not re.fullmatch(RUN_LABEL, label):
             rule = "a label has only letters, digits, '.', '_', '-', at most 99"
             problems[f"{run_path}: {label!r}: {rule}"] = []
             continue
+        for section, key in point.settings:
+            if key in getattr(run, section):
+                problems[f"{run_path}.{section}.{key}: the grid gives it; leave out one"] = []
         # From the innermost to the outermost section; the first with a key takes precedence.
         sections = {
             "architecture": {
                 f"{run_path}.architecture": run.architecture,
-                f"{path}.grid": point,
+                f"{path}.grid": point.sections["architecture"],
                 f"{path}.architecture": experiment.architecture,
             },
             "training": {
                 f"{run_path}.training": run.training,
+                f"{path}.grid.training": point.sections["training"],
                 f"{path}.training": experiment.training,
                 "training": entry.training,
             },
             "data": {
                 f"{run_path}.data": run.data,
+                f"{path}.grid.data": point.sections["data"],
                 f"{path}.data": experiment.data,
                 "data": entry.data,
             },
@@ -192,25 +203,16 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
             "name": {run_path if label else path: dict[str, Any]()},
         }
         model = run.model or experiment.model
-        values: Values = {"experiment": name, "label": label, "model": model}
-        for section in ("architecture", "training", "data"):
-            layers = reversed(sections[section].values())
-            values[section] = {key: value for layer in layers for key, value in layer.items()}
+        words = "_".join(filter(None, [label, point.label]))
+        values: Values = {"experiment": name, "label": words, "model": model}
+        for section in SECTIONS:
+            merge = merge_training if section == "training" else merge_values
+            values[section] = merge(reversed(sections[section].values()))
         try:
             yield RunSpec.model_validate(values)
         except ValidationError as error:
             for line in _describe_problems(error, values, sections):
                 problems.setdefault(line, []).append(_name_run(values))
-
-
-def _list_overrides(experiment: ExperimentEntry) -> Iterator[tuple[Values, tuple[str, RunEntry]]]:
-    """Yield every grid point with every labelled run, or with an empty one if there is none."""
-    points = [
-        dict(zip(grid, values, strict=True))
-        for grid in experiment.grid or [{}]
-        for values in itertools.product(*grid.values())
-    ]
-    return itertools.product(points, (experiment.runs or {"": RunEntry()}).items())
 
 
 def _describe_problems(

@@ -62,6 +62,11 @@ def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], fl
     """Return a function from step (0 to ``num_steps`` - 1) to learning rate."""
     if training.schedule == "constant":
         return lambda step: training.lr
+    if training.schedule == "step":
+        drops = [share * num_steps for share in training.milestones]
+        return lambda step: training.lr * training.gamma ** sum(step >= drop for drop in drops)
+    if training.schedule == "cosine":
+        return lambda step: training.lr * scale_one_cycle(step, num_steps, 0)
     warmup_steps = int(training.warmup * num_steps)
     return lambda step: training.lr * scale_one_cycle(step, num_steps, warmup_steps)
 

@@ -28,7 +28,7 @@ REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
-FIGURE_KINDS = ("curves",)
+FIGURE_KINDS = ("curves", "settings")  # the second only of grids over settings
 STUDY_FIGURES = ("key", "dots", "cost", "layers", "ablation", "confusion", "mistakes")
 FIGURE_FORMATS = ("svg", "png")
 # Copies of code and configuration that jobs have run from.
@@ -79,9 +79,15 @@ def figure_path(experiment: str, kind: str, suffix: str) -> str:
     return f"figures/{experiment}_{kind}.{suffix}"
 
 
-def figure_paths(experiment: str) -> list[str]:
-    """Return the paths of all figures of an experiment in all formats."""
-    return [figure_path(experiment, k, s) for k in FIGURE_KINDS for s in FIGURE_FORMATS]
+def figure_kinds(settings: object) -> tuple[str, ...]:
+    """Return the kinds of figures of an experiment whose grids vary ``settings``, if any."""
+    return FIGURE_KINDS if settings else FIGURE_KINDS[:1]
+
+
+def figure_paths(experiment: str, settings: object = ()) -> list[str]:
+    """Return the paths of all figures of an experiment in all formats; see ``figure_kinds``."""
+    kinds = figure_kinds(settings)
+    return [figure_path(experiment, kind, suffix) for kind in kinds for suffix in FIGURE_FORMATS]
 
 
 def study_figure_path(kind: str, suffix: str) -> str:

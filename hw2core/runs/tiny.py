@@ -56,7 +56,8 @@ def shrink_spec(result: Result) -> RunSpec:
 def shrink_architecture(architecture: Architecture) -> dict[str, Any]:
     """Return a small network with the same parts; equal widths stay equal, others different."""
     values = architecture.model_dump()
-    values["hidden_dims"] = [min(width, UNITS) for width in values["hidden_dims"]]
+    if "hidden_dims" in values:
+        values["hidden_dims"] = [min(width, UNITS) for width in values["hidden_dims"]]
     if isinstance(architecture, ConvolutionalArchitecture):
         stages = architecture.filters_per_layer
         widths = sorted(set(stages))

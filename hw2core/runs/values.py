@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from hw2core.config.errors import refuse
-from hw2core.config.schema import MAX_CONVS, MAX_EPOCHS, RUN_NAME
+from hw2core.config.fields import MAX_CONVS, MAX_EPOCHS, RUN_NAME
 from hw2core.data.arrays import NUM_CLASSES
 
 MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
@@ -70,7 +70,7 @@ Words = Annotated[str, Field(pattern=f"^[{WORD_SIGNS}]{{0,300}}$")]
 
 _WORDS: TypeAdapter[Any] = TypeAdapter(Words)
 _VALUE: TypeAdapter[Any] = TypeAdapter(
-    bool | Number | Words | Annotated[list[Count], Field(max_length=100)]
+    bool | Number | Words | Annotated[list[bool | Number | Words], Field(max_length=100)]
 )
 _NAMES: dict[str, TypeAdapter[Any]] = {
     "name": TypeAdapter(Name),

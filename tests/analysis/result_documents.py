@@ -246,6 +246,25 @@ def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Res
     return results
 
 
+def build_rates(*, seeds: Iterable[int] = (0,), epochs: int = 3) -> list[Result]:
+    """Return the results of exp3, a grid over rates and batch norm: the highest rate fails."""
+    options = {"experiment": "exp3", "model": "resnet", "epochs": epochs, "depth": 4}
+    return [
+        build_result(
+            f"exp3_bn-{str(batchnorm).lower()}_lr{rate}_L4_K32",
+            network={"batchnorm": batchnorm},
+            training={"lr": rate},
+            status="at_chance" if rate == 1 else "trained",
+            ceiling=60 + 10 * batchnorm - 4 * place,
+            seed=seed,
+            **options,
+        )
+        for batchnorm in (False, True)
+        for place, rate in enumerate((0.01, 0.1, 1))
+        for seed in seeds
+    ]
+
+
 def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
     """Return the results of exp2_ablation: each part that is taken out costs more."""
     options = {"experiment": "exp2_ablation", "model": "ycn", "epochs": epochs}
@@ -302,14 +321,26 @@ def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[Re
     return results + build_ablation(seeds=seeds, epochs=epochs)
 
 
-def tabulate(results: Sequence[Result], missing: Mapping[str, Sequence[str]] = {}) -> tables.Study:
-    """Return the tables of results, in experiments that have just their runs."""
+def tabulate(
+    results: Sequence[Result],
+    missing: Mapping[str, Sequence[str]] = {},
+    settings: Sequence[str] = (),
+) -> tables.Study:
+    """Return the tables of results, in experiments that have just their runs.
+
+    ``settings`` are what the grids of all experiments vary besides L and K.
+    """
     sizes: dict[str, dict[str, Size]] = {name: {} for name in missing}
     for result in results:
         size = SIZE._replace(epochs=len(result.epochs))
         sizes.setdefault(result.experiment, {})[result.name] = size
     planned = [
-        Experiment(name, runs=(*asked, *missing.get(name, ())), sizes=asked)
+        Experiment(
+            name,
+            runs=(*asked, *missing.get(name, ())),
+            sizes=asked,
+            settings=tuple(settings),
+        )
         for name, asked in sizes.items()
     ]
     return tables.build(planned, results, missing)

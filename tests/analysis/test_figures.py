@@ -10,6 +10,7 @@ from result_documents import (
     build_ablation,
     build_experiment,
     build_layers,
+    build_rates,
     build_result,
     build_study,
     rename,
@@ -17,7 +18,7 @@ from result_documents import (
 )
 
 from hw2core.analysis import figures
-from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, style
+from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, settings, style
 from hw2core.analysis.figures.drawing import save_figure, set_hover
 from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
 from hw2core.analysis.tables import select, summarize
@@ -27,6 +28,15 @@ from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_
 @pytest.fixture(scope="module")
 def study():
     return tabulate(build_study(seeds=(0, 1, 2), epochs=3))
+
+
+RATES = ("architecture.batchnorm", "training.lr")
+
+
+@pytest.fixture(scope="module")
+def rates():
+    """An experiment whose grid varies a rate, with and without batch norm."""
+    return tabulate(build_rates(seeds=(0, 1)), settings=RATES)
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +76,17 @@ def assert_apart(figure):
         assert box.x0 >= 0, first
 
 
-def test_every_figure_is_registered_and_written(study, tmp_path, monkeypatch):
+def test_every_figure_is_registered_and_written(study, rates, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert set(figures.FIGURES) == {*FIGURE_KINDS, *STUDY_FIGURES}
-    assert figures.draw_experiment(study, "exp1_3") == figure_paths("exp1_3")
-    assert figures.draw_study(study) == study_figure_paths()
-    for path in [*figure_paths("exp1_3"), *study_figure_paths()]:
+    written = figures.draw_study(study)
+    assert written == study_figure_paths()
+    for each in (study, rates):
+        experiment = each.experiments[-1]
+        written += figures.draw_experiment(each, experiment)
+        assert written[-2:] == figure_paths(experiment.name, experiment.settings)[-2:]
+    assert "figures/exp3_settings.svg" in written
+    for path in written:
         assert (tmp_path / path).stat().st_size > 0
 
 
@@ -87,8 +102,9 @@ def test_without_results_a_figure_says_so(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", sorted(figures.FIGURES))
-def test_the_same_results_give_the_same_bytes_and_known_colours(kind, study, tmp_path):
-    names = ["exp1_5"] if kind in FIGURE_KINDS else []
+def test_the_same_results_give_the_same_bytes_and_known_colours(kind, study, rates, tmp_path):
+    names = {"curves": ["exp1_5"], "settings": ["exp3"]}.get(kind, [])
+    study = rates if kind == "settings" else study
     files = [tmp_path / name for name in ("1.svg", "2.svg", "1.png", "2.png")]
     for pair in (files[::2], files[1::2]):
         save_figure(draw(kind, study, *names), pair)
@@ -377,3 +393,78 @@ def test_colours_of_depth_get_lighter_and_text_is_readable():
     assert len({style.colour_depth(depth) for depth in (1, 2, 3, 4, 6, 9, 12, 16, 32)}) == 9
     for colour in style.DARK:
         assert style.darken(colour) == style.darken(style.darken(colour))
+
+
+def test_a_grid_over_rates_is_drawn_against_the_rate(rates):
+    caption, _ = figures.describe("settings", rates, "exp3")
+    assert caption.startswith(
+        "Validation accuracy of exp3 against training.lr. 0.01 is best "
+        "(exp3_bn-true_lr0.01_L4_K32, "
+    )
+    assert "Hollow: at chance." in caption
+    (axes,) = draw("settings", rates, "exp3").axes
+    assert axes.get_xlabel() == "training.lr (log scale)"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.01", "0.1", "1"]
+    points = settings.list_points(rates, "exp3", settings.find_setting(rates, "exp3"))
+    assert set(points["line"]) == {"bn-false", "bn-true"}
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
+    best = select(summarize(rates.runs), run="exp3_bn-true_lr0.01_L4_K32")["validation"].item()
+    assert max(y for line in lines for y in line.get_ydata()) == pytest.approx(best)
+    (failed,) = find(axes.figure, "exp3_bn-true_lr1_L4_K32")
+    assert failed.get_markerfacecolor() == style.PAPER
+
+
+@pytest.mark.parametrize("values", [[True, False], ["relu", "lrelu"], [[64], [128, 64], []]])
+def test_settings_without_numbers_are_drawn_in_the_order_of_the_runs(values):
+    results = [
+        build_result(f"exp3_{i}_L2_K32", experiment="exp3", network={"part": value}, epochs=2)
+        for i, value in enumerate(values)
+    ]
+    study = tabulate(results, settings=["architecture.part", "architecture.pools"])
+    (axes,) = draw("settings", study, "exp3").axes
+    shown = {"True": "true", "False": "false", "[64]": "64", "[128, 64]": "128-64", "[]": "none"}
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == [shown.get(str(value), value) for value in values]
+    assert axes.get_xlabel() == "architecture.part"
+
+
+def build_mixers():
+    """Two networks without L and K, one run at chance, next to plain ones."""
+    options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
+    return [
+        build_result(
+            f"exp4_{size}", ceiling=ceiling, parameters=10**6, network={"dim": 8}, **options
+        )
+        for size, ceiling in (("small", 75), ("large", 82))
+    ]
+
+
+def test_networks_without_l_and_k_are_shown_by_their_cost_and_named_elsewhere():
+    study = tabulate([*build_experiment("exp1_1", epochs=3), *build_mixers()])
+    assert find(draw("cost", study), "exp4_large: ")
+    assert len(find(draw("dots", study), "exp4_")) == 2
+    assert figures.describe("confusion", study)[1].startswith("Confusion matrix of exp4_large")
+    for kind in ("key", "layers"):
+        caption, _ = figures.describe(kind, study)
+        assert "Not shown, without L and K: exp4_large and exp4_small." in caption
+        draw(kind, study)
+    assert len(find(draw("curves", study, "exp4"), "exp4_")) == 8
+
+
+def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
+    study = tabulate(build_mixers())
+    missing = figures.describe("key", study)
+    assert missing == (
+        "No network of L and K has a test accuracy yet. "
+        "Not shown, without L and K: exp4_large and exp4_small.",
+        "",
+    )
+    for kind in (*STUDY_FIGURES, "curves"):
+        save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
+    assert figures.describe("cost", study)[1].startswith("Accuracy against cost of the 2 networks")
+
+
+def test_networks_with_and_without_l_and_k_share_an_experiment():
+    own, other = build_mixers()[0], build_result("exp4_L2_K32", experiment="exp4", epochs=3)
+    figure = draw("curves", tabulate([own, other]), "exp4")
+    assert len(find(figure, "exp4_")) == 8

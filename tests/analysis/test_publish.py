@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 import yaml
 from result_documents import build_result, tabulate
 
@@ -18,7 +19,10 @@ from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import load, summarize, write_table
 from hw2core.config.reading import read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.data.generated import generate_images
+from hw2core.data.prepared import read_manifest, write_prepared
 from hw2core.runs import files, paths
+from hw2core.runs.weights import write_weights
 
 SEEDS = (0, 1)
 CHANGES = {"training": {"epochs": 4}}
@@ -189,6 +193,43 @@ def test_nothing_is_published_from_nothing_or_into_a_readme_without_a_place(tmp_
     with pytest.raises(PublishError, match=r"README\.md: needs the lines"):
         place.publish()
     assert [path.name for path in place.root.iterdir()] == ["README.md"]
+
+
+def test_published_networks_are_published_again(tmp_path):
+    place = make_place(tmp_path)
+    run, reference = "exp1_1_L2_K32", place.root / paths.REFERENCE
+    weights = Path(paths.weights_path(run, 0))
+    path = tmp_path / paths.result_path(run, 0)
+    sha256 = write_weights(tmp_path / weights, {"a": torch.ones(3)})
+    arrays = generate_images(10, 10)
+    manifest = Path(paths.manifest_path("cifar10"))
+    write_prepared(arrays, tmp_path / manifest.parent, name="cifar10", source={})
+    data_sha256 = read_manifest(tmp_path / manifest).sha256
+    hashes = {"weights_sha256": sha256, "data_sha256": data_sha256}
+    files.write_result(path, files.read_result(path).model_copy(update=hashes))
+    tested = tmp_path / paths.evaluation_path(run, 0)
+    evaluation = files.read_evaluation(tested).model_copy(update={"weights_sha256": sha256})
+    files.write_evaluation(tested, evaluation)
+    place.run_pipeline()
+    for name in (weights, manifest.with_name("cat.png")):
+        (reference / name).parent.mkdir(parents=True)
+        (reference / name).write_bytes(b"older")
+    place.publish()
+    expected = {weights, manifest, path.relative_to(tmp_path), tested.relative_to(tmp_path)}
+    for name in expected:
+        assert (reference / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert (reference / manifest.with_name("cat.png")).read_bytes() == b"older"
+
+    for name in (weights, manifest):  # the published ones are as good
+        (tmp_path / name).unlink()
+    place.publish()
+    assert {p for p in expected if (reference / p).exists()} == expected
+    (reference / weights).write_bytes(b"another")
+    with pytest.raises(PublishError, match=f"{weights}: not that of {run}; train it again"):
+        place.publish()
+    (reference / weights).parent.rename(reference / "results/gone")
+    with pytest.raises(PublishError, match=r"results/gone/.*: of no result; delete its folder"):
+        place.publish()
 
 
 @pytest.fixture(scope="module")

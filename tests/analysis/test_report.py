@@ -1,5 +1,6 @@
 """The report's text, page and PDF."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -11,13 +12,21 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from result_documents import Experiment, build_experiment, build_result, build_study, tabulate
+from result_documents import (
+    Experiment,
+    build_experiment,
+    build_rates,
+    build_result,
+    build_study,
+    tabulate,
+)
 
 from hw2core.analysis import provenance, report
 from hw2core.analysis.page import hash_source
 from hw2core.analysis.report import QUESTIONS, Document, ReportError, publish, render_answer
-from hw2core.analysis.tables import build, summarize
-from hw2core.runs.paths import locate_figure
+from hw2core.analysis.tables import build, read_table, summarize
+from hw2core.config.study import CHECKOUT
+from hw2core.runs.paths import REFERENCE_TABLE, locate_figure, reference_path
 
 ROOT = Path(__file__).parents[2]
 FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9"/></svg>'
@@ -199,17 +208,44 @@ def test_the_scope_is_counted():
     assert provenance.describe_missing(empty) == ""
 
 
-@pytest.mark.parametrize(
-    "results",
-    [[], build_experiment("exp1_1", epochs=2), [build_result("mine_L2_K8", experiment="mine")]],
-    ids=["no results", "one experiment", "an experiment of one's own"],
-)
-def test_a_study_without_the_course_or_without_results_is_reported(write, results):
-    html, _ = write(tabulate(results))
+@pytest.mark.parametrize("results", [[], build_experiment("exp1_1", epochs=2)], ids=len)
+def test_a_study_with_little_of_the_course_or_without_results_is_reported(write, results):
+    html, _ = write(tabulate(results, {"exp1_4": ["exp1_4_L8_K32"]}))
     page = Page(html)
     for question in QUESTIONS.values():
         assert question.title in page.text
     assert "128 GiB" in page.text
+
+
+# What the report says of the assignment, and of runs that were never planned.
+OF_THE_COURSE = r"exp1|exp2|YourCode|[Pp]art \d|[Qq]uestion \d|[Pp]ublic|128 GiB|assignment"
+
+
+@pytest.mark.parametrize("seeds", [(), (0,), (0, 1, 2)], ids=["no results", "one seed", "seeds"])
+def test_a_study_of_ones_own_has_a_report_of_its_own(write, seeds):
+    results = build_rates(seeds=seeds)
+    missing = {} if seeds else {"exp3": ["exp3_bn-true_lr1_L4_K32"]}
+    study = tabulate(results, missing, settings=["training.lr", "architecture.batchnorm"])
+    published = read_table(CHECKOUT / reference_path(REFERENCE_TABLE))
+    for kind, name in [("settings", "exp3"), ("curves", "exp3"), ("key", None), ("dots", None)]:
+        draw(kind, name)
+    html, _ = write(dataclasses.replace(study, reference=published))
+    page = Page(html)
+    assert re.findall(OF_THE_COURSE, page.text) == []
+    assert re.search("undecided|not part of", page.text) is None
+    assert "Results of exp3" in page.text
+    targets = {x["href"].removeprefix("#") for _, x in page.elements if "href" in x}
+    assert targets <= {x["id"] for _, x in page.elements if "id" in x}
+    figures = [x["aria-label"] for tag, x in page.elements if tag == "svg"]
+    assert bool(seeds) == any("exp3 against training.lr" in label for label in figures)
+    if seeds:
+        assert "the best by validation, exp3_bn-true_lr0.01_L4_K32" in page.text
+
+
+def test_many_experiments_of_ones_own_have_a_short_title():
+    mine = [Experiment(f"mine{number}") for number in range(4)]
+    assert report.title_study(build(mine, [])) == "Results of a study"
+    assert report.title_study(build(mine[:2], [])) == "Results of mine0 and mine1"
 
 
 def test_figures_are_numbered_named_when_missing_and_left_out_when_empty(tmp_path, monkeypatch):

@@ -206,7 +206,8 @@ def test_values_out_of_range_are_refused(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"), [("activation_type", "relu, lrelu"), ("pooling_type", "max, avg")]
+    ("name", "allowed"),
+    [("activation_type", "relu, lrelu, gelu, silu, elu"), ("pooling_type", "max, avg")],
 )
 def test_unknown_choices_are_refused(name, allowed):
     with pytest.raises(ValueError, match=rf"{name} must be one of {allowed}, got 'best'"):
@@ -303,3 +304,35 @@ def test_batch_norm_stands_between_convolution_and_activation():
 def test_an_unknown_initialisation_is_refused():
     with pytest.raises(ValueError, match="initialization must be one of default, he, got 'xavier'"):
         ConvClassifier((3, 32, 32), 10, [4], 1, [], initialization="xavier")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("gelu", nn.GELU), ("silu", nn.SiLU), ("elu", nn.ELU), ("lrelu", nn.LeakyReLU)],
+)
+def test_each_activation_follows_every_layer_but_the_last(name, kind):
+    model = ConvClassifier((3, 8, 8), 10, [4, 4], 2, [6], activation_type=name)
+    assert sum(isinstance(module, kind) for module in model.modules()) == 3
+    assert not any(isinstance(module, nn.ReLU) for module in model.modules())
+
+
+def test_dropout_drops_channels_after_each_activation_in_training_only():
+    model = ConvClassifier((3, 8, 8), 10, [4, 4], 2, [], dropout=0.5)
+    assert [type(layer) for layer in model.feature_extractor] == [
+        *[nn.Conv2d, nn.ReLU, nn.Dropout2d] * 2,
+        nn.MaxPool2d,
+    ]
+    plain = ConvClassifier((3, 8, 8), 10, [4, 4], 2, [])
+    weights = zip(plain.parameters(), model.parameters(), strict=True)
+    with torch.no_grad():
+        for target, source in weights:
+            target.copy_(source)
+    x = torch.randn(2, 3, 8, 8)
+    assert not torch.equal(model(x), model(x))
+    torch.testing.assert_close(model.eval()(x), plain(x))
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.1])
+def test_a_dropout_that_is_no_probability_is_refused(dropout):
+    with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\]"):
+        ConvClassifier((3, 8, 8), 10, [4], 1, [], dropout=dropout)

@@ -57,6 +57,21 @@ WRONG = [
     (["training", "lr"], 1e308, ["training.lr", "1e+308", "at most 1e+20"]),
     (["training", "weight_decay"], 1e308, ["training.weight_decay", "at most 1000"]),
     (["training", "decay"], 0.5, ["training.decay", "0.5", "no effect with optimizer: sgd"]),
+    (["training", "gamma"], 0.5, ["training.gamma", "no effect with schedule: constant"]),
+    (["training", "milestones"], [0.5], ["training.milestones: [0.5]", "must be [0.5, 0.75]"]),
+    (["training", "milestones"], [0.5, 0.5], ["training.milestones: [0.5, 0.5]: must rise"]),
+    (["training", "milestones"], [0.5, 1.0], ["training.milestones.1", "1.0", "less than 1"]),
+    (["training", "schedule"], "linear", ["training.schedule", "'cosine'", "'step'"]),
+    (
+        ["experiments", "one", "architecture", "kernel_size"],
+        4,
+        ["experiments.one.architecture.kernel_size: 4: must be odd"],
+    ),
+    (
+        ["experiments", "one", "architecture", "activation_type"],
+        "swish",
+        ["experiments.one.architecture.activation_type", "'swish'", "'silu'"],
+    ),
     (["training", "warmup"], 0.5, ["training.warmup", "no effect with schedule: constant"]),
     (
         ["experiments", "one", "training"],
@@ -126,9 +141,9 @@ WRONG = [
         ["experiments.one.grid.filters_per_layer.0", "at least 1"],
     ),
     (
-        ["experiments", "one", "architecture", "dropout"],
+        ["experiments", "one", "architecture", "shortcuts"],
         True,
-        ["experiments.one.architecture.dropout", "unknown key"],
+        ["experiments.one.architecture.shortcuts", "unknown key"],
     ),
     (
         ["experiments", "one", "architecture", "pools"],

@@ -60,6 +60,21 @@ def test_one_cycle_works_for_the_shortest_training(specify, num_steps):
     assert all(0 < schedule(step) <= 0.1 for step in range(num_steps))
 
 
+def test_cosine_falls_from_the_rate_to_nothing(specify):
+    schedule = build_schedule(specify(lr=0.2, schedule="cosine").training, 100)
+    rates = [schedule(step) for step in range(100)]
+    assert rates[0] == 0.2
+    assert rates[50] == pytest.approx(0.1)
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.001
+
+
+def test_step_lowers_the_rate_at_its_milestones(specify):
+    training = specify(lr=0.8, schedule="step", gamma=0.5, milestones=[0.25, 0.5]).training
+    schedule = build_schedule(training, 8)
+    assert [schedule(step) for step in range(8)] == [0.8] * 2 + [0.4] * 2 + [0.2] * 4
+
+
 def change(model: nn.Module, seed: int) -> None:
     """Set all tensors, as a step of training would."""
     generator = torch.Generator().manual_seed(seed)

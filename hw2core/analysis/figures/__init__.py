@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
-from hw2core.analysis.figures import cost, curves, dots, key, layers, mistakes
+from hw2core.analysis.figures import cost, curves, dots, key, layers, mistakes, settings
 from hw2core.analysis.figures.drawing import draw_missing, save_figure
 from hw2core.analysis.figures.style import use_style
 from hw2core.analysis.tables import Study
 from hw2core.runs import paths
+
+if TYPE_CHECKING:
+    from hw2core.config.spec import Experiment
 
 
 class Kind(NamedTuple):
@@ -33,6 +36,7 @@ class Kind(NamedTuple):
 
 FIGURES = {
     "curves": Kind(curves.describe_curves, curves.draw_curves),
+    "settings": Kind(settings.describe_settings, settings.draw_settings),
     "key": Kind(key.describe_key, key.draw_key),
     "dots": Kind(dots.describe_dots, dots.draw_dots),
     "cost": Kind(cost.describe_cost, cost.draw_cost),
@@ -67,12 +71,13 @@ def draw(
         return FIGURES[kind].draw(study, *filter(None, [experiment]), *images)
 
 
-def draw_experiment(study: Study, name: str) -> list[str]:
+def draw_experiment(study: Study, experiment: Experiment) -> list[str]:
     """Draw the figures of an experiment and return their paths."""
-    for kind in paths.FIGURE_KINDS:
+    name = experiment.name
+    for kind in paths.figure_kinds(experiment.settings):
         files = [paths.figure_path(name, kind, suffix) for suffix in paths.FIGURE_FORMATS]
         save_figure(draw(kind, study, name), files)
-    return paths.figure_paths(name)
+    return paths.figure_paths(name, experiment.settings)
 
 
 def draw_study(study: Study, manifest: Path | None = None) -> list[str]:

@@ -19,8 +19,8 @@ MOST = 8  # labelled networks per panel
 
 
 def select_trained(study: Study) -> pd.DataFrame:
-    """Return the rows of the networks in the key figure that trained."""
-    return select(key.select_networks(study), status="trained")
+    """Return the rows of the networks that trained, with or without L and K."""
+    return select(key.select_all_networks(study), status="trained")
 
 
 def find_front(summary: pd.DataFrame, price: str) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def find_front(summary: pd.DataFrame, price: str) -> pd.DataFrame:
 
 def list_widths(summary: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the runs of each family and depth that have a single width, ordered by width."""
-    single = summary[~summary["widths"].str.contains("-") & (summary["label"] == "")]
+    single = summary[summary["widths"].str.isdigit() & (summary["label"] == "")]
     groups = single.sort_values("parameters").groupby(["family", "depth"], sort=False)
     return [rows for _, rows in groups if len(rows) > 1]
 
@@ -41,7 +41,7 @@ def describe_cost(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     runs = select_trained(study)
     if runs.empty:
-        return "No convolutional network has trained and has a test accuracy yet.", ""
+        return "No network has trained and has a test accuracy yet.", ""
     summary = summarize(runs).sort_values("test")
     fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]

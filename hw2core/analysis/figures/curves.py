@@ -19,6 +19,15 @@ MANY = 20  # with more runs, only the FEW best are named and coloured
 FEW = 8
 
 
+def describe_shapes(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """Return ``depth`` and ``widths`` of runs in words; a network without L and K has none."""
+    shapes = {"depth": "L", "widths": "K"}
+    return {
+        column: ["" if pd.isna(value) else f"{symbol} = {value}" for value in runs[column]]
+        for column, symbol in shapes.items()
+    }
+
+
 def add_looks(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of an experiment, by name, with ``name``, ``colour``, ``dashes``, ``named``.
 
@@ -29,12 +38,13 @@ def add_looks(summary: pd.DataFrame) -> pd.DataFrame:
     parts = pd.DataFrame(
         {
             "label": last.where(~last.str[:1].str.isdigit(), first + last),  # dropout_0.4
-            "depth": [f"L = {depth}" for depth in summary["depth"]],
-            "widths": [f"K = {widths}" for widths in summary["widths"]],
+            **describe_shapes(summary),
         }
     )
     varied = [str(part) for part in parts if parts[part].nunique() > 1]
     hue = max(varied, key=lambda part: (part == "label", parts[part].nunique()), default="label")
+    if hue != "label" and (parts[hue] == "").any():
+        hue, parts["label"] = "label", summary["run"]
     names = [", ".join(filter(None, row)) for row in parts[varied].to_numpy()]
     rest = parts[[part for part in varied if part != hue]].agg("".join, axis="columns")
     if hue == "label":

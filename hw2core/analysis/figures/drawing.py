@@ -18,10 +18,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.text import describe_evidence, format_range
+from hw2core.analysis.text import describe_evidence, format_range, join_words
 from hw2core.io import replace_atomically
 
 BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
+MOST_NAMED = 4  # runs in one sentence
 _HOVER = "hover: "  # prefix of an artist's gid; the rest is shown on hover
 # Leaves out date and program, so that the same figure gives the same bytes.
 _METADATA = {
@@ -103,6 +104,14 @@ def add_legend(
     if public:
         handles.append(Patch(color=style.BAND, label="public solutions: median to best"))
     figure.legend(handles=handles, **{"loc": "outside lower left", **look})
+
+
+def name_unplaced(runs: pd.DataFrame) -> list[str]:
+    """Return in a sentence, if there are any, which runs have no number of convolutions."""
+    names = list(runs.loc[runs["num_conv"].isna(), "run"].unique())
+    if len(names) > MOST_NAMED:
+        names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+    return [f"Not shown, without L and K: {join_words(names)}."] if names else []
 
 
 def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:

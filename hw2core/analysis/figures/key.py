@@ -13,18 +13,18 @@ from matplotlib.figure import Figure
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, find_best, list_rows, summarize
+from hw2core.analysis.tables import Study, find_best, leave_out_mlps, list_rows, summarize
 from hw2core.analysis.text import format_number, join_words
 from hw2core.runs.outcome import CHANCE_ACCURACY
 
 
-def select_networks(study: Study) -> pd.DataFrame:
-    """Return the rows of ``study.runs`` in the figure, each trained run once.
+def select_all_networks(study: Study) -> pd.DataFrame:
+    """Return the rows of ``study.runs`` that can be compared, each trained run once.
 
-    Labelled variants are only included for families without other runs; runs with another budget
-    than most of their family are left out.
+    Labelled variants are only included for families without other runs; MLPs, and runs with another
+    budget than most of their family, are left out.
     """
-    runs = study.runs.dropna(subset=["num_conv", "test_accuracy"])
+    runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy")
     runs = runs.drop_duplicates(["spec_hash", "seed"])
     usual = runs[runs["label"] == ""]
     runs = runs[(runs["label"] == "") | ~runs["family"].isin(usual["family"])]
@@ -33,6 +33,11 @@ def select_networks(study: Study) -> pd.DataFrame:
     budgets = runs[drawing.BUDGET].astype(str).agg("/".join, axis="columns")
     common = budgets.groupby(runs["family"]).transform(lambda column: column.mode().iloc[0])
     return runs[budgets == common]
+
+
+def select_networks(study: Study) -> pd.DataFrame:
+    """Return the rows that the figure shows: the networks of L and K."""
+    return select_all_networks(study).dropna(subset="num_conv")
 
 
 def select_baselines(study: Study) -> pd.DataFrame:
@@ -67,9 +72,9 @@ def describe_finding(networks: pd.DataFrame) -> str:
 
 def describe_key(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
-    networks = select_networks(study)
+    networks, unplaced = select_networks(study), drawing.name_unplaced(select_all_networks(study))
     if networks.empty:
-        return "No convolutional network has a test accuracy yet.", ""
+        return " ".join(["No network of L and K has a test accuracy yet.", *unplaced]), ""
     finding = f"{describe_finding(networks)}."
     notes = [finding, "Lines join networks of equal widths; larger markers are wider networks."]
     if (networks["status"] != "trained").any():
@@ -79,7 +84,7 @@ def describe_key(study: Study) -> tuple[str, str]:
             "Bands show public solutions of the same runs, from the median of those that train to "
             "the best."
         )
-    notes.append("The accuracy axis is stretched towards 100 %.")
+    notes += ["The accuracy axis is stretched towards 100 %.", *unplaced]
     alt = f"Test accuracy against the number of convolutions, by family of networks. {finding}"
     return drawing.join_caption(notes, networks), alt
 

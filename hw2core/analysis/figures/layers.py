@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.signal import THEORY
-from hw2core.analysis.tables import Study, select
+from hw2core.analysis.tables import Study, leave_out_mlps, select
 
 PANELS = {"gradient_norm": "Weight gradient (RMS)", "activation_std": "Activation (SD)"}
 MOMENTS = ("Before training", "After training")
@@ -68,9 +68,10 @@ def list_layers(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
 
 def describe_layers(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
-    networks = select_networks(study)
+    networks, unplaced = select_networks(study), drawing.name_unplaced(leave_out_mlps(study.runs))
     if networks.empty:
-        return "No plain network with recorded layers has a result yet.", ""
+        missing = "No plain network with recorded layers has a result yet."
+        return " ".join([missing, *unplaced]), ""
     deepest = _find_deepest(networks)
     notes = [f"Gradients and activations of each convolution in {deepest} and other networks."]
     gradients = _trace(list_layers(study, networks), deepest, "gradient_norm")
@@ -85,6 +86,7 @@ def describe_layers(study: Study) -> tuple[str, str]:
         "Dashed: a factor of √6 per layer, predicted for PyTorch's default initialisation, for "
         "activations in the forward pass and gradients in the backward pass."
     )
+    notes += unplaced
     return drawing.join_caption(notes, study.runs[study.runs["run"].isin(networks.index)]), alt
 
 

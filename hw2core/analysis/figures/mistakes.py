@@ -18,7 +18,7 @@ from hw2core.data.arrays import NUM_CLASSES
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs.schema import Evaluation
 
-MISSING = "No convolutional network has been trained and evaluated yet."
+MISSING = "No network has been trained and evaluated yet."
 COLUMNS, ROWS = 5, 3
 
 

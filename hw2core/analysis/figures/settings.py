@@ -1,0 +1,147 @@
+"""What a grid over settings finds: validation accuracy against a learning rate or the like."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from hw2core.analysis.figures import drawing, style
+from hw2core.analysis.figures.curves import describe_shapes
+from hw2core.analysis.tables import Study, find_best, select
+from hw2core.analysis.text import format_number
+from hw2core.config.grids import name_setting
+
+DECADE = 10  # from the lowest to the highest value of an axis: beyond, it is a logarithm
+
+
+class Setting(NamedTuple):
+    """A setting, and its value in each run."""
+
+    key: str  # as in a grid: training.lr
+    values: dict[str, Any]  # by run
+
+    @property
+    def distinct(self) -> list[Any]:
+        """Its values: numbers in their order, others in that of the runs."""
+        found = [value for i, value in enumerate(self._all) if value not in self._all[:i]]
+        return sorted(found) if self.is_number else found
+
+    @property
+    def is_number(self) -> bool:
+        """Whether all values are numbers."""
+        return all(isinstance(x, int | float) and not isinstance(x, bool) for x in self._all)
+
+    @property
+    def _all(self) -> list[Any]:
+        return list(self.values.values())
+
+
+def find_setting(study: Study, experiment: str) -> Setting | None:
+    """Return what the figure has on its axis: of numbers that vary, the one of most values."""
+    keys = [key for x in study.experiments if x.name == experiment for key in x.settings]
+    results = [result for result in study.results if result.experiment == experiment]
+    settings = []
+    for section, field in (key.split(".", 1) for key in keys):
+        # What only stands for other keys, as `pools` does, is in no result.
+        found = {x.name: x.config[section][field] for x in results if field in x.config[section]}
+        if len(found) == len({result.name for result in results}) > 0:
+            settings.append(Setting(f"{section}.{field}", found))
+    return max(settings, key=lambda x: (x.is_number, len(x.distinct)), default=None)
+
+
+def list_points(study: Study, experiment: str, setting: Setting) -> pd.DataFrame:
+    """Return the seeds of an experiment with their place ``x`` on the axis, and their ``line``.
+
+    A line joins runs that differ in the setting only. Of a run of which a seed trained, the others
+    are left out, as in ``summarize``.
+    """
+    runs = select(study.runs, experiment=experiment)
+    trained = runs["status"] == "trained"
+    runs = runs[trained == trained.groupby(runs["run"]).transform("max")]
+    words = {run: name_setting(setting.key, value) for run, value in setting.values.items()}
+    parts = pd.DataFrame(
+        {
+            "label": [
+                f"_{label}_".replace(f"_{words[run]}_", "_").strip("_")
+                for run, label in zip(runs["run"], runs["label"], strict=True)
+            ],
+            **describe_shapes(runs),
+        },
+        index=runs.index,
+    )
+    varied = [part for part in parts if parts[part].nunique() > 1]
+    lines = [", ".join(filter(None, row)) or experiment for row in parts[varied].to_numpy()]
+    values = [setting.values[run] for run in runs["run"]]
+    places = values if setting.is_number else map(setting.distinct.index, values)
+    return runs.assign(line=lines, x=list(places)).sort_values("x", kind="stable")
+
+
+def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
+    """Return caption and alternative text."""
+    setting = find_setting(study, experiment)
+    if setting is None:
+        return f"{experiment} has no result of a grid over settings yet.", ""
+    notes = [f"Validation accuracy of {experiment} against {setting.key}."]
+    if best := find_best(select(study.summary, experiment=experiment)):
+        value = _show(setting.values[best.run])
+        notes.append(f"{value} is best ({best.run}, {format_number(best.validation)} %).")
+    alt = " ".join(notes)
+    runs = select(study.runs, experiment=experiment)
+    if (runs["status"] != "trained").any():
+        notes.append("Hollow: at chance.")
+    return drawing.join_caption(notes, runs), alt
+
+
+def draw_settings(study: Study, experiment: str) -> Figure:
+    """Return validation accuracy against the setting, with a line for each of the other runs."""
+    setting = find_setting(study, experiment)
+    assert setting is not None
+    points = list_points(study, experiment, setting)
+    names = list(points["line"].unique())
+    numbers = range(len(names))
+    looks = pd.DataFrame(
+        {
+            "colour": style.pick(style.VARIANTS, numbers),
+            "dashes": style.pick(style.DASHES, [n // len(style.VARIANTS) for n in numbers]),
+            "hover": names,
+        },
+        index=names,
+    )
+    plot = Figure(figsize=(style.FIGURE_WIDTH, 3.4))
+    axes = plot.subplots()
+    drawing.draw_lines(axes, points, "x", "validation_accuracy", looks)
+    means = points.groupby(["line", "x", "run", "status"], as_index=False)["validation_accuracy"]
+    for point in means.mean().itertuples(index=False):
+        colour = looks["colour"][point.line]
+        face = colour if point.status == "trained" else style.PAPER
+        (dot,) = axes.plot(
+            point.x, point.validation_accuracy, "o", color=colour, markerfacecolor=face
+        )
+        drawing.set_hover(dot, f"{point.run}: {format_number(point.validation_accuracy)} %")
+    _scale(axes, setting)
+    axes.set_ylabel("Validation accuracy (%)")
+    if len(names) > 1:
+        drawing.add_legend(plot, dict(looks["colour"]), ncols=3)
+    return plot
+
+
+def _scale(axes: Axes, setting: Setting) -> None:
+    values = setting.distinct
+    label = setting.key
+    if setting.is_number and values[0] > 0 and values[-1] >= DECADE * values[0]:
+        axes.set_xscale("log")
+        label += " (log scale)"
+    axes.set_xticks(values if setting.is_number else range(len(values)), map(_show, values))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(label)
+
+
+def _show(value: Any) -> str:
+    """Return a value as in config.yaml, but short."""
+    if isinstance(value, list):
+        return "-".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

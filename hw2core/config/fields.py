@@ -1,0 +1,57 @@
+"""Defines the types of the values in config.yaml, with their limits."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from hw2core.data.arrays import IMAGE_SHAPE
+
+SECTIONS = ("architecture", "training", "data")  # of a run
+# Names become file names (at most 255 characters with suffixes), targets and command arguments.
+EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
+RUN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,149}"
+TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"  # without control characters but tab and line feed
+# Limits that no study reaches. Without them, a typing error would fill the memory.
+MOST = 1_000_000
+MAX_EPOCHS = 10_000
+MAX_SEED = 2**32 - 1
+MAX_CONVS = 1000
+MAX_RATE = 1e20  # divided by 1 - momentum, it must stay below 3e38 (single precision)
+
+
+def read_number(value: object) -> object:
+    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
+    if isinstance(value, str):
+        for kind in (int, float):
+            with suppress(ValueError):
+                return kind(value)
+    return value
+
+
+def check_path(value: object) -> object:
+    """Return ``value``, or raise ValueError for a path that no folder can have."""
+    if isinstance(value, str) and (len(value) > 1000 or not re.search(TEXT, value)):
+        raise ValueError("must have at most 1000 characters, and no control characters")
+    return value
+
+
+_READ = BeforeValidator(read_number)
+Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST), _READ]
+Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), _READ]
+Width = Annotated[int, Field(strict=True, ge=1, le=10_000), _READ]
+Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), _READ]
+Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), _READ]
+Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), _READ]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _READ]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _READ]
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), _READ]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1), _READ]
+Values = dict[str, Any]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT)]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000)]

@@ -1,0 +1,28 @@
+"""Merges the sections that a run is made of, from the outermost to the innermost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hw2core.config.fields import Values
+from hw2core.config.schema import NEEDS
+
+
+def merge_values(layers: Iterable[Values]) -> Values:
+    """Merge sections of a run, from the outermost to the innermost."""
+    return {key: value for layer in layers for key, value in layer.items()}
+
+
+def merge_training(layers: Iterable[Values]) -> Values:
+    """Merge training sections, from the outermost to the innermost.
+
+    Where one chooses another optimizer or schedule, what those outside of it say and the new one
+    does not have is left out: a run with ``optimizer: adamw`` need not say ``nesterov: false``.
+    """
+    merged: Values = {}
+    for layer in layers:
+        merged |= layer
+        for key, (chosen, values) in NEEDS.items():
+            if chosen in layer and key not in layer and layer[chosen] not in values:
+                merged.pop(key, None)
+    return merged

@@ -1,0 +1,133 @@
+"""Loads the network that a run trained, ready to classify pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
+from hw2core.data.prepared import DataError, Manifest, read_manifest
+from hw2core.engine.run import build_trainer
+from hw2core.runs import paths
+from hw2core.runs.files import ResultError, read_result
+from hw2core.runs.schema import Result
+from hw2core.runs.weights import check_fit, check_weights, read_weights
+
+PUBLISHED = Path(__file__).parents[1] / paths.REFERENCE
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with the weights of the epoch that validation chose, and what its images are.
+
+    Attributes:
+        model: in evaluation mode, on the CPU. An ``nn.Module``, which maps normalised images
+            (N, 3, 32, 32) to logits (N, classes), or an MLP of ``hw2core.layers``, which takes
+            them flat.
+        mean, std: of the training images by channel, in units where 255 is 1.
+        classes: their names, in the order of the logits.
+        in_size: (C, H, W) of an image.
+        result: what training gave.
+    """
+
+    model: Any
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    classes: tuple[str, ...]
+    in_size: tuple[int, int, int]
+    result: Result
+
+    def normalise(self, picture: Path | str | Image.Image) -> Tensor:
+        """Return a picture of any size as the network's input, (1, 3, 32, 32)."""
+        opened = picture if isinstance(picture, Image.Image) else Image.open(picture)
+        scaled = opened.convert("RGB").resize(self.in_size[:0:-1], Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(scaled, dtype=np.float32) / 255)  # (H, W, C)
+        normalised = (pixels - torch.tensor(self.mean)) / torch.tensor(self.std)
+        return normalised.permute(2, 0, 1).unsqueeze(0)
+
+    @torch.no_grad()
+    def compute_logits(self, images: Tensor) -> Tensor:
+        """Return the logits (N, classes) of normalised images (N, 3, 32, 32)."""
+        takes_images = isinstance(self.model, torch.nn.Module)
+        logits: Tensor = self.model(images if takes_images else images.flatten(1))
+        return logits
+
+    def classify(self, picture: Path | str | Image.Image) -> dict[str, float]:
+        """Return the probability of each class, the most likely first."""
+        probabilities = self.compute_logits(self.normalise(picture)).softmax(dim=1)[0].tolist()
+        named = zip(self.classes, probabilities, strict=True)
+        return dict(sorted(named, key=lambda pair: -pair[1]))
+
+
+def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> TrainedNetwork:
+    """Load the network that a run trained with a seed.
+
+    Args:
+        run: its name, such as ``exp1_1_L2_K32``.
+        seed: that of the run.
+        folder: has ``results/``, and ``data/`` with the manifest of the images, or is ``results/``
+            itself; by default the working folder, then the published results.
+
+    Raises:
+        UserError: result, weights or manifest are missing, damaged, or not of one another.
+    """
+    path = _find_result(run, seed, folder)
+    result = read_result(path)
+    try:
+        spec = RunSpec.from_config(result.config, str(path))
+    except ConfigError as error:
+        raise ResultError(error.lines[0]) from None
+    weights_path = path.with_suffix(".safetensors")
+    if not weights_path.exists() and result.same_as:  # those of the run that was trained for it
+        weights_path = path.parent.parent / result.same_as / weights_path.name
+    if not weights_path.exists():
+        raise ResultError(f"{weights_path}: no weights; train the run, or copy them there")
+    check_weights(weights_path, result)
+    weights = read_weights(weights_path)
+    check_fit(weights_path, weights, spec)
+    trainer = build_trainer(spec, torch.device("cpu"), num_steps=1)
+    trainer.load_weights(weights)
+    trainer.set_training_mode(False)
+    manifest = _find_manifest(path, spec, result)
+    return TrainedNetwork(
+        model=getattr(trainer, "evaluated", trainer.model),
+        mean=manifest.mean,
+        std=manifest.std,
+        classes=manifest.classes,
+        in_size=(3, 32, 32),
+        result=result,
+    )
+
+
+def _find_result(run: str, seed: int, folder: Path | str | None) -> Path:
+    relative = Path(paths.result_path(run, seed))
+    if folder is None:
+        found = [Path(root, relative) for root in (Path(), PUBLISHED)]
+    else:
+        found = [Path(folder, relative), Path(folder, *relative.parts[1:])]
+    return next(filter(Path.exists, found), found[0])
+
+
+def _list_manifests(path: Path, spec: RunSpec) -> Iterator[Manifest]:
+    for root in (path.absolute().parents[2], Path(), PUBLISHED):
+        try:
+            yield read_manifest(root / paths.manifest_path(spec.data.folder))
+        except DataError:
+            continue
+
+
+def _find_manifest(path: Path, spec: RunSpec, result: Result) -> Manifest:
+    """Return the manifest of the images that the run was trained on."""
+    for manifest in _list_manifests(path, spec):
+        if manifest.sha256 == result.data_sha256:
+            return manifest
+    place = path.absolute().parents[2] / paths.manifest_path(spec.data.folder)
+    raise DataError(f"{place}: no manifest of the images of {path}; copy it there, or prepare them")
