@@ -13,6 +13,7 @@ from hw2core.io import (
     WriteError,
     check_writable,
     hash_file,
+    prepare_writing,
     replace_atomically,
     write_text_atomically,
 )
@@ -81,6 +82,17 @@ def test_a_read_only_folder_is_refused_before_anything_is_made(tmp_path, monkeyp
     with pytest.raises(WriteError, match=r"new/file\.json: cannot be written .*read-only"):
         check_writable([tmp_path.parent / "file.json", tmp_path / "new" / "file.json"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file/x.json", "folder", "file/deep/x.json"])
+def test_what_cannot_be_written_later_is_refused_and_leaves_nothing(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match=rf"{name}: cannot be written \("):
+        prepare_writing(tmp_path / name)
+    prepare_writing(tmp_path / "new" / "deep" / "x.json")
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert names == {"file", "folder", "new", "new/deep"}
 
 
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):
