@@ -135,6 +135,14 @@ def without(key):
     return json.dumps({"config": {}, "results": results})
 
 
+def test_losses_in_a_list_per_epoch_are_one_list():
+    nested = CURVES | {"train_loss": [[2.0, 1.5], [1.0, 0.5]], "test_loss": [[2.0], [1.0]]}
+    document = {"config": {}, "results": {"num_epochs": 2, **nested}}
+    Path("x.json").write_text(json.dumps(document))
+    _, fit = load_experiment("x.json")
+    assert (fit.train_loss, fit.test_loss) == ([2.0, 1.5, 1.0, 0.5], [2.0, 1.0])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -15,6 +15,7 @@ from hw2core.io import (
     WriteError,
     check_writable,
     hash_file,
+    prepare_writing,
     replace_atomically,
     write_text_atomically,
 )
@@ -107,6 +108,17 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(in_folder, path, li
     with pytest.raises(WriteError, match=f"^{re.escape(line)}; move or delete it, and run again$"):
         check_writable(["other/file", path])
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["file/x.json", "folder", "file/deep/x.json"])
+def test_what_cannot_be_written_later_is_refused_and_leaves_nothing(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WriteError, match=rf"{name}: cannot be written \("):
+        prepare_writing(tmp_path / name)
+    prepare_writing(tmp_path / "new" / "deep" / "x.json")
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert names == {"file", "folder", "new", "new/deep"}
 
 
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):

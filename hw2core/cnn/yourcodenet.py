@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hw2core.cnn.conv import ConvClassifier, check_choice, initialize_like_he
+from hw2core.cnn.conv import ACTIVATIONS, ConvClassifier, check_choice, initialize_like_he
 
 Activation = Callable[[], nn.Module]
 HEADS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -176,20 +176,14 @@ class YourCodeNet(ConvClassifier):
         self.shortcuts = shortcuts
         self.squeeze_excitation = squeeze_excitation
         self.head = head
-        super().__init__(
-            in_size,
-            out_classes,
-            channels,
-            pool_every,
-            hidden_dims,
-            conv_params,
-            activation_type,
-            activation_params,
-            pooling_type,
-            pooling_params,
-            batchnorm=batchnorm,
-            dropout=dropout,
-        )
+        sizes = in_size, out_classes, channels, pool_every, hidden_dims
+        kinds = conv_params, activation_type, activation_params, pooling_type, pooling_params
+        super().__init__(*sizes, *kinds, batchnorm=batchnorm, dropout=dropout)
+
+    def _make_activation(self) -> nn.Module:
+        # In place, it would change what the shortcut passes on if no norm comes first.
+        kw = {key: value for key, value in self.activation_params.items() if key != "inplace"}
+        return ACTIVATIONS[self.activation_type](**kw)
 
     def _make_feature_extractor(self) -> nn.Sequential:
         layers: list[nn.Module] = []

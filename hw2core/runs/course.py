@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from hw2core.config.errors import describe_errors
 from hw2core.history import FitResult
@@ -26,14 +26,24 @@ TRAINING = {
 }
 
 
+def _join_epochs(curve: object) -> object:
+    """Return a curve whose losses are in a list per epoch as one list."""
+    if not isinstance(curve, list):
+        return curve
+    return [v for entry in curve for v in (entry if isinstance(entry, list) else [entry])]
+
+
+Curve = Annotated[list[float | None], BeforeValidator(_join_epochs)]
+
+
 class _Curves(BaseModel, strict=True):
     """A ``FitResult`` of the course: losses per batch, accuracies per epoch."""
 
     num_epochs: int
-    train_loss: list[float | None]
-    train_acc: list[float | None]
-    test_loss: list[float | None]
-    test_acc: list[float | None]
+    train_loss: Curve
+    train_acc: Curve
+    test_loss: Curve
+    test_acc: Curve
 
 
 class _Document(BaseModel, strict=True):

@@ -241,6 +241,16 @@ def test_convolutions_may_change_height_and_width(conv_params, shortcuts):
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_activations_in_place_change_no_number():
+    def compute(activation_params):
+        torch.manual_seed(0)
+        sizes = (3, 8, 8), 5, [4] * 4, 4, []
+        model = YourCodeNet(*sizes, activation_params=activation_params, batchnorm=False)
+        return model(torch.randn(2, 3, 8, 8))
+
+    assert torch.equal(compute({"inplace": True}), compute({}))
+
+
 def test_same_seed_same_network():
     def build(seed):
         torch.manual_seed(seed)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hw2core.config.errors import ConfigError
+from hw2core.config.networks import KEYWORDS
 from hw2core.config.reading import read_configs
 from hw2core.config.spec import dump_experiments, parse_experiments
 from hw2core.config.study import STUDY_FILE, load_experiments, load_study
@@ -181,6 +182,19 @@ def test_a_run_on_other_images_than_the_study_is_refused(small, key, value):
     expected = small["data"][key]
     line = f"config.yaml: experiments.one.data.{key}: {value!r}: must be that of the study"
     assert any(x.startswith(f"{line}, {expected!r}") for x in caught.value.lines)
+
+
+@pytest.mark.parametrize("key", KEYWORDS)
+def test_keywords_of_layers_are_for_run_experiment_alone(small, key):
+    small["experiments"]["one"]["architecture"] |= {key: {"kernel_size": 3}}
+    with pytest.raises(ConfigError) as caught:
+        load_study(small)
+    line = f"config.yaml: experiments.one.architecture.{key}: {{'kernel_size': 3}}: only run_exp"
+    assert [x for x in caught.value.lines if x.startswith(line)]
+    small["experiments"]["one"]["architecture"] = {"colour": 1}
+    with pytest.raises(ConfigError) as caught:
+        load_study(small)
+    assert not [x for x in caught.value.lines if key in x]
 
 
 def test_only_some_experiments_are_planned_where_the_file_says_so(config):
