@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hw2core.runs import paths
+from hw2core.runs.staleness import explain_result
 
 REFUSED = "not a file or folder in results/ or logs/"
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
@@ -103,6 +104,32 @@ def test_a_damaged_file_of_a_run_is_refused(elsewhere, monkeypatch, tiny_spec, f
     (message,) = unpack(archive, code=1).splitlines()
     assert f"nothing is unpacked: {damaged}: not " in message
     assert list(Path().iterdir()) == [archive.relative_to(elsewhere)]
+
+
+def test_what_is_in_the_way_is_named_before_anything_is_unpacked(elsewhere, monkeypatch):
+    archive = pack(elsewhere / "study.tar.gz", "logs/train/a.log", size=3)
+    monkeypatch.chdir(elsewhere)
+    Path("logs").touch()
+    (message,) = unpack(archive, code=1).splitlines()
+    assert message.endswith(
+        "study.tar.gz: nothing is unpacked: logs: not a folder; move or delete it, and run again"
+    )
+    assert not Path("results").exists()
+
+
+def test_a_result_that_comes_without_weights_is_not_stale_for_those_of_another(
+    elsewhere, write_run, tiny_spec
+):
+    weights = Path(paths.weights_path(tiny_spec.name, 0))
+    weights.unlink()
+    archive = pack(elsewhere / "study.tar.gz")
+    write_run()
+    unpack(archive, code=0)
+    assert weights.exists()  # they are those of the result
+    weights.write_bytes(b"other weights")
+    unpack(archive, code=0)
+    assert not weights.exists()
+    assert explain_result(tiny_spec, 0) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])

@@ -16,8 +16,8 @@ import use_checkout  # noqa: F401
 
 from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError, make_line
-from hw2core.io import replace_atomically
-from hw2core.runs.files import read_evaluation, read_result
+from hw2core.io import WriteError, check_writable, replace_atomically
+from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.paths import EVALUATION_GLOB, RESULT_GLOB
 from hw2core.runs.plan import refuse_smaller
 from hw2core.runs.weights import check_weights
@@ -27,14 +27,15 @@ DAMAGES = (zlib.error, lzma.LZMAError, ValueError)
 
 
 def main() -> int:
-    """Unpack into this folder; return 1, with nothing changed, if the archive is refused."""
+    """Unpack into this folder; return 1 if the archive is refused or a disk is full."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
     args = parser.parse_args()
     try:
         print(f"{args.archive}: {unpack(args.archive)} results")
     except (UserError, OSError, tarfile.TarError, EOFError, *DAMAGES) as error:
-        print(make_line(f"{args.archive}: nothing is unpacked: {error}"), file=sys.stderr)
+        done = "unpacked in part" if isinstance(error, WriteError) else "nothing is unpacked"
+        print(make_line(f"{args.archive}: {done}: {error}"), file=sys.stderr)
         return 1
     return 0
 
@@ -44,9 +45,11 @@ def unpack(archive: Path) -> int:
 
     Raises:
         UserError: the archive contains something else, a damaged result, or one smaller than the
-            result that it would replace.
+            result that it would replace; nothing has changed.
+        WriteError: a file cannot be written; others are.
     """
-    with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as folder:
+    with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as name:
+        folder = Path(name)
         with tarfile.open(archive) as tar:
             for member in tar:
                 parts = Path(member.name).parts
@@ -54,7 +57,7 @@ def unpack(archive: Path) -> int:
                 if not plain or parts[:1] not in UNPACKED or ".." in parts:
                     raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
                 if (content := tar.extractfile(member)) is not None:
-                    target = Path(folder, member.name)
+                    target = folder / member.name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
@@ -77,10 +80,21 @@ def unpack(archive: Path) -> int:
             ),
             "to replace it, delete it first",
         )
-        for path in filter(Path.is_file, Path(folder).rglob("*")):
+        files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        try:
+            check_writable(files)
+        except WriteError as error:
+            raise UserError(str(error)) from None
+        for path in files:
             # Copied, not renamed: results/ may be a link to another disk.
-            with replace_atomically(path.relative_to(folder)) as temporary:
-                shutil.copyfile(path, temporary)
+            with replace_atomically(path) as temporary:
+                shutil.copyfile(folder / path, temporary)
+        for path, result in results.items():
+            weights = path.with_suffix(".safetensors")
+            try:
+                check_weights(weights, result)
+            except ResultError:  # those of a result that was here before
+                weights.unlink()
     return len(results)
 
 
