@@ -13,8 +13,8 @@ import torch
 from pydantic import ValidationError
 
 from hw2core.config.errors import ConfigError, describe_errors
+from hw2core.config.images import DataSpec
 from hw2core.config.reading import read_config
-from hw2core.config.schema import DataSpec
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE
 from hw2core.data.datasets import prepare
@@ -141,7 +141,7 @@ def run_experiment(
     path = paths.flat_result_path(out_dir, spec.name)
     write_single_file(path, result, evaluation)
     log.info(
-        f"{judge_status(result.epochs)}: test accuracy {evaluation.accuracy:.2f} % with the "
+        f"{judge_status(result)}: test accuracy {evaluation.accuracy:.2f} % with the "
         f"weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
     )
     return trained.history

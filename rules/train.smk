@@ -28,7 +28,7 @@ rule train:
         gpu_percent=gpu_percent_of,
     params:
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
-        data=not_compared(lambda wildcards: MANIFEST),
+        data=not_compared(manifest_of),
         minutes=lambda wildcards, output, resources: resources.get("runtime", 0),
     shell:
         # exec: a cluster's signals reach the training process itself.
@@ -55,7 +55,7 @@ rule evaluate:
     params:
         # No input: a result that came without weights keeps the evaluation that it came with.
         weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),
-        data=not_compared(lambda wildcards: MANIFEST),
+        data=not_compared(manifest_of),
         num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
     shell:
         "exec python {CODE:q}/workflow_scripts/evaluate.py --result {input.result:q}"

@@ -21,6 +21,7 @@ from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
 from hw2core.analysis.tables import Study, list_rows
+from hw2core.data.registry import count_classes
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.outcome import describe_status_rule
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
@@ -69,6 +70,7 @@ class Document:
             comment_end_string="#>",
         )
         self.environment.globals |= FORMATS
+        names = study.runs["data"].unique() if len(study.runs) else ["cifar10"]
         self.environment.globals |= {
             "study": study,
             "claims": claims,
@@ -80,7 +82,7 @@ class Document:
             "QUESTIONS": QUESTIONS if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
-            "describe_status_rule": describe_status_rule,
+            "status_rule": describe_status_rule(count_classes(name) for name in names),
             "others": [one for one in study.experiments if one.name not in ANSWERED],
         }
 
