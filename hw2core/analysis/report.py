@@ -43,8 +43,13 @@ OPTIONS = (
 
 _QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
 QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
-# The experiments that the answers are about.
-ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
+# The experiments that the answers to the assignment are about.
+ANSWERED = {
+    experiment
+    for name, each in FINDINGS.items()
+    if re.match(r"part\d_|public$", name)
+    for experiment in (*each.needs, *each.uses)
+}
 MOST_NAMED = 3  # experiments in a title
 FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
 
@@ -79,6 +84,7 @@ class Document:
             "figure": self.figure,
             "table": self.table,
             "title": title_study(study),
+            "FINDINGS": FINDINGS,
             "QUESTIONS": QUESTIONS if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
