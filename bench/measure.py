@@ -95,7 +95,7 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
     if root is None:
         arrays, name = generate_images(num_train, num_test), "generated images"
     else:
-        from hw2core.data.cifar10 import read_cifar10  # imported here as it needs torchvision
+        from hw2core.data.cifar import read_cifar10  # imported here as it needs torchvision
 
         arrays, name = read_cifar10(root=root, download_dir=root), "CIFAR-10"
     mean, std = measure_channels(arrays.train_images)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from measure import ROOT, add_data_option, describe_machine, print_table, summarize
 
+from hw2core.config.images import DataSpec
 from hw2core.config.reading import read_config
-from hw2core.config.schema import DataSpec
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.datasets import prepare

@@ -15,7 +15,7 @@ import torch
 
 from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_spec
 from hw2core.config.fields import MOST
-from hw2core.config.schema import DataSpec
+from hw2core.config.images import DataSpec
 from hw2core.data.datasets import prepare
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.engine.device import pick_device
@@ -144,7 +144,7 @@ def run_experiment(
     )
     write_single_file(path, result, evaluation)
     log.info(
-        f"{judge_status(result.epochs)}: test accuracy {evaluation.accuracy:.2f} % with the "
+        f"{judge_status(result)}: test accuracy {evaluation.accuracy:.2f} % with the "
         f"weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
     )
     return ValidatedFit(*trained.history)

@@ -24,7 +24,7 @@ def estimate_gpu_percent(spec: RunSpec, memory: int) -> int:
 
     This is the larger of two shares: that of the memory and that of the arithmetic.
     """
-    multiply_adds, outputs, parameters = count_work(spec.architecture)
+    multiply_adds, outputs, parameters = count_work(spec.architecture, spec.data.num_classes)
     flops = 6 * multiply_adds * spec.training.batch_size  # forward, and twice as much backward
     held = TENSORS_PER_CONVOLUTION * 4 * outputs * spec.training.batch_size
     needed = CONTEXT_BYTES + held + BYTES_PER_PARAMETER * parameters

@@ -56,6 +56,10 @@ TWINS = {
 }
 
 
+# By the name of its prepared folder: splits of one data set share it.
+DATA = {spec.data.folder: spec.data for spec in STUDY.runs.values()}
+
+
 def match_names(names):
     return "|".join(map(re.escape, names)) or "none"
 
@@ -64,11 +68,16 @@ wildcard_constraints:
     run=match_names(STUDY.runs),
     twin=match_names(TWINS),
     experiment=match_names(STUDY.experiments),
+    data=match_names(DATA),
     seed="0|[1-9][0-9]{0,9}",
 
 
 def spec_of(wildcards):
     return STUDY.runs[wildcards.run]
+
+
+def manifest_of(wildcards):
+    return paths.manifest_path(spec_of(wildcards).data.folder)
 
 
 def twin_of(wildcards):
@@ -86,12 +95,12 @@ def figures_of(experiment):
 def images_to_train(wildcards):
     # Changed images are detected by their hash, not by their modification time.
     trains = PLANNER.trains(wildcards.run, int(wildcards.seed))
-    return ancient(MANIFEST) if trains else []
+    return ancient(manifest_of(wildcards)) if trains else []
 
 
 def images_to_evaluate(wildcards):
     needed = PLANNER.needs_test_images(wildcards.run, int(wildcards.seed))
-    return ancient(MANIFEST) if needed else []
+    return ancient(manifest_of(wildcards)) if needed else []
 
 
 def result_to_evaluate(wildcards):
@@ -152,9 +161,6 @@ def hash_code(module):
     return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
 
 
-DATA = STUDY.data.model_dump_json()
-ROOT = str(STUDY.data.root or "")
-MANIFEST = paths.manifest_path(STUDY.data.folder)
 ALL_EXPERIMENTS = dump_experiments(STUDY.experiments.values())
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
 ALL_FIGURES = [
@@ -166,8 +172,9 @@ try:
     # A cluster job gets its GPU from the cluster.
     GPUS = [] if workflow.remote_exec else gpus.find_gpus()
     # Here, because Snakemake itself fails where something is in the way.
+    manifests = map(paths.manifest_path, DATA)
     check_places(
-        [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, MANIFEST]
+        [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, *manifests]
     )
     check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
 except UserError as error:

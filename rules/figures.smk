@@ -49,11 +49,9 @@ rule study_figures:
         paths.log_path("figures", "study"),
     params:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
-        # Not an input: images are shown if they exist, and results may come without them.
-        data=MANIFEST,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.figures"),
         sources=pipeline.hash_files([STYLE, BASELINES]),
     shell:
-        "exec python {CODE:q}/workflow_scripts/make_figures.py --only study --data {params.data:q}"
+        "exec python {CODE:q}/workflow_scripts/make_figures.py --only study"
         " --experiments {params.experiments:q} --log {log:q}"

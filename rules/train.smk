@@ -30,7 +30,7 @@ rule train:
         gpu_percent=gpu_percent_of,
     params:
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
-        data=not_compared(lambda wildcards: MANIFEST),
+        data=not_compared(manifest_of),
         minutes=lambda wildcards, output, resources: resources.get("runtime", 0),
     shell:
         # exec, so that a cluster's signals reach the training process.
@@ -58,7 +58,7 @@ rule evaluate:
     params:
         # Not an input: a result that was copied without its weights keeps its evaluation.
         weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),
-        data=not_compared(lambda wildcards: MANIFEST),
+        data=not_compared(manifest_of),
         num_images=not_compared(lambda wildcards: spec_of(wildcards).data.test),
     shell:
         "exec python {CODE:q}/workflow_scripts/evaluate.py --result {input.result:q}"

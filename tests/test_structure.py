@@ -27,7 +27,7 @@ ALLOWED: dict[str, str] = {
     "grad_compare": "grad_check",
     "cnn": "cnn",
     "training": "history io",
-    "config": "errors io config data.arrays",
+    "config": "errors io config data.arrays data.registry",
     "data": "errors io data",
     "engine": "errors gpus data layers optimizers history training engine",
     "evaluation": "engine data",

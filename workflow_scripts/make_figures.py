@@ -10,10 +10,19 @@ from pathlib import Path
 import use_checkout  # noqa: F401
 
 from hw2core.analysis.figures import draw_experiment, draw_study
-from hw2core.analysis.tables import load
-from hw2core.config.spec import parse_experiments
+from hw2core.analysis.tables import Study, find_best_result, load
+from hw2core.config.spec import RunSpec, parse_experiments
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
+from hw2core.runs.paths import manifest_path
+
+
+def find_manifest(study: Study) -> Path | None:
+    """Return the manifest of the images of the best network: a figure shows some of them."""
+    best = find_best_result(study)
+    if best is None:
+        return None
+    return Path(manifest_path(RunSpec.from_config(best.config).data.folder))
 
 
 def main() -> int:
@@ -21,7 +30,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
     parser.add_argument("--only", choices=["experiments", "study"], help="default: both kinds")
-    parser.add_argument("--data", type=Path, help="manifest of the images; some are shown")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 
@@ -31,7 +39,7 @@ def main() -> int:
         if args.only != "study":
             written += [path for each in study.experiments for path in draw_experiment(study, each)]
         if args.only != "experiments":
-            written += draw_study(study, args.data)
+            written += draw_study(study, find_manifest(study))
         return f"wrote {', '.join(written)}"
 
     return run_job(work, "figures", args.log)

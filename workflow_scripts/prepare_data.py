@@ -9,7 +9,7 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.config.schema import DataSpec
+from hw2core.config.images import DataSpec
 from hw2core.data.datasets import prepare
 from hw2core.runs.log import run_job
 

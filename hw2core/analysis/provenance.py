@@ -8,6 +8,7 @@ import pandas as pd
 
 from hw2core.analysis.tables import Study, leave_out_mlps, list_rows
 from hw2core.analysis.text import DASH, escape_markdown, format_range, join_words
+from hw2core.data.registry import title_data_set
 
 FEW = 3  # missing runs of an experiment that are named; more are counted
 # Columns of a run for machine and software, and their titles on the page.
@@ -19,7 +20,7 @@ def describe_scope(study: Study) -> str:
     runs = leave_out_mlps(study.runs)
     if runs.empty:
         return "No convolutional network has a result yet."
-    names = sorted(set(runs["data"].replace("cifar10", "CIFAR-10")))
+    names = sorted(set(map(title_data_set, runs["data"])))
     kinds = escape_markdown(join_words(names))
     count = runs["run"].nunique()
     return (

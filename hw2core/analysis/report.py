@@ -23,6 +23,7 @@ from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
 from hw2core.analysis.tables import Study, list_rows
+from hw2core.data.registry import count_classes
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.outcome import describe_status_rule
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
@@ -44,8 +45,13 @@ OPTIONS = (
 
 _QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
 QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
-# Experiments that the answers use.
-ANSWERED = {name for each in FINDINGS.values() for name in (*each.needs, *each.uses)}
+# Experiments that the answers to the assignment use.
+ANSWERED = {
+    experiment
+    for name, each in FINDINGS.items()
+    if re.match(r"part\d_|public$", name)
+    for experiment in (*each.needs, *each.uses)
+}
 MOST_NAMED = 3  # experiments in a title
 FORMATS = {name: value for name, value in vars(text).items() if callable(value)}
 
@@ -71,6 +77,7 @@ class Document:
             comment_end_string="#>",
         )
         self.environment.globals |= FORMATS
+        names = study.runs["data"].unique() if len(study.runs) else ["cifar10"]
         self.environment.globals |= {
             "study": study,
             "claims": claims,
@@ -79,10 +86,11 @@ class Document:
             "figure": self.figure,
             "table": self.table,
             "title": title_study(study),
+            "FINDINGS": FINDINGS,
             "QUESTIONS": QUESTIONS if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
-            "describe_status_rule": describe_status_rule,
+            "status_rule": describe_status_rule(count_classes(name) for name in names),
             "others": [one for one in study.experiments if one.name not in ANSWERED],
         }
 

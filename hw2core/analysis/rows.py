@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hw2core.data.arrays import NUM_CLASSES
 from hw2core.runs.outcome import judge_status
 from hw2core.runs.schema import Epochs, Result
 
 if TYPE_CHECKING:
     from hw2core.config.spec import Size
 
-CHANCE_LOSS = math.log(NUM_CLASSES)
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
 _TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
@@ -47,7 +44,7 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
     return {
         **dict(zip(_NAMES, _name(result), strict=True)),
         **describe_network(config),
-        "status": judge_status(result.epochs),
+        "status": judge_status(result),
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,
         **{name: curve[result.best_epoch - 1] for name, curve in result.epochs},

@@ -18,6 +18,7 @@ import pandas as pd
 
 from hw2core.analysis import rows
 from hw2core.analysis.rows import SUMMARY_COLUMNS
+from hw2core.data import registry
 from hw2core.errors import UserError
 from hw2core.io import replace_atomically
 from hw2core.runs.files import find_results
@@ -128,6 +129,11 @@ def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 def leave_out_mlps(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of all networks but those of part 2, which are trained from scratch."""
     return frame[frame["model"] != "mlp"]
+
+
+def count_classes(runs: pd.DataFrame) -> int:
+    """Return the number of classes of the images that most rows of ``Study.runs`` have."""
+    return registry.count_classes(runs["data"].mode().iloc[0])
 
 
 def split_trained(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from hw2core.config.networks import (
     IN_SIZE,
+    TEN,
     Architecture,
     ConvolutionalArchitecture,
     MLPArchitecture,
 )
-from hw2core.data.arrays import NUM_CLASSES
 
 
 class Work(NamedTuple):
@@ -23,7 +23,7 @@ class Work(NamedTuple):
     parameters: int  # without biases
 
 
-def count_work(architecture: Architecture) -> Work:
+def count_work(architecture: Architecture, num_classes: int = TEN) -> Work:
     """Return the work of a network; zeros for an unknown architecture."""
     multiply_adds = outputs = parameters = 0
     in_channels, side, _ = IN_SIZE
@@ -37,9 +37,9 @@ def count_work(architecture: Architecture) -> Work:
             in_channels = channels
             if number % architecture.pool_every == 0:
                 side //= 2
-        widths = [in_channels * side**2, *architecture.hidden_dims, NUM_CLASSES]
+        widths = [in_channels * side**2, *architecture.hidden_dims, num_classes]
     elif isinstance(architecture, MLPArchitecture):
-        widths = [math.prod(IN_SIZE), *architecture.hidden_dims, NUM_CLASSES]
+        widths = [math.prod(IN_SIZE), *architecture.hidden_dims, num_classes]
     else:
         return Work(0, 0, 0)
     linear = sum(a * b for a, b in itertools.pairwise(widths))

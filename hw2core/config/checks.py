@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2core.config.networks import KEYWORDS
 from hw2core.config.spec import dump_experiments
 
 if TYPE_CHECKING:
-    from hw2core.config.schema import DataSpec
+    from hw2core.config.images import DataSpec
     from hw2core.config.spec import Experiment, RunSpec
 
 NEEDED = {"question", "varies", "fixed", "model"}  # by an experiment
@@ -67,19 +66,15 @@ def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
             yield f"experiments.{name}: {name!r}: experiments.{where} has a run of this name"
 
 
-def find_unshared_images(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
-    """Return a line for each key in which the images of runs differ from ``data``."""
+def find_other_roots(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
+    """Return a line for each other ``root`` that runs have: each data set is read once."""
     problems: Problems = {}
     for spec in specs:
-        for key in ("name", "source_train", "source_test", "root"):
-            own, shared = (
-                str(value) if isinstance(value, Path) else value
-                for value in (getattr(spec.data, key), getattr(data, key))
-            )
-            if own != shared:
-                rule = f"must be that of the study, {shared!r}, which runs share"
-                line = f"experiments.{spec.experiment}.data.{key}: {own!r}: {rule}"
-                problems.setdefault(line, []).append(spec.name)
+        if spec.data.root != data.root:
+            shared = None if data.root is None else str(data.root)
+            rule = f"must be that of the study, {shared!r}, where each data set is read once"
+            line = f"experiments.{spec.experiment}.data.root: {str(spec.data.root)!r}: {rule}"
+            problems.setdefault(line, []).append(spec.name)
     return problems
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from hw2core.data.arrays import IMAGE_SHAPE
+from hw2core.data.registry import DATA_SETS
 
 SECTIONS = ("architecture", "training", "data")  # of a run
 # Names become file names (at most 255 characters with suffixes), targets and command arguments.
@@ -38,6 +39,13 @@ def check_path(value: object) -> object:
     if isinstance(value, str) and (len(value) > 1000 or not re.search(TEXT, value)):
         raise ValueError("must have at most 1000 characters, and no control characters")
     return value
+
+
+def check_data_set(name: str) -> str:
+    """Return ``name``, or raise ValueError where it is no data set."""
+    if name not in DATA_SETS:
+        raise ValueError(f"must be one of {', '.join(map(repr, DATA_SETS))}")
+    return name
 
 
 _READ = BeforeValidator(read_number)

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL
+from hw2core.config.images import DataSpec
 from hw2core.config.networks import MODELS
 from hw2core.config.schema import (
-    DataSpec,
     ExperimentEntry,
     RunEntry,
     StudyEntry,

@@ -13,6 +13,16 @@ def merge_values(layers: Iterable[Values]) -> Values:
     return {key: value for layer in layers for key, value in layer.items()}
 
 
+def merge_data(layers: Iterable[Values]) -> Values:
+    """Merge data sections, as ``merge_values``; another data set does not inherit a size."""
+    merged: Values = {}
+    for layer in layers:
+        if layer.get("name", merged.get("name")) != merged.get("name"):
+            merged = {k: v for k, v in merged.items() if k not in ("source_train", "source_test")}
+        merged |= layer
+    return merged
+
+
 def merge_training(layers: Iterable[Values]) -> Values:
     """Merge training sections, from the outermost to the innermost.
 

@@ -13,12 +13,21 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from hw2core.config.errors import refuse
-from hw2core.config.fields import MAX_CONVS, Convolutions, Count, Flag, Fraction, Number, Width
+from hw2core.config.fields import (
+    MAX_CONVS,
+    Convolutions,
+    Count,
+    Flag,
+    Fraction,
+    Number,
+    Width,
+)
 from hw2core.config.schema import Frozen
-from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES
+from hw2core.data.arrays import IMAGE_SHAPE
 
 IMAGE_SIZE = IMAGE_SHAPE[0]
-IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of both data sets
+IN_SIZE = (3, IMAGE_SIZE, IMAGE_SIZE)  # (C, H, W) of all data sets
+TEN = 10  # classes of CIFAR-10 and others
 # Each 2x2 pool halves the image, so that at most log2(32) = 5 pools leave a pixel.
 MAX_POOLS = IMAGE_SIZE.bit_length() - 1
 Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
@@ -47,7 +56,7 @@ class Architecture(Frozen):
         return ""
 
     @abc.abstractmethod
-    def build_arguments(self) -> dict[str, Any]:
+    def build_arguments(self, num_classes: int = TEN) -> dict[str, Any]:
         """Return the arguments of the model class, under the course's names."""
 
 
@@ -63,11 +72,11 @@ class MLPArchitecture(Architecture):
     wstd: Number = Field(ge=0, le=1000)
     """Standard deviation of the initial weights."""
 
-    def build_arguments(self) -> dict[str, Any]:
+    def build_arguments(self, num_classes: int = TEN) -> dict[str, Any]:
         """Return the arguments of ``hw2core.layers.MLP``."""
         return {
             "in_features": math.prod(IN_SIZE),
-            "num_classes": NUM_CLASSES,
+            "num_classes": num_classes,
             "hidden_features": list(self.hidden_dims),
             **self.model_dump(exclude={"hidden_dims"}),
         }
@@ -135,12 +144,12 @@ class ConvolutionalArchitecture(Architecture):
         """The end of a run's name, as in ``exp1_3_L2_K64-128-256``."""
         return f"L{self.layers_per_block}_K{'-'.join(map(str, self.filters_per_layer))}"
 
-    def build_arguments(self) -> dict[str, Any]:
+    def build_arguments(self, num_classes: int = TEN) -> dict[str, Any]:
         """Return the arguments of the model class, under the course's names."""
         special = {"filters_per_layer", "layers_per_block", "hidden_dims"}
         return {
             "in_size": IN_SIZE,
-            "out_classes": NUM_CLASSES,
+            "out_classes": num_classes,
             "channels": self.channels,
             "hidden_dims": list(self.hidden_dims),
             **self.model_dump(exclude=special),
@@ -171,9 +180,9 @@ class ConvArchitecture(LayerOptions):
             raise refuse("kernel_size", f"{self.kernel_size}: must be odd")
         return self
 
-    def build_arguments(self) -> dict[str, Any]:
+    def build_arguments(self, num_classes: int = TEN) -> dict[str, Any]:
         """Return the arguments of ``ConvClassifier``."""
-        arguments = super().build_arguments()
+        arguments = super().build_arguments(num_classes)
         arguments.pop("kernel_size", None)
         conv_params = {"kernel_size": self.kernel_size, "padding": self.kernel_size // 2}
         return {**arguments, "conv_params": {**conv_params, **self.conv_params}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,19 +14,14 @@ from hw2core.config.fields import (
     Flag,
     Fraction,
     Number,
-    Seed,
     Seeds,
     Share,
     Shift,
     Side,
     Text,
     Values,
-    check_path,
 )
 from hw2core.config.grids import GridValues
-from hw2core.data.arrays import NUM_CLASSES
-
-CIFAR10_SIZES = (50_000, 10_000)  # training and test images
 
 
 class Frozen(BaseModel):
@@ -37,55 +31,6 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class DataSpec(Frozen):
-    """The images that a run is trained, validated and tested on."""
-
-    name: Literal["cifar10", "generated"]
-    """The data set; generated images need no download."""
-    source_train: Count = CIFAR10_SIZES[0]
-    """Images that training and validation images are drawn from."""
-    source_test: Count = CIFAR10_SIZES[1]
-    """Test images that the data set has."""
-    train: Count
-    """Training images, drawn stratified by class."""
-    validation: Count
-    """Validation images; the best epoch is chosen on them."""
-    test: Count = CIFAR10_SIZES[1]
-    """Test images: the first of the data set's own."""
-    split_seed: Seed = 0
-    """Seed of the split into training and validation images."""
-    # Specific to a machine, so results and identities leave it out.
-    root: Annotated[Path, BeforeValidator(check_path)] | None = Field(None, exclude=True)
-    """Folder that holds CIFAR-10; HW2_DATA does the same. Without either it is downloaded."""
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> DataSpec:
-        sizes = (self.source_train, self.source_test)
-        if self.name == "cifar10" and sizes != CIFAR10_SIZES:
-            train, test = CIFAR10_SIZES
-            raise refuse("source_train", f"CIFAR-10 has {train} + {test} images")
-        if self.source_train % NUM_CLASSES:
-            raise refuse(
-                "source_train", f"must be a multiple of {NUM_CLASSES}, the number of classes"
-            )
-        if self.train + self.validation > self.source_train:
-            raise refuse(
-                "train",
-                f"train + validation = {self.train} + {self.validation} must be at most "
-                f"{self.source_train}, the number of images",
-            )
-        if self.test > self.source_test:
-            raise refuse("test", f"must be at most {self.source_test}, the number of images")
-        return self
-
-    @property
-    def folder(self) -> str:
-        """Name of the prepared data set; splits of one data set share it."""
-        if self.name == "cifar10":
-            return self.name
-        return f"{self.name}_{self.source_train}_{self.source_test}"
 
 
 # Keys of the training section -> the other key, and its values, with which they have an effect.

@@ -20,8 +20,9 @@ from pydantic import (
 
 from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.fields import RUN_NAME
+from hw2core.config.images import DataSpec
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
-from hw2core.config.schema import DataSpec, Frozen, TrainingSpec
+from hw2core.config.schema import Frozen, TrainingSpec
 
 # Keys that only autograd supports, with the values that the from-scratch layers accept.
 AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {

@@ -17,17 +17,17 @@ from hw2core.config.checks import (
     check_length,
     find_clashes,
     find_keywords,
+    find_other_roots,
     find_strays,
-    find_unshared_images,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
 from hw2core.config.grids import find_unknown_sections, list_points, list_settings
-from hw2core.config.merging import merge_training, merge_values
+from hw2core.config.images import DataSpec
+from hw2core.config.merging import merge_data, merge_training, merge_values
 from hw2core.config.networks import KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
-    DataSpec,
     ExperimentEntry,
     Frozen,
     RunEntry,
@@ -40,6 +40,7 @@ from hw2core.config.spec import Experiment, RunSpec
 CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
 
+MERGED = {"training": merge_training, "data": merge_data}  # sections with rules of their own
 MOST_RUNS = 10_000  # in an experiment
 
 
@@ -116,7 +117,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     }
     problems |= {line: [] for line in find_clashes(experiments)}
     if data is not None:
-        problems |= find_unshared_images(itertools.chain(*specs.values()), data)
+        problems |= find_other_roots(itertools.chain(*specs.values()), data)
     problems |= find_keywords(itertools.chain(*specs.values()))
     planned = entry.study.only or list(experiments)
     for name in planned:
@@ -206,7 +207,7 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
         words = "_".join(filter(None, [label, point.label]))
         values: Values = {"experiment": name, "label": words, "model": model}
         for section in SECTIONS:
-            merge = merge_training if section == "training" else merge_values
+            merge = MERGED.get(section, merge_values)
             values[section] = merge(reversed(sections[section].values()))
         try:
             yield RunSpec.model_validate(values)

@@ -1,4 +1,4 @@
-"""Hold, measure and check a data set in memory: labelled 32x32 RGB images in ten classes."""
+"""Hold, measure and check a data set in memory: labelled 32x32 RGB images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 IMAGE_SHAPE = (32, 32, 3)
-NUM_CLASSES = 10
+MAX_CLASSES = 256  # labels are bytes
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -18,7 +18,7 @@ class Arrays(NamedTuple):
     """S source images, from which train and validation are drawn, T test images, class names."""
 
     train_images: Bytes  # (S, 32, 32, 3), NHWC
-    train_labels: Bytes  # (S,), 0..9
+    train_labels: Bytes  # (S,), places in classes
     test_images: Bytes  # (T, 32, 32, 3)
     test_labels: Bytes  # (T,)
     classes: tuple[str, ...]
@@ -45,7 +45,7 @@ def measure_channels(images: Bytes) -> tuple[list[float], list[float]]:
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Raise ValueError unless these are labelled 32x32 RGB images, as bytes, in ten classes."""
+    """Raise ValueError unless these are labelled 32x32 RGB images, as bytes."""
     for part in ("train", "test"):
         images, labels = getattr(arrays, f"{part}_images"), getattr(arrays, f"{part}_labels")
         if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE or not len(images):
@@ -57,7 +57,8 @@ def check_arrays(arrays: Arrays) -> None:
             raise ValueError(
                 f"{part}_labels must be uint8 ({len(images)},), got {labels.dtype} {labels.shape}"
             )
-        if labels.max() >= NUM_CLASSES:
-            raise ValueError(f"{part}_labels must be 0..{NUM_CLASSES - 1}, got {labels.max()}")
-    if len(arrays.classes) != NUM_CLASSES:
-        raise ValueError(f"classes must be {NUM_CLASSES} names, got {arrays.classes}")
+        if labels.max() >= len(arrays.classes):
+            last = len(arrays.classes) - 1
+            raise ValueError(
+                f"{part}_labels must be places in classes, 0..{last}, got {labels.max()}"
+            )

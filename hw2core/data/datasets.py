@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2core.data.generated import generate_images
-from hw2core.data.prepared import write_prepared
+from hw2core.data.prepared import DataError, write_prepared
+from hw2core.data.registry import DATA_SETS
 
 if TYPE_CHECKING:
-    from hw2core.config.schema import DataSpec
+    from hw2core.config.images import DataSpec
 
 
 def prepare(spec: DataSpec, directory: Path) -> Path:
@@ -18,12 +20,17 @@ def prepare(spec: DataSpec, directory: Path) -> Path:
     Raises:
         DataError: the source is damaged or cannot be downloaded; ``directory`` is unchanged.
     """
-    if spec.name == "cifar10":
-        from hw2core.data.cifar10 import read_cifar10  # only here: torchvision is slow to import
-
-        arrays = read_cifar10(root=spec.root, download_dir=directory.parent / "download")
-        source = {"kind": "CIFAR-10"}
-    else:
+    entry = DATA_SETS[spec.name]
+    if entry.sizes is None:
         arrays = generate_images(spec.source_train, spec.source_test)
-        source = {"kind": "generated"}
-    return write_prepared(arrays, directory, name=spec.name, source=source)
+    else:
+        # By name, and only here: torchvision is slow to import.
+        module, function = entry.reader.split(":")
+        read = getattr(importlib.import_module(module), function)
+        arrays = read(root=spec.root, download_dir=directory.parent / "download")
+    if len(arrays.classes) != entry.num_classes:
+        raise DataError(
+            f"{entry.title}: {len(arrays.classes)} classes were read, and its entry in "
+            f"hw2core/data/registry.py says {entry.num_classes}"
+        )
+    return write_prepared(arrays, directory, name=spec.name, source={"kind": entry.title})

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from hw2core.data.arrays import IMAGE_SHAPE, NUM_CLASSES, Arrays, Bytes
+from hw2core.data.arrays import IMAGE_SHAPE, Arrays, Bytes
 
 Ints = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
@@ -138,7 +138,7 @@ def _draw_split(seed: int, split: int, number: int) -> tuple[Bytes, Bytes]:
 
 def _draw_chunk(draws: _Draws) -> tuple[Bytes, Bytes]:
     """Draw CHUNK labelled images, (CHUNK, 32, 32, 3) and (CHUNK,)."""
-    keys = draws.words(CHUNK).reshape(-1, NUM_CLASSES)
+    keys = draws.words(CHUNK).reshape(-1, len(SHAPES))
     labels = keys.argsort(axis=1, kind="stable").ravel().astype(np.uint8)
     canvas = _draw_texture(draws)
     for _ in range(SPECKS):

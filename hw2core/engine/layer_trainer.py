@@ -34,7 +34,8 @@ class ScratchTrainer(RunTrainer):
 
         ``num_steps`` is not used: the learning rate is constant.
         """
-        model = MLP(**spec.architecture.build_arguments(), device=device)
+        arguments = spec.architecture.build_arguments(spec.data.num_classes)
+        model = MLP(**arguments, device=device)
         optimizer = choose_optimizer(spec.training, model)
         return cls(model, optimizer, device, batches=spec.training.batches)
 

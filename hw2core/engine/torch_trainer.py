@@ -58,7 +58,7 @@ class DeviceTrainer(RunTrainer):
         """Return the trainer of a run; its network is initialised from torch's global generator."""
         module, name = spec.implementation.split(":")
         model: nn.Module = getattr(importlib.import_module(module), name)(
-            **spec.architecture.build_arguments()
+            **spec.architecture.build_arguments(spec.data.num_classes)
         )
         model.to(device)
         if device.type != "mps":  # faster, but not on Apple's GPUs, where some results are wrong

@@ -14,13 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2core.data.registry import DATA_SETS
+
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
 
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = "hw2core"
 RUN = f"{PACKAGE}.engine.run"
-GENERATOR = f"{PACKAGE}.data.generated"
 EVALUATION = (f"{PACKAGE}.evaluation",)
 # Messages, atomic writes and the search for a GPU change no number.
 LEFT_OUT = tuple(
@@ -37,8 +38,10 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
 @cache
 def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict[str, str]:
     entries = [RUN, implementation.split(":")[0], trainer.split(":")[0]]
-    # Published checksums fix CIFAR-10, but generated images depend on the code of the generator.
-    return hash_modules([*entries, GENERATOR] if data_name == "generated" else entries)
+    # Published checksums fix downloaded images; generated images depend on the code.
+    if data_name in DATA_SETS and not DATA_SETS[data_name].checksummed:
+        entries.append(DATA_SETS[data_name].reader.split(":")[0])
+    return hash_modules(entries)
 
 
 @cache

@@ -139,7 +139,7 @@ class Estimator:
         slow = spec.model == "mlp" or spec.training.precision == "fp32"
         cpu = self._device.kind == "cpu"
         rates = RATES["fp32" if cpu and slow else self._device.arithmetic]
-        work = count_work(spec.architecture)
+        work = count_work(spec.architecture, spec.data.num_classes)
         norm = OUTPUTS_WITH_NORM if getattr(spec.architecture, "batchnorm", False) else 1
         forward = 2 * work.multiply_adds / rates.flops + norm * work.outputs / rates.outputs
         steps = math.ceil(spec.data.train / spec.training.batch_size)

@@ -29,7 +29,15 @@ REFERENCE_SUMS = "SHA256SUMS"
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
 FIGURE_KINDS = ("curves", "settings")  # the second only of grids over settings
-STUDY_FIGURES = ("key", "dots", "cost", "layers", "ablation", "confusion", "mistakes")
+STUDY_FIGURES: tuple[str, ...] = (
+    "key",
+    "dots",
+    "cost",
+    "layers",
+    "ablation",
+    "confusion",
+    "mistakes",
+)
 FIGURE_FORMATS = ("svg", "png")
 # Copies of code and configuration that jobs have run from.
 CODE_COPIES = ".snakemake/code"

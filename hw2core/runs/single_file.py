@@ -38,7 +38,7 @@ def join(result: Result, evaluation: Evaluation) -> dict[str, Any]:
     config, epochs, timing, environment = map(plain.pop, ("config", "epochs", *SECTIONS))
     metadata = {
         "format": FORMAT,
-        "status": judge_status(result.epochs),
+        "status": judge_status(result),
         **plain,
         "validation_accuracy": result.validation_accuracy,
         "validation_loss": result.validation_loss,

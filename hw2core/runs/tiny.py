@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2core.config.images import DataSpec
 from hw2core.config.networks import Architecture, ConvolutionalArchitecture
-from hw2core.config.schema import DataSpec
 from hw2core.config.spec import RENAMED, RunSpec
 from hw2core.errors import UserError
 from hw2core.io import hash_file

@@ -18,7 +18,7 @@ from pydantic import (
 
 from hw2core.config.errors import refuse
 from hw2core.config.fields import MAX_CONVS, MAX_EPOCHS, RUN_NAME
-from hw2core.data.arrays import NUM_CLASSES
+from hw2core.data.arrays import MAX_CLASSES
 
 MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
 MAX_PROBES = 100  # epochs in which layers are probed
@@ -45,7 +45,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
-Class = Annotated[int, Field(ge=0, lt=NUM_CLASSES)]
+Class = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 # Single precision ends at 3.4e38.
@@ -60,7 +60,7 @@ Probed = Annotated[
     list[Annotated[list[Number], Field(max_length=MAX_LAYERS)]], Field(max_length=MAX_PROBES)
 ]
 Value = TypeVar("Value")
-ByClass = Annotated[list[Value], Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)]
+ByClass = Annotated[list[Value], Field(min_length=1, max_length=MAX_CLASSES)]
 Confusion = ByClass[ByClass[Count]]
 
 Name = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]

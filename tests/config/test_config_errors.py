@@ -37,7 +37,7 @@ WRONG = [
     (["training", "nesterov"], True, ["training.nesterov", "momentum"]),
     (["training", "clip_norm"], 1.0, ["training.clip_norm", "unknown key"]),
     (["training", "learning_rate"], 0.1, ["training.learning_rate", "unknown key", "lr"]),
-    (["data", "name"], "cifar100", ["data.name", "'cifar100'", "'cifar10'"]),
+    (["data", "name"], "imagenet", ["data.name", "'imagenet'", "'cifar10', 'cifar100', 'svhn'"]),
     (["data", "train"], 99, ["data.train", "99 + 20", "100"]),
     (["data", "test"], 51, ["data.test", "at most 50"]),
     (["seeds"], [0, 0], ["seeds", "twice"]),

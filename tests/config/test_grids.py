@@ -107,7 +107,7 @@ def test_log_is_a_list_of_numbers(small):
         ("{training.lr: {log: [0.1, 1, true]}}", "grid.0.training.lr: must be a list, or {log: "),
         ("{training.lr: {lin: [0.1, 1, 3]}}", "grid.0.training.lr: must be a list, or {log: "),
         ("{training.lr: [0.1, 1e-1]}", "'one_lr0.1_L2_K8': this run name is made twice"),
-        ("{data.source_train: [200]}", "data.source_train: 200: must be that of the study"),
+        ("{data.name: [imagenet]}", "grid.data.name: 'imagenet': must be one of 'cifar10', "),
     ],
 )
 def test_a_wrong_grid_is_one_line(small, grid, line):

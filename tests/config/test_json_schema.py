@@ -81,7 +81,7 @@ def test_every_key_has_a_description(validator):
         ("training: {optimizer: sdg}", "$.training.optimizer"),
         ("training: {momentum: 1.0}", "$.training.momentum"),
         ("training: {clip_norm: 1.0}", "$.training"),
-        ("data: {name: cifar100}", "$.data.name"),
+        ("data: {name: imagenet}", "$.data.name"),
         ("seeds: []", "$.seeds"),
         ("seeds: [-1]", "$.seeds[0]"),
         ("experimets: {}", "$"),

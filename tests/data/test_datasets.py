@@ -24,7 +24,7 @@ def test_cifar10_is_downloaded_beside_the_prepared_folder(tmp_path, monkeypatch)
         seen.append(options)
         return generate_images(30, 20)
 
-    monkeypatch.setattr("hw2core.data.cifar10.read_cifar10", read)
+    monkeypatch.setattr("hw2core.data.cifar.read_cifar10", read)
     spec = SimpleNamespace(name="cifar10", source_train=50_000, source_test=10_000, root=None)
     manifest = datasets.prepare(spec, tmp_path / "cifar10")
     assert seen == [{"root": None, "download_dir": tmp_path / "download"}]

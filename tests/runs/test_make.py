@@ -13,7 +13,7 @@ def test_a_diverged_run_is_a_result_like_any_other(tiny_values, tiny_data, in_fo
     training = {**tiny_values["training"], "optimizer": "sgd", "lr": 1e20}
     spec = RunSpec.model_validate({**tiny_values, "training": training})
     result, trained = make_result(spec, 0, tiny_data, device="cpu")
-    assert judge_status(result.epochs) == "diverged"
+    assert judge_status(result) == "diverged"
     assert result.epochs.train_loss[-1] is None
     evaluation = make_evaluation(result, trained.weights, tiny_data, num_images=50, device="cpu")
     write_result("seed0.json", result)

@@ -19,7 +19,6 @@ from hw2core.data.datasets import prepare
 from hw2core.data.prepared import load_prepared
 from hw2core.errors import UserError
 from hw2core.runs import paths, revalidate
-from hw2core.runs.code_hash import GENERATOR
 from hw2core.runs.files import (
     hash_content,
     read_result,
@@ -201,7 +200,7 @@ def train_tiny(monkeypatch, make_result, make_evaluation):
         def run(checkout: Path, spec: RunSpec, *_: Path) -> Result:
             calls.append(checkout)
             today = checkout == revalidate.CHECKOUT
-            changes = {} if today else {**old, "code": {GENERATOR: "0", **old_code}}
+            changes = {} if today else {**old, "code": {"hw2core.data.generated": "0", **old_code}}
             result = make_result(spec=spec, **changes)
             return result.model_copy(update={"test": make_evaluation(result)})
 
@@ -304,7 +303,9 @@ def test_an_old_result_is_converted_and_its_evaluation_gets_a_file(train_tiny, r
     name, seed = document["config"]["name"], document["config"]["seed"]
     spec = RunSpec.from_config(document["config"])
     metadata = document["metadata"]
-    metadata["code"][GENERATOR] = Identity.of(spec, seed).code[GENERATOR]
+    metadata["code"]["hw2core.data.generated"] = Identity.of(spec, seed).code[
+        "hw2core.data.generated"
+    ]
     del metadata["digest"]
     metadata["digest"] = hash_content(document)
     path = Path(paths.result_path(name, seed))

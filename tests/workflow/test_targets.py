@@ -68,12 +68,10 @@ def test_snakemakes_linter_finds_only_what_has_a_reason(fresh):
     process = fresh.start("--lint")
     output, _ = process.communicate(timeout=120)
     findings = re.findall(r"^    \* (.*?)(?: in line \d+)?[.:]*$", output, flags=re.MULTILINE)
-    # The reasons are in Snakefile, rules/common.smk and rules/data.smk.
+    # The reasons are in Snakefile and rules/common.smk.
     assert set(findings) == {
         "Specify a conda environment or container for each rule",
         "Shell command directly uses variable CODE from outside of the rule",
-        "Shell command directly uses variable DATA from outside of the rule",
-        "Shell command directly uses variable ROOT from outside of the rule",
     }
 
 

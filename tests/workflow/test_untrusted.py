@@ -17,7 +17,7 @@ from checkout import TINY, copy_sources
 from hw2core.config.errors import ConfigError
 from hw2core.config.reading import read_config
 from hw2core.config.study import load_study
-from hw2core.data.cifar10 import read_cifar10
+from hw2core.data.cifar import read_cifar10
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs import files
 from hw2core.runs.checkpoint import Checkpoint

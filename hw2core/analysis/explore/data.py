@@ -18,7 +18,6 @@ from hw2core.analysis.provenance import show_setting
 from hw2core.analysis.rows import describe_network
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.config.arithmetic import count_work
-from hw2core.data.arrays import NUM_CLASSES
 from hw2core.runs.schema import Epochs, Layers, Result
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def describe_study(
         "colours": list(style.VARIANTS),
         "curves": list(Epochs.model_fields),
         "quantities": list(QUANTITIES),
-        "classes": list(prepared.classes if prepared else map(str, range(NUM_CLASSES))),
+        "classes": _name_classes(study, prepared),
         "pictures": {x: _encode(prepared.test_images[x]) for x in sorted(pictured)}
         if prepared
         else {},
@@ -151,6 +150,14 @@ def _describe_seed(
             ],
         },
     }
+
+
+def _name_classes(study: Study, prepared: PreparedData | None) -> list[str]:
+    """Return the names of the classes, or their numbers if several data sets have others."""
+    if prepared and study.runs["data"].nunique() <= 1:
+        return list(prepared.classes)
+    most = max((len(x.test.class_accuracy) for x in study.results if x.test), default=0)
+    return list(map(str, range(most)))
 
 
 def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:

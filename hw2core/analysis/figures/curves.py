@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,10 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
-from hw2core.analysis.rows import CHANCE_LOSS
-from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_number
-from hw2core.runs.outcome import CHANCE_ACCURACY
+from hw2core.runs.outcome import measure_chance
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 MANY = 20  # with more runs, only the FEW best are named and coloured
@@ -92,6 +93,8 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     """
     runs = select(study.runs, experiment=experiment)
     looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
+    classes = count_classes(runs)
+    chance_loss = math.log(classes)
     failed = np.where(runs["status"] == "trained", "", ", seeds that did not train")
     runs = runs.assign(line=runs["run"] + failed)
     epochs = study.epochs.merge(runs[["run", "seed", "status", "line"]], on=["run", "seed"])
@@ -104,7 +107,7 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
     for axes, column in zip(grid, PANELS, strict=True):
         drawn = drawing.draw_lines(axes, epochs, "epoch", column, lines)
-        level = CHANCE_LOSS if axes in grid[:2] else CHANCE_ACCURACY
+        level = chance_loss if axes in grid[:2] else measure_chance(classes)
         axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         axes.set(xlabel="Epoch", ylabel="")
@@ -115,7 +118,7 @@ def draw_curves(study: Study, experiment: str) -> Figure:
             grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o", **dot)
     losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
     # Exploding losses must not flatten the other curves.
-    top = 1.05 * float(np.nanmax([CHANCE_LOSS, *losses.max()]))
+    top = 1.05 * float(np.nanmax([chance_loss, *losses.max()]))
     grid[0].set(title="Training", ylabel="Loss (nats)")
     grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
     grid[1].set(title="Validation")

@@ -15,9 +15,9 @@ from matplotlib.transforms import blended_transform_factory
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, format_range
-from hw2core.runs.outcome import CHANCE_ACCURACY
+from hw2core.runs.outcome import measure_chance
 
 FULL = "full"  # label of the run that the other runs of the ablation are compared with
 
@@ -92,7 +92,8 @@ def draw_dots(study: Study) -> Figure:
             place += 1
     _finish_rows(axes, places, summary["run"], "Test accuracy (%)")
     axes.set_xlim(0, max(50.0, min(100.0, summary[["test_high", "highest"]].max().max() + 5)))
-    axes.axvline(CHANCE_ACCURACY, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+    chance = measure_chance(count_classes(study.runs))
+    axes.axvline(chance, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
     colours = {name: colour_family(name) for name in summary["family"].unique()}
     failed, known = bool((summary["trained"] == 0).any()), bool(summary["highest"].notna().any())
     drawing.add_legend(plot, colours, failed=failed, public=known, ncols=4)

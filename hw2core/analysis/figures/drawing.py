@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
 from hw2core.analysis.text import describe_evidence, format_range, join_words
+from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
 
 BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
@@ -125,7 +126,7 @@ def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:
 def describe_budget(runs: pd.DataFrame) -> str:
     """Return the budget of the first row: ``20 epochs of 20,000 images``."""
     first = runs.iloc[0]
-    kind = "" if first["data"] == "cifar10" else f"{first['data']} "
+    kind = "" if first["data"] == "cifar10" else f"{title_data_set(first['data'])} "
     return f"{first['epochs']} epochs of {first['train_images']:,} {kind}images"
 
 

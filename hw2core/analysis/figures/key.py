@@ -13,9 +13,16 @@ from matplotlib.figure import Figure
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, find_best, leave_out_mlps, list_rows, summarize
+from hw2core.analysis.tables import (
+    Study,
+    count_classes,
+    find_best,
+    leave_out_mlps,
+    list_rows,
+    summarize,
+)
 from hw2core.analysis.text import format_number, join_words
-from hw2core.runs.outcome import CHANCE_ACCURACY
+from hw2core.runs.outcome import measure_chance
 
 
 def select_all_networks(study: Study) -> pd.DataFrame:
@@ -116,7 +123,8 @@ def draw_key(study: Study) -> Figure:
             drawing.draw_network(
                 axes, row.place, row, markersize=size, markerfacecolor=face, zorder=4
             )
-    _scale(axes, summary, max([networks["test_accuracy"].max(), *bands["highest"]]))
+    chance = measure_chance(count_classes(networks))
+    _scale(axes, summary, max([networks["test_accuracy"].max(), *bands["highest"]]), chance)
     colours, public = {"this study": style.INK}, not bands.empty
     drawing.add_legend(plot, colours, failed=bool(failed.any()), public=public, ncols=3)
     place_labels(axes, _list_labels(summary))
@@ -128,7 +136,7 @@ def _add_places(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(place=np.log2(rows["num_conv"].astype(float)))
 
 
-def _scale(axes: Axes, summary: pd.DataFrame, highest: float) -> None:
+def _scale(axes: Axes, summary: pd.DataFrame, highest: float, chance: float) -> None:
     low, high = summary["place"].min(), summary["place"].max()
     powers = range(math.floor(low), math.ceil(high) + 1)
     axes.set_xticks(powers, [str(2**power) for power in powers])
@@ -137,9 +145,9 @@ def _scale(axes: Axes, summary: pd.DataFrame, highest: float) -> None:
     scale = (lambda y: -np.log(102 - np.minimum(y, 101)), lambda y: 102 - np.exp(-y))
     axes.set_yscale("function", functions=scale)
     top = min(100.5, highest + 3)
-    axes.set_ylim(4, top)
+    axes.set_ylim(0.4 * chance, top)
     axes.set_yticks([tick for tick in (10, 30, 50, 60, 70, 80, 90, 95, 100) if tick < top])
-    axes.axhline(CHANCE_ACCURACY, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+    axes.axhline(chance, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
     axes.set_xlabel("Number of convolutions (log scale)")
     axes.set_ylabel("Test accuracy (%, log scale of the error)")
 

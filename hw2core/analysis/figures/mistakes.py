@@ -14,12 +14,12 @@ from hw2core.analysis.figures import style
 from hw2core.analysis.figures.drawing import draw_missing
 from hw2core.analysis.tables import Study, find_best_result
 from hw2core.analysis.text import format_number
-from hw2core.data.arrays import NUM_CLASSES
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs.schema import Evaluation
 
 MISSING = "No network has been trained and evaluated yet."
 COLUMNS, ROWS = 5, 3
+FEW = 20  # classes: the shares of more are not written into the matrix, nor their names
 
 
 def describe_confusion(study: Study) -> tuple[str, str]:
@@ -44,7 +44,8 @@ def draw_confusion(study: Study, manifest: Path | None) -> Figure:
     # Correct images are not coloured, as they would take up the whole scale.
     colours = ListedColormap(style.SHADES).with_extremes(over=style.PAPER)
     prepared = _load(manifest)
-    names = prepared.classes if prepared else range(NUM_CLASSES)
+    names = prepared.classes if prepared else range(len(counts))
+    few = len(counts) <= FEW
     plot = Figure(figsize=(style.FIGURE_WIDTH, 4.4))
     axes = plot.subplots()
     seaborn.heatmap(
@@ -52,14 +53,14 @@ def draw_confusion(study: Study, manifest: Path | None) -> Figure:
         vmin=0,
         vmax=max(float(wrong.max()), 0.1),
         cmap=colours,
-        annot=True,
+        annot=few,
         fmt=".1f",
         annot_kws={"size": 8},
-        linewidths=1,
+        linewidths=1 if few else 0,
         linecolor=style.PAPER,
         cbar=False,
-        xticklabels=names,
-        yticklabels=names,
+        xticklabels=names if few else False,
+        yticklabels=names if few else False,
         ax=axes,
     )
     axes.tick_params(length=0, rotation=0)
@@ -85,10 +86,11 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
 def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
     """Return the test images that the best network got wrong, the most confident first."""
     prepared = _load(manifest)
-    if prepared is None:
-        return draw_missing("The prepared images are not on this machine.")
+    test = _get_evaluation(study)
+    mistakes = test.mistakes[: ROWS * COLUMNS]
+    if prepared is None or max(mistake.index for mistake in mistakes) >= len(prepared.test_images):
+        return draw_missing("The images of this result are not on this machine.")
     images, names = prepared.test_images, prepared.classes
-    mistakes = _get_evaluation(study).mistakes[: ROWS * COLUMNS]
     size = images.shape[1]
     # All in one image, as separate axes would take ten times as long to draw.
     height, width = round(1.75 * size), round(1.35 * size)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
-from hw2core.analysis.rows import CHANCE_LOSS
 from hw2core.analysis.signal import THEORY, measure_signal
-from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
+from hw2core.analysis.tables import (
+    Study,
+    count_classes,
+    find_best,
+    list_rows,
+    select,
+    split_trained,
+)
 from hw2core.analysis.text import format_change, join_runs, join_words
 
 REMEDIES = {
@@ -125,9 +132,10 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
     """Return the accuracy and loss at which the runs that do not train end."""
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
+    classes = count_classes(study.runs)
     text = f"they end at a validation accuracy of {say.span(last['validation_accuracy'])} %"
     if len(losses := last["train_loss"].dropna()):
         text += f" and a training loss of {say.span(losses, 3)}; a constant prediction has a loss "
-        text += f"of ln 10 = {CHANCE_LOSS:.3f}"
+        text += f"of ln {classes} = {math.log(classes):.3f}"
     diverged = failed.loc[failed["diverged"] > 0, "run"]
     return text if diverged.empty else f"{text} (diverged: {join_runs(diverged)})"

@@ -8,9 +8,9 @@ from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups
 from hw2core.analysis.findings.depth import REMEDIES
 from hw2core.analysis.signal import measure_signal
-from hw2core.analysis.tables import Study, select, split_trained
+from hw2core.analysis.tables import Study, count_classes, select, split_trained
 from hw2core.analysis.text import format_scientific, join_words
-from hw2core.runs.outcome import TRAINED_ACCURACY
+from hw2core.runs.outcome import TRAINED_FACTOR, measure_chance
 
 
 def tabulate_signal(study: Study) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def say_layers_of_widths(study: Study) -> Sentences:
         first, other = trained["first_gradient_start"], failed["first_gradient_start"]
         epochs = study.epochs[study.epochs["run"].isin(trained["run"])]
         accuracies = epochs[["train_accuracy", "validation_accuracy"]].max(axis="columns")
-        above = epochs[accuracies >= TRAINED_ACCURACY]
+        above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(study.runs))]
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
         yield (
             f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "

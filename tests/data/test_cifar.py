@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torchvision")
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, CIFAR100
 
-from hw2core.data import cifar10
-from hw2core.data.cifar10 import ROOT_VARIABLE, read_cifar10
+from hw2core.data import cifar
+from hw2core.data.cifar import read_cifar10, read_cifar100
 from hw2core.data.prepared import DataError
+from hw2core.data.sources import ROOT_VARIABLE
 
 NAMES = [f"class{k}" for k in range(10)]
 FILES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
@@ -76,7 +77,7 @@ def forbid_download(monkeypatch):
     def fail(*_args, **_kwargs):
         pytest.fail("downloaded again")
 
-    monkeypatch.setattr(cifar10, "download_and_extract_archive", fail)
+    monkeypatch.setattr(cifar, "download_and_extract_archive", fail)
 
 
 def forbid_unpickling(monkeypatch, forbidden):
@@ -217,7 +218,7 @@ def test_a_failed_download_is_one_line_and_the_next_call_repairs_it(archive, tmp
         raise URLError("Name or service not known")
 
     with monkeypatch.context() as patch:
-        patch.setattr(cifar10, "download_and_extract_archive", fail_half_way)
+        patch.setattr(cifar, "download_and_extract_archive", fail_half_way)
         assert_refused("Name or service not known", download_dir=there)
     archive.write_bytes(whole)
     assert_read(there)
@@ -231,7 +232,7 @@ def test_a_download_cannot_hang_for_ever(tmp_path, monkeypatch):
         seen.append(socket.getdefaulttimeout())
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(cifar10, "download_and_extract_archive", note_timeout)
+    monkeypatch.setattr(cifar, "download_and_extract_archive", note_timeout)
     assert_refused("timed out", download_dir=tmp_path / "download")
     assert seen[0] is not None
     assert socket.getdefaulttimeout() is None
@@ -249,3 +250,29 @@ def test_the_real_files(tmp_path):
     np.testing.assert_allclose(
         arrays.train_images.mean(axis=(0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4
     )
+
+
+def test_cifar100_has_the_fine_labels(tmp_path, monkeypatch):
+    folder = tmp_path / CIFAR100.base_folder
+    folder.mkdir()
+    contents = {
+        "train": {"data": fake_rows(0), "fine_labels": [99, 1, 2, 9], "coarse_labels": [0] * 4},
+        "test": {"data": fake_rows(1), "fine_labels": [5, 6, 7, 8], "coarse_labels": [1] * 4},
+        "meta": {"fine_label_names": [f"fine{k}" for k in range(100)], "coarse_label_names": []},
+    }
+    md5 = {}
+    for name, content in contents.items():
+        (folder / name).write_bytes(pickle.dumps(content))
+        md5[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+    for part in ("train", "test"):
+        monkeypatch.setattr(CIFAR100, f"{part}_list", [[part, md5[part]]])
+    monkeypatch.setattr(CIFAR100, "meta", CIFAR100.meta | {"md5": md5["meta"]})
+    arrays = read_cifar100(root=tmp_path, download_dir=tmp_path / "unused")
+    assert arrays.train_labels.tolist() == [99, 1, 2, 9]
+    assert arrays.test_labels.tolist() == [5, 6, 7, 8]
+    assert arrays.classes == tuple(contents["meta"]["fine_label_names"])
+    rows = arrays.train_images.transpose(0, 3, 1, 2).reshape(4, -1)
+    np.testing.assert_array_equal(rows, fake_rows(0))
+    (folder / "train").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"cifar-100-python/train: damaged: wrong md5"):
+        read_cifar100(root=tmp_path, download_dir=tmp_path / "unused")
