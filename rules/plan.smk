@@ -46,12 +46,12 @@ def trains_on_cluster(jobs):
 
 def check_plan():
     planned = list(workflow.dag.needrun_jobs())
-    trainings = [describe_training(job) for job in planned if job.rule.name == "train"]
-    TERMINAL.planned = [(run, seed) for run, seed, *_ in trainings]
-    if trainings:
+    pending = [describe_training(job) for job in planned if job.rule.name == "train"]
+    TERMINAL.planned = [(run, seed) for run, seed, *_ in pending]
+    if pending:
         line = plan.describe_plan(
             STUDY,
-            trainings,
+            pending,
             has_gpu=bool(GPUS),
             on_cluster=trains_on_cluster(planned),
         )

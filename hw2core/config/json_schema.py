@@ -13,10 +13,10 @@ from hw2core.config.images import DataSpec
 from hw2core.config.networks import MODELS
 from hw2core.config.schema import (
     ExperimentEntry,
+    RecipeSpec,
     RunEntry,
     StudyEntry,
     StudyOptions,
-    TrainingSpec,
 )
 
 Schema = dict[str, Any]
@@ -39,7 +39,7 @@ def build_config_schema() -> Schema:
     """
     keys = _unite_architectures()
     section: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
-    training, data = _describe(TrainingSpec, partial=True), _describe(DataSpec, partial=True)
+    training, data = _describe(RecipeSpec, partial=True), _describe(DataSpec, partial=True)
     varied = {
         **keys,
         **{f"training.{key}": schema for key, schema in training["properties"].items()},

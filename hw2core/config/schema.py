@@ -44,7 +44,7 @@ NEEDS = {
 }
 
 
-class TrainingSpec(Frozen):
+class RecipeSpec(Frozen):
     """How a run is trained. An optional key changes nothing unless it is given."""
 
     # Never change a default: a run's identity leaves out keys with their default value.
@@ -95,7 +95,7 @@ class TrainingSpec(Frozen):
     """Reproducible bits on a GPU, slower; on a CPU they always are."""
 
     @model_validator(mode="after")
-    def _check_effects(self) -> TrainingSpec:
+    def _check_effects(self) -> RecipeSpec:
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise refuse("nesterov", "needs optimizer: sgd and a momentum above 0")
         if list(self.milestones) != sorted(set(self.milestones)):

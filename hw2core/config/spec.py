@@ -22,7 +22,7 @@ from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.fields import RUN_NAME
 from hw2core.config.images import DataSpec
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
-from hw2core.config.schema import Frozen, TrainingSpec
+from hw2core.config.schema import Frozen, RecipeSpec
 
 # Keys that only autograd supports, with the values that the from-scratch layers accept.
 AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
@@ -54,7 +54,7 @@ class RunSpec(Frozen):
     label: str = ""
     model: str
     architecture: SerializeAsAny[Architecture]
-    training: TrainingSpec
+    training: RecipeSpec
     data: DataSpec
 
     @field_validator("model")

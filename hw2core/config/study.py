@@ -30,10 +30,10 @@ from hw2core.config.reading import read_config
 from hw2core.config.schema import (
     ExperimentEntry,
     Frozen,
+    RecipeSpec,
     RunEntry,
     StudyEntry,
     StudyOptions,
-    TrainingSpec,
 )
 from hw2core.config.spec import Experiment, RunSpec
 
@@ -231,7 +231,7 @@ def _describe_problems(
         return join_path((next(given, list(layers)[-1]), *rest))
 
     keys: dict[object, Iterable[str]] = {
-        "training": TrainingSpec.model_fields,
+        "training": RecipeSpec.model_fields,
         "data": DataSpec.model_fields,
     }
     if values["model"] in MODELS:

@@ -15,7 +15,7 @@ from hw2core.optimizers import MomentumSGD, Optimizer, RMSProp, VanillaSGD
 from hw2core.training import LayerTrainer
 
 if TYPE_CHECKING:
-    from hw2core.config.schema import TrainingSpec
+    from hw2core.config.schema import RecipeSpec
     from hw2core.config.spec import RunSpec
 
 
@@ -89,7 +89,7 @@ def copy_exactly(source: Tensor, target: Tensor) -> None:
     target.copy_(source)
 
 
-def choose_optimizer(training: TrainingSpec, model: MLP) -> Optimizer:
+def choose_optimizer(training: RecipeSpec, model: MLP) -> Optimizer:
     """Return the optimizer that ``training`` names; ``weight_decay`` is its ``reg``."""
     params, lr, reg = model.params(), training.lr, training.weight_decay
     if training.optimizer == "momentum":

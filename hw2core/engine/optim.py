@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 if TYPE_CHECKING:
-    from hw2core.config.schema import TrainingSpec
+    from hw2core.config.schema import RecipeSpec
 
 Kind = TypeVar("Kind", bound=type[torch.optim.Optimizer])
 # Methods that torch wraps so that torch.compile leaves them alone.
 _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
-def build_optimizer(training: TrainingSpec, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(training: RecipeSpec, model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer; weight decay acts on weights, not on biases and normalisation.
 
     On a GPU it can be captured in a CUDA graph: it is fused, with its learning rate on the device.
@@ -58,7 +58,7 @@ def leave_out_compiler(kind: Kind) -> Kind:
     return type(kind.__name__, (kind,), methods)  # type: ignore[return-value]
 
 
-def build_schedule(training: TrainingSpec, num_steps: int) -> Callable[[int], float]:
+def build_schedule(training: RecipeSpec, num_steps: int) -> Callable[[int], float]:
     """Return a function from step (0 to ``num_steps`` - 1) to learning rate."""
     if training.schedule == "constant":
         return lambda step: training.lr
@@ -84,7 +84,7 @@ def scale_one_cycle(step: int, num_steps: int, warmup_steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def build_ema(training: TrainingSpec, model: nn.Module, num_steps: int) -> WeightEMA | None:
+def build_ema(training: RecipeSpec, model: nn.Module, num_steps: int) -> WeightEMA | None:
     """Return the EMA over the share ``training.average`` of the steps; None for a share of 0."""
     horizon = max(training.average * num_steps, 1.0)
     return WeightEMA(model, horizon) if training.average else None

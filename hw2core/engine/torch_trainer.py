@@ -20,7 +20,7 @@ from hw2core.engine.trainer import Costs, RunTrainer
 from hw2core.gpus import CUDA_GRAPH
 
 if TYPE_CHECKING:
-    from hw2core.config.schema import TrainingSpec
+    from hw2core.config.schema import RecipeSpec
     from hw2core.config.spec import RunSpec
 
 
@@ -34,7 +34,7 @@ class DeviceTrainer(RunTrainer):
     def __init__(
         self,
         model: nn.Module,
-        training: TrainingSpec,
+        training: RecipeSpec,
         num_steps: int,
         device: torch.device,
         *,

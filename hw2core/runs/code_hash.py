@@ -100,8 +100,8 @@ def _read_module(path: Path | None) -> tuple[str, tuple[str, ...]]:
 def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
+        if isinstance(node, DOCUMENTED):
+            node.body = [child for child in node.body if not _is_docstring(child)]
         if isinstance(node, ast.JoinedStr):
             # Some versions of Python put empty strings between the parts of an f-string.
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
@@ -109,6 +109,12 @@ def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
     inside = path.is_relative_to(CHECKOUT)
     package = ".".join(path.relative_to(CHECKOUT).parent.parts) if inside else ""
     return digest, tuple(dict.fromkeys(_list_imports(tree, package)))
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    """Return whether a statement is only a text: a docstring, or one after a field."""
+    text = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
 def _describe(node: object, *, wording: bool = False) -> object:

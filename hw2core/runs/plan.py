@@ -33,21 +33,19 @@ class Training(NamedTuple):
     share: float
 
 
-def describe_plan(
-    study: Study, trainings: list[Training], *, has_gpu: bool, on_cluster: bool
-) -> str:
+def describe_plan(study: Study, pending: list[Training], *, has_gpu: bool, on_cluster: bool) -> str:
     """Return one line: how many runs will be trained, about how long that takes, and why."""
     device = find_device(has_gpu=has_gpu or on_cluster)
-    estimator = Estimator(read_finished(study).values(), device, trainings[0].threads)
+    estimator = Estimator(read_finished(study).values(), device, pending[0].threads)
     seconds = [
         (estimator.estimate(study.runs[training.run]), 1.0 if on_cluster else training.share)
-        for training in trainings
+        for training in pending
     ]
     time = estimator.describe(seconds, ON_CLUSTER if on_cluster else "")
-    line = f"{len(trainings)} run{'s'[: len(trainings) > 1]} to train, {time}"
+    line = f"{len(pending)} run{'s'[: len(pending) > 1]} to train, {time}"
     reasons = Counter(
         reason
-        for run, seed, *_ in trainings
+        for run, seed, *_ in pending
         if Path(paths.result_path(run, seed)).exists()
         for reason in explain_result(study.runs[run], seed)
     )

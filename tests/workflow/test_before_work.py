@@ -120,7 +120,10 @@ def test_the_quick_look_has_all_runs_with_few_real_images_and_epochs():
 def test_the_quick_look_leaves_the_results_where_they_are(study):
     data = {**TINY["data"], "train": 100}
     (study / "quick/study.yaml").write_text(json.dumps({"data": data, "training": {"epochs": 1}}))
-    study.snakemake("results/exp2_L4_K4", "--profile", "quick")
+    output = study.snakemake("results/exp2_L4_K4", "--profile", "quick")
+    assert "rule train" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("exp2_L4_K4 seed0: ")]
+    assert "validation accuracy" in line
     assert (study / "output/quick/results/exp2_L4_K4/seed0.json").exists()
     done = ask_status(study)
     assert done.returncode == 0, done.stdout

@@ -177,7 +177,7 @@ CODE = '__use_yte__: true\nx: ?__import__("pathlib").Path("pwned").touch()\n'
     [
         (CODE, "config.yaml: __use_yte__: not allowed"),
         ("data: {train: 1\n", "config.yaml: line 2, column 1: expected ',' or '}'"),
-        ("experiments: {a: {runs: {off: {}}}}\n", "line 1, column 25: the key off: YAML reads"),
+        ("experiments: {a: {runs: {off: {}}}}\n", "line 1, column 26: the key off: YAML reads"),
     ],
     ids=["code", "syntax", "label"],
 )

@@ -86,11 +86,12 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
 def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
     """Return the test images that the best network got wrong, the most confident first."""
     prepared = _load(manifest)
-    test = _get_evaluation(study)
-    mistakes = test.mistakes[: ROWS * COLUMNS]
-    if prepared is None or max(mistake.index for mistake in mistakes) >= len(prepared.test_images):
-        return draw_missing("The images of this result are not on this machine.")
+    if prepared is None:
+        return draw_missing("The prepared images are not on this machine.")
     images, names = prepared.test_images, prepared.classes
+    mistakes = _get_evaluation(study).mistakes[: ROWS * COLUMNS]
+    if any(mistake.index >= len(images) for mistake in mistakes):
+        return draw_missing("The prepared images are not those of this result.")
     size = images.shape[1]
     # All in one image, as separate axes would take ten times as long to draw.
     height, width = round(1.75 * size), round(1.35 * size)
