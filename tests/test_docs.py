@@ -24,7 +24,7 @@ def test_links_lead_to_files(document):
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
-# The recipes of docs/extend.md name files that its readers write; tests/test_extend.py follows them.
+# The recipes of docs/extend.md name files that readers write; tests/test_extend.py follows them.
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.name != "extend.md"], ids=name)
 def test_files_that_are_named_exist(document):
     text = document.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ import hw2core.layers as layers
 from hw2core import answers, cnn, optimizers, training
 from hw2core.config.reading import read_config
 from hw2core.config.study import STUDY_FILE, load_study
-from hw2core.data.cifar10 import read_cifar10
+from hw2core.data.cifar import read_cifar10
 from hw2core.data.generated import generate_images
 from hw2core.grad_compare import compare_layer_to_torch
 
