@@ -178,7 +178,8 @@ def list_experiments(study: Study) -> pd.DataFrame:
 
 def span_minutes(minutes: pd.Series[float]) -> str:
     """Return ``7–145``, with one decimal if the longest run takes less than ten minutes."""
-    return say.span(minutes.dropna(), digits=0 if minutes.max() >= 10 else 1)
+    span = say.span(minutes.dropna(), digits=0 if minutes.max() >= 10 else 1)
+    return "below 0.1" if span == "0.0" else span
 
 
 def replace_block(readme: str, block: str) -> str:
