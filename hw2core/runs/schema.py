@@ -157,9 +157,8 @@ class Evaluation(Frozen):
         if self.num_images != sum(map(sum, self.confusion)):
             raise refuse("num_images", f"{self.num_images}: not the images in confusion")
         classes = len(self.confusion)
-        widths = {len(self.class_accuracy), *map(len, self.confusion)}
-        if widths != {classes}:
-            raise refuse("confusion", f"must have a row and a column per class, {classes}")
+        if len(self.class_accuracy) != classes:
+            raise refuse("class_accuracy", f"must have one per class in confusion, {classes}")
         if any(max(x.label, x.predicted) >= classes for x in self.mistakes):
             raise refuse("mistakes", f"label, predicted: must be less than {classes}")
         if any(mistake.index >= self.num_images for mistake in self.mistakes):

@@ -29,6 +29,12 @@ def _drop_not_finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _check_square(rows: list[list[int]]) -> list[list[int]]:
+    if any(len(row) != len(rows) for row in rows):
+        raise ValueError(f"must have a row and a column per class, {len(rows)}")
+    return rows
+
+
 class Frozen(BaseModel):
     """Base of all parts: refuses unknown keys and other types, and cannot be changed."""
 
@@ -61,7 +67,7 @@ Probed = Annotated[
 ]
 Value = TypeVar("Value")
 ByClass = Annotated[list[Value], Field(min_length=1, max_length=MAX_CLASSES)]
-Confusion = ByClass[ByClass[Count]]
+Confusion = Annotated[ByClass[ByClass[Count]], AfterValidator(_check_square)]
 
 Name = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
 Layer = Annotated[str, Field(pattern="^[a-z]{1,10}[0-9]{1,5}$")]
