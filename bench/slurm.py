@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "tests/workflow"), str(ROOT / "tests/slurm")]
 
 from checkout import Checkout, copy_sources  # noqa: E402 (needs the path set above)
 from cluster import Cluster, run_cluster  # noqa: E402
-from cluster_study import ON_CLUSTER, configure  # noqa: E402
+from cluster_study import IMAGES, ON_CLUSTER, configure  # noqa: E402
 
 from hw2core.runs.files import read_result  # noqa: E402
 
@@ -44,7 +44,7 @@ def measure(cluster: Cluster, folder: Path, options: list[str]) -> list[object]:
     """Return a row: jobs, seconds of the call, in jobs and in training, and overhead per run."""
     checkout = copy_sources(folder)
     checkout.configure(configure())
-    checkout.snakemake("prepare_data")
+    checkout.snakemake(IMAGES)
     before = len(cluster.read_finished())
     start = time.perf_counter()
     checkout.snakemake("results/exp1_4", *ON_CLUSTER, *options)

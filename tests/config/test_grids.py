@@ -127,9 +127,7 @@ def test_names_that_differ_in_case_only_are_refused(small):
     small["experiments"]["two"] = one | {"grid": []} | {"architecture": dict(one["architecture"])}
     small["experiments"]["two"]["architecture"] |= {"filters_per_layer": [8], "layers_per_block": 2}
     small["experiments"]["One"] = small["experiments"].pop("two") | {"runs": runs}
-    with pytest.raises(
-        ConfigError, match=r"'One_bn-True_L2_K8': on macOS and Windows, the"
-    ):
+    with pytest.raises(ConfigError, match=r"'One_bn-True_L2_K8': on macOS and Windows, the"):
         expand(small, "{batchnorm: [true]}")
 
 

@@ -101,9 +101,7 @@ def assert_damage(read, root: Path, path: Path) -> None:
     for problem in ("damaged: wrong md5", "No such file"):
         with pytest.raises(DataError) as caught:
             read(root=root, download_dir=root / "unused")
-        assert f"{path}: {problem} ({root} is given as root); give" in str(
-            caught.value
-        )
+        assert f"{path}: {problem} ({root} is given as root); give" in str(caught.value)
         assert "\n" not in str(caught.value)
         path.unlink(missing_ok=True)
     assert not (root / "unused").exists()

@@ -25,6 +25,7 @@ DISTURBED = ("undisturbed", "another", "damaged", "cancelled", "requeued", "limi
 DISTURBED += ("interrupted", "unwatched", "preempted", "forgotten", "stopped", "hopeless")
 DISTURBED += ("edited1", "edited2")
 EPOCHS = 60
+IMAGES = paths.manifest_path("generated_240_60")  # of TINY
 
 
 def configure() -> dict:
@@ -52,7 +53,7 @@ class ClusterStudy:
         self.cluster = cluster
         self.checkout = copy_sources(folder)
         self.checkout.configure(configure())
-        self.checkout.snakemake("prepare_data")
+        self.checkout.snakemake(IMAGES)
 
     def submit(self, *arguments: str, succeeds: bool = True) -> str:
         """Run targets as jobs; return what Snakemake printed."""
