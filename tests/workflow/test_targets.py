@@ -112,7 +112,7 @@ def test_small_runs_share_a_gpu(fresh, tmp_path, monkeypatch):
 def test_every_gpu_of_the_machine_is_offered(fresh, tmp_path, monkeypatch):
     list_gpus(tmp_path, monkeypatch, *(f"GPU-{k}, 81559, Disabled" for k in range(4)))
     images = ["--configfile", "config.yaml", "demo/study.yaml", "--directory", str(tmp_path)]
-    fresh.snakemake("--profile", "gpu", *images, "data/generated_5000_1000/manifest.json")
+    fresh.snakemake("--profile", "gpu", *images, "data/generated_4000_1000/manifest.json")
     (log,) = tmp_path.glob(".snakemake/log/*.log")
     (offered,) = [line for line in log.read_text().splitlines() if "Provided resources" in line]
     assert "gpu_percent" in offered
