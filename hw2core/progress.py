@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from hw2core.config.study import Study
-from hw2core.errors import UserError
 from hw2core.gpu_share import estimate_gpu_percent
 from hw2core.gpus import find_gpus, measure_gpu_memory
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
@@ -73,7 +72,7 @@ class Terminal(logging.Filter):
         if event == "PROGRESS" and self.planned and time.monotonic() >= self._next:
             try:
                 logging.getLogger(record.name).info(look(self._study, self.planned, full=False)[1])
-            except (UserError, OSError) as error:  # no reason to end a study
+            except Exception as error:  # such as code that is being edited: the study continues
                 logging.getLogger(record.name).warning(str(error))
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
         if record.levelno > logging.INFO:

@@ -1,6 +1,7 @@
 # Checks before the first job: refuses unknown targets, and runs smaller than the results they would
 # replace; logs what will be trained and about how long that takes.
 
+from snakemake.jobs import Job
 from snakemake.logging import logger
 
 from hw2core.progress import Terminal
@@ -76,6 +77,15 @@ def trust_files(records):
     records.incomplete = find_incomplete
     records.backup_output = lambda path: None
     records.restore_output = pipeline.keep_older
+
+
+async def find_oldest_time(job, find=Job.output_mintime.fget):
+    # Snakemake takes a time of 0, as in archives whose bytes repeat, for a file without inputs.
+    time = await find(job)
+    return time if time is None else max(time, 1)
+
+
+Job.output_mintime = property(find_oldest_time)
 
 
 def build_dag_with_checks(build=workflow._build_dag):

@@ -56,9 +56,10 @@ def test_a_call_that_trains_nothing_has_no_such_line(terminal):
     assert terminal.shown == []
 
 
-def test_a_state_that_cannot_be_read_ends_nothing(terminal, monkeypatch):
+@pytest.mark.parametrize("kind", [UserError, OSError, SyntaxError])  # code that is being edited
+def test_a_state_that_cannot_be_read_ends_nothing(terminal, monkeypatch, kind):
     def fail(*_, **__):
-        raise UserError("x.json: damaged")
+        raise kind("x.json: damaged")
 
     monkeypatch.setattr(progress, "look", fail)
     terminal.filter.planned, terminal.moment.now = [("a", 0)], 100.0

@@ -157,6 +157,15 @@ def test_a_copied_result_is_drawn_whatever_its_time(study):
     assert study.plan() == AFTER_ONE_EXPERIMENT
 
 
+def test_a_stale_result_is_trained_again_whatever_its_time(clone):
+    """Archives whose bytes repeat give their files the time 0."""
+    clone.overlay("exp2", training={"lr": 0.001})
+    for path in (clone / "results/exp2_L4_K4").iterdir():
+        os.utime(path, (0, 0))
+    plan = clone.plan("results/exp2_L4_K4")
+    assert (plan["train"], plan["evaluate"]) == (1, 1)
+
+
 def test_a_new_metric_evaluates_again_and_trains_nothing(study):
     study.edit("hw2core/evaluation.py", "NUM_BINS = 15", "NUM_BINS = 10")
     assert study.plan() == {"evaluate": NUM_RUNS, **AFTER_ALL}
