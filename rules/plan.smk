@@ -80,7 +80,7 @@ def trust_files(records):
 
 
 async def find_oldest_time(job, find=Job.output_mintime.fget):
-    # Snakemake takes a time of 0, as in archives whose bytes repeat, for a file without inputs.
+    # Snakemake never compares an output whose time is 0, as in archives whose bytes repeat.
     time = await find(job)
     return time if time is None else max(time, 1)
 
