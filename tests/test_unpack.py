@@ -17,8 +17,8 @@ REFUSED = "not a file or folder in results/ or logs/"
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
 
 
-def unpack(archive: Path, *, code: int) -> str:
-    command = [sys.executable, SCRIPT, archive]
+def unpack(archive: Path, *options: str, code: int) -> str:
+    command = [sys.executable, SCRIPT, archive, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
@@ -78,21 +78,23 @@ def test_an_archive_with_something_else_is_refused(
     assert list(Path().iterdir()) == []
 
 
-def test_a_smaller_result_replaces_none(elsewhere, write_run, tiny_spec):
+@pytest.mark.parametrize("epochs", [2, 3, 4])
+def test_another_result_is_replaced_only_on_demand(elsewhere, write_run, tiny_spec, epochs):
     archive = pack(elsewhere / "study.tar.gz")
-    larger = tiny_spec.describe(0)
-    larger["training"]["epochs"] += 1
-    write_run(config=larger)
-    before = Path(paths.result_path(tiny_spec.name, 0)).read_bytes()
+    result = Path(paths.result_path(tiny_spec.name, 0))
+    packed = result.read_bytes()
+    config = tiny_spec.describe(0)
+    config["training"] |= {"epochs": epochs, "lr": 0.5}
+    write_run(config=config)
+    before = result.read_bytes()
     (message,) = unpack(archive, code=1).splitlines()
     assert message == (
-        f"{archive}: nothing is unpacked: results/tiny_L2_K8/seed0.json (4 epochs, 300 + 100 + 100 "
-        "images of generated) would be replaced by a smaller run (3 epochs, 300 + 100 + 100 images "
-        "of generated); to replace it, delete it first"
+        f"{archive}: nothing is unpacked: {result} would be replaced by another result; move what "
+        "is there, or replace it with --replace"
     )
-    assert Path(paths.result_path(tiny_spec.name, 0)).read_bytes() == before
-    Path(paths.result_path(tiny_spec.name, 0)).unlink()
-    assert unpack(archive, code=0)
+    assert result.read_bytes() == before
+    assert unpack(archive, "--replace", code=0)
+    assert result.read_bytes() == packed
 
 
 @pytest.mark.parametrize("file", [paths.result_path, paths.weights_path, paths.evaluation_path])

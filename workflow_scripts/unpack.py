@@ -14,12 +14,10 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError, make_line
-from hw2core.io import WriteError, check_writable, replace_atomically
+from hw2core.io import WriteError, check_writable, hash_file, replace_atomically
 from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.paths import EVALUATION_GLOB, RESULT_GLOB
-from hw2core.runs.plan import refuse_smaller
 from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
@@ -30,9 +28,10 @@ def main() -> int:
     """Unpack into this folder; return 1 if the archive is refused or a disk is full."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("archive", type=Path)
+    parser.add_argument("--replace", action="store_true", help="replace results that differ")
     args = parser.parse_args()
     try:
-        print(f"{args.archive}: {unpack(args.archive)} results")
+        print(f"{args.archive}: {unpack(args.archive, replace=args.replace)} results")
     except (UserError, OSError, tarfile.TarError, EOFError, *DAMAGES) as error:
         done = "unpacked in part" if isinstance(error, WriteError) else "nothing is unpacked"
         print(make_line(f"{args.archive}: {done}: {error}"), file=sys.stderr)
@@ -40,12 +39,15 @@ def main() -> int:
     return 0
 
 
-def unpack(archive: Path) -> int:
+def unpack(archive: Path, *, replace: bool) -> int:
     """Unpack into the current folder, replacing files; return the number of results.
 
+    Args:
+        replace: whether a result may replace one that is not the same.
+
     Raises:
-        UserError: the archive contains something else, a damaged result, or one smaller than the
-            result that it would replace; nothing has changed.
+        UserError: the archive contains something else, a damaged result, or one that may not
+            replace what is there; nothing has changed.
         WriteError: a file cannot be written; others are.
     """
     with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as name:
@@ -72,14 +74,13 @@ def unpack(archive: Path) -> int:
                 read_evaluation(path)
         if not results:
             raise UserError("it contains no result")
-        refuse_smaller(
-            (
-                (str(path), RunSpec.from_config(result.config, str(path)))
-                for path, result in results.items()
-                if path.exists()
-            ),
-            "to replace it, delete it first",
-        )
+        others = [p for p in results if p.exists() and hash_file(p) != hash_file(folder / p)]
+        if others and not replace:
+            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            raise UserError(
+                f"{min(others)}{more} would be replaced by another result; move what is there, or "
+                "replace it with --replace"
+            )
         files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
         try:
             check_writable(files)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2core.data.registry import DATA_SETS
+from hw2core.errors import UserError
 
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
@@ -98,7 +99,10 @@ def _read_module(path: Path | None) -> tuple[str, tuple[str, ...]]:
 
 @cache
 def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_bytes(), path)
+    except (SyntaxError, ValueError) as error:  # half-typed
+        raise UserError(f"{path}: not valid Python ({error})") from None
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED):
             node.body = [child for child in node.body if not _is_docstring(child)]

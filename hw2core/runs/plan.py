@@ -57,7 +57,7 @@ def describe_plan(study: Study, pending: list[Training], *, has_gpu: bool, on_cl
 
 
 def refuse_loss(study: Study, results: Iterable[str]) -> None:
-    """Refuse to replace results with those of runs on fewer epochs or images, or generated ones.
+    """Refuse to replace results with those of smaller runs, or of runs on other images.
 
     Args:
         results: paths of the results that a call would write.
@@ -66,38 +66,35 @@ def refuse_loss(study: Study, results: Iterable[str]) -> None:
         LossError: with the first result that would be lost, and what to do.
     """
     specs = ((path, study.runs.get(split_name(path)[0])) for path in results)
-    refuse_smaller(
-        ((path, spec) for path, spec in specs if spec is not None),
-        "nothing was started. To keep what is there, use --profile quick or --directory ELSEWHERE; "
-        "to replace it, delete it first",
-    )
-
-
-def refuse_smaller(replacements: Iterable[tuple[str, RunSpec]], advice: str) -> None:
-    """Refuse to put runs in place of results, as ``refuse_loss``, with what to do at the end.
-
-    Raises:
-        LossError: with the first that would be lost, and ``advice``.
-    """
-    losses = [loss for path, new in replacements if (loss := describe_loss(path, new))]
+    losses = [loss for path, spec in specs if spec and (loss := describe_loss(path, spec))]
     if losses:
         more = f", and so would {len(losses) - 1} more" if len(losses) > 1 else ""
-        raise LossError(f"{losses[0]}{more}; {advice}")
+        raise LossError(
+            f"{losses[0]}{more}; nothing was started. To keep what is there, use --profile quick "
+            "or --directory ELSEWHERE; to replace it, delete it first"
+        )
 
 
 def describe_loss(path: str, new: RunSpec) -> str | None:
-    """Return what would be lost if the run ``new`` replaced the result; None if nothing."""
+    """Return what would be lost if the run ``new`` replaced the result; None if nothing.
+
+    That is a result on more epochs or images, or one on images of another data set, unless those
+    were generated.
+    """
     if not Path(path).exists():
         return None
     try:
         old = RunSpec.from_config(read_result(path).config)
     except (ResultError, ConfigError):  # nothing that this version can use
         return None
-    made_up = new.size.data == "generated" != old.size.data
-    if not made_up and all(a <= b for a, b in zip(old.size[1:], new.size[1:], strict=True)):
+    if old.size.data not in (new.size.data, "generated"):
+        kind = "run on other images"
+    elif any(a > b for a, b in zip(old.size[1:], new.size[1:], strict=True)):
+        kind = "smaller run"
+    else:
         return None
     sizes = describe_size(old), describe_size(new)
-    return "{} ({}) would be replaced by a smaller run ({})".format(path, *sizes)
+    return "{} ({}) would be replaced by a {kind} ({})".format(path, *sizes, kind=kind)
 
 
 def describe_size(spec: RunSpec) -> str:

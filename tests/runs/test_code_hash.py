@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hw2core.config.networks import MODELS
+from hw2core.errors import UserError
 from hw2core.runs import code_hash
 from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
 
@@ -223,3 +224,11 @@ def test_a_package_can_be_left_out():
 def test_an_unknown_module_is_an_error():
     with pytest.raises(ModuleNotFoundError, match=r"hw2core\.nothing"):
         hash_modules(["hw2core.nothing"])
+
+
+@pytest.mark.parametrize("text", [b"def f(:\n", b"x = 1\0", b"x = '\xe4'"])
+def test_a_half_typed_module_is_one_line_with_its_place(tmp_path, text):
+    file = tmp_path / "module.py"
+    file.write_bytes(text)
+    with pytest.raises(UserError, match=r"module\.py: not valid Python \("):
+        code_hash._read_module(file)

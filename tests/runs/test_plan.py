@@ -59,13 +59,20 @@ def test_a_smaller_run_never_replaces_a_larger_one(write_run, study_of, section,
         refuse_loss(study, [RESULT])
 
 
-def test_generated_images_never_replace_real_ones(write_run, study_of, tiny_spec):
+@pytest.mark.parametrize("name", ["generated", "cifar100"])
+def test_other_images_never_replace_real_ones(write_run, study_of, tiny_spec, name):
     real = tiny_spec.describe(0)
     sizes = {"source_train": 50_000, "source_test": 10_000}
     real["data"] = real["data"] | sizes | {"name": "cifar10"}
     write_run(config=real)
-    with pytest.raises(LossError, match=r"images of cifar10.*images of generated"):
-        refuse_loss(study_of("data", **sizes), [RESULT])
+    with pytest.raises(LossError, match=rf"of cifar10.* run on other images .*images of {name}"):
+        refuse_loss(study_of("data", **sizes, name=name), [RESULT])
+
+
+def test_real_images_replace_generated_ones(write_run, study_of):
+    write_run()
+    sizes = {"source_train": 50_000, "source_test": 10_000}
+    refuse_loss(study_of("data", **sizes, name="cifar10"), [RESULT])
 
 
 def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, study_of):
