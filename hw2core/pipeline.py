@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hw2core.errors import UserError
 from hw2core.io import check_regular, write_text_atomically
 from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.files import LARGEST_FILE, read_result
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
@@ -60,9 +61,14 @@ class Planner:
 
     Current files get no inputs, so neither modification times nor missing images make them stale.
     Each file is read once per Snakemake call.
+
+    Raises:
+        UserError: a module that a run depends on is not valid Python.
     """
 
     def __init__(self, study: Study) -> None:
+        for spec in study.runs.values():
+            hash_run_code(spec)
         self._runs = study.runs
         self._explain_result = cache(lambda run, seed: explain_result(study.runs[run], seed))
         self._explain_evaluation = cache(

@@ -40,13 +40,13 @@ try:
     # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file.
     asked = read_config(STUDY_FILE) | {"study": {}}  # all of its experiments
     STUDY = STUDY.compare_sizes(load_study(asked, str(STUDY_FILE)))
+    PLANNER = pipeline.Planner(STUDY)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CODE_COPY = CodeCopy(workflow.basedir, config)
 # Lint asks for it as a param, but Snakemake compares params: any edit would rerun everything.
 CODE = CODE_COPY.folder
-PLANNER = pipeline.Planner(STUDY)
 # Run and seed as in a path -> run, seed, and the run that is trained in its place. A run with a
 # current result needs no copy and is left out.
 TWINS = {

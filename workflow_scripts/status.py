@@ -41,12 +41,12 @@ def main() -> int:
     try:
         study, pairs = load_runs(args)
         check_device()
+        if args.watch:
+            return watch(study, pairs)
+        states, summary = look(study, pairs, full=bool(args.names))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    if args.watch:
-        return watch(study, pairs)
-    states, summary = look(study, pairs, full=bool(args.names))
     width = max(len(state.run) for state in states)
     for run, seed, state, detail, _ in states:
         print(f"{run:<{width}}  {seed:>2}  {state:<11}  {detail}".rstrip())

@@ -73,6 +73,18 @@ def test_mistyped_targets_are_answered_with_similar_ones(untrained):
     assert "Building DAG" not in output
 
 
+def test_half_typed_code_of_a_run_is_one_line(untrained):
+    module = untrained / "hw2core/engine/trainer.py"
+    code = module.read_text()
+    module.write_text(f"{code}def half(:\n")
+    try:
+        output = untrained.snakemake("-n", succeeds=False)
+    finally:
+        module.write_text(code)
+    assert "trainer.py: not valid Python (invalid syntax (trainer.py, line " in output
+    assert "Traceback" not in output
+
+
 def test_files_are_targets_as_before(untrained):
     plan = untrained.plan("./results/exp2_L4_K4/seed3.json", "figures/exp1_4_curves.svg")
     assert plan["train"] == 2
