@@ -21,22 +21,22 @@ class DataSpec(Frozen):
     name: Annotated[str, AfterValidator(check_data_set)] = Field(
         json_schema_extra={"enum": list(DATA_SETS)}
     )
-    """The data set; generated images need no download."""
+    """Name of the data set; generated is synthetic and needs no download."""
     source_train: Count = CIFAR10_SIZES[0]
-    """Images that training and validation images are drawn from."""
+    """Number of images in the training set that the data set provides."""
     source_test: Count = CIFAR10_SIZES[1]
-    """Test images that the data set has."""
+    """Number of images in the test set that the data set provides."""
     train: Count
-    """Training images, drawn stratified by class."""
+    """Number of training images, stratified by class."""
     validation: Count
-    """Validation images; the best epoch is chosen on them."""
+    """Number of validation images, stratified by class; they determine the best epoch."""
     test: Count = CIFAR10_SIZES[1]
-    """Test images: the first of the data set's own."""
+    """Number of test images: the first ones of the test set."""
     split_seed: Seed = 0
-    """Seed of the split into training and validation images."""
+    """Seed of the random split into training and validation images."""
     # Specific to a machine, so results and identities leave it out.
     root: Annotated[Path, BeforeValidator(check_path)] | None = Field(None, exclude=True)
-    """Folder of the original files; HW2_DATA does the same. Without either they are downloaded."""
+    """Root directory of the original files; default: HW2_DATA, otherwise they are downloaded."""
 
     @model_validator(mode="before")
     @classmethod

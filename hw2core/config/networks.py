@@ -66,11 +66,11 @@ class MLPArchitecture(Architecture):
     hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
     activation: Literal["relu", "sigmoid"] = "relu"
-    """Activation after each hidden layer."""
+    """Activation function after each hidden layer."""
     dropout: Number = Field(0.0, ge=0, le=1)
-    """Probability to drop a hidden unit."""
+    """Probability of a hidden unit to be zeroed."""
     wstd: Number = Field(ge=0, le=1000)
-    """Standard deviation of the initial weights."""
+    """Standard deviation of the normal distribution of the initial weights."""
 
     def build_arguments(self, num_classes: int = TEN) -> dict[str, Any]:
         """Return the arguments of ``hw2core.layers.MLP``."""
@@ -86,29 +86,29 @@ class ConvolutionalArchitecture(Architecture):
     """Keys of every network with N = L * len(K) convolutions and a linear head."""
 
     filters_per_layer: Widths = Field(min_length=1)
-    """Channels K of the convolutions, one number per stage."""
+    """Number of output channels K of the convolutions in each stage."""
     layers_per_block: Convolutions
-    """Convolutions L in each stage."""
+    """Number of convolutions L in each stage."""
     pool_every: Count = Field(0, json_schema_extra={"default": None})
-    """Convolutions before each pool. Give either this or ``pools``."""
+    """Number of convolutions before each pooling layer. Exactly one of this and ``pools``."""
     pools: Count | None = Field(None, exclude=True)
-    """Maximum number of pools, evenly spaced: pool_every = ceil(N / pools).
+    """Maximum number of pooling layers, evenly spaced: pool_every = ceil(N / pools).
 
-    A grid over depths needs this one.
+    Use it in a grid over depths.
     """
     hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
     activation_type: Literal["relu", "lrelu", "gelu", "silu", "elu"] = "relu"
-    """Activation after each convolution and hidden layer."""
+    """Activation function after each convolution and hidden layer."""
     pooling_type: Literal["max", "avg"] = "max"
-    """Kind of the pooling layers."""
+    """Pooling function: maximum or average."""
     # Newer than published results, which do not have them.
     conv_params: Keywords = Field({}, exclude_if=_is_empty)
-    """Keywords of the convolutions, on top of those of 3x3."""
+    """Keyword arguments of the convolutions, in addition to those of 3x3."""
     activation_params: Keywords = Field({}, exclude_if=_is_empty)
-    """Keywords of the activations."""
+    """Keyword arguments of the activation functions."""
     pooling_params: Keywords = Field({}, exclude_if=_is_empty)
-    """Keywords of the pools, on top of those of 2x2."""
+    """Keyword arguments of the pooling layers, in addition to those of 2x2."""
 
     @model_validator(mode="after")
     def _place_pools(self) -> ConvolutionalArchitecture:
@@ -160,9 +160,9 @@ class LayerOptions(ConvolutionalArchitecture):
     """Keys that ``model: cnn`` and ``model: resnet`` share."""
 
     batchnorm: Flag = False
-    """Batch normalisation after each convolution."""
+    """Whether to add batch normalisation after each convolution."""
     initialization: Literal["default", "he"] = "default"
-    """Initial weights: PyTorch's default or He's."""
+    """Weight initialisation: PyTorch's default, or He."""
 
 
 class ConvArchitecture(LayerOptions):
@@ -170,9 +170,9 @@ class ConvArchitecture(LayerOptions):
 
     # Newer than published results: at its default a result does not have it.
     dropout: Fraction = Field(0.0, exclude_if=lambda value: value == 0)
-    """Probability to drop a channel after every convolution."""
+    """Probability of a channel to be zeroed after each convolution."""
     kernel_size: Count = Field(3, le=IMAGE_SIZE, exclude_if=lambda value: value == 3)
-    """Height and width of the kernels; odd, so that the padding keeps the size of the image."""
+    """Size of the convolving kernel; odd, so that the padding keeps height and width."""
 
     @model_validator(mode="after")
     def _check_kernel(self) -> ConvArchitecture:
@@ -192,22 +192,22 @@ class ResNetArchitecture(LayerOptions):
     """Keys of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
 
     dropout: Fraction = 0.0
-    """Probability to drop a channel after every convolution of a block but the last."""
+    """Probability of a channel to be zeroed after each convolution of a block but the last."""
 
 
 class YourCodeNetArchitecture(ConvolutionalArchitecture):
     """Keys of ``model: ycn``, the custom network of experiment 2."""
 
     dropout: Fraction = 0.0
-    """Probability to drop a feature before the linear layers."""
+    """Probability of a feature to be zeroed before the linear layers."""
     shortcuts: Flag = True
-    """Skip connections around the blocks."""
+    """Whether to add a skip connection around each block."""
     batchnorm: Flag = True
-    """Batch normalisation of the convolutions."""
+    """Whether to add batch normalisation to the convolutions."""
     squeeze_excitation: Flag = True
-    """Scaling of the channels by squeeze-and-excitation."""
+    """Whether to scale the channels by squeeze-and-excitation."""
     head: Literal["average", "flatten"] = "average"
-    """Input of the linear layers: the mean of each channel, or all features."""
+    """Input of the linear layers: global average pooling, or all features flattened."""
 
 
 class Backend(NamedTuple):

@@ -51,48 +51,48 @@ class RecipeSpec(Frozen):
     epochs: Epochs
     """Number of epochs."""
     batch_size: Count
-    """Images per batch."""
+    """Number of training images in each batch."""
     batches: Count | None = None
-    """Batches per epoch, at most; null: the whole training set."""
+    """Maximum number of batches per epoch; null: the whole training set."""
     optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
-    """sgd and adamw train cnn, resnet and ycn; vanilla, momentum and rmsprop train mlp."""
+    """Optimizer: sgd or adamw for cnn, resnet and ycn; vanilla, momentum or rmsprop for mlp."""
     lr: Number = Field(gt=0, le=MAX_RATE)
-    """Learning rate; its peak if the schedule has one."""
+    """Learning rate: the initial value, or the maximum with schedule: one_cycle."""
     momentum: Fraction = 0.0
-    """Momentum of sgd and momentum."""
+    """Momentum factor of the optimizers sgd and momentum."""
     decay: Fraction = 0.99
-    """Decay of the squared gradients of rmsprop."""
+    """Smoothing constant of the squared gradients in rmsprop."""
     nesterov: Flag = False
-    """Nesterov momentum; needs sgd with a momentum above 0."""
+    """Whether to use Nesterov momentum; requires optimizer: sgd and a momentum above 0."""
     weight_decay: Number = Field(ge=0, le=1000)
-    """Weight decay; not applied to biases and normalisation."""
+    """Weight decay coefficient; not applied to biases and normalisation parameters."""
     schedule: Literal["constant", "one_cycle", "cosine", "step"]
-    """Schedule of the learning rate."""
+    """Learning rate schedule."""
     warmup: Fraction = 0.25
-    """Share of the steps up to the peak of one_cycle."""
+    """Fraction of the steps in which one_cycle increases the learning rate to its maximum."""
     # These two are newer than published results: at their defaults a result does not have them.
     milestones: Annotated[tuple[Share, ...], Field(min_length=1, max_length=100)] = Field(
         (0.5, 0.75), exclude_if=lambda value: value == (0.5, 0.75)
     )
-    """Shares of the steps after which step lowers the rate."""
+    """Fractions of the steps after which the schedule step decays the learning rate by gamma."""
     gamma: Share = Field(0.1, exclude_if=lambda value: value == 0.1)
-    """Factor of the rate at each of the milestones of step."""
+    """Multiplicative factor of the learning rate decay at each milestone of the schedule step."""
     label_smoothing: Fraction = 0.0
-    """Label smoothing of the training loss."""
+    """Amount of label smoothing in the training loss."""
     average: Fraction = 0.0
-    """EMA of the weights over about this share of the steps; 0: none."""
+    """Fraction of the steps over which the EMA of the weights averages; 0: no EMA."""
     flip: Flag = False
-    """Random horizontal flips."""
+    """Whether to flip training images horizontally at random."""
     translate: Shift = 0
-    """Largest random translation in both directions, in pixels."""
+    """Maximum random translation of training images along each axis, in pixels; 0: none."""
     cutout: Side = 0
-    """Side of the square that is cut out at random, in pixels."""
+    """Side length of the square cut out of training images at random, in pixels; 0: none."""
     early_stopping: Count | None = None
-    """Epochs without a lower validation loss before training stops; null: never."""
+    """Number of epochs without a lower validation loss before training stops; null: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic; auto: bf16 on a GPU that has it, otherwise fp32."""
+    """Floating-point precision; auto: bf16 on a GPU that supports it, otherwise fp32."""
     deterministic: Flag = False
-    """Reproducible bits on a GPU, slower; on a CPU they always are."""
+    """Whether to use deterministic algorithms on a GPU, which is slower; a CPU always does."""
 
     @model_validator(mode="after")
     def _check_effects(self) -> RecipeSpec:
@@ -130,51 +130,51 @@ class RunEntry(Frozen):
     """What one labelled run changes in its experiment."""
 
     model: str | None = None
-    """The network."""
+    """Model of the run."""
     architecture: Values = {}
-    """Keys of the network."""
+    """Arguments of the model."""
     training: Values = {}
-    """Changes to the defaults of training."""
+    """Training options that differ from the defaults."""
     data: Values = {}
-    """Changes to the images."""
+    """Data options that differ from the defaults."""
 
 
 class ExperimentEntry(RunEntry):
     """A question and the runs that answer it: one for each grid point and label."""
 
     question: Text
-    """The question."""
+    """Question that the experiment answers."""
     varies: Text
-    """What varies between the runs."""
+    """Variables that differ between the runs."""
     fixed: Text
-    """What all runs have in common."""
+    """Settings that all runs share."""
     seeds: Seeds | None = None
-    """Seeds of this experiment, in place of the study's."""
+    """Seeds of this experiment; default: the seeds of the study."""
     grid: Annotated[list[dict[str, GridValues]], BeforeValidator(_list_grids)] = []
-    """Lists of values for keys of the architecture, all combined; several grids: their union."""
+    """Values of each key, combined into one run per grid point; a list of grids: their union."""
     runs: Annotated[dict[str, RunEntry], BeforeValidator(_name_keys)] = {}
-    """Labelled runs; the label becomes part of the name."""
+    """Runs by label, which becomes part of the run's name."""
 
 
 class StudyOptions(Frozen):
     """Which part of the study is planned."""
 
     only: Annotated[list[Text], Field(min_length=1)] | None = None
-    """Experiments to plan; null: all."""
+    """Names of the experiments to run; null: all."""
 
 
 class StudyEntry(Frozen):
     """config.yaml as a whole."""
 
     data: Values
-    """The images of all runs."""
+    """Default data options of all runs."""
     training: Values
-    """Defaults of every run."""
+    """Default training options of all runs."""
     seeds: Seeds
-    """Seeds that each run is trained with."""
+    """Seeds; each run is trained once per seed."""
     experiments: Annotated[
         dict[str, ExperimentEntry], Field(min_length=1), BeforeValidator(_name_keys)
     ]
-    """The experiments by name; names of runs and targets begin with it."""
+    """Experiments by name; the names of their runs and targets begin with it."""
     study: StudyOptions = StudyOptions()
-    """Which of the experiments are planned."""
+    """Selection of the experiments to run."""

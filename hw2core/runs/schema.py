@@ -23,11 +23,11 @@ class Epochs(Frozen):
     """Curves, one value per epoch."""
 
     train_loss: v.Numbers = Field(min_length=1)
-    """Mean training loss of the epoch, while the weights change."""
+    """Mean training loss of the epoch, computed while the weights are updated."""
     train_accuracy: v.Percents
-    """Accuracy on the training images, while the weights change."""
+    """Training accuracy of the epoch, computed while the weights are updated."""
     validation_loss: v.Numbers
-    """Mean cross-entropy on the validation images after the epoch."""
+    """Mean cross-entropy of the validation images after the epoch."""
     validation_accuracy: v.Percents
     """Accuracy on the validation images after the epoch."""
 
@@ -55,15 +55,15 @@ class Layers(Frozen):
     """Statistics of each layer on a few validation images: a list per probed epoch."""
 
     names: list[v.Layer] = Field(max_length=v.MAX_LAYERS)
-    """In the order of the forward pass: conv1, ..., fc1, ...; 1x1 convolutions are proj1, ..."""
+    """Layer names in the order of the forward pass: conv1, ..., proj1 (a 1x1 convolution), fc1."""
     epochs: list[v.Epoch] = Field(max_length=v.MAX_PROBES)
-    """The probed epochs; 0 is before training."""
+    """Epochs at which the layers are probed; 0: before training."""
     gradient_norm: v.Probed
-    """Root mean square of the loss gradient with respect to the layer's weight."""
+    """Root mean square of the gradient of the loss with respect to the weight of the layer."""
     activation_std: v.Probed
-    """Standard deviation of the output, after the activation where one follows."""
+    """Standard deviation of the output, after the activation function if there is one."""
     dead_fraction: v.Probed
-    """Share of channels or units whose ReLU gives 0 on every image; null without a ReLU."""
+    """Fraction of channels or units whose ReLU outputs 0 for every image; null without a ReLU."""
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Layers:
@@ -75,32 +75,34 @@ class Layers(Frozen):
 
 
 class Timing(Frozen):
-    """How long the run took; ``seconds_training`` leaves out evaluation."""
+    """Durations of the run and its parts, and its speed."""
 
     seconds: v.Seconds
     seconds_loading: v.Seconds
     seconds_training: v.Seconds
+    """Duration of the training steps, without evaluation."""
     seconds_per_epoch: v.Times
+    """Duration of each epoch, including evaluation."""
     images_per_second: v.Seconds
-    """Training images per second, median over the epochs."""
+    """Training images per second: the median over the epochs."""
 
 
 class Environment(Frozen):
     """The machine, the software and the settings that made the result."""
 
     device: v.Words
-    """As torch names it: cpu, cuda, mps."""
+    """Type of the torch device: cpu, cuda or mps."""
     processor: v.Words
     """Model name of the CPU or GPU."""
     precision: Literal["fp32", "bf16"]
     threads: v.Positive
-    """CPU threads."""
+    """Number of CPU threads."""
     cuda_graph: bool
-    """Whether training steps ran as one CUDA graph."""
+    """Whether the training steps were captured in a CUDA graph."""
     versions: dict[v.Words, v.Words] = Field(max_length=20)
     """Versions of python, torch and numpy."""
     git_commit: v.Words | None
-    """Commit of the code, with "-dirty" where tracked files differed from it."""
+    """Git commit of the code; it ends in "-dirty" if tracked files differ from the commit."""
 
 
 class Revalidation(Frozen):
@@ -109,20 +111,20 @@ class Revalidation(Frozen):
     commit: v.Words
     """Commit of the older code."""
     date: v.Words
-    """Day of the comparison, YYYY-MM-DD."""
+    """Date of the comparison, as YYYY-MM-DD."""
     compared: v.Words
-    """What was trained with both and found equal."""
+    """Runs that were trained with both versions and gave equal results."""
 
 
 class Mistake(Frozen):
-    """A test image that the network got wrong."""
+    """A misclassified test image."""
 
     index: v.Count
     """Position in the test set."""
     label: v.Class
     predicted: v.Class
     probability: float = Field(ge=0, le=1)
-    """What the network gave the predicted class."""
+    """Probability of the predicted class."""
 
 
 class Evaluation(Frozen):
@@ -137,20 +139,20 @@ class Evaluation(Frozen):
     num_images: v.Positive
     accuracy: v.Percent
     loss: v.Number
-    """Mean cross-entropy."""
+    """Mean cross-entropy of the test images."""
     class_accuracy: v.ByClass[v.Percent | None]
-    """Accuracy on the images of each class; null for a class without images."""
+    """Test accuracy of each class; null for a class without images."""
     confusion: v.Confusion
-    """Images of each true class (row) that were predicted as each class (column)."""
+    """Confusion matrix: number of images by true class (row) and predicted class (column)."""
     calibration_error: v.Percent | None
-    """Expected calibration error: mean gap between confidence and accuracy over 15 bins."""
+    """Expected calibration error: mean gap between confidence and accuracy, over 15 bins."""
     mistakes: list[Mistake] = Field(max_length=1000)
-    """Wrong predictions of the highest probability, most confident first."""
+    """Misclassified images with the most confident predictions, in descending order."""
     code: v.Hash | None
-    """Hash of the code that evaluates; null where the result came without."""
+    """Hash of the evaluation code; null if an older result came without."""
     data_sha256: v.Hash
     weights_sha256: v.Hash | None
-    """Hash of the evaluated weights."""
+    """sha256 of the weights file that was evaluated."""
 
     @model_validator(mode="after")
     def _check_sums(self) -> Evaluation:
@@ -177,31 +179,32 @@ class Result(Frozen):
 
     format: Literal[3] = RESULT_FORMAT
     config: v.Config
-    """The whole run spec with its seed; enough to rebuild the network."""
+    """Complete specification of the run, with its seed; sufficient to rebuild the network."""
     best_epoch: v.Positive
-    """The epoch of the highest validation accuracy; the weights are those after it."""
+    """Epoch with the highest validation accuracy; the saved weights are those after it."""
     epochs: Epochs
     parameters: v.Positive
-    """Trainable parameters."""
+    """Number of trainable parameters."""
     flops_per_image: v.Positive
     """Floating-point operations of the forward pass of one image; a multiply-add is two."""
     layers: Layers | None
+    """Statistics of the layers; null for a run without probes."""
     timing: Timing
     environment: Environment
     spec_hash: v.Hash
-    """Hash of what decides the run, names left out: network, recipe, images and seed."""
+    """Hash of the specification without names: model, architecture, training, data and seed."""
     code: dict[v.Words, v.Hash] = Field(max_length=200)
-    """Hash of each module that the trained numbers depend on."""
+    """Hash of each module that the training results depend on."""
     code_hash: v.Hash
-    """One hash over ``code``."""
+    """Combined hash of ``code``."""
     data_sha256: v.Hash
-    """Hash of the prepared images."""
+    """sha256 of the prepared images."""
     weights_sha256: v.Hash | None = None
-    """Hash of the file of weights next to the result."""
+    """sha256 of the weights file next to the result."""
     revalidated: list[Revalidation] = Field([], max_length=100)
+    """Comparisons that let the result count as one of newer code."""
     same_as: v.Name | None = None
-    """The run that was trained in place of this one: same network, recipe, images and seed."""
-
+    """Run with the same specification and seed that was trained in place of this one."""
     test: Evaluation | None = Field(None, exclude=True)
     """The evaluation, read from its own file."""
 
