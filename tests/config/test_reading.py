@@ -25,7 +25,7 @@ def test_files_are_laid_over_each_other_as_snakemake_does():
         ("a: [1\n", "line 2, column 1: expected"),
         ("- 1\n", "mapping"),
         ("", "mapping"),
-        ("a: " + "[" * 10_000, "not valid YAML"),
+        ("a: " + "[" * 1_000, "not valid YAML"),
         ("a: 2020-13-01\n", "not valid YAML"),
         ("a: &b {c: *b}\n", "line 1, column 4: an alias of a value that contains it"),
         (
@@ -36,6 +36,7 @@ def test_files_are_laid_over_each_other_as_snakemake_does():
             "line 6, column 4: more than 100,000 values",
         ),
         ("__use_yte__: true\n?print(1): 2\n", "__use_yte__: not allowed"),
+        ("? [a, b]\n: 1\n", "unhashable key"),
         ("<<: {__use_yte__: true}\n", "__use_yte__: not allowed"),
     ],
     ids=lambda value: value[:20],
@@ -82,23 +83,19 @@ def test_a_number_that_yaml_would_change_is_refused(tmp_path, value):
 
 def test_what_is_no_regular_file_of_text_is_refused(tmp_path):
     path = tmp_path / "config.yaml"
+    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: No such file"):
+        read_config(path)
     os.mkfifo(path)
     with pytest.raises(ConfigError, match="cannot be read: not a regular file"):
         read_config(path)
     path.unlink()
     for text in (b"a: \xff", "a: é".encode("latin-1"), "a: é".encode("utf-16")):
         path.write_bytes(text)
-        with pytest.raises(ConfigError, match="not valid YAML") as caught:
+        with pytest.raises(ConfigError, match=r"^[^\n]*not valid YAML[^\n]*$"):
             read_config(path)
-        assert len(caught.value.lines) == 1
     os.truncate(path, 1 << 40)
     with pytest.raises(ConfigError, match="cannot be read: larger than"):
         read_config(path)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file"):
-        read_config(tmp_path / "nowhere.yaml")
 
 
 def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
@@ -109,10 +106,3 @@ def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
         "d: {<<: *fast}\n"
     )
     assert read_config(path)["d"] == {"lr": 3, "epochs": 2}
-
-
-def test_a_key_that_is_a_list_is_one_error(tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text("? [a, b]\n: 1\n")
-    with pytest.raises(ConfigError, match="unhashable key"):
-        read_config(path)
