@@ -84,26 +84,18 @@ def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
     assert len(actual.timing.seconds_per_epoch) == actual.history.num_epochs
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    case, epoch, tiny_values, tiny_data, tmp_path, caplog
+def test_an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit(
+    case, tiny_values, tiny_data, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO)
-    spec = specify(tiny_values, *CASES[case])
-    with pytest.raises(Interrupted):
-        train(spec, tiny_data, tmp_path / "c", until=epoch)
-    resumed = train(spec, tiny_data, tmp_path / "c")
-    assert f"resuming after epoch {epoch}, from {tmp_path / 'c'}" in caplog.text
-    assert_equal_runs(resumed, train(spec, tiny_data))
-
-
-def test_a_run_can_be_interrupted_twice(tiny_values, tiny_data, tmp_path):
-    spec = specify(tiny_values, *CASES["ycn, EMA, momentum, dropout"])
-    for epoch in (1, 3):
+    spec, path = specify(tiny_values, *CASES[case]), tmp_path / "c"
+    for epoch in (1, 3, 4):
         with pytest.raises(Interrupted):
-            train(spec, tiny_data, tmp_path / "c", until=epoch)
-    assert_equal_runs(train(spec, tiny_data, tmp_path / "c"), train(spec, tiny_data))
+            train(spec, tiny_data, path, until=epoch)
+    assert_equal_runs(train(spec, tiny_data, path), train(spec, tiny_data))
+    for epoch in (1, 3, 4):
+        assert f"resuming after epoch {epoch}, from {path}" in caplog.text
 
 
 def test_early_stopping_counts_across_an_interruption(tiny_values, tiny_data, tmp_path):
@@ -162,28 +154,29 @@ def test_the_last_state_is_loaded_with_every_bit(saved):
     assert state["train"] == expected["train"]
 
 
-@pytest.mark.parametrize("key", IDENTITY)
-def test_a_checkpoint_of_another_run_is_not_used_and_says_so(saved, key, caplog):
-    other = Checkpoint(saved.path, {**IDENTITY, key: "other"}, LOG)
-    assert load(other) is None
-    assert f"{saved.path}: not used: of another run ({key} changed)" in caplog.text
-    assert count_epochs(saved) == 2
-
-
 @pytest.mark.parametrize(
-    ("key", "value", "reason"),
+    ("identity", "setting", "reason"),
     [
-        ("threads", 1, "saved with threads 2, now 1"),
-        ("device", "cuda", "saved with device cpu, now cuda"),
-        ("precision", "bf16", "saved with precision fp32, now bf16"),
-        ("torch", "2.15.0", "saved with torch 2.14.1, now 2.15.0"),
-        ("instructions", "AVX2", "saved with instructions None, now AVX2"),
+        *(({key: "other"}, {}, f"of another run ({key} changed)") for key in IDENTITY),
+        ({}, {"threads": 1}, "saved with threads 2, now 1"),
+        ({}, {"device": "cuda"}, "saved with device cpu, now cuda"),
+        ({}, {"precision": "bf16"}, "saved with precision fp32, now bf16"),
+        ({}, {"torch": "2.15.0"}, "saved with torch 2.14.1, now 2.15.0"),
+        ({}, {"instructions": "AVX2"}, "saved with instructions None, now AVX2"),
     ],
 )
-def test_a_checkpoint_of_another_setting_is_not_used_and_says_so(saved, key, value, reason, caplog):
-    assert load(saved, {**SETTING, key: value}) is None
+def test_a_checkpoint_of_another_run_or_setting_is_not_used_and_says_so(
+    saved, identity, setting, reason, caplog
+):
+    assert load(Checkpoint(saved.path, IDENTITY | identity, LOG), SETTING | setting) is None
     assert f"{saved.path}: not used: {reason}" in caplog.text
     assert count_epochs(saved) == 2  # in its own setting it still is
+
+
+def test_another_format_is_not_used(saved, monkeypatch, caplog):
+    monkeypatch.setattr("hw2core.runs.checkpoint.FORMAT", 99)
+    assert load(saved) is None
+    assert "format 3, not 99" in caplog.text
 
 
 def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
@@ -196,68 +189,47 @@ def test_every_part_of_a_checkpoint_is_under_its_digest(saved, caplog):
     assert caplog.text.count("does not match its digest") == len(range(0, len(whole), 97))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[: len(content) // 2],
-        lambda content: content + b"x",
-        lambda content: b"",
-        lambda content: pickle.dumps({"w": 1}),
-        lambda content: content[32:],
-    ],
-    ids=["half", "longer", "empty", "pickle", "no digest"],
-)
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(saved, damage, caplog):
-    saved.path.write_bytes(damage(saved.path.read_bytes()))
-    assert count_epochs(saved) == 1
-    reason = "set aside as c.damaged: its content does not match its digest"
-    assert f"{saved.path}: {reason}" in caplog.text
-    assert not saved.path.exists()
-    saved.previous.write_bytes(b"")
-    assert load(saved) is None
-    assert f"{saved.previous}: {reason}" in caplog.text
+class Unsafe:
+    def __reduce__(self):
+        return print, ("code that a checkpoint must not run",)
 
 
-def test_a_checkpoint_that_would_run_code_is_not_read(saved, caplog):
-    class Unsafe:
-        def __reduce__(self):
-            return print, ("code that a checkpoint must not run",)
-
-    saved.save({"train": [], "unsafe": Unsafe()})
-    assert count_epochs(saved) == 2
-    assert f"{saved.path}: set aside" in caplog.text
+def sign(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest() + content
 
 
-def test_another_format_is_not_used(saved, monkeypatch, caplog):
-    monkeypatch.setattr("hw2core.runs.checkpoint.FORMAT", 99)
-    assert load(saved) is None
-    assert "format 3, not 99" in caplog.text
-
-
-def write_with_digest(path, content: bytes) -> None:
-    path.write_bytes(hashlib.sha256(content).digest() + content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"no pickle", pickle.dumps(1), b"PK\x03\x04", b"\x80\x02" + b"\xff" * 50],
-    ids=["empty", "text", "number", "zip", "opcodes"],
-)
-def test_what_cannot_be_unpickled_is_set_aside(saved, content, caplog):
-    write_with_digest(saved.path, content)
-    assert count_epochs(saved) == 1
-    assert f"{saved.path}: set aside as {saved.damaged.name}" in caplog.text
-    assert saved.damaged.exists()
-
-
-@pytest.mark.parametrize("missing", ["format", "identity", "setting"])
-def test_a_state_without_its_description_is_set_aside(saved, missing, caplog):
+def save_signed(state: dict) -> bytes:
     content = io.BytesIO()
-    state = {"format": 3, "identity": IDENTITY, **make_state(9)}
-    torch.save({key: value for key, value in state.items() if key != missing}, content)
-    write_with_digest(saved.path, content.getvalue())
+    torch.save(state, content)
+    return sign(content.getvalue())
+
+
+STATE = {"format": 3, "identity": IDENTITY, **make_state(9)}
+DAMAGES = {
+    "empty": b"",
+    "text without a digest": b"no pickle" * 9,
+    "nothing": sign(b""),
+    "text": sign(b"no pickle"),
+    "number": sign(pickle.dumps(1)),
+    "zip": sign(b"PK\x03\x04"),
+    "opcodes": sign(b"\x80\x02" + b"\xff" * 50),
+    "code": save_signed({**STATE, "unsafe": Unsafe()}),
+    **{key: save_signed({**STATE, key: None}) for key in ("identity", "setting")},
+    "no format": save_signed({k: v for k, v in STATE.items() if k != "format"}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_cannot_be_loaded_is_set_aside_for_the_one_before(saved, damage, caplog, capsys):
+    saved.path.write_bytes(DAMAGES[damage])
     assert count_epochs(saved) == 1
-    assert f"{saved.path}: set aside" in caplog.text
+    assert f"{saved.path}: set aside as c.damaged: " in caplog.text
+    assert saved.damaged.read_bytes() == DAMAGES[damage]
+    assert not saved.path.exists()
+    assert "must not run" not in capsys.readouterr().out
+    saved.previous.write_bytes(DAMAGES[damage])
+    assert load(saved) is None
+    assert f"{saved.previous}: set aside as c.damaged: " in caplog.text
 
 
 def test_too_little_memory_to_load_is_no_damage(saved):
@@ -287,22 +259,22 @@ UNLOADABLE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("case", "damage"), [(case, damage) for case in UNLOADABLE for damage in UNLOADABLE[case]]
-)
+@pytest.mark.parametrize("case", UNLOADABLE)
 def test_a_run_whose_checkpoint_cannot_be_loaded_starts_afresh(
-    case, damage, tiny_values, tiny_data, tmp_path, caplog, monkeypatch
+    case, tiny_values, tiny_data, tmp_path, caplog
 ):
     spec, path = specify(tiny_values, *CASES[case]), tmp_path / "c"
     with pytest.raises(Interrupted):
         train(spec, tiny_data, path, until=1)
-    state = torch.load(io.BytesIO(path.read_bytes()[32:]), weights_only=True)
-    damage(state["trainer"])
-    content = io.BytesIO()
-    torch.save(state, content)
-    write_with_digest(path, content.getvalue())
-    assert_equal_runs(train(spec, tiny_data, path), train(spec, tiny_data))
-    assert caplog.text.count(f"{path}: set aside as c.damaged") == 1
+    whole, expected = path.read_bytes(), train(spec, tiny_data)
+    for number, damage in enumerate(UNLOADABLE[case], 1):
+        state = torch.load(io.BytesIO(whole[32:]), weights_only=True)
+        damage(state["trainer"])
+        path.write_bytes(save_signed(state))
+        assert_equal_runs(train(spec, tiny_data, path), expected)
+        assert caplog.text.count(f"{path}: set aside as c.damaged") == number
+        for file in tmp_path.iterdir():
+            file.unlink()
 
 
 def test_a_kill_between_two_renames_leaves_the_one_before(saved):
@@ -323,14 +295,10 @@ def test_training_continues_when_the_disk_is_full(saved, monkeypatch, caplog):
     assert len(list(saved.path.parent.iterdir())) == 2
 
 
-def test_short_epochs_are_not_all_written(saved, slow):
-    slow.save(make_state(3))
-    assert count_epochs(saved) == 2
-
-
-def test_a_state_not_yet_written_is_flushed_as_it_was(saved, slow):
+def test_a_state_soon_after_the_last_is_written_by_a_flush_as_it_was(saved, slow):
     state = make_state(3)
     slow.save(state)
+    assert count_epochs(saved) == 2
     state["trainer"]["w"].zero_()  # the next epoch changes both in place
     state["train"].append(([0.5], 60.0))
     slow.flush()

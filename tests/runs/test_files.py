@@ -14,8 +14,15 @@ from hw2core.config.errors import describe_errors
 from hw2core.config.spec import Experiment, RunSpec
 from hw2core.history import FitResult
 from hw2core.runs import files, paths
-from hw2core.runs.files import ResultError, read_evaluation, read_result, read_run
-from hw2core.runs.schema import Epochs, Result
+from hw2core.runs.files import (
+    ResultError,
+    read_evaluation,
+    read_result,
+    read_run,
+    share_result,
+)
+from hw2core.runs.schema import Epochs
+from hw2core.runs.staleness import Identity
 
 # Written by the version before results had types: config, results and metadata.
 FORMAT_2 = Path(__file__).with_name("format2.json")
@@ -28,21 +35,24 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps({**document, "metadata": {**metadata, "digest": digest}}))
 
 
-def test_a_result_survives_writing_and_reading(tmp_path, make_result):
+def test_a_result_and_an_evaluation_survive_writing_and_reading(
+    tmp_path, make_result, make_evaluation
+):
     path = tmp_path / "deep" / "seed0.json"
     result = make_result(weights_sha256="ab")
     files.write_result(path, result)
     assert read_result(path) == result
+    evaluation = make_evaluation(result)
+    files.write_evaluation(path.with_suffix(".test.json"), evaluation)
+    assert read_evaluation(path.with_suffix(".test.json")) == evaluation
+    with pytest.raises(ValueError, match="frozen"):
+        result.best_epoch = 1
+    with pytest.raises(ResultError, match=r"seed1\.json: no such result"):
+        read_result(path.with_name("seed1.json"))
     assert json.loads(path.read_text())["format"] == 3
     assert (result.name, result.experiment, result.seed) == ("tiny_L2_K8", "tiny", 0)
     assert result.validation_accuracy == 55.0
     assert result.validation_loss is None
-
-
-def test_an_evaluation_survives_writing_and_reading(tmp_path, make_result, make_evaluation):
-    evaluation = make_evaluation(make_result())
-    files.write_evaluation(tmp_path / "seed0.test.json", evaluation)
-    assert read_evaluation(tmp_path / "seed0.test.json") == evaluation
 
 
 def test_losses_that_are_not_finite_become_null(tmp_path, make_result):
@@ -79,33 +89,23 @@ def test_a_result_that_contradicts_itself_is_never_made(make_result, changes):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "damaged"),
-        ('{"config": {', "damaged"),
-        ("[]", "damaged"),
-        ("null", "damaged"),
-        ("[" * 100_000, "damaged"),
-        ('{"format": 3}', "damaged"),
-        ('{"metadata": {"format": 2}}', "damaged"),
-        ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged"),
-        ('{"format": 99}', "format 99; this version reads 3 and 2;"),
-        ('{"config": {}, "metadata": {"format": 99}}', "format 99; this version reads 3 and 2;"),
+        *((text, "damaged") for text in ("", '{"config": {', "[]", "null", "[" * 100_000)),
+        ('{"format": 3}', "damaged|format 3; this version reads 1;"),
+        ('{"metadata": {"format": 2}}', "damaged|format 2; this version reads 1;"),
+        ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged|reads 1;"),
+        ('{"format": 99}', "format 99; this version reads (3 and 2|1);"),
+        ('{"config": {}, "metadata": {"format": 99}}', "format 99; this version reads"),
     ],
 )
-def test_a_damaged_result_is_one_line_with_the_way_out(tmp_path, text, words):
+@pytest.mark.parametrize("read", [read_result, read_evaluation])
+def test_a_damaged_file_is_one_line_with_the_way_out(tmp_path, text, words, read):
     path = tmp_path / "seed0.json"
     path.write_text(text)
     with pytest.raises(ResultError, match=words) as caught:
-        read_result(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert str(caught.value).endswith("delete it and run again")
-    assert "\n" not in str(caught.value)
-
-
-def test_an_evaluation_of_another_format_is_refused(tmp_path):
-    path = tmp_path / "seed0.test.json"
-    path.write_text('{"format": 99}')
-    with pytest.raises(ResultError, match="format 99; this version reads 1; delete it and run"):
-        read_evaluation(path)
+        read(path)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}: ")
+    assert line.endswith("delete it and run again")
 
 
 def test_a_wrong_value_is_named_by_its_key(tmp_path, make_result):
@@ -159,11 +159,6 @@ def test_the_first_results_of_this_format_are_read(make_result, tmp_path):
     assert read_result(tmp_path / "seed0.json") == make_result()
 
 
-def test_a_missing_result_is_named(tmp_path):
-    with pytest.raises(ResultError, match=r"seed0\.json: no such result"):
-        read_result(tmp_path / "seed0.json")
-
-
 def test_a_file_of_format_2_is_read_as_result_and_evaluation():
     old = json.loads(FORMAT_2.read_text())
     metadata = old["metadata"]
@@ -184,30 +179,21 @@ def test_a_file_of_format_2_is_read_as_result_and_evaluation():
     assert test.confusion == metadata["confusion"]
     assert test.class_accuracy == [0, 0, 75, 0, 0, 0, 0, 0, 0, 0]
     assert [mistake.model_dump() for mistake in test.mistakes] == metadata["mistakes"]
-
-
-def test_what_format_2_lacks_is_absent_and_the_mirrored_accuracy_dropped():
-    assert "test_accuracy_mirrored" in FORMAT_2.read_text()
-    result = read_result(FORMAT_2)
+    # What format 2 lacks is absent, and its accuracy on mirrored images is dropped.
     assert (result.weights_sha256, result.same_as, result.revalidated) == (None, None, [])
-    assert (result.test.calibration_error, result.test.code) == (None, None)
-    assert "mirrored" not in result.model_dump_json() + result.test.model_dump_json()
+    assert (test.calibration_error, test.code) == (None, None)
+    assert "test_accuracy_mirrored" in metadata
+    assert "mirrored" not in result.model_dump_json() + test.model_dump_json()
 
 
-def test_the_weights_of_format_2_are_those_of_its_evaluation(tmp_path):
+def test_an_evaluation_of_format_2_has_its_weights_and_a_class_without_images_no_accuracy(tmp_path):
     old = json.loads(FORMAT_2.read_text())
-    old["metadata"]["weights_sha256"] = "abc"
+    old["metadata"] |= {"weights_sha256": "abc", "mistakes": []}
+    old["metadata"]["confusion"][3] = [0] * 10
     write_document(tmp_path / "seed0.json", old)
     result = read_result(tmp_path / "seed0.json")
     assert result.weights_sha256 == result.test.weights_sha256 == "abc"
-
-
-def test_a_class_without_images_has_no_accuracy(tmp_path):
-    old = json.loads(FORMAT_2.read_text())
-    old["metadata"]["confusion"][3] = [0] * 10
-    old["metadata"]["mistakes"] = []
-    write_document(tmp_path / "seed0.json", old)
-    assert read_result(tmp_path / "seed0.json").test.class_accuracy[3] is None
+    assert result.test.class_accuracy[3] is None
 
 
 @pytest.mark.parametrize(("section", "key"), [("metadata", "confusion"), ("results", "test_acc")])
@@ -227,7 +213,6 @@ def test_a_single_file_is_what_is_read_from_it(tmp_path, make_result, make_evalu
     assert read.model_copy(update={"test": None}) == result
     absent = {"calibration_error": None, "code": None}
     assert read.test == evaluation.model_copy(update=absent)
-    assert files.read_result(tmp_path / "run.json").config == result.config
 
 
 def test_a_run_is_read_with_the_evaluation_of_its_weights(write_run, make_evaluation):
@@ -237,19 +222,13 @@ def test_a_run_is_read_with_the_evaluation_of_its_weights(write_run, make_evalua
     evaluation = make_evaluation(result)
     files.write_evaluation(path, evaluation)
     assert read_run(result.name, 0).test == evaluation
+    files.write_result("copy.json", read_run(result.name, 0))
+    assert "test" not in json.loads(Path("copy.json").read_text())
     files.write_evaluation(path, make_evaluation(result, weights_sha256="0"))
     assert read_run(result.name, 0).test is None
     Path(path).write_text("{")
     with pytest.raises(ResultError, match=r"seed0\.test\.json"):
         read_run(result.name, 0)
-
-
-def test_an_evaluation_is_not_in_the_file_of_its_result(write_run):
-    result = write_run()
-    read = read_run(result.name, 0)
-    files.write_result("copy.json", read)
-    assert "test" not in json.loads(Path("copy.json").read_text())
-    assert read_result("copy.json") == result
 
 
 @pytest.fixture
@@ -276,7 +255,18 @@ def test_a_result_counts_as_that_of_the_run_that_asks_for_it(write_run, experime
         files.read_results([Experiment(**{**vars(experiment), "runs": ("absent",)})])
 
 
-def test_results_never_change(make_result):
-    result: Result = make_result()
-    with pytest.raises(ValueError, match="frozen"):
-        result.best_epoch = 1
+def test_a_twin_gets_the_result_and_evaluation_under_its_own_name(tiny_spec, write_run):
+    write_run(seed=1)
+    original = read_run(tiny_spec.name, 1)
+    twin = tiny_spec.model_copy(update={"experiment": "other", "label": "twin"})
+    result, evaluation = share_result(original, twin)
+    assert (result.name, result.experiment, result.seed) == ("other_twin_L2_K8", "other", 1)
+    assert result.same_as == tiny_spec.name
+    assert result.epochs == original.epochs
+    assert (evaluation.run, evaluation.seed) == (twin.name, 1)
+    assert evaluation.accuracy == original.test.accuracy
+    assert evaluation.weights_sha256 == result.weights_sha256
+    assert Identity.of(twin, 1).find_differences(result) == []
+    original = original.model_copy(update={"test": None})
+    with pytest.raises(ResultError, match="tiny_L2_K8 seed 1: it is not evaluated yet"):
+        share_result(original, twin)

@@ -64,25 +64,26 @@ def test_a_line_of_an_epoch_is_read_as_it_is_written():
     assert parse_epoch("trained: validation accuracy 50.00 % in epoch 2, 9 s -> x") is None
 
 
-def test_a_run_without_files_is_not_trained(report):
+def test_a_run_without_files_is_not_trained_or_waits_for_its_twin(report):
     status = report()
     assert (status.state, status.detail) == ("not trained", "about 7 s")
     assert status.seconds_left == pytest.approx(7, abs=1)
-
-
-def test_a_twin_waits_for_the_run_that_is_trained_in_its_place(report):
     status = report(twins={(NAME, 0): "other"})
     assert status[2:] == ("not trained", "gets the result of other", 0)
 
 
-def test_a_current_run_shows_its_test_accuracy(report, write_run):
-    write_run()
-    assert report()[2:] == ("current", "test accuracy 75.0 %", 0)
-
-
-def test_a_run_that_is_to_be_evaluated_is_stale_and_takes_no_time(report, write_run):
-    write_run(evaluation=False)
-    assert report()[2:] == ("to evaluate", "not evaluated yet", 0)
+@pytest.mark.parametrize(
+    ("evaluation", "expected"),
+    [
+        (True, ("current", "test accuracy 75.0 %", 0)),
+        (False, ("to evaluate", "not evaluated yet", 0)),
+    ],
+)
+def test_a_current_result_shows_its_test_accuracy_or_is_to_be_evaluated(
+    report, write_run, evaluation, expected
+):
+    write_run(evaluation=evaluation)
+    assert report()[2:] == expected
 
 
 def test_a_failed_evaluation_names_its_log_and_the_last_line(report, write_run):
@@ -107,28 +108,41 @@ def test_a_stale_run_says_why_and_says_all_when_asked_for(report, write_run):
     assert report(full=True, **changes).detail.endswith("training.lr: was 0.003, is 0.5")
 
 
-def test_a_run_with_a_fresh_log_is_running_elsewhere(report):
-    write_log(EPOCH, seconds_ago=5)
-    status = report()
-    assert status.state == "running"
-    assert status.detail == (
-        "epoch 2/3, validation accuracy 50.5 %, 15 s left (not on this machine)"
-    )
-    assert status.seconds_left == pytest.approx(15, abs=1)
+PROGRESS = "epoch 2/3, validation accuracy 50.5 %"
+LEFT = "15 s left (not on this machine)"
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "seconds_ago", "state", "detail"),
     [
-        f"{STAMP}cpu (a processor), bf16, threads 2, torch 2.14\n",
-        f"{EPOCH}{STAMP}resuming after epoch 2, from results/x/seed0.checkpoint\n",
-        f"{EPOCH}{STAMP}no checkpoint written, training continues: no space left\n",
-        f"{STAMP}results/x/seed0.checkpoint: not used: of another run\n",
+        (EPOCH, 5, "running", f"{PROGRESS}, {LEFT}"),
+        (f"{EPOCH}{STAMP}resuming after epoch 2, from x\n", 5, "running", f"{PROGRESS}, {LEFT}"),
+        (f"{EPOCH}{STAMP}no checkpoint written: full\n", 5, "running", f"{PROGRESS}, {LEFT}"),
+        (f"{STAMP}cpu (a processor), bf16, threads 2, torch 2.14\n", 0, "running", "epoch 0/3, "),
+        (f"{STAMP}x.checkpoint: not used: of another run\n", 0, "running", "epoch 0/3, "),
+        (EPOCH, 9999, "interrupted", PROGRESS),
+        (f"{EPOCH}{STAMP}stopped by a signal; the next call resumes\n", 0, "interrupted", PROGRESS),
+        (f"{EPOCH}{STAMP}x/manifest.json: damaged\n", 0, "failed", f"{LOG}: x/manifest.json: dam"),
+        (
+            f"{STAMP}failed\nTraceback:\n  File x\nValueError: no\n",
+            0,
+            "failed",
+            f"{LOG}: ValueError",
+        ),
+        (f"{EPOCH}{STAMP}trained: 55 % -> {paths.result_path(NAME, 0)}\n", 0, "not trained", ""),
     ],
 )
-def test_a_log_that_goes_on_is_of_a_running_run(report, text):
-    write_log(text)
-    assert report().state == "running"
+def test_the_last_line_of_a_log_and_its_age_tell_the_state(
+    report, text, seconds_ago, state, detail
+):
+    write_log(text, seconds_ago)
+    status = report()
+    assert status.state == state
+    assert status.detail.startswith(detail)
+    if state == "running" and "2/3" in detail:
+        assert status.seconds_left == pytest.approx(15, abs=1)
+    if state == "interrupted":
+        assert 0 < status.seconds_left < 4  # a third of the run
 
 
 def test_a_silent_run_is_running_while_its_checkpoint_is_young(report):
@@ -140,41 +154,10 @@ def test_a_silent_run_is_running_while_its_checkpoint_is_young(report):
     assert report().state == "running"
 
 
-@pytest.mark.parametrize(
-    ("end", "seconds_ago"),
-    [("", 9999), (f"{STAMP}stopped by a signal; the next call resumes\n", 0)],
-)
-def test_a_stopped_or_killed_run_is_interrupted_and_has_the_rest_left(report, end, seconds_ago):
-    write_log(EPOCH + end, seconds_ago)
-    status = report()
-    assert status[2:4] == ("interrupted", "epoch 2/3, validation accuracy 50.5 %")
-    assert 0 < status.seconds_left < 4
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        f"{STAMP}data/x/manifest.json: damaged; delete it and run again",
-        f"{STAMP}failed\nTraceback (most recent call last):\n  File x\nValueError: no",
-    ],
-)
-def test_a_failed_run_names_its_log_and_the_last_line(report, end):
-    write_log(f"{EPOCH}{end}\n")
-    status = report()
-    assert status.state == "failed"
-    last = end.splitlines()[-1].removeprefix(STAMP)
-    assert status.detail == f"{LOG}: {last}"
-
-
 def test_a_log_older_than_the_result_says_nothing(report, write_run):
     write_run()
     write_log(f"{STAMP}an error", seconds_ago=60)
     assert report(lr=0.5).state == "stale"
-
-
-def test_a_trained_run_whose_result_was_deleted_is_not_trained(report):
-    write_log(f"{EPOCH}{STAMP}trained: 55 % -> {paths.result_path(NAME, 0)}\n")
-    assert report().state == "not trained"
 
 
 def test_a_process_of_this_folder_is_running_however_silent(report, tmp_path):
