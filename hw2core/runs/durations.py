@@ -21,7 +21,7 @@ from hw2core.runs.schema import Result
 
 # It is unknown how many jobs a cluster runs at once.
 ON_CLUSTER = "a GPU, one run after the other"
-SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run: bench/README.md
+SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run, on an AMD EPYC
 SECONDS_BEFORE = 2  # for the first batches of a run, which are slow
 FORWARD_AND_BACKWARD = 3  # times the forward pass
 # Normalisation reads and writes the outputs of a convolution again. Fitted with the CPU's rates.
