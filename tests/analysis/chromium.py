@@ -92,6 +92,27 @@ class Chromium:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def assert_fits(self, page: Path, width: int, theme: str) -> None:
+        """Open a page, which has to be as wide as the window and without a problem."""
+        self.open(page, width, theme)
+        self.evaluate("document.querySelectorAll('details').forEach((x) => { x.open = true; })")
+        assert self.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert self.evaluate("innerWidth") == width  # a phone would zoom out for more
+        assert self.problems == []
+
+    def read_column(self, table: str, column: int) -> list[str]:
+        """Return the cells of a column, from the rows that are shown."""
+        rows = f"[...document.querySelectorAll('{table} tbody tr')].filter((row) => !row.hidden)"
+        return self.evaluate(f"{rows}.map((row) => row.cells[{column}].textContent)")
+
+    def assert_sorts(self, table: str, column: int) -> None:
+        """Click the head of a column of counts twice: rising, then falling."""
+        for falls in (False, True):
+            self.evaluate(f"document.querySelectorAll('{table} th button')[{column}].click()")
+            counts = [int(text.replace(",", "")) for text in self.read_column(table, column)]
+            assert counts == sorted(counts, reverse=falls)
+            assert len(set(counts)) > 10
+
     def _read(self) -> dict:
         data = bytearray()
         while (byte := self.stream.read(1)) != b"\0":

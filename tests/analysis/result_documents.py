@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
+
+import numpy as np
 
 import hw2core.config.spec
 from hw2core.analysis import tables
 from hw2core.config.spec import Size
 from hw2core.runs.schema import Evaluation, Layers, Result
 
-WIDE = (64, 128, 256)
+WIDE, OWN = (64, 128, 256), (32, 64, 128)
 GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
     "exp1_1": ("cnn", [((k,), depth) for k in (32, 64) for depth in (2, 4, 8, 16)]),
     "exp1_2": ("cnn", [((k,), depth) for depth in (2, 4, 8) for k in (32, 64, 128, 256)]),
@@ -23,17 +25,13 @@ GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
         "resnet",
         [((32,), depth) for depth in (8, 16, 32)] + [(WIDE, depth) for depth in (2, 4, 8)],
     ),
-    "exp2": ("ycn", [((32, 64, 128), depth) for depth in (3, 6, 9, 12)]),
+    "exp2": ("ycn", [(OWN, depth) for depth in (3, 6, 9, 12)]),
 }
 REMEDIES = {"he": "cnn", "bn": "cnn", "residual": "resnet", "warmup": "cnn"}
 ABLATION = ("full", "no_cutout", "no_smoothing", "no_augmentation", "flat_head")
 ABLATION += ("no_shortcuts", "no_batchnorm", "no_scaling", "no_average")
-PART_2 = {
-    "overfit": [""],
-    "optim": ["vanilla", "momentum", "rmsprop"],
-    "dropout": ["0", "0.4", "0.8"],
-}
-
+PART_2 = ("part2_overfit", "part2_optim", "part2_dropout")
+STUDY = (*PART_2, *GRIDS, "exp1_5", "exp2_ablation")
 
 Experiment = partial(
     hw2core.config.spec.Experiment,
@@ -58,35 +56,35 @@ def build_result(
     epochs: int = 20,
     status: str = "trained",
     ceiling: float = 78.0,
+    gap: float = 6.0,
     train_images: int = SIZE.train,
     best_validation: float | None = None,
     test_accuracy: float | None = None,
     **changes: Any,
 ) -> Result:
-    """Return one result; accuracies rise towards ``ceiling``, or stay at 10 %.
+    """Return one result; validation accuracies rise towards ``ceiling``, or stay at 10 %.
 
-    ``best_validation`` is the validation accuracy of the best epoch. A run that diverged has no
-    evaluation unless ``test_accuracy`` is given. ``changes`` replaces fields of the result, its
-    curves, timing and environment, and keys of its ``network`` and ``training``.
+    ``gap`` is how far training accuracies rise above them, ``best_validation`` the validation
+    accuracy of the best epoch. A run that diverged has no evaluation unless ``test_accuracy`` is
+    given. ``changes`` replaces fields of the result, its curves, timing and environment, and keys
+    of its ``network`` and ``training``.
     """
     rng = random.Random(f"{run}/{seed}")
-    ceiling += rng.gauss(0, 0.6)
-    rise = [1 - math.exp(-3.2 * (epoch + 1) / epochs) for epoch in range(epochs)]
-    jitter = [rng.gauss(0, 0.7) for _ in range(epochs)]
-    if status == "trained":
-        validation = [10 + (ceiling - 10) * r + j for r, j in zip(rise, jitter, strict=True)]
-        train = [10 + (ceiling + 6 - 10) * r**1.1 for r in rise]
-        train_loss = [2.3 - 1.8 * r * ceiling / 80 for r in rise]
-        validation_loss = [
-            2.25 - 1.6 * r * ceiling / 80 + 0.01 * j * j for r, j in zip(rise, jitter, strict=True)
-        ]
-    else:
-        validation = [10 + 0.2 * j for j in jitter]
-        train = [10.0 + 0.1 * j for j in jitter]
-        train_loss = validation_loss = [2.3026 + 0.001 * abs(j) for j in jitter]
+    top = ceiling + rng.gauss(0, 0.6)
+    jitter = np.array([rng.gauss(0, 0.7) for _ in range(epochs)])
+    rise = 1 - np.exp(-3.2 * np.arange(1, epochs + 1) / epochs)
+    if status != "trained":
+        rise, jitter = 0 * rise, 0.2 * jitter
+    curves = {
+        "train_loss": (2.3 - 1.8 * rise * top / 80).tolist(),
+        "train_accuracy": (10 + (top + gap - 10) * rise**1.1).clip(max=100).tolist(),
+        "validation_loss": (2.3 - 1.6 * rise * top / 80 + 0.01 * jitter**2).tolist(),
+        "validation_accuracy": (10 + (top - 10) * rise + jitter).tolist(),
+    }
     if status == "diverged":
-        train_loss = [2.3 * 4.0**epoch for epoch in range(epochs - 1)] + [None]
-        validation_loss = train_loss
+        exploding = [2.3 * 4.0**epoch for epoch in range(epochs - 1)] + [None]
+        curves |= {"train_loss": exploding, "validation_loss": exploding}
+    validation = curves["validation_accuracy"]
     best = changes.setdefault("best_epoch", 1 + validation.index(max(validation)))
     if best_validation is not None:
         validation[best - 1] = best_validation
@@ -125,12 +123,7 @@ def build_result(
             },
             "seed": seed,
         },
-        "epochs": {
-            "train_loss": train_loss,
-            "train_accuracy": train,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation,
-        },
+        "epochs": curves,
         "parameters": parameters,
         "flops_per_image": 60 * parameters,
         "layers": build_layers(depth * len(widths)) if widths else None,
@@ -150,9 +143,9 @@ def build_result(
             "versions": {"python": "3.11.2", "torch": "2.14.0"},
             "git_commit": "0123456789abcdef0123456789abcdef01234567",
         },
-        "spec_hash": f"{number_text(run):064x}",
+        "spec_hash": run.encode().hex()[-64:].zfill(64),
         "code": {"hw2core.training": "aa", f"hw2core.cnn.{model}": "bb"},
-        "code_hash": f"{number_text(model):064x}",
+        "code_hash": model.encode().hex()[-64:].zfill(64),
         "data_sha256": "d" * 64,
         "test": None if test_accuracy is None else build_evaluation(run, seed, test_accuracy),
     }
@@ -163,10 +156,8 @@ def build_result(
 
 def build_evaluation(run: str, seed: int, accuracy: float, num_images: int = 10_000) -> Evaluation:
     """Return an evaluation with nine tenths of each class right, the rest taken for the next."""
-    right = num_images * 9 // 100
-    confusion = [[right if row == column else 0 for column in range(10)] for row in range(10)]
-    for row in range(10):
-        confusion[row][(row + 1) % 10] = num_images // 10 - right
+    right, wrong = num_images * 9 // 100, num_images // 100
+    identity = np.eye(10, dtype=int)
     mistakes = [
         {"index": place, "label": place % 10, "predicted": (place + 1) % 10, "probability": 0.99}
         for place in range(25)
@@ -178,7 +169,7 @@ def build_evaluation(run: str, seed: int, accuracy: float, num_images: int = 10_
         accuracy=accuracy,
         loss=0.9,
         class_accuracy=[90.0] * 10,
-        confusion=confusion,
+        confusion=(right * identity + wrong * np.roll(identity, 1, axis=1)).tolist(),
         calibration_error=1.0,
         mistakes=mistakes,
         code="c" * 64,
@@ -187,138 +178,92 @@ def build_evaluation(run: str, seed: int, accuracy: float, num_images: int = 10_
     )
 
 
-def rename(result: Result, run: str, experiment: str | None = None) -> Result:
-    """Return a result as that of another run."""
-    names = {"name": run, "experiment": experiment or result.experiment}
-    return result.model_copy(update={"config": {**result.config, **names}})
-
-
-def number_text(text: str) -> int:
-    """Return a number that only depends on ``text``."""
-    return int.from_bytes(text.encode()[-16:], "big")
-
-
-def build_experiment(
-    name: str, *, seeds: Iterable[int] = (0,), epochs: int = 20, **options: Any
-) -> list[Result]:
-    """Return the results of one of the study's experiments; plain nets of depth 16 stay at 10 %.
-
-    At depth 8 a plain net of one width trains or not, depending on its seed.
-    """
-    model, grid = GRIDS[name]
-    results = []
-    for widths, depth in grid:
-        label = "-".join(str(width) for width in widths)
-        for seed in seeds:
-            fails = model == "cnn" and (depth == 16 or (depth == 8 and seed == 1))
-            ceiling = 68 + 2.2 * math.log2(sum(widths) / 32) + 1.5 * math.log2(depth)
-            options |= {"status": "at_chance" if fails else "trained", "epochs": epochs}
-            options |= {"ceiling": ceiling + (6 if model != "cnn" else 0), "model": model}
-            shape = {"widths": widths, "depth": depth, "seed": seed}
-            run = f"{name}_L{depth}_K{label}"
-            results.append(build_result(run, experiment=name, **shape, **options))
-    return results
-
-
 def build_layers(depth: int, epochs: Sequence[int] = (0, 1, 2)) -> Layers:
     """Return statistics of layers in which gradients and activations fall off geometrically."""
     names = [*(f"conv{place + 1}" for place in range(depth)), "fc1", "fc2"]
-    falling = [0.5 ** (len(names) - place) for place in range(len(names))]
+    places = range(len(names))
     return Layers(
         names=names,
         epochs=list(epochs),
-        gradient_norm=[[0.1 * value for value in falling] for _ in epochs],
-        activation_std=[[0.6**place for place in range(len(names))] for _ in epochs],
+        gradient_norm=[[0.1 * 0.5 ** (len(names) - place) for place in places] for _ in epochs],
+        activation_std=[[0.6**place for place in places] for _ in epochs],
         dead_fraction=[[*(0.1 * epoch for _ in names[:-1]), None] for epoch in epochs],
     )
 
 
-def build_remedies(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
-    """Return the results of exp1_5: all remedies but the warm-up let every net train."""
-    results = []
-    for place, (remedy, model) in enumerate(REMEDIES.items()):
-        options = {"experiment": "exp1_5", "model": model, "epochs": epochs}
-        options |= {"status": "at_chance" if remedy == "warmup" else "trained"}
-        options |= {"ceiling": 70.0 + 4 * place}
-        for depth, width, seed in product((8, 16), (32, 64), seeds):
-            run = f"exp1_5_{remedy}_L{depth}_K{width}"
-            results.append(build_result(run, widths=(width,), depth=depth, seed=seed, **options))
-    return results
+def list_runs(experiment: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the runs of an experiment, with options of ``build_result``.
 
-
-def build_rates(*, seeds: Iterable[int] = (0,), epochs: int = 3) -> list[Result]:
-    """Return the results of exp3, a grid over rates and batch norm: the highest rate fails."""
-    options = {"experiment": "exp3", "model": "resnet", "epochs": epochs, "depth": 4}
-    return [
-        build_result(
-            f"exp3_bn-{str(batchnorm).lower()}_lr{rate}_L4_K32",
-            network={"batchnorm": batchnorm},
-            training={"lr": rate},
-            status="at_chance" if rate == 1 else "trained",
-            ceiling=60 + 10 * batchnorm - 4 * place,
-            seed=seed,
-            **options,
-        )
-        for batchnorm in (False, True)
-        for place, rate in enumerate((0.01, 0.1, 1))
-        for seed in seeds
-    ]
-
-
-def build_ablation(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
-    """Return the results of exp2_ablation: each part that is taken out costs more."""
-    options = {"experiment": "exp2_ablation", "model": "ycn", "epochs": epochs}
-    options |= {"widths": (32, 64, 128), "depth": 3}
-    return [
-        build_result(
-            f"exp2_ablation_{part}_L3_K32-64-128", seed=s, ceiling=80 - 4 * place, **options
-        )
-        for place, part in enumerate(ABLATION)
-        for s in seeds
-    ]
-
-
-def build_part_2(*, seeds: Iterable[int] = (0,), epochs: int = 20) -> list[Result]:
-    """Return the results of part 2; the runs of an experiment get better one after another."""
-    results = []
-    for name, labels in PART_2.items():
-        for place, label in enumerate(labels):
-            momentum = 0.9 if label == "momentum" else 0.0
-            build = partial(
-                build_result,
-                f"part2_{name}_{label}" if label else f"part2_{name}",
-                experiment=f"part2_{name}",
-                model="mlp",
-                widths=None,
-                epochs=epochs,
-                ceiling=40.0 + 5 * place,
-                network={"dropout": float(label) if name == "dropout" else 0.0},
-                training={
-                    "optimizer": label if name == "optim" else "vanilla",
-                    "momentum": momentum,
-                    "lr": 0.01 if momentum else 0.1,
-                },
+    Plain nets of depth 16 stay at 10 %; at depth 8 those of one width train or not, depending on
+    the seed. All remedies but the warm-up let every net train. In the ablation, each further part
+    costs more. Of a grid over rates (``exp3``), the highest fails.
+    """
+    if experiment in GRIDS:
+        model, grid = GRIDS[experiment]
+        for widths, depth in grid:
+            fails = model == "cnn" and (depth == 16 or (depth == 8 and seed == 1))
+            ceiling = 68 + 2.2 * math.log2(sum(widths) / 32) + 1.5 * math.log2(depth)
+            yield (
+                f"L{depth}_K{'-'.join(map(str, widths))}",
+                {"model": model, "widths": widths, "depth": depth}
+                | {"ceiling": ceiling + 6 * (model != "cnn")}
+                | {"status": "at_chance" if fails else "trained"},
             )
-            for seed in seeds:
-                curves: dict[str, list[float]] = {}
-                if name == "overfit":
-                    curves["train_accuracy"] = [50.0] + [100.0] * (epochs - 1)
-                if name == "dropout":  # the less is dropped, the wider the gap to training
-                    gap, usual = 40 - 15 * place, build(seed=seed).epochs
-                    curves["train_accuracy"] = [x + gap for x in usual.validation_accuracy]
-                    curves["validation_loss"] = [x + 0.1 * gap for x in usual.validation_loss]
-                results.append(build(seed=seed, **curves))
-    return results
+    elif experiment == "exp1_5":
+        for (place, (remedy, model)), depth, width in product(
+            enumerate(REMEDIES.items()), (8, 16), (32, 64)
+        ):
+            yield (
+                f"{remedy}_L{depth}_K{width}",
+                {"model": model, "widths": (width,), "depth": depth, "ceiling": 70.0 + 4 * place}
+                | {"status": "at_chance" if remedy == "warmup" else "trained"},
+            )
+    elif experiment == "exp2_ablation":
+        for place, part in enumerate(ABLATION):
+            options = {"model": "ycn", "widths": OWN, "depth": 3, "ceiling": 80 - 4 * place}
+            yield f"{part}_L3_K32-64-128", options
+    elif experiment == "exp3":
+        for batchnorm, (place, rate) in product((False, True), enumerate((0.01, 0.1, 1))):
+            yield (
+                f"bn-{str(batchnorm).lower()}_lr{rate}_L4_K32",
+                {"model": "resnet", "depth": 4, "ceiling": 60 + 10 * batchnorm - 4 * place}
+                | {"network": {"batchnorm": batchnorm}, "training": {"lr": rate}}
+                | {"status": "at_chance" if rate == 1 else "trained"},
+            )
+    else:
+        mlp = {"model": "mlp", "widths": None}
+        if experiment == "part2_overfit":
+            yield "", {**mlp, "ceiling": 40.0, "gap": 80.0, "network": {"dropout": 0.0}}
+        elif experiment == "part2_optim":
+            for place, name in enumerate(("vanilla", "momentum", "rmsprop")):
+                factor = 0.9 if name == "momentum" else 0.0
+                training = {"optimizer": name, "momentum": factor, "lr": 0.01 if factor else 0.1}
+                yield name, {**mlp, "ceiling": 40.0 + 5 * place, "training": training}
+        else:  # the less is dropped, the wider the gap to training
+            for place, p in enumerate((0, 0.4, 0.8)):
+                options = {"ceiling": 40.0 + 5 * place, "gap": 40.0 - 15 * place}
+                yield f"{p}", {**mlp, **options, "network": {"dropout": p}}
 
 
-def build_study(*, seeds: Iterable[int] = (0, 2, 3), epochs: int = 4) -> list[Result]:
-    """Return the results of every run of the study."""
-    seeds = tuple(seeds)
-    results = build_part_2(seeds=seeds, epochs=epochs)
-    for name in GRIDS:
-        results += build_experiment(name, seeds=seeds, epochs=epochs)
-    results += build_remedies(seeds=seeds, epochs=epochs)
-    return results + build_ablation(seeds=seeds, epochs=epochs)
+def build_results(
+    *experiments: str, seeds: Iterable[int] = (0,), epochs: int = 20, **options: Any
+) -> list[Result]:
+    """Return the results of these experiments, by default of the whole study.
+
+    ``options`` are those of ``build_result`` for all of them.
+    """
+    return [
+        build_result(
+            "_".join(filter(None, [experiment, run])),
+            **{"experiment": experiment, "seed": seed, "epochs": epochs, **chosen, **options},
+        )
+        for experiment in experiments or STUDY
+        for seed in seeds
+        for run, chosen in list_runs(experiment, seed)
+    ]
+
+
+build_part_2 = partial(build_results, *PART_2)
 
 
 def tabulate(

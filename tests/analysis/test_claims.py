@@ -1,12 +1,12 @@
 import pytest
-from result_documents import build_experiment, build_part_2, build_result, build_study, tabulate
+from result_documents import build_part_2, build_result, build_results, tabulate
 
 from hw2core.analysis import claims
 
 
 @pytest.fixture(scope="module")
 def results():
-    return build_study(seeds=(0, 2, 3), epochs=3)
+    return build_results(seeds=(0, 2, 3), epochs=3)
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +23,30 @@ def swap(results, first, second):
     ]
 
 
-def test_one_seed_makes_no_claim(results):
-    judged = claims.judge(tabulate([result for result in results if result.seed == 0]))
+@pytest.mark.parametrize(
+    "results",
+    [
+        [],
+        build_results(epochs=3),  # one seed
+        [  # without the assignment's experiments
+            build_result(f"mine_L{d}_K8", experiment="mine", depth=d, seed=s)
+            for d in (2, 4)
+            for s in (0, 1)
+        ],
+    ],
+    ids=["none", "one seed", "of one's own"],
+)
+def test_what_decides_nothing_makes_no_claim(results):
+    judged = claims.judge(tabulate(results))
     assert judged.empty
     assert list(judged) == claims.COLUMNS
-    assert claims.judge(tabulate([])).empty
 
 
 def test_every_claim_says_how_many_seeds_decide_it(judged):
     assert set(judged["verdict"]) <= {"yes", "the opposite", claims.NOT_SEPARATED}
     assert (judged["n"] >= 2).all()
     assert (judged["p_holm"] >= judged["p"]).all()
-    assert (
-        (judged["low"] <= judged["difference"]) & (judged["difference"] <= judged["high"])
-    ).all()
+    assert judged["difference"].between(judged["low"], judged["high"]).all()
     # Both plain networks of L = 16 never train: nothing can be said of their accuracy.
     assert not judged["claim"].str.contains("exp1_1_L16").any()
 
@@ -83,20 +93,8 @@ def test_only_networks_of_equal_size_are_compared(judged):
     assert not claimed.str.contains("L32_K32").any()  # no plain network has 32 convolutions
 
 
-def test_a_study_without_the_assignments_experiments_makes_no_claim():
-    own = [
-        build_result(f"mine_L{d}_K8", experiment="mine", depth=d, seed=s)
-        for d in (2, 4)
-        for s in (0, 1)
-    ]
-    assert claims.judge(tabulate(own)).empty
-
-
 def test_families_are_corrected_apart():
-    alone = claims.judge(tabulate(build_part_2(seeds=range(5), epochs=3)))
-    both = build_part_2(seeds=range(5), epochs=3) + build_experiment(
-        "exp1_2", seeds=(0, 2), epochs=3
-    )
-    judged = claims.judge(tabulate(both))
-    part_2 = judged[judged["family"].str.contains("part 2")]
-    assert list(part_2["p_holm"]) == pytest.approx(list(alone["p_holm"]))
+    part_2 = build_part_2(seeds=range(5), epochs=3)
+    both = claims.judge(tabulate([*part_2, *build_results("exp1_2", seeds=(0, 2), epochs=3)]))
+    both = both[both["family"].str.contains("part 2")]
+    assert list(both["p_holm"]) == pytest.approx(list(claims.judge(tabulate(part_2))["p_holm"]))

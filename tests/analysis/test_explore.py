@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from chromium import BROWSER, Chromium
-from result_documents import build_result, build_study, tabulate
+from result_documents import build_result, build_results, tabulate
 
 from hw2core.analysis.explore import write_page
 from hw2core.analysis.explore.data import PICTURES, describe_study
-from hw2core.config.spec import Experiment
-from hw2core.config.study import Study
 from hw2core.data.prepared import load_prepared
-from hw2core.runs import paths
-from hw2core.runs.checkpoint import Checkpoint
 from hw2core.runs.schema import Epochs
-from hw2core.runs.unfinished import Unfinished, find_unfinished
+from hw2core.runs.unfinished import Unfinished
 
-LOG = logging.getLogger("test")
 SEEDS, EPOCHS = (0, 1), 3
 RUN, OTHER = "exp1_4_L8_K32", "exp1_1_L2_K64"
 ATTACKS = (
@@ -39,7 +32,7 @@ ATTACKS = (
 
 @pytest.fixture(scope="module")
 def results():
-    return build_study(seeds=SEEDS, epochs=EPOCHS)
+    return build_results(seeds=SEEDS, epochs=EPOCHS)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +73,15 @@ def test_a_run_has_the_values_of_its_results(page, results, prepared):
     assert run["test"] == pytest.approx(sum(x.test.accuracy for x in own) / len(own))
     assert sum(map(sum, run["confusion"])) == sum(x.test.num_images for x in own)
     for seed, result in zip(run["seeds"], own, strict=True):
-        for name, curve in zip(data["curves"], seed["curves"], strict=True):
-            assert curve == pytest.approx(getattr(result.epochs, name), rel=1e-4)
-        for name, values in zip(data["quantities"], seed["layers"]["values"], strict=True):
-            for row, expected in zip(values, getattr(result.layers, name), strict=True):
-                assert [x is None for x in row] == [x is None for x in expected]
-                numbers = [[x for x in each if x is not None] for each in (row, expected)]
-                assert numbers[0] == pytest.approx(numbers[1], rel=1e-2)
+        curves = dict(zip(data["curves"], seed["curves"], strict=True))
+        layers = dict(zip(data["quantities"], seed["layers"]["values"], strict=True))
+        for shown, recorded, precision in (
+            (curves, result.epochs, 1e-4),
+            (layers, result.layers, 1e-2),
+        ):
+            for name, values in shown.items():  # None becomes NaN
+                found, expected = (np.array(x, float) for x in (values, getattr(recorded, name)))
+                np.testing.assert_allclose(found, expected, rtol=precision)
     assert len(run["mistakes"]) == PICTURES
     assert {str(index) for index, *_ in run["mistakes"]} <= data["pictures"].keys()
     assert data["classes"] == list(prepared.classes)
@@ -132,40 +127,6 @@ def test_no_text_of_a_result_is_markup(tmp_path):
     assert {run["experiment"] for run in read_data(path)["runs"]} == set(ATTACKS)
 
 
-@pytest.fixture
-def planned(tiny_spec) -> Study:
-    seeds = (0, 1, 2, 3)
-    experiment = Experiment("tiny", "?", "x", "y", (tiny_spec.name,), seeds, sizes={})
-    return Study(tiny_spec.data, {"tiny": experiment}, {tiny_spec.name: tiny_spec})
-
-
-def save_checkpoint(spec, seed, spec_hash=None) -> Path:
-    path = paths.checkpoint_path(Path(paths.result_path(spec.name, seed)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    identity = {"spec_hash": spec_hash or spec.hash_identity(seed)}
-    epochs = [([1.5], 40.0), ([1.25], 50.0)]
-    layers = {"names": ["conv1"], "epochs": [0], "gradient_norm": [[0.5]]}
-    layers |= {"activation_std": [[0.25]], "dead_fraction": [[None]]}
-    state = {"train": epochs, "test": epochs[::-1], "layers": layers}
-    Checkpoint(path, identity, LOG, seconds_between_writes=0).save(state)
-    return path
-
-
-def test_unfinished_runs_are_read_from_checkpoints(planned, tiny_spec, write_run, caplog):
-    write_run(seed=0)
-    for seed in (0, 1):
-        save_checkpoint(tiny_spec, seed)
-    save_checkpoint(tiny_spec, 2, spec_hash="another")
-    save_checkpoint(tiny_spec, 3).write_bytes(b"damaged")
-    (found,) = find_unfinished(planned, LOG)
-    assert (found.spec, found.seed) == (tiny_spec, 1)
-    assert found.epochs.train_loss == [1.5, 1.25]
-    assert found.epochs.validation_accuracy == [50.0, 40.0]
-    assert found.layers.gradient_norm == [[0.5]]
-    (line,) = caplog.messages
-    assert line.startswith("results/tiny_L2_K8/seed3.checkpoint: left out: its content")
-
-
 def test_unfinished_runs_are_marked(results, tiny_spec):
     curve = [20.0, 30.0]
     epochs = Epochs(**dict.fromkeys(Epochs.model_fields, curve))
@@ -176,19 +137,6 @@ def test_unfinished_runs_are_marked(results, tiny_spec):
     assert run["unfinished"] == "seed 0: epoch 2 of 3, seed 1: epoch 2 of 3"
     assert (run["validation"], run["test"], run["convolutions"]) == (30.0, None, 2)
     assert all(seed["unfinished"] for seed in run["seeds"])
-
-
-in_browser = pytest.mark.skipif(
-    BROWSER is None and "HW2_REQUIRE_CHROMIUM" not in os.environ, reason="there is no chromium"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        no_network = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        browser.call("Network.emulateNetworkConditions", **no_network)
-        yield browser
 
 
 def move(browser, kind, x, y, **options):
@@ -228,14 +176,10 @@ CORNERS = """(() => {{
 }})()"""
 
 
-@in_browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_page_is_as_wide_as_the_window_and_loads_nothing(browser, page, width, theme):
-    browser.open(page, width, theme)
-    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert browser.evaluate("innerWidth") == width  # a phone would zoom out for more
-    assert browser.problems == []
+    browser.assert_fits(page, width, theme)
     pictures = [request for request in browser.requests if request.startswith("data:image/webp")]
     assert len(pictures) >= PICTURES
     assert [request for request in browser.requests if request not in pictures] == [page.as_uri()]
@@ -244,7 +188,6 @@ def test_the_page_is_as_wide_as_the_window_and_loads_nothing(browser, page, widt
     assert (paper == "rgb(255, 255, 255)") == (theme == "light")
 
 
-@in_browser
 @pytest.mark.parametrize("width", [390, 1400])
 def test_a_click_on_a_point_shows_the_curves_of_its_result(browser, page, results, width):
     browser.open(page, width)
@@ -270,7 +213,6 @@ def test_a_click_on_a_point_shows_the_curves_of_its_result(browser, page, result
     assert browser.problems == []
 
 
-@in_browser
 def test_the_address_selects_runs_and_experiments(browser, page):
     browser.open(page, 1400)
     browser.evaluate(f"location.hash = '{RUN},{OTHER}'")
@@ -292,7 +234,6 @@ def settle(browser):
     browser.evaluate("new Promise((done) => setTimeout(done, 50))", wait=True)
 
 
-@in_browser
 def test_a_drag_selects_and_what_is_added_stays(browser, page):
     browser.open(page, 1400)
     box = browser.evaluate(
@@ -312,7 +253,6 @@ def test_a_drag_selects_and_what_is_added_stays(browser, page):
     assert list_chosen(browser) == [RUN, OTHER]
 
 
-@in_browser
 def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, page):
     browser.open(page, 1400)
     browser.evaluate(f"choose(['{RUN}', '{OTHER}'])")
@@ -330,21 +270,12 @@ def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, pag
     assert browser.problems == []
 
 
-@in_browser
 def test_the_table_is_sorted(browser, page):
     browser.open(page, 1400)
     browser.evaluate("choose([...runs.keys()])")
-    for order in ("ascending", "descending"):
-        browser.evaluate("document.querySelectorAll('#table th button')[6].click()")
-        shown = browser.evaluate(
-            "[...document.querySelectorAll('#table tbody tr')].map((row) => row.cells[6].innerText)"
-        )
-        counts = [int(text.replace(",", "")) for text in shown]
-        assert counts == sorted(counts, reverse=order == "descending")
-        assert len(set(counts)) > 10
+    browser.assert_sorts("#table", 6)
 
 
-@in_browser
 def test_a_forged_result_runs_no_script(browser, tmp_path):
     path = tmp_path / "explore.html"
     results = [*list_attacked_results(), build_result(RUN, epochs=EPOCHS)]

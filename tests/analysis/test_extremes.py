@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from pydantic import ValidationError
-from result_documents import build_experiment, build_part_2, build_remedies, tabulate
+from result_documents import PART_2, build_results, tabulate
 
 from hw2core.analysis import figures
 from hw2core.analysis.figures.drawing import save_figure
@@ -52,9 +51,7 @@ def exaggerate(model: Model, extreme: float | None) -> Model:
 
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
-    build = partial(build_experiment, seeds=(0,), epochs=3)
-    chosen = [*build("exp1_1"), *build("exp1_4"), *build("exp2")]
-    return [*chosen, *build_remedies(epochs=3), *build_part_2(epochs=3)]
+    return build_results("exp1_1", "exp1_4", "exp2", "exp1_5", *PART_2, epochs=3)
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=str)

@@ -6,16 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
-from result_documents import (
-    build_ablation,
-    build_experiment,
-    build_layers,
-    build_rates,
-    build_result,
-    build_study,
-    rename,
-    tabulate,
-)
+from result_documents import build_layers, build_result, build_results, tabulate
 
 from hw2core.analysis import figures
 from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, settings, style
@@ -24,19 +15,19 @@ from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
 from hw2core.analysis.tables import select, summarize
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
 
+OWN = {"model": "ycn", "widths": (32, 64, 128), "depth": 3, "experiment": "exp2_ablation"}
+
 
 @pytest.fixture(scope="module")
 def study():
-    return tabulate(build_study(seeds=(0, 1, 2), epochs=3))
-
-
-RATES = ("architecture.batchnorm", "training.lr")
+    return tabulate(build_results(seeds=(0, 1, 2), epochs=3))
 
 
 @pytest.fixture(scope="module")
 def rates():
     """An experiment whose grid varies a rate, with and without batch norm."""
-    return tabulate(build_rates(seeds=(0, 1)), settings=RATES)
+    varied = ("architecture.batchnorm", "training.lr")
+    return tabulate(build_results("exp3", seeds=(0, 1), epochs=3), settings=varied)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +50,38 @@ def forty():
     )
 
 
+def build_plain(**statuses):
+    """Plain networks by depth: L2="trained"."""
+    return [
+        build_result(f"exp1_1_{name}_K32", depth=int(name[1:]), test_accuracy=accuracy, status=x)
+        for accuracy, (name, x) in enumerate(statuses.items(), start=62)
+    ]
+
+
+def build_mixers():
+    """Two networks without L and K."""
+    options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
+    return [
+        build_result(f"exp4_{size}", ceiling=ceiling, network={"dim": 8}, **options)
+        for size, ceiling in (("small", 75), ("large", 82))
+    ]
+
+
+RESIDUAL = build_result("exp1_4_L8_K32", model="resnet", depth=8, test_accuracy=70.0)
+
+
 def find(figure, text):
     """Return the lines whose hover text begins so."""
     lines = [line for axes in figure.axes for line in axes.get_lines()]
     return [x for x in lines if (x.get_gid() or "").startswith(f"hover: {text}")]
+
+
+def read(texts):
+    return [text.get_text() for text in texts]
+
+
+def is_hollow(dot):
+    return dot.get_markerfacecolor() == style.PAPER
 
 
 def assert_apart(figure):
@@ -76,51 +95,51 @@ def assert_apart(figure):
         assert box.x0 >= 0, first
 
 
-def test_every_figure_is_registered_and_written(study, rates, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert set(figures.FIGURES) == {*FIGURE_KINDS, *STUDY_FIGURES}
-    written = figures.draw_study(study)
-    assert written == study_figure_paths()
-    for each in (study, rates):
-        experiment = each.experiments[-1]
-        written += figures.draw_experiment(each, experiment)
-        assert written[-2:] == figure_paths(experiment.name, experiment.settings)[-2:]
-    assert "figures/exp3_settings.svg" in written
-    for path in written:
-        assert (tmp_path / path).stat().st_size > 0
+@pytest.fixture(scope="module")
+def written(study, rates, tmp_path_factory):
+    """A folder with all figures of the study, of an experiment and of a grid over rates."""
+    folder = tmp_path_factory.mktemp("figures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert figures.draw_study(study) == study_figure_paths()
+        for of, name in ((study, "exp1_5"), (rates, "exp3")):
+            (experiment,) = (x for x in of.experiments if x.name == name)
+            drawn = figures.draw_experiment(of, experiment)
+            assert drawn == figure_paths(name, experiment.settings)
+    return folder / "figures"
 
 
-@pytest.mark.parametrize("kind", sorted(figures.FIGURES))
+@pytest.mark.parametrize("kind", [*FIGURE_KINDS, *STUDY_FIGURES])
+def test_the_same_results_give_the_same_bytes_and_known_colours(
+    kind, study, rates, written, tmp_path
+):
+    names = {"curves": ["exp1_5"], "settings": ["exp3"]}.get(kind, [])
+    study = rates if kind == "settings" else study
+    again = [tmp_path / "x.svg", tmp_path / "x.png"]
+    save_figure(draw(kind, study, *names), again)
+    for path in again:
+        first = written / f"{names[0] if names else 'study'}_{kind}{path.suffix}"
+        assert path.read_bytes() == first.read_bytes()
+    svg = again[0].read_text()
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= {*style.DARK, "#000000"}
+    assert "<text" in svg  # text stays text
+    assert figures.describe(kind, study, *names)[1]
+
+
+@pytest.mark.parametrize("kind", [*FIGURE_KINDS, *STUDY_FIGURES])
 def test_without_results_a_figure_says_so(kind, tmp_path):
     empty = tabulate([], missing={"exp1_1": ["exp1_1_L2_K32"]})
     names = ["exp1_1"] if kind in FIGURE_KINDS else []
     caption, alt = figures.describe(kind, empty, *names)
     assert alt == ""
     figure = draw(kind, empty, *names)
-    assert [text.get_text() for text in figure.texts] == [caption]
+    assert read(figure.texts) == [caption]
     save_figure(figure, [tmp_path / "x.svg"])
 
 
-@pytest.mark.parametrize("kind", sorted(figures.FIGURES))
-def test_the_same_results_give_the_same_bytes_and_known_colours(kind, study, rates, tmp_path):
-    names = {"curves": ["exp1_5"], "settings": ["exp3"]}.get(kind, [])
-    study = rates if kind == "settings" else study
-    files = [tmp_path / name for name in ("1.svg", "2.svg", "1.png", "2.png")]
-    for pair in (files[::2], files[1::2]):
-        save_figure(draw(kind, study, *names), pair)
-    assert files[0].read_bytes() == files[1].read_bytes()
-    assert files[2].read_bytes() == files[3].read_bytes()
-    svg = files[0].read_text()
-    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= {*style.DARK, "#000000"}
-    assert "<text" in svg  # text stays text
-    assert figures.describe(kind, study, *names)[1]
-
-
 def test_hover_titles_are_text_and_cannot_break_out(tmp_path):
-    study = tabulate([build_result("exp1_1_L2_K32")])
-    figure = draw("curves", study, "exp1_1")
-    (line,) = find(figure, "exp1_1_L2_K32")[:1]
-    set_hover(line, 'a "b" <script>&')
+    figure = draw("curves", tabulate([build_result("exp1_1_L2_K32")]), "exp1_1")
+    set_hover(find(figure, "exp1_1_L2_K32")[0], 'a "b" <script>&')
     save_figure(figure, [tmp_path / "x.svg"])
     svg = (tmp_path / "x.svg").read_text()
     assert "<title>a 'b' &lt;script&gt;&amp;</title>" in svg
@@ -128,130 +147,122 @@ def test_hover_titles_are_text_and_cannot_break_out(tmp_path):
     assert "hover: " not in svg
 
 
-def test_curves_hold_the_numbers_of_the_epochs():
-    study = tabulate(build_experiment("exp1_3", epochs=5))
-    figure = draw("curves", study, "exp1_3")
-    own = select(study.epochs, run="exp1_3_L1_K64-128-256")
-    for line, column in zip(find(figure, "exp1_3_L1_"), curves.PANELS, strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), own["epoch"])
-        np.testing.assert_allclose(line.get_ydata(), own[column])
-
-
 def test_curves_are_means_of_the_seeds_that_trained(study):
-    figure = draw("curves", study, "exp1_1")
-    drawn = find(figure, "exp1_1_L8_K32")
-    assert len(drawn) == 8  # seed 1 failed: apart, in each of the four panels
+    drawn = find(draw("curves", study, "exp1_1"), "exp1_1_L8_K32")
     epochs = study.epochs[study.epochs["run"] == "exp1_1_L8_K32"]
-    for seeds, line in (([0, 2], drawn[-2]), ([1], drawn[-1])):
-        rows = epochs[epochs["seed"].isin(seeds)]
-        mean = rows.groupby("epoch")["validation_accuracy"].mean()
-        np.testing.assert_allclose(line.get_ydata(), mean)
-    assert "seeds that did not train" in drawn[-1].get_gid()
+    trained, failed = drawn[::2], drawn[1::2]  # seed 1 failed: a line of its own in each panel
+    for seeds, lines in (([0, 2], trained), ([1], failed)):
+        means = epochs[epochs["seed"].isin(seeds)].groupby("epoch")[list(curves.PANELS)].mean()
+        for line, column in zip(lines, curves.PANELS, strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), means.index)
+            np.testing.assert_allclose(line.get_ydata(), means[column])
+    assert "seeds that did not train" in failed[-1].get_gid()
 
 
 def test_a_loss_that_explodes_or_ends_does_not_flatten_the_others():
-    results = build_experiment("exp1_3", epochs=4)
-    diverged = build_result(
-        "exp1_3_L5_K64-128-256",
-        experiment="exp1_3",
-        widths=(64, 128, 256),
-        depth=5,
-        epochs=4,
-        status="diverged",
-    )
-    figure = draw("curves", tabulate([*results, diverged]), "exp1_3")
+    shape = {"widths": (64, 128, 256), "depth": 5, "epochs": 4, "experiment": "exp1_3"}
+    diverged = build_result("exp1_3_L5_K64-128-256", status="diverged", **shape)
+    figure = draw("curves", tabulate([*build_results("exp1_3", epochs=4), diverged]), "exp1_3")
     assert figure.axes[0].get_ylim()[1] < 3
-    assert len(find(figure, "exp1_3_L5_")[0].get_xdata()) == 3  # the last loss is not finite
-    assert len(find(figure, "exp1_3_L5_")) == 4
+    lines = find(figure, "exp1_3_L5_")
+    assert len(lines) == 4
+    assert len(lines[0].get_xdata()) == 3  # the last loss is not finite
 
 
-def test_names_of_curves_leave_out_what_all_runs_share(study, forty):
-    def name(experiment, of=study):
-        looks = curves.add_looks(select(of.summary, experiment=experiment).reset_index(drop=True))
-        return dict(looks["name"])
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        ("exp1_1_L16_K64", "L = 16, K = 64"),
+        ("exp1_3_L2_K64-128-256", "L = 2"),
+        ("exp1_5_he_L8_K32", "he, L = 8, K = 32"),
+        ("part2_dropout_0.4", "dropout_0.4"),
+        ("part2_overfit", "part2_overfit"),
+    ],
+)
+def test_names_of_curves_leave_out_what_all_runs_share(study, run, name):
+    experiment = select(study.summary, run=run)["experiment"].item()
+    summary = select(study.summary, experiment=experiment).reset_index(drop=True)
+    assert curves.add_looks(summary)["name"][run] == name
 
-    assert name("exp1_1")["exp1_1_L16_K64"] == "L = 16, K = 64"
-    assert name("exp1_3")["exp1_3_L2_K64-128-256"] == "L = 2"
-    assert name("exp1_5")["exp1_5_he_L8_K32"] == "he, L = 8, K = 32"
-    assert name("part2_dropout")["part2_dropout_0.4"] == "dropout_0.4"
-    assert name("part2_overfit")["part2_overfit"] == "part2_overfit"
+
+def test_of_many_curves_the_best_are_named(forty):
     looks = curves.add_looks(forty.summary)
-    assert looks["named"].sum() == curves.FEW
+    best = forty.summary.nlargest(curves.FEW, "validation")["run"]
+    assert set(looks.index[looks["named"]]) == set(best)
     assert (looks.loc[~looks["named"], "colour"] == style.FAINT).all()
 
 
-@pytest.mark.parametrize("kind", ["curves", "key", "dots", "cost"])
-def test_labels_never_overlap(kind, study, forty):
-    cases = [(study, "exp1_5"), (study, "exp1_2"), (forty, "exp3")]
-    for of, experiment in cases if kind == "curves" else [(study, None), (forty, None)]:
-        assert_apart(draw(kind, of, *filter(None, [experiment])))
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("curves", "exp1_5"), ("curves", "exp1_2"), ("key", None), ("dots", None), ("cost", None)],
+)
+def test_labels_never_overlap(kind, name, study, forty):
+    assert_apart(draw(kind, study, name))
+    assert_apart(draw(kind, forty, name and "exp3"))
 
 
 def test_spread_and_placed_labels_are_apart_even_at_one_point():
-    figure = draw("cost", tabulate(build_experiment("exp1_4")))
+    figure = draw("cost", tabulate(build_results("exp1_4")))
     axes = figure.axes[0]
-    for text in axes.texts[:]:
-        text.remove()
     x, y = axes.get_lines()[-1].get_xydata()[0]
     labels = [Label(x, y, f"label {number}", style.INK) for number in range(6)]
-    assert 0 < len(place_labels(axes, labels)) <= 6
-    assert_apart(figure)
-    for text in axes.texts[:]:
-        text.remove()
-    with style.use_style():
-        assert len(spread_labels(axes, labels)) == 6
-    assert_apart(figure)
+    for place, fewest in ((place_labels, 1), (spread_labels, 6)):
+        for text in axes.texts[:]:
+            text.remove()
+        with style.use_style():
+            assert fewest <= len(place(axes, labels)) <= 6
+        assert_apart(figure)
 
 
 def test_the_key_shows_each_network_once_at_its_accuracy(study):
     figure = draw("key", study)
     networks = key.select_networks(study)
     assert not networks["experiment"].isin(["exp1_5", "exp2_ablation"]).any()
-    for status in (True, False):
-        rows = networks[(networks["status"] == "trained") == status]
+    for trained, rows in networks.groupby(networks["status"] == "trained"):
         for run, accuracy in rows.groupby("run")["test_accuracy"].mean().items():
-            dots = [x for x in find(figure, f"{run}:") if x.get_markersize() > 2]
-            assert any(np.isclose(dot.get_ydata()[0], accuracy) for dot in dots)
-    (hollow,) = find(figure, "exp1_1_L16_K32:")
-    assert hollow.get_markerfacecolor() == style.PAPER
+            shown = [x for x in find(figure, f"{run}:") if x.get_markersize() > 2]
+            (dot,) = (x for x in shown if np.isclose(x.get_ydata()[0], accuracy))
+            assert is_hollow(dot) != trained
 
 
-def test_a_variant_counts_for_a_family_that_has_nothing_else():
-    bn = build_result("exp1_5_bn_L8_K32", experiment="exp1_5", network={"batchnorm": True})
-    runs = key.select_networks(tabulate([*build_experiment("exp1_1"), bn]))
-    assert list(select(runs, family="batch norm")["run"]) == ["exp1_5_bn_L8_K32"]
-
-
-def test_the_key_leaves_out_another_budget_and_shared_runs():
-    results = build_experiment("exp1_1", epochs=3)
+def test_the_key_leaves_out_variants_another_budget_and_shared_runs():
+    plain = build_results("exp1_1", epochs=3)
+    options = {"experiment": "exp1_5", "epochs": 3}
+    variant = build_result("exp1_5_he_L8_K32", **options)
+    alone = build_result("exp1_5_bn_L8_K32", network={"batchnorm": True}, **options)
     longer = build_result("exp9_L2_K32", experiment="exp9", epochs=9)
-    twin = rename(results[0], "exp1_2_L2_K32", "exp1_2")
-    runs = key.select_networks(tabulate([*results, longer, twin]))["run"]
-    assert sorted(runs) == sorted(result.name for result in results)
+    names = {"name": "exp1_2_L2_K32", "experiment": "exp1_2"}
+    twin = plain[0].model_copy(update={"config": plain[0].config | names})
+    runs = key.select_networks(tabulate([*plain, variant, alone, longer, twin]))["run"]
+    assert sorted(runs) == sorted([*(result.name for result in plain), alone.name])
 
 
-def test_the_title_of_the_key_follows_the_results():
-    def say(*results):
-        return key.describe_finding(key.select_networks(tabulate(results)))
-
-    plain = [
-        build_result(f"exp1_1_L{depth}_K32", depth=depth, test_accuracy=60.0 + depth, status=status)
-        for depth, status in ((2, "trained"), (4, "trained"), (8, "at_chance"))
-    ]
-    assert say(*plain) == "Plain networks train up to 4 convolutions (best: 64.0 %)"
-    assert say(plain[2]) == "No plain network trains"
-    deep = build_result("exp1_4_L8_K32", experiment="exp1_4", model="resnet", depth=8)
-    assert "and residual up to 8" in say(*plain, deep)
+@pytest.mark.parametrize(
+    ("results", "finding"),
+    [
+        (
+            build_plain(L2="trained", L4="trained", L8="at_chance"),
+            "Plain networks train up to 4 convolutions (best: 63.0 %)",
+        ),
+        (build_plain(L8="at_chance"), "No plain network trains"),
+        (
+            [*build_plain(L2="trained"), RESIDUAL],
+            "Plain networks train up to 2 convolutions (best: 62.0 %) and residual up to 8 "
+            "(70.0 %)",
+        ),
+    ],
+)
+def test_the_title_of_the_key_follows_the_results(results, finding):
+    assert key.describe_finding(key.select_networks(tabulate(results))) == finding
 
 
 def test_bands_hold_the_public_solutions_of_the_same_images(study):
-    bands = key.select_baselines(study)
-    own = study.baselines[study.baselines["run"].isin(["exp1_3_L2_K64-128-256"])].iloc[0]
-    row = bands[(bands["family"] == "plain") & (bands["num_conv"] == 6)].iloc[0]
-    assert (row["median"], row["highest"]) == (own["median"], own["highest"])
-    eight = study.baselines[study.baselines["run"].str.match(r"exp1_[12]_L8_")]
-    row = bands[(bands["family"] == "plain") & (bands["num_conv"] == 8)].iloc[0]
-    assert row["highest"] == eight["highest"].max()
+    bands = select(key.select_baselines(study), family="plain").set_index("num_conv")
+    baselines = study.baselines.set_index("run")
+    own = baselines.loc["exp1_3_L2_K64-128-256"]
+    assert tuple(bands.loc[6, ["median", "highest"]]) == (own["median"], own["highest"])
+    eight = baselines[baselines.index.str.match(r"exp1_[12]_L8_")]
+    assert bands.loc[8, "highest"] == eight["highest"].max()
     made = build_result("exp1_1_L2_K32")
     made.config["data"]["name"] = "generated"
     assert key.select_baselines(tabulate([made])).empty
@@ -262,12 +273,12 @@ def test_dots_name_every_run_with_its_value(study):
     figure = draw("dots", study)
     (axes,) = figure.axes
     summary = dots.compare_with_baselines(study)
-    assert [x.get_text() for x in axes.get_yticklabels()] == list(summary["run"])
+    assert read(axes.get_yticklabels()) == list(summary["run"])
     assert not summary["experiment"].eq("exp2_ablation").any()
     for place, row in zip(axes.get_yticks(), summary.itertuples(), strict=True):
         (dot,) = find(figure, f"{row.run}:")
         assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (row.test, place)
-        assert (dot.get_markerfacecolor() == style.PAPER) == (row.trained == 0)
+        assert is_hollow(dot) == (row.trained == 0)
 
 
 def test_cost_shows_what_trained_and_names_the_front():
@@ -275,75 +286,63 @@ def test_cost_shows_what_trained_and_names_the_front():
         build_result(f"exp1_1_L{depth}_K32", depth=depth, parameters=size, test_accuracy=accuracy)
         for depth, size, accuracy in ((2, 100, 60.0), (4, 200, 55.0), (8, 300, 70.0))
     ]
-    failed = build_result("exp1_1_L16_K32", depth=16, status="at_chance")
-    study = tabulate([*results, failed])
+    study = tabulate([*results, *build_plain(L16="at_chance")])
     figure = draw("cost", study)
     front = cost.find_front(summarize(cost.select_trained(study)), "parameters")
     assert list(front["run"]) == ["exp1_1_L2_K32", "exp1_1_L8_K32"]
-    assert sorted(text.get_text() for text in figure.axes[0].texts) == list(front["run"])
+    assert sorted(read(figure.axes[0].texts)) == list(front["run"])
     (dot,) = [x for x in find(figure, "exp1_1_L4_K32") if x in figure.axes[0].get_lines()]
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (200, 55)
     assert find(figure, "exp1_1_L16") == []
 
 
 def test_layers_hold_the_recorded_numbers(study):
-    figure = draw("layers", study)
     own = select(study.layers, run="exp1_1_L4_K32", seed=0)
     own = own[own["layer"].str.startswith("conv")]
-    drawn = find(figure, "exp1_1_L4_K32")
-    for line, (quantity, epoch) in zip(
-        drawn, [(x, y) for x in layers.PANELS for y in (0, own["epoch"].max())], strict=True
-    ):
+    moments = [(x, y) for x in layers.PANELS for y in (0, own["epoch"].max())]
+    drawn = find(draw("layers", study), "exp1_1_L4_K32")
+    for line, (quantity, epoch) in zip(drawn, moments, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
         np.testing.assert_allclose(line.get_ydata(), select(own, epoch=epoch)[quantity])
 
 
 def test_layers_name_each_line_whatever_was_not_recorded():
     """The last activations of one network, or everything of all, are not finite."""
-    results = build_experiment("exp1_1")
-    lost = build_layers(2)
-    lost = lost.model_copy(update={"activation_std": [*lost.activation_std[:-1], [None] * 4]})
-    results[0] = results[0].model_copy(update={"layers": lost})
-    figure = draw("layers", tabulate(results))
+
+    def lose(result, **quantities):
+        changed = build_layers(2).model_copy(update=quantities)
+        return result.model_copy(update={"layers": changed})
+
+    first, *others = build_results("exp1_1")
+    last_lost = [*first.layers.activation_std[:-1], [None] * 4]
+    figure = draw("layers", tabulate([lose(first, activation_std=last_lost), *others]))
     (legend,) = figure.legends
-    named = dict(zip((x.get_text() for x in legend.texts), legend.get_lines(), strict=True))
+    named = dict(zip(read(legend.texts), legend.get_lines(), strict=True))
     assert list(named)[:2] == ["exp1_1_L2_K32", "exp1_1_L4_K32"]
     assert list(named)[-1] == layers.DASHED
-    for name in ("exp1_1_L2_K32", "exp1_1_L4_K32"):
+    for name in list(named)[:2]:
         assert named[name].get_color() == find(figure, name)[0].get_color()
-
-    nothing = {key: [[None] * 4] * 3 for key in layers.PANELS}
-    results = [
-        x.model_copy(update={"layers": build_layers(2).model_copy(update=nothing)}) for x in results
-    ]
-    (legend,) = draw("layers", tabulate(results)).legends
+    nothing = {quantity: [[None] * 4] * 3 for quantity in layers.PANELS}
+    (legend,) = draw("layers", tabulate([lose(x, **nothing) for x in others])).legends
     assert legend.texts == []
 
 
 def test_layers_compare_the_deepest_plain_network_with_its_equals():
-    def build(label="", model="cnn", factor=1.0, experiment="exp1_5"):
-        name = "_".join(filter(None, [experiment, label, "L16_K32"]))
-        result = build_result(name, experiment=experiment, model=model, depth=16)
-        recorded = result.layers
-        changed = [[factor * x for x in values] for values in recorded.gradient_norm]
-        return result.model_copy(
-            update={"layers": recorded.model_copy(update={"gradient_norm": changed})}
-        )
+    def build(label, factor, model="cnn"):
+        result = build_result(f"exp1_5_{label}_L16_K32", experiment="exp1_5", model=model, depth=16)
+        changed = [[factor * x for x in values] for values in result.layers.gradient_norm]
+        recorded = result.layers.model_copy(update={"gradient_norm": changed})
+        return result.model_copy(update={"layers": recorded})
 
-    others = [build("he", factor=2), build("warmup"), build("residual", "resnet", 3)]
-    study = tabulate([*build_experiment("exp1_1"), *others])
-    assert list(layers.select_networks(study).index) == [
-        "exp1_1_L2_K32",
-        "exp1_1_L4_K32",
-        "exp1_1_L8_K32",
-        "exp1_1_L16_K32",
-        "exp1_5_he_L16_K32",
-        "exp1_5_residual_L16_K32",
-    ]
+    others = [build("he", 2), build("warmup", 1), build("residual", 3, "resnet")]
+    study = tabulate([*build_results("exp1_1"), *others])
+    plain = [f"exp1_1_L{depth}_K32" for depth in (2, 4, 8, 16)]
+    equals = ["exp1_5_he_L16_K32", "exp1_5_residual_L16_K32"]  # the other starts as plain ones do
+    assert list(layers.select_networks(study).index) == [*plain, *equals]
 
 
 def test_the_ablation_is_sorted_and_paired_by_seed():
-    study = tabulate(build_ablation(seeds=(0, 1)))
+    study = tabulate(build_results("exp2_ablation", seeds=(0, 1)))
     parts = dots.compare_parts(study)
     assert parts["difference"].is_monotonic_increasing
     accuracy = study.runs.set_index(["label", "seed"])["test_accuracy"]
@@ -351,39 +350,28 @@ def test_the_ablation_is_sorted_and_paired_by_seed():
     row = parts.set_index("label").loc["no_cutout"]
     assert row["difference"] == pytest.approx(np.mean(pairs))
     assert (row["low"], row["high"]) == pytest.approx((min(pairs), max(pairs)))
-    figure = draw("ablation", study)
-    assert [x.get_text() for x in figure.axes[0].get_yticklabels()] == list(parts["label"])
+    (axes,) = draw("ablation", study).axes
+    assert read(axes.get_yticklabels()) == list(parts["label"])
 
 
 def test_a_part_without_which_nothing_trains_does_not_set_the_scale():
-    kept = ("full_L3_K32-64-128", "cutout_L3_K32-64-128")
-    full, other = (result for result in build_ablation() if result.name.endswith(kept))
-    stuck = build_result(
-        "exp2_ablation_stuck_L3_K32-64-128",
-        experiment="exp2_ablation",
-        model="ycn",
-        widths=(32, 64, 128),
-        depth=3,
-        status="at_chance",
-    )
-    figure = draw("ablation", tabulate([full, other, stuck]))
+    stuck = build_result("exp2_ablation_stuck_L3_K32-64-128", status="at_chance", **OWN)
+    figure = draw("ablation", tabulate([*build_results("exp2_ablation")[:2], stuck]))
     assert figure.axes[0].get_xlim()[0] > -20
-    (dot,) = find(figure, "exp2_ablation_stuck")
-    assert dot.get_markerfacecolor() == style.PAPER
+    assert is_hollow(*find(figure, "exp2_ablation_stuck"))
 
 
 def test_confusion_is_in_percent_of_the_true_class(study):
-    figure = draw("confusion", study)
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts.count("90.0") == texts.count("10.0") == 10
-    assert [x.get_text() for x in figure.axes[0].get_xticklabels()] == list("0123456789")
+    (axes,) = draw("confusion", study).axes
+    shown = read(axes.texts)
+    assert shown.count("90.0") == shown.count("10.0") == 10
+    assert read(axes.get_xticklabels()) == list("0123456789")
 
 
 def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):
-    figure = draw("mistakes", study, manifest=tiny_manifest)
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts[0] == "b\nis a"
-    assert len(texts) == 15
+    shown = read(draw("mistakes", study, manifest=tiny_manifest).axes[0].texts)
+    assert shown[0] == "b\nis a"
+    assert len(shown) == 15
     assert draw("mistakes", study).axes == []
 
 
@@ -397,74 +385,55 @@ def test_colours_of_depth_get_lighter_and_text_is_readable():
 
 def test_a_grid_over_rates_is_drawn_against_the_rate(rates):
     caption, _ = figures.describe("settings", rates, "exp3")
-    assert caption.startswith(
-        "Validation accuracy of exp3 against training.lr. 0.01 is best "
-        "(exp3_bn-true_lr0.01_L4_K32, "
-    )
-    assert "Hollow: at chance." in caption
+    best = select(rates.summary, run="exp3_bn-true_lr0.01_L4_K32")
+    assert f"({best['run'].item()}, {best['validation'].item():.1f} %)" in caption
     (axes,) = draw("settings", rates, "exp3").axes
     assert axes.get_xlabel() == "training.lr (log scale)"
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.01", "0.1", "1"]
+    assert read(axes.get_xticklabels()) == ["0.01", "0.1", "1"]
     points = settings.list_points(rates, "exp3", settings.find_setting(rates, "exp3"))
     assert set(points["line"]) == {"bn-false", "bn-true"}
     lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 3]
-    best = select(summarize(rates.runs), run="exp3_bn-true_lr0.01_L4_K32")["validation"].item()
-    assert max(y for line in lines for y in line.get_ydata()) == pytest.approx(best)
-    (failed,) = find(axes.figure, "exp3_bn-true_lr1_L4_K32")
-    assert failed.get_markerfacecolor() == style.PAPER
+    highest = max(y for line in lines for y in line.get_ydata())
+    assert highest == pytest.approx(best["validation"].item())
+    assert is_hollow(*find(axes.figure, "exp3_bn-true_lr1_L4_K32"))
 
 
-@pytest.mark.parametrize("values", [[True, False], ["relu", "lrelu"], [[64], [128, 64], []]])
-def test_settings_without_numbers_are_drawn_in_the_order_of_the_runs(values):
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([True, False], ["true", "false"]),
+        (["relu", "lrelu"], ["relu", "lrelu"]),
+        ([[64], [128, 64], []], ["64", "128-64", "none"]),
+    ],
+)
+def test_settings_without_numbers_are_drawn_in_the_order_of_the_runs(values, shown):
     results = [
         build_result(f"exp3_{i}_L2_K32", experiment="exp3", network={"part": value}, epochs=2)
         for i, value in enumerate(values)
     ]
     study = tabulate(results, settings=["architecture.part", "architecture.pools"])
     (axes,) = draw("settings", study, "exp3").axes
-    shown = {"True": "true", "False": "false", "[64]": "64", "[128, 64]": "128-64", "[]": "none"}
-    labels = [text.get_text() for text in axes.get_xticklabels()]
-    assert labels == [shown.get(str(value), value) for value in values]
+    assert read(axes.get_xticklabels()) == shown
     assert axes.get_xlabel() == "architecture.part"
 
 
-def build_mixers():
-    """Two networks without L and K, one run at chance, next to plain ones."""
-    options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
-    return [
-        build_result(
-            f"exp4_{size}", ceiling=ceiling, parameters=10**6, network={"dim": 8}, **options
-        )
-        for size, ceiling in (("small", 75), ("large", 82))
-    ]
-
-
 def test_networks_without_l_and_k_are_shown_by_their_cost_and_named_elsewhere():
-    study = tabulate([*build_experiment("exp1_1", epochs=3), *build_mixers()])
+    other = build_result("exp4_L2_K32", experiment="exp4", epochs=3)
+    study = tabulate([*build_results("exp1_1", epochs=3), *build_mixers(), other])
     assert find(draw("cost", study), "exp4_large: ")
-    assert len(find(draw("dots", study), "exp4_")) == 2
+    assert len(find(draw("dots", study), "exp4_")) == 3
     assert figures.describe("confusion", study)[1].startswith("Confusion matrix of exp4_large")
     for kind in ("key", "layers"):
-        caption, _ = figures.describe(kind, study)
-        assert "Not shown, without L and K: exp4_large and exp4_small." in caption
+        assert "exp4_large and exp4_small" in figures.describe(kind, study)[0]
         draw(kind, study)
-    assert len(find(draw("curves", study, "exp4"), "exp4_")) == 8
+    assert len(find(draw("curves", study, "exp4"), "exp4_")) == 12
 
 
 def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
     study = tabulate(build_mixers())
-    missing = figures.describe("key", study)
-    assert missing == (
-        "No network of L and K has a test accuracy yet. "
-        "Not shown, without L and K: exp4_large and exp4_small.",
-        "",
-    )
+    caption, alt = figures.describe("key", study)
+    assert "exp4_large and exp4_small" in caption
+    assert alt == ""
     for kind in (*STUDY_FIGURES, "curves"):
         save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
-    assert figures.describe("cost", study)[1].startswith("Accuracy against cost of the 2 networks")
-
-
-def test_networks_with_and_without_l_and_k_share_an_experiment():
-    own, other = build_mixers()[0], build_result("exp4_L2_K32", experiment="exp4", epochs=3)
-    figure = draw("curves", tabulate([own, other]), "exp4")
-    assert len(find(figure, "exp4_")) == 8
+    assert "the 2 networks" in figures.describe("cost", study)[1]

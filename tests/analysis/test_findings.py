@@ -5,11 +5,13 @@ from functools import cache
 from itertools import groupby, pairwise
 
 import pytest
-from result_documents import build_experiment, build_result, build_study, tabulate
+from result_documents import build_result, build_results, tabulate
 
 from hw2core.analysis import findings
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.findings.own import tabulate_changes
+from hw2core.analysis.findings.part2 import find_joint_rise
+from hw2core.analysis.tables import find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_number
 
 SEVERAL = ("part3_q2_1", "part3_q2_2", "part3_q3", "part3_q4", "part3_q5", "part3_q6_1")
@@ -21,35 +23,27 @@ def reverse(results):
     reversed_results = []
     for _, group in groupby(results, key=lambda x: (x.experiment, x.seed)):
         of_seed = list(group)
-        configs = [result.config for result in reversed(of_seed)]
-        for result, config in zip(of_seed, configs, strict=True):
-            reversed_results.append(result.model_copy(update={"config": config}))
+        for result, other in zip(of_seed, reversed(of_seed), strict=True):
+            reversed_results.append(result.model_copy(update={"config": other.config}))
     return reversed_results
 
 
-def order(results):
-    return sorted(results, key=lambda x: (x.experiment, x.seed))
-
-
+ONE_SEED = build_results(epochs=3)
+CHANCE = build_result("x_L2_K32", status="at_chance", epochs=3, best_epoch=1).epochs
 STUDIES = {
-    "three seeds": order(build_study(seeds=(0, 2, 3), epochs=3)),
-    "two seeds": order(build_study(seeds=(0, 1), epochs=3)),
-    "one seed": order(build_study(seeds=(0,), epochs=3)),
-    "of experiment 1.1": build_experiment("exp1_1", epochs=3),
+    "three seeds": build_results(seeds=(0, 2, 3), epochs=3),
+    "two seeds": build_results(seeds=(0, 1), epochs=3),
+    "one seed": ONE_SEED,
+    "of experiment 1.1": build_results("exp1_1", epochs=3),
+    "missing": [x for x in ONE_SEED if x.name not in ("exp1_1_L4_K32", "exp2_L6_K32-64-128")],
+    "other": [
+        build_result("mine_L2_K8", experiment="mine"),
+        build_result("mine_L4_K8", depth=4, experiment="mine", status="at_chance"),
+    ],
+    "at chance": [x.model_copy(update={"epochs": CHANCE, "best_epoch": 1}) for x in ONE_SEED],
+    "none": [],
 }
 STUDIES["reversed"] = reverse(STUDIES["three seeds"])
-STUDIES["missing"] = [
-    x for x in STUDIES["one seed"] if x.name not in ("exp1_1_L4_K32", "exp2_L6_K32-64-128")
-]
-STUDIES["other"] = [
-    build_result("mine_L2_K8", experiment="mine"),
-    build_result("mine_L4_K8", depth=4, experiment="mine", status="at_chance"),
-]
-CHANCE = build_result("x_L2_K32", status="at_chance", epochs=3, best_epoch=1).epochs
-STUDIES["at chance"] = [
-    x.model_copy(update={"epochs": CHANCE, "best_epoch": 1}) for x in STUDIES["one seed"]
-]
-STUDIES["none"] = []
 
 
 @cache
@@ -57,41 +51,21 @@ def tabulate_study(name):
     return tabulate(STUDIES[name])
 
 
-def summarize(results, experiment):
-    """Return {run: (depth, widths, trained seeds, seeds, validation, test)} without the tables."""
-    runs = {}
-    for result in results:
-        if result.experiment != experiment:
-            continue
-        last = max(result.epochs.train_accuracy[-1], result.epochs.validation_accuracy[-1])
-        runs.setdefault(result.name, []).append((last >= 25, result))
-    summary = {}
-    for name, seeds in runs.items():
-        trained = [x for good, x in seeds if good]
-        kept = trained or [x for _, x in seeds]
-        net = seeds[0][1].config["architecture"]
-        means = [
-            sum(values) / len(kept)
-            for values in ([x.validation_accuracy for x in kept], [x.test.accuracy for x in kept])
-        ]
-        widths = "-".join(map(str, net.get("filters_per_layer", [])))
-        summary[name] = (net.get("layers_per_block"), widths, len(trained), len(seeds), *means)
-    return summary
+@pytest.fixture(params=STUDIES)
+def study(request):
+    return tabulate_study(request.param)
 
 
-@pytest.mark.parametrize("study", STUDIES)
 def test_the_best_depth_is_that_of_the_highest_validation_accuracy(study):
-    summary = summarize(STUDIES[study], "exp1_1")
-    text = findings.answer("part3_q2_1", tabulate_study(study))
-    for widths in {row[1] for row in summary.values()}:
-        rows = [row for row in summary.values() if row[1] == widths and row[2]]
-        if not rows:
+    text = findings.answer("part3_q2_1", study)
+    for widths, rows in select(study.summary, experiment="exp1_1").groupby("widths"):
+        best = find_best(rows)
+        if best is None:
             assert re.search(rf"do(es)? not train at K = .*\b{widths}\b", text)
             continue
-        best = max(rows, key=lambda row: row[4])
-        share = "" if best[2] == best[3] else rf" \({best[2]} of {best[3]} seeds\)"
-        depth = rf"(L = {best[0]} is the best depth.*:.*|L = {best[0]} with )"
-        value = rf"{format_number(best[5])} %{share} at K = {widths}"
+        share = "" if best.trained == best.seeds else rf" \({best.trained} of {best.seeds} seeds\)"
+        depth = rf"(L = {best.depth} is the best depth.*:.*|L = {best.depth} with )"
+        value = rf"{format_number(best.test)} %{share} at K = {widths}"
         assert re.search(depth + value, text), (text, best)
 
 
@@ -114,91 +88,61 @@ def test_a_best_run_that_others_beat_on_the_test_images_is_said_to():
     )
 
 
-@pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize(("name", "experiment"), [("part3_q2_2", "exp1_1"), ("part3_q3", "exp1_2")])
 def test_what_does_not_train_is_said_of_these_alone(study, name, experiment):
-    summary = summarize(STUDIES[study], experiment)
-    text = findings.answer(name, tabulate_study(study))
     said = set()
     for depths, widths in re.findall(
-        r"L = ([\d, and]+?) do(?:es)? not train at K = ([\d, and]+)", text
+        r"L = ([\d, and]+?) do(?:es)? not train at K = ([\d, and]+)", findings.answer(name, study)
     ):
-        said |= {(d, w) for d in re.findall(r"\d+", depths) for w in re.findall(r"\d+", widths)}
-    assert said == {(str(row[0]), row[1]) for row in summary.values() if not row[2]}
+        said |= {
+            (int(d), w) for d in re.findall(r"\d+", depths) for w in re.findall(r"\d+", widths)
+        }
+    failed = select(study.summary, experiment=experiment, trained=0)
+    assert said == set(zip(failed["depth"], failed["widths"], strict=True))
 
 
-@pytest.mark.parametrize("study", STUDIES)
 def test_width_helps_only_where_it_does(study):
-    summary = summarize(STUDIES[study], "exp1_2")
-    rows = sorted(
-        (row for row in summary.values() if row[2]), key=lambda row: (row[0], int(row[1]))
-    )
-    steps = [b[5] - a[5] for a, b in pairwise(rows) if a[0] == b[0]]
-    text = findings.answer("part3_q3", tabulate_study(study))
+    trained, _ = split_trained(select(study.summary, experiment="exp1_2"))
+    steps = [b.test - a.test for a, b in pairwise(list_rows(trained)) if a.depth == b.depth]
+    text = findings.answer("part3_q3", study)
     assert text.startswith("Width helps wherever") == bool(steps and min(steps) > 0)
     assert text.startswith("Width does not help") == bool(steps and max(steps) <= 0)
 
 
-@pytest.mark.parametrize("study", STUDIES)
 def test_the_own_network_is_compared_with_the_best_of_experiment_1(study):
-    results = STUDIES[study]
-    own = [row for row in summarize(results, "exp2").values() if row[2]]
-    others = {
-        run: row
-        for number in range(1, 5)
-        for run, row in summarize(results, f"exp1_{number}").items()
-        if row[2]
-    }
-    text = findings.answer("part3_q6_2", tabulate_study(study))
-    if not own or not others:
+    names = study.summary["experiment"]
+    best, other = (find_best(study.summary[names.str.match(x)]) for x in ("exp2$", "exp1_[1-4]"))
+    text = findings.answer("part3_q6_2", study)
+    if best is None or other is None:
         assert "not part of this study" in text or text.startswith("YourCodeNet does not train")
         return
-    best, other = max(own, key=lambda row: row[4]), max(others, key=lambda run: others[run][4])
-    difference = best[5] - others[other][5]
-    side = "above" if difference > 0 else "below"
-    assert f"L = {best[0]} is {format_number(abs(difference))} point" in text
-    assert (
-        f"{side} the best of experiment 1 (`{other}`, {format_number(others[other][5])} %" in text
-    )
+    side = "above" if best.test > other.test else "below"
+    assert f"L = {best.depth} is {format_number(abs(best.test - other.test))} point" in text
+    assert f"{side} the best of experiment 1 (`{other.run}`, {format_number(other.test)} %" in text
 
 
-@pytest.mark.parametrize("study", STUDIES)
 def test_the_counts_against_public_solutions_are_right(study):
-    built = tabulate_study(study)
-    baselines = built.baselines.set_index("run")
-    rows = {
-        run: row
-        for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")
-        for run, row in summarize(STUDIES[study], name).items()
-        if run in baselines.index
-    }
-    if not rows:
-        assert "public solutions that train" not in findings.answer("public", built)
-        return
-    trained = {run: row for run, row in rows.items() if row[2]}
-    median, best = (
-        sum(row[5] > baselines.loc[run, column] for run, row in trained.items())
-        for column in ("median", "highest")
-    )
-    text = findings.answer("public", built)
-    if not trained:
-        assert text.startswith(f"None of the {len(rows)} runs that have public solutions trains")
-        return
-    assert f"Of the {len(trained)} runs that train, {median or 'none'} are above the median" in text
-    assert f"and {best or 'none'} above the best" in text
+    runs = study.summary.merge(study.baselines, on="run")
+    trained, _ = split_trained(runs)
+    text = findings.answer("public", study)
+    if runs.empty:
+        assert "public solutions that train" not in text
+    elif trained.empty:
+        assert text.startswith(f"None of the {len(runs)} runs that have public solutions trains")
+    else:
+        median, best = ((trained["test"] > trained[x]).sum() for x in ("median", "highest"))
+        start = f"Of the {len(trained)} runs that train, {median or 'none'} are above the median"
+        assert text.startswith(start)
+        assert f"and {best or 'none'} above the best" in text
 
 
-@pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize("name", FINDINGS)
 def test_every_answer_is_whole_whatever_the_study_has(study, name):
-    built = tabulate_study(study)
-    text = findings.answer(name, built)
+    text = findings.answer(name, study)
     assert not re.search(r"\b(nan|None(?! of)|<NA>|inf)\b|–\s%|  |\.\.|[,;:][.;,]", text), text
     assert not text or text.endswith(".")
-    known = set(built.runs["run"]) | {
-        e for found in FINDINGS.values() for e in (*found.needs, *found.uses)
-    }
-    assert set(re.findall(r"`([^`]+)`", text)) <= known
+    experiments = {x for found in FINDINGS.values() for x in (*found.needs, *found.uses)}
+    assert set(re.findall(r"`([^`]+)`", text)) <= {*study.runs["run"], *experiments}
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -208,102 +152,100 @@ def test_reversed_results_change_the_direct_sentence(name):
     assert first != second
 
 
-def test_reversed_results_change_page_one():
+def test_page_one_has_only_what_has_results():
     first, second = (findings.list_findings(tabulate_study(x)) for x in ("three seeds", "reversed"))
     assert len(first) == len(second) == 5
     for one, other in zip(first, second, strict=True):
         assert one.split("**")[1] == other.split("**")[1]
         assert one != other
-
-
-def test_page_one_has_only_what_has_results():
     assert len(findings.list_findings(tabulate_study("of experiment 1.1"))) == 2  # and public
     assert findings.list_findings(tabulate([])) == []
     (own,) = findings.list_findings(tabulate_study("other"))
     assert own.startswith("**mine.** 1 of 2 runs train; the best by validation, `mine_L2_K8`,")
 
 
-def test_what_is_missing_is_named():
-    missing = {"exp1_1": ["exp1_1_L4_K32"], "exp1_5": ["a", "b"]}
-    text = findings.answer("part3_q2_2", tabulate(STUDIES["missing"][:0], missing))
-    assert text == "Experiments `exp1_1` and `exp1_5` have no result yet."
-    rest = [x for x in build_experiment("exp1_1", epochs=3) if x.name != "exp1_1_L4_K32"]
-    text = findings.answer("part3_q2_2", tabulate(rest, missing))
-    assert "Experiment `exp1_5` has no result yet." in text
-    assert text.endswith("Without a result: `exp1_1_L4_K32`.")
-    many = tabulate(rest, {"exp1_1": [f"r{i}" for i in range(9)]})
-    assert "`r0`, `r1`, `r2`, `r3` and 5 more." in findings.answer("part3_q2_1", many)
+REST = [x for x in build_results("exp1_1", epochs=3) if x.name != "exp1_1_L4_K32"]
+
+
+@pytest.mark.parametrize(
+    ("name", "results", "missing", "end"),
+    [
+        (
+            "part3_q2_2",
+            [],
+            {"exp1_1": ["a"], "exp1_5": ["b"]},
+            "Experiments `exp1_1` and `exp1_5` have no result yet.",
+        ),
+        (
+            "part3_q2_2",
+            REST,
+            {"exp1_1": ["exp1_1_L4_K32"], "exp1_5": ["a"]},
+            "Experiment `exp1_5` has no result yet. Without a result: `exp1_1_L4_K32`.",
+        ),
+        (
+            "part3_q2_1",
+            REST,
+            {"exp1_1": [f"r{i}" for i in range(9)]},
+            "`r0`, `r1`, `r2`, `r3` and 5 more.",
+        ),
+        ("part3_q4", [], {}, "Experiment `exp1_3` is not part of this study."),
+    ],
+)
+def test_what_is_missing_is_named(name, results, missing, end):
+    assert findings.answer(name, tabulate(results, missing)).endswith(end)
 
 
 def test_what_was_never_planned_is_not_mentioned_by_an_answer_that_has_something_to_say():
-    text = findings.answer("part3_q6_2", tabulate(build_experiment("exp2", epochs=3)))
+    text = findings.answer("part3_q6_2", tabulate(build_results("exp2", epochs=3)))
     assert text.startswith("YourCodeNet reaches")
     assert "exp1" not in text
-    assert findings.answer("part3_q4", tabulate([])).endswith(
-        "Experiment `exp1_3` is not part of this study."
-    )
 
 
 def test_a_run_that_trains_in_part_of_its_seeds_is_said_to():
-    text = findings.answer(
-        "part3_q2_2", tabulate(build_experiment("exp1_1", seeds=(0, 1, 2), epochs=3))
-    )
+    results = build_results("exp1_1", seeds=(0, 1, 2), epochs=3)
+    text = findings.answer("part3_q2_2", tabulate(results))
     assert "`exp1_1_L8_K32` in 2 of 3 seeds and `exp1_1_L8_K64` in 2 of 3 seeds" in text
 
 
 def test_the_ablation_says_what_each_change_is_worth():
-    changes = tabulate_changes(tabulate_study("one seed")).set_index("Change")["Gain"]
-    tests = {x.name: x.test.accuracy for x in STUDIES["one seed"]}
-    full = tests["exp2_ablation_full_L3_K32-64-128"]
-    worth = full - tests["exp2_ablation_no_cutout_L3_K32-64-128"]
-    assert changes["Cutout"] == f"{worth:+.1f}"
+    results = build_results("exp2_ablation", epochs=3)
+    gains = tabulate_changes(tabulate(results)).set_index("Change")["Gain"]
+    tests = {x.name.removesuffix("_L3_K32-64-128"): x.test.accuracy for x in results}
+    worth = tests["exp2_ablation_full"] - tests["exp2_ablation_no_cutout"]
+    assert gains["Cutout"] == f"{worth:+.1f}"
     assert set(tabulate_changes(tabulate([]))["Gain"]) == {"not measured"}
-    broken = [
-        build_result(
-            x.name,
-            experiment=x.experiment,
-            model="ycn",
-            widths=(32, 64, 128),
-            depth=3,
-            status="at_chance",
-        )
-        if "no_batchnorm" in x.name
-        else x
-        for x in STUDIES["one seed"]
+    stuck = [
+        x.model_copy(update={"epochs": CHANCE}) if "no_batchnorm" in x.name else x for x in results
     ]
-    study = tabulate(broken)
-    assert "does not train without" in set(tabulate_changes(study)["Gain"])
-    assert (
-        "Without Batch norm before every activation the network does not train."
-        in findings.answer("part3_q6_1", study)
-    )
+    study = tabulate(stuck)
+    (broken,) = select(tabulate_changes(study), Gain="does not train without")["Change"]
+    text = findings.answer("part3_q6_1", study)
+    assert f"Without {broken} the network does not train." in text
 
 
-def test_dropout_is_judged_by_paired_seeds():
-    def build(gains, seeds=5):
-        return tabulate(
-            [
-                build_result(
-                    f"part2_dropout_{p:g}",
-                    experiment="part2_dropout",
-                    model="mlp",
-                    widths=None,
-                    seed=seed,
-                    epochs=3,
-                    network={"dropout": p},
-                    test_accuracy=40.0 + seed + gain * (1 + 0.1 * seed),
-                )
-                for p, gain in gains.items()
-                for seed in range(seeds)
-            ]
+@pytest.mark.parametrize(
+    ("gain", "seeds", "verdict"),
+    [
+        (3, 5, "helps on new images"),
+        (-3, 5, "hurts on new images"),
+        (0, 5, "has no significant effect on new images with 5 seeds"),
+        (3, 1, "changes accuracy on new images by +3.0 points"),
+    ],
+)
+def test_dropout_is_judged_by_paired_seeds(gain, seeds, verdict):
+    options = {"experiment": "part2_dropout", "model": "mlp", "widths": None, "epochs": 3}
+    results = [
+        build_result(
+            f"part2_dropout_{p}",
+            seed=seed,
+            network={"dropout": p},
+            test_accuracy=40.0 + seed + bool(p) * gain * (1 + 0.1 * seed),
+            **options,
         )
-
-    assert "helps on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: 3}))
-    assert "hurts on new images" in findings.answer("part2_q1_1", build({0: 0, 0.4: -3}))
-    text = findings.answer("part2_q1_1", build({0: 0, 0.4: 0}))
-    assert "has no significant effect on new images with 5 seeds" in text
-    text = findings.answer("part2_q1_1", build({0: 0, 0.4: 3}, seeds=1))
-    assert "changes accuracy on new images by +3.0 points" in text
+        for p in (0, 0.4)
+        for seed in range(seeds)
+    ]
+    assert verdict in findings.answer("part2_q1_1", tabulate(results))
 
 
 def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
@@ -313,3 +255,24 @@ def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
     wide = build_result("exp1_2_L4_K64", widths=(64,), best_epoch=3, **options, **curves)
     text = findings.answer("part3_q3_layers", tabulate([narrow, wide]))
     assert "K = 64 leave chance level in epoch 2 and K = 32 never do" in text
+
+
+def test_the_strongest_joint_rise_maximises_the_smaller_one():
+    def build(run, losses, accuracies):
+        curves = {"validation_loss": losses, "validation_accuracy": accuracies}
+        return build_result(run, epochs=3, best_epoch=1, **curves)
+
+    results = [
+        build("exp1_1_L2_K32", [1.0, 1.5, 1.5], [50.0, 50.1, 50.1]),  # one rise is tiny
+        build("exp1_1_L4_K32", [1.0, 1.1, 1.2], [50.0, 53.0, 52.0]),
+        build("exp1_1_L8_K32", [1.0, 0.9, 0.8], [50.0, 51.0, 52.0]),
+    ]
+    case = find_joint_rise(tabulate(results))
+    assert (case.run, case.epoch, case.validation_images) == ("exp1_1_L4_K32", 2, 6000)
+    assert (case.loss_before, case.loss) == (1.0, 1.1)
+    assert (case.accuracy_before, case.accuracy) == (50.0, 53.0)
+    assert (case.found, case.compared) == (2, 6)
+    assert case.accuracy_rise == pytest.approx(3 / (100 * ((0.25 + 0.53 * 0.47) / 6000) ** 0.5))
+    assert case.loss_rise == pytest.approx(0.1 / ((1 + 1.21) / 6000) ** 0.5)
+    assert find_joint_rise(tabulate(results[2:])) is None
+    assert find_joint_rise(tabulate([])) is None

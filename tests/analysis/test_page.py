@@ -1,20 +1,12 @@
-"""The report's page in a real browser: headless Chromium."""
-
-import os
 import re
 from pathlib import Path
 
 import pytest
-from chromium import BROWSER, Chromium
 
 from hw2core.analysis.page import ReportError, inline_svg, link_figure
 from hw2core.analysis.report import QUESTIONS
 from hw2core.analysis.tables import find_best_result
 from hw2core.runs.paths import locate_figure
-
-pytestmark = pytest.mark.skipif(
-    BROWSER is None and "HW2_REQUIRE_CHROMIUM" not in os.environ, reason="there is no chromium"
-)
 
 
 @pytest.fixture
@@ -22,23 +14,10 @@ def page(published):
     return published.page
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-OPEN_ALL = "document.querySelectorAll('details').forEach((part) => { part.open = true; })"
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_is_as_wide_as_the_window_and_loads_nothing(browser, page, width, theme):
-    browser.open(page, width, theme)
-    browser.evaluate(OPEN_ALL)
-    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert browser.evaluate("innerWidth") == width  # a phone would zoom out for more
-    assert browser.problems == []
+    browser.assert_fits(page, width, theme)
     assert browser.requests == [page.as_uri()]
 
 
@@ -77,29 +56,19 @@ def test_both_themes_are_readable_and_figures_follow(browser, page, way):
     assert all(a != b for a, b in zip(colours["light"], colours["dark"], strict=True))
 
 
-COLUMN = """[...document.querySelectorAll("#runs tbody tr")].filter((row) => !row.hidden)
-  .map((row) => row.cells[{0}].textContent).join(";")"""
-
-
 def test_the_run_table_is_sorted_and_filtered(browser, page):
     browser.open(page, 1280)
     heads = browser.evaluate(
-        "[...document.querySelectorAll('#runs th')].map((head) => head.textContent).join(';')"
-    ).split(";")
-    place = heads.index("Parameters")
-    for order in ("ascending", "descending"):
-        browser.evaluate(f"document.querySelectorAll('#runs th button')[{place}].click()")
-        shown = browser.evaluate(COLUMN.format(place)).split(";")
-        counts = [int(text.replace(",", "")) for text in shown]
-        assert counts == sorted(counts, reverse=order == "descending")
-        assert len(set(counts)) > 10
-        sorts = "document.querySelectorAll('#runs th[aria-sort]')"
-        assert browser.evaluate(f"{sorts}.length + {sorts}[0].ariaSort") == f"1{order}"
+        "[...document.querySelectorAll('#runs th')].map((head) => head.textContent)"
+    )
+    browser.assert_sorts("#runs", heads.index("Parameters"))
+    sorts = "document.querySelectorAll('#runs th[aria-sort]')"
+    assert browser.evaluate(f"{sorts}.length + {sorts}[0].ariaSort") == "1descending"
     browser.evaluate(
         "const box = document.querySelector('#runs input'); box.value = 'residual 1_5';"
         "box.dispatchEvent(new Event('input'))"
     )
-    names = browser.evaluate(COLUMN.format(0)).split(";")
+    names = browser.read_column("#runs", 0)
     assert names
     assert all("exp1_5_residual" in name for name in names)
 
@@ -112,7 +81,7 @@ def test_a_link_to_the_appendix_opens_its_part(browser, page):
     assert browser.evaluate("document.getElementById('settings').open")
 
 
-def test_what_could_run_or_load_is_taken_out_of_a_figure(browser, tmp_path):
+def test_what_could_run_or_load_is_taken_out_of_a_figure(tmp_path):
     figure = tmp_path / "x.svg"
     figure.write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '

@@ -14,8 +14,7 @@ from hw2core.analysis.reference import (
     predict_tolerance,
 )
 from hw2core.analysis.rows import SUMMARY_COLUMNS
-from hw2core.analysis.tables import build, read_table, write_table
-from hw2core.errors import UserError
+from hw2core.analysis.tables import build
 
 
 def tabulate(**accuracies) -> pd.DataFrame:
@@ -66,12 +65,3 @@ def test_runs_that_only_one_of_the_two_has_are_left_out():
     table = compare(tabulate(a=[1.0], b=[2.0]), tabulate(b=[2.0], c=[3.0]))
     assert table["run"].tolist() == ["b"]
     assert compare(build([], []).runs, tabulate(b=[2.0])).empty
-
-
-def test_a_published_table_is_read_as_it_was_written(tmp_path):
-    table = tabulate(a=[80.0]).assign(reduced="", label="", widths="32")
-    write_table(table, tmp_path / "table.csv")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "table.csv"), table)
-    (tmp_path / "table.csv").write_text("run,seed\n")
-    with pytest.raises(UserError, match="no column"):
-        read_table(tmp_path / "table.csv")

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from result_documents import (
-    Experiment,
-    build_experiment,
-    build_rates,
-    build_result,
-    build_study,
-    tabulate,
-)
+from result_documents import Experiment, build_results, tabulate
 
-from hw2core.analysis import provenance, report
+from hw2core.analysis import report
 from hw2core.analysis.page import hash_source
 from hw2core.analysis.report import QUESTIONS, Document, ReportError, publish, render_answer
-from hw2core.analysis.tables import build, read_table, summarize
+from hw2core.analysis.tables import build, read_table
 from hw2core.config.study import CHECKOUT
 from hw2core.runs.paths import REFERENCE_TABLE, locate_figure, reference_path
 
@@ -137,7 +130,7 @@ def forge(value, key=""):
 
 
 def test_text_of_results_and_of_the_config_is_shown_and_does_nothing(write):
-    results = build_study(seeds=(0,), epochs=3)
+    results = build_results(seeds=(0,), epochs=3)
     forged = [forge(result) for result in results]
     names = dict.fromkeys(result.experiment for result in results)
     text = {"question": HOSTILE, "varies": HOSTILE, "fixed": HOSTILE}
@@ -158,57 +151,7 @@ def test_text_of_results_and_of_the_config_is_shown_and_does_nothing(write):
     assert not host.exists() or host.read_text().strip() not in page.text
 
 
-def test_runs_of_the_page_are_those_of_the_summary():
-    study = tabulate(
-        build_experiment("exp1_1", seeds=(0, 1), epochs=3), {"exp2": ["exp2_L3_K32-64-128"]}
-    )
-    shown, summary = provenance.list_runs(study), summarize(study.runs)
-    assert list(shown["Run"]) == [*summary["run"], "exp2_L3_K32-64-128"]
-    assert list(shown["Parameters"][:-1]) == list(summary["parameters"])
-    assert list(shown["Trained"])[-1] == "not run"
-    row = shown[shown["Run"] == "exp1_1_L8_K32"].iloc[0]
-    assert row["Trained"] == "1 of 2"
-
-
-def test_settings_are_shared_or_by_experiment():
-    results = [*build_experiment("exp1_1", epochs=3), *build_experiment("exp1_3", epochs=3)]
-    results[-1].config["training"] |= {"lr": 0.1, "nesterov": True}
-    shared, others = provenance.list_settings(tabulate(results).runs)
-    assert dict(shared.values)["training.optimizer"] == "sgd"
-    values = others.set_index("Setting")
-    assert values.loc["training.lr", "exp1_1"] == "0.05"
-    assert values.loc["training.lr", "exp1_3"] == "0.05, 0.1"
-    assert values.loc["architecture.filters_per_layer", "exp1_3"] == "64-128-256"
-
-
-def test_machines_and_provenance_count_the_results_of_each():
-    results = build_experiment("exp1_3", epochs=2)
-    change = {"device": "cuda", "git_commit": None, "seconds": 7200.0}
-    results += [
-        build_result("exp1_2_L2_K64", experiment="exp1_2", **change),
-        build_result("exp1_2_L4_K64", experiment="exp1_2", same_as="exp1_1_L4_K64", **change),
-    ]
-    study = tabulate(results)
-    machines = provenance.list_machines(study.runs).set_index("Device")
-    assert machines.loc["cuda", "Results"] == 1  # the shared one took no time
-    assert machines.loc["cuda", "Hours"] == 2.0
-    origins = provenance.list_provenance(study).set_index(["What", "Value"])["Results"]
-    assert origins["commit", "not recorded"] == 2
-    assert origins["torch", "2.14.0"] == len(results)
-
-
-def test_the_scope_is_counted():
-    study = tabulate(build_experiment("exp1_1", epochs=3), {"exp2": ["a", "b"], "exp3": ["c"] * 9})
-    scope = provenance.describe_scope(study)
-    assert scope.startswith("8 convolutional networks were trained on 20,000 ")
-    assert "for 3 epochs" in scope
-    assert provenance.describe_missing(study) == "`a`, `b` and 9 runs of `exp3`"
-    empty = tabulate([])
-    assert provenance.describe_scope(empty) == "No convolutional network has a result yet."
-    assert provenance.describe_missing(empty) == ""
-
-
-@pytest.mark.parametrize("results", [[], build_experiment("exp1_1", epochs=2)], ids=len)
+@pytest.mark.parametrize("results", [[], build_results("exp1_1", epochs=2)], ids=len)
 def test_a_study_with_little_of_the_course_or_without_results_is_reported(write, results):
     html, _ = write(tabulate(results, {"exp1_4": ["exp1_4_L8_K32"]}))
     page = Page(html)
@@ -223,7 +166,7 @@ OF_THE_COURSE = r"exp1|exp2|YourCode|[Pp]art \d|[Qq]uestion \d|[Pp]ublic|128 GiB
 
 @pytest.mark.parametrize("seeds", [(), (0,), (0, 1, 2)], ids=["no results", "one seed", "seeds"])
 def test_a_study_of_ones_own_has_a_report_of_its_own(write, seeds):
-    results = build_rates(seeds=seeds)
+    results = build_results("exp3", seeds=seeds, epochs=3)
     missing = {} if seeds else {"exp3": ["exp3_bn-true_lr1_L4_K32"]}
     study = tabulate(results, missing, settings=["training.lr", "architecture.batchnorm"])
     published = read_table(CHECKOUT / reference_path(REFERENCE_TABLE))
@@ -243,15 +186,17 @@ def test_a_study_of_ones_own_has_a_report_of_its_own(write, seeds):
         assert "the best by validation, exp3_bn-true_lr0.01_L4_K32" in page.text
 
 
-def test_many_experiments_of_ones_own_have_a_short_title():
-    mine = [Experiment(f"mine{number}") for number in range(4)]
-    assert report.title_study(build(mine, [])) == "Results of a study"
-    assert report.title_study(build(mine[:2], [])) == "Results of mine0 and mine1"
+@pytest.mark.parametrize(
+    ("number", "title"), [(0, "no experiment"), (2, "a and b"), (4, "a study")]
+)
+def test_a_study_of_ones_own_is_titled_by_its_experiments(number, title):
+    mine = [Experiment(name) for name in "abcd"[:number]]
+    assert report.title_study(build(mine, [])) == f"Results of {title}"
 
 
 def test_figures_are_numbered_named_when_missing_and_left_out_when_empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    document = Document(tabulate(build_experiment("exp1_1", epochs=3)))
+    document = Document(tabulate(build_results("exp1_1", epochs=3)))
     path = draw("curves", "exp1_1")
     assert document.figure("curves", "exp1_1").startswith("![**Figure 1.** ")
     assert document.figures == {"figure-1.svg": path}
@@ -270,21 +215,20 @@ def test_figures_of_the_pdf_have_alternative_texts(tmp_path):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_an_answer_alone_is_plain_markdown(name):
-    text = render_answer(name, tabulate(build_study(seeds=(0,), epochs=3)))
+def test_an_answer_alone_is_plain_markdown(name, published):
+    text = render_answer(name, published.study)
     assert text
     assert ":::" not in text
 
 
-@pytest.mark.parametrize("tool", ["pandoc", "typst"])
-def test_a_tool_that_fails_is_one_clear_error_and_leaves_no_file(tmp_path, monkeypatch, tool):
+@pytest.mark.parametrize(
+    ("tool", "call"), [("pandoc", "pypandoc.convert_text"), ("typst", "typst.Compiler")]
+)
+def test_a_tool_that_fails_is_one_clear_error_and_leaves_no_file(tmp_path, monkeypatch, tool, call):
     def fail(*_, **__):
         raise RuntimeError("it died\nwith exitcode 99")
 
-    if tool == "pandoc":
-        monkeypatch.setattr(report.pypandoc, "convert_text", fail)
-    else:
-        monkeypatch.setattr(report.typst, "Compiler", fail)
+    monkeypatch.setattr(call, fail)
     with pytest.raises(ReportError, match=rf"{tool} could not .*: it died with exit"):
         report.write_pdf("text", {}, tmp_path / "x.pdf")
     assert list(tmp_path.iterdir()) == []
@@ -327,19 +271,11 @@ ALLOWED = (
 )
 
 
-def find_typed_digits(text):
-    for pattern in ALLOWED:
-        text = re.sub(pattern, " ", text)
-    return re.findall(r".{0,30}\d.{0,30}", text)
-
-
 @pytest.mark.parametrize(
     "path", sorted(report.TEMPLATES.rglob("*.md.j2")), ids=lambda path: path.name
 )
 def test_no_template_holds_a_typed_number(path):
-    assert find_typed_digits(path.read_text(encoding="utf-8")) == []
-
-
-def test_a_typed_number_would_be_found():
-    assert find_typed_digits("the accuracy rises to 71.3 % with $x_1$ in part 2") != []
-    assert find_typed_digits("in experiment 1.1 and part 2, $K = 32$, `exp1_1`, part3_q1") == []
+    text = path.read_text(encoding="utf-8")
+    for pattern in ALLOWED:
+        text = re.sub(pattern, " ", text)
+    assert re.findall(r".{0,30}\d.{0,30}", text) == []

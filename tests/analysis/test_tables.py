@@ -4,7 +4,7 @@ import sys
 
 import pandas as pd
 import pytest
-from result_documents import SIZE, Experiment, build_experiment, build_result, tabulate
+from result_documents import SIZE, Experiment, build_result, build_results, tabulate
 
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import (
@@ -18,16 +18,24 @@ from hw2core.analysis.tables import (
 )
 from hw2core.errors import UserError
 
-
-def build_known(**changes):
-    curves = {
-        "train_loss": [2.0, 1.0, 0.5],
-        "train_accuracy": [30.0, 50.0, 70.0],
-        "validation_loss": [1.9, 1.1, 1.2],
-        "validation_accuracy": [31.0, 55.0, 52.0],
-    }
-    known = {"widths": (64, 128, 256), "epochs": 3, "best_epoch": 2, "test_accuracy": 54.0}
-    return build_result("exp1_3_L2_K64-128-256", **{**known, **curves, **changes})
+CURVES = {
+    "train_loss": [2.0, 1.0, 0.5],
+    "train_accuracy": [30.0, 50.0, 70.0],
+    "validation_loss": [1.9, 1.1, 1.2],
+    "validation_accuracy": [31.0, 55.0, 52.0],
+}
+KNOWN = build_result(
+    "exp1_3_L2_K64-128-256",
+    experiment="exp1_3",
+    widths=(64, 128, 256),
+    epochs=3,
+    best_epoch=2,
+    test_accuracy=54.0,
+    parameters=123,
+    flops_per_image=456,
+    **CURVES,
+)
+MLP = build_result("mlp", experiment="mlp", model="mlp", widths=None, test=None)
 
 
 def tabulate_one(result):
@@ -35,41 +43,38 @@ def tabulate_one(result):
 
 
 def test_a_row_holds_what_the_result_says():
-    row = tabulate_one(build_known(experiment="exp1_3", parameters=123, flops_per_image=456))
-    assert row["run"] == "exp1_3_L2_K64-128-256"
-    assert (row["depth"], row["widths"], row["num_conv"]) == (2, "64-128-256", 6)
-    assert (row["family"], row["label"], row["status"]) == ("plain", "", "trained")
-    assert (row["epochs"], row["best_epoch"]) == (3, 2)
-    assert (row["train_loss"], row["train_accuracy"]) == (1.0, 50.0)  # of epoch 2, counted from 1
-    assert (row["validation_loss"], row["validation_accuracy"]) == (1.1, 55.0)
-    assert (row["test_accuracy"], row["test_loss"], row["calibration_error"]) == (54.0, 0.9, 1.0)
-    assert (row["parameters"], row["flops_per_image"], row["threads"]) == (123, 456, 2)
-    assert (row["train_images"], row["validation_images"]) == (20_000, 6_000)
-    assert (row["training.lr"], row["architecture.hidden_dims"]) == (0.05, [128])
-    assert row["data_sha256"] == "d" * 64
+    row = tabulate_one(KNOWN)
+    expected = {
+        "run": "exp1_3_L2_K64-128-256",
+        **{"depth": 2, "widths": "64-128-256", "num_conv": 6},
+        **{"family": "plain", "label": "", "status": "trained"},
+        **{"epochs": 3, "best_epoch": 2},
+        **{name: curve[1] for name, curve in CURVES.items()},  # of epoch 2, counted from 1
+        **{"test_accuracy": 54.0, "test_loss": 0.9, "calibration_error": 1.0},
+        **{"parameters": 123, "flops_per_image": 456, "threads": 2},
+        **{"train_images": 20_000, "validation_images": 6_000},
+        **{"training.lr": 0.05, "architecture.hidden_dims": [128]},
+        "data_sha256": "d" * 64,
+    }
+    assert row[list(expected)].to_dict() == expected
 
 
 @pytest.mark.parametrize(
-    ("model", "batchnorm", "family"),
+    ("result", "column", "value"),
     [
-        ("cnn", False, "plain"),
-        ("cnn", True, "batch norm"),
-        ("resnet", True, "residual"),
-        ("ycn", True, "custom"),
-        ("mine", False, "mine"),
+        (build_result("x_L2_K32", network={"batchnorm": True}), "family", "batch norm"),
+        (build_result("x_L2_K32", model="resnet"), "family", "residual"),
+        (build_result("x_L2_K32", model="ycn"), "family", "custom"),
+        (build_result("x_L2_K32", model="mine"), "family", "mine"),
+        (build_result("e_bn_L2_K32", experiment="e"), "label", "bn"),
+        (build_result("e_0.5_L2_K32", experiment="e"), "label", "0.5"),
+        (build_result("e_0.5", experiment="e", widths=None), "label", "0.5"),
+        (build_result("x_L2_K32", same_as="y_L2_K32"), "same_as", "y_L2_K32"),
+        (MLP, "status", "trained"),
     ],
 )
-def test_families(model, batchnorm, family):
-    row = tabulate_one(build_result("x_L2_K32", model=model, network={"batchnorm": batchnorm}))
-    assert row["family"] == family
-
-
-@pytest.mark.parametrize(
-    ("run", "label"), [("e_L2_K32", ""), ("e_bn_L2_K32", "bn"), ("e_0.5_L2_K32", "0.5")]
-)
-def test_the_label_is_what_the_name_has_besides_experiment_and_size(run, label):
-    assert tabulate_one(build_result(run, experiment="e"))["label"] == label
-    assert tabulate_one(build_result("e_0.5", experiment="e", widths=None))["label"] == "0.5"
+def test_a_row_describes_the_network(result, column, value):
+    assert tabulate_one(result)[column] == value
 
 
 @pytest.mark.parametrize(
@@ -87,20 +92,23 @@ def test_a_run_has_trained_if_its_last_epoch_is_above_chance(train, validation, 
 
 
 def test_a_training_loss_that_is_not_finite_has_diverged():
-    curves = {"train_loss": [1.0, None, 1.0], "validation_loss": [1.0, None, 1.0]}
-    assert tabulate_one(build_known(**curves))["status"] == "diverged"
+    losses = [1.0, None, 1.0]
+    result = build_result("x_L2_K32", epochs=3, train_loss=losses, validation_loss=losses)
+    assert tabulate_one(result)["status"] == "diverged"
 
 
-def test_less_than_config_asks_for_is_reduced():
-    asked = SIZE._replace(epochs=20, train=44_000)
+@pytest.mark.parametrize(
+    ("asked", "reduced"),
+    [
+        (SIZE._replace(train=44_000), "3 of 20 epochs; 20,000 of 44,000 training images"),
+        (SIZE._replace(data="other", epochs=3), "cifar10 images"),
+        (SIZE._replace(epochs=3), ""),
+    ],
+)
+def test_less_than_config_asks_for_is_reduced(asked, reduced):
     experiment = Experiment("exp1_1", sizes={"exp1_1_L2_K32": asked})
     runs = build([experiment], [build_result("exp1_1_L2_K32", epochs=3)]).runs
-    assert list(runs["reduced"]) == ["3 of 20 epochs; 20,000 of 44,000 training images"]
-    generated = SIZE._replace(data="other", epochs=3)
-    experiment = Experiment("exp1_1", sizes={"exp1_1_L2_K32": generated})
-    runs = build([experiment], [build_result("exp1_1_L2_K32", epochs=3)]).runs
-    assert list(runs["reduced"]) == ["cifar10 images"]
-    assert list(tabulate([build_result("exp1_1_L2_K32")]).runs["reduced"]) == [""]
+    assert list(runs["reduced"]) == [reduced]
 
 
 @pytest.mark.parametrize("best_epoch", [0, 4])
@@ -111,27 +119,25 @@ def test_a_best_epoch_that_was_not_trained_is_refused(best_epoch):
 
 def test_a_run_and_seed_count_once():
     with pytest.raises(ValueError, match="seed 0: two results"):
-        tabulate([build_known(), build_known()])
+        tabulate([KNOWN, KNOWN])
 
 
 def test_rows_are_in_natural_order_whatever_comes_first():
-    results = build_experiment("exp1_1", seeds=(0, 1), epochs=2)
+    results = build_results("exp1_1", seeds=(0, 1), epochs=2)
     runs = tabulate(results).runs
     assert list(runs["run"].unique()) == [
         f"exp1_1_L{depth}_K{width}" for depth in (2, 4, 8, 16) for width in (32, 64)
     ]
     assert list(runs["seed"]) == [0, 1] * 8
     pd.testing.assert_frame_equal(runs, tabulate(results[::-1]).runs)
-    assert sorted(["L16", "L2", "L2_K8"], key=split_numbers) == ["L2", "L2_K8", "L16"]
-    rates = ["lr_0.02", "lr_0.0025", "lr_0.001"]
-    assert sorted(rates, key=split_numbers) == ["lr_0.001", "lr_0.0025", "lr_0.02"]
+    names = ["L16", "L2_K8", "L2", "L0.02", "L0.0025"]
+    assert sorted(names, key=split_numbers) == names[::-1]
 
 
 def test_what_a_result_does_not_have_is_missing():
-    row = tabulate_one(build_result("mlp", experiment="mlp", model="mlp", widths=None, test=None))
-    assert row[["depth", "widths", "num_conv"]].isna().all()
-    assert row[["test_accuracy", "test_loss", "calibration_error"]].isna().all()
-    assert row["status"] == "trained"
+    missing = ["depth", "widths", "num_conv", "test_accuracy", "test_loss", "calibration_error"]
+    assert tabulate_one(MLP)[missing].isna().all()
+    assert math.isnan(tabulate_one(build_result("x_L2_K32", same_as="y_L2_K32"))["seconds"])
     result = build_result("x_L2_K32", status="diverged", test_accuracy=10.0)
     test = result.test.model_copy(update={"loss": None})
     row = tabulate_one(result.model_copy(update={"test": test}))
@@ -145,14 +151,12 @@ def test_no_results_give_empty_tables_with_all_columns():
     assert study.runs.empty
     assert study.epochs.empty
     assert study.layers.empty
-    assert list(summarize(study.runs)) == list(summarize(tabulate([build_known()]).runs))
+    assert list(summarize(study.runs)) == list(summarize(tabulate([KNOWN]).runs))
 
 
 def test_epochs_and_layers_have_a_row_each():
-    study = tabulate([build_known()])
-    assert list(study.epochs["epoch"]) == [1, 2, 3]
-    assert list(study.epochs["train_loss"]) == [2.0, 1.0, 0.5]
-    assert list(study.epochs["validation_accuracy"]) == [31.0, 55.0, 52.0]
+    study = tabulate([KNOWN])
+    assert study.epochs[["epoch", *CURVES]].to_dict("list") == {"epoch": [1, 2, 3], **CURVES}
     assert len(study.layers) == 3 * 8  # moments, and six convolutions with two linear layers
     first = study.layers.iloc[0]
     assert (first["layer"], first["position"], first["epoch"]) == ("conv1", 1, 0)
@@ -161,19 +165,17 @@ def test_epochs_and_layers_have_a_row_each():
 
 
 def test_the_summary_of_a_run_goes_over_the_seeds_that_trained():
-    accuracies = [70.0, 74.0, 10.0]
+    ends = [(70.0, "trained"), (74.0, "trained"), (10.0, "at_chance")]
     results = [
         build_result("exp1_1_L8_K32", depth=8, seed=seed, test_accuracy=accuracy, status=status)
-        for seed, (accuracy, status) in enumerate(
-            zip(accuracies, ["trained", "trained", "at_chance"], strict=True)
-        )
+        for seed, (accuracy, status) in enumerate(ends)
     ]
-    row = summarize(tabulate(results).runs).iloc[0]
-    assert (row["seeds"], row["trained"], row["at_chance"], row["diverged"]) == (3, 2, 1, 0)
-    assert (row["test"], row["test_low"], row["test_high"]) == (72.0, 70.0, 74.0)
-    assert row["seconds"] == pytest.approx(61.0)
-    row = summarize(tabulate(results[2:]).runs).iloc[0]
-    assert (row["trained"], row["test"]) == (0, 10.0)
+    (row,) = summarize(tabulate(results).runs).itertuples()
+    assert (row.seeds, row.trained, row.at_chance, row.diverged) == (3, 2, 1, 0)
+    assert (row.test, row.test_low, row.test_high) == (72.0, 70.0, 74.0)
+    assert row.seconds == pytest.approx(61.0)
+    (row,) = summarize(tabulate(results[2:]).runs).itertuples()
+    assert (row.trained, row.test) == (0, 10.0)
 
 
 def test_validation_chooses_the_best_run_and_its_seed():
@@ -195,24 +197,18 @@ def test_validation_chooses_the_best_run_and_its_seed():
     assert find_best_result(tabulate(results[3:4])) is None
 
 
-def test_a_shared_result_takes_no_time():
-    row = tabulate_one(build_result("x_L2_K32", same_as="y_L2_K32"))
-    assert math.isnan(row["seconds"])
-    assert row["same_as"] == "y_L2_K32"
-
-
-def test_a_summary_is_read_as_it_was_written(tmp_path):
-    study = tabulate([build_known(), build_result("mlp", experiment="b", widths=None, test=None)])
-    table = study.runs[list(SUMMARY_COLUMNS)]
-    write_table(table, tmp_path / "summary.csv")
-    again = read_table(tmp_path / "summary.csv")
+def test_a_summary_is_read_as_it_was_written(in_folder):
+    table = tabulate([KNOWN, MLP]).runs[list(SUMMARY_COLUMNS)]
+    write_table(table, "summary.csv")
+    again = read_table("summary.csv")
     pd.testing.assert_frame_equal(again, table, rtol=1e-5)
-    text = (tmp_path / "summary.csv").read_text()
-    write_table(again, tmp_path / "again.csv")
-    assert (tmp_path / "again.csv").read_text() == text
-    write_table(table.drop(columns="status"), tmp_path / "summary.csv")
+    write_table(again, "again.csv")
+    assert (in_folder / "again.csv").read_text() == (in_folder / "summary.csv").read_text()
+    write_table(table.drop(columns="status"), "summary.csv")
     with pytest.raises(UserError, match=r"summary\.csv: no column status"):
-        read_table(tmp_path / "summary.csv")
+        read_table("summary.csv")
+    with pytest.raises(UserError, match=r"none\.csv: cannot be read"):
+        read_table("none.csv")
 
 
 def test_tables_load_neither_torch_nor_matplotlib():

@@ -1,0 +1,62 @@
+import pytest
+from result_documents import build_result, build_results, tabulate
+
+from hw2core.analysis import provenance
+
+
+def test_runs_are_those_of_the_summary_and_those_without_a_result():
+    study = tabulate(
+        build_results("exp1_1", seeds=(0, 1), epochs=3), {"exp2": ["exp2_L3_K32-64-128"]}
+    )
+    shown = provenance.list_runs(study)
+    assert list(shown["Run"]) == [*study.summary["run"], "exp2_L3_K32-64-128"]
+    assert list(shown["Parameters"][:-1]) == list(study.summary["parameters"])
+    trained = shown.set_index("Run")["Trained"]
+    assert trained["exp1_1_L8_K32"] == "1 of 2"
+    assert trained["exp2_L3_K32-64-128"] == "not run"
+
+
+def test_settings_are_shared_or_by_experiment():
+    results = build_results("exp1_1", "exp1_3", epochs=3)
+    results[-1].config["training"] |= {"lr": 0.1, "nesterov": True}
+    shared, others = provenance.list_settings(tabulate(results).runs)
+    assert dict(shared.values)["training.optimizer"] == "sgd"
+    values = others.set_index("Setting")
+    assert values.loc["training.lr", "exp1_1"] == "0.05"
+    assert values.loc["training.lr", "exp1_3"] == "0.05, 0.1"
+    assert values.loc["architecture.filters_per_layer", "exp1_3"] == "64-128-256"
+
+
+def test_machines_and_provenance_count_the_results_of_each():
+    results = build_results("exp1_3", epochs=2)
+    change = {"device": "cuda", "git_commit": None, "seconds": 7200.0}
+    results += [
+        build_result("exp1_2_L2_K64", experiment="exp1_2", **change),
+        build_result("exp1_2_L4_K64", experiment="exp1_2", same_as="exp1_1_L4_K64", **change),
+    ]
+    study = tabulate(results)
+    machines = provenance.list_machines(study.runs).set_index("Device")
+    assert machines.loc["cuda", "Results"] == 1  # the shared one took no time
+    assert machines.loc["cuda", "Hours"] == 2.0
+    origins = provenance.list_provenance(study).set_index(["What", "Value"])["Results"]
+    assert origins["commit", "not recorded"] == 2
+    assert origins["torch", "2.14.0"] == len(results)
+
+
+@pytest.mark.parametrize(
+    ("results", "missing", "said"),
+    [
+        ([], {}, ""),
+        (
+            build_results("exp1_1"),
+            {"exp2": ["a", "b"], "e": ["c"] * 9},
+            "`a`, `b` and 9 runs of `e`",
+        ),
+    ],
+)
+def test_the_scope_is_counted(results, missing, said):
+    study = tabulate(results, missing)
+    assert provenance.describe_missing(study) == said
+    scope = provenance.describe_scope(study)
+    counts = ("8 ", "20,000 ", "for 20 epochs") if results else ("No ",)
+    assert all(count in scope for count in counts)

@@ -1,0 +1,97 @@
+import pytest
+import torch
+from result_documents import build_results, tabulate
+from torch import nn
+
+from hw2core import layers
+from hw2core.analysis.findings import theory
+from hw2core.cnn import ConvClassifier, ResidualBottleneckBlock
+from hw2core.engine.flops import count_flops
+
+
+def test_the_jacobian_of_the_question():
+    jacobian = theory.measure_jacobian()
+    assert jacobian.shape == (128, 2048, 128, 1024)
+    assert jacobian.entries == 34_359_738_368
+    assert jacobian.size == 137_438_953_472 == 128 * 2**30
+    assert (jacobian.nonzero, jacobian.product) == (2**30, 2**19)
+    # The gradients by X (128 x 1024), W (2048 x 1024) and b (2048), of four bytes a number.
+    assert theory.measure_backward_memory() == 4 * (128 * 1024 + 2048 * 1024 + 2048)
+
+
+def test_the_formula_holds_for_a_jacobian_that_fits_into_memory():
+    layer, x = nn.Linear(3, 4), torch.randn(5, 3)
+    full = torch.autograd.functional.jacobian(layer, x)
+    sizes = theory.measure_jacobian(5, 3, 4)
+    assert full.shape == sizes.shape
+    assert (full.numel(), full.nbytes) == (sizes.entries, sizes.size)
+    blocks = [full[n, :, m] for n in range(5) for m in range(5)]
+    assert sum(block.nbytes for block in blocks if block.any()) == sizes.nonzero
+
+
+def test_the_blocks_of_the_question_cost_what_the_course_says():
+    regular, bottleneck = theory.compare_blocks()
+    assert regular == (1_179_648, 1_180_160, 5, 256)  # weights, parameters, field, rank
+    assert bottleneck == (69_632, 70_016, 3, 64)
+    assert set(theory.list_block_ratios()["Ratio"]) == {"16.9"}
+    # A block uses every weight once per pixel.
+    block = ResidualBottleneckBlock(16, [4], [3])
+    assert count_flops(block, (16, 8, 8)) == 2 * 8**2 * theory.measure_block(block).weights
+
+
+@pytest.mark.parametrize(("num_conv", "pool_every"), [(2, 1), (4, 2), (5, 2), (9, 3), (3, 4)])
+def test_the_receptive_field_is_that_of_a_gradient(num_conv, pool_every):
+    network = ConvClassifier((1, 64, 64), 1, [1] * num_conv, pool_every, [], pooling_type="avg")
+    for layer in network.feature_extractor:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.ones_(layer.weight)
+    x = torch.ones(1, 1, 64, 64, requires_grad=True)
+    features = network.feature_extractor(x)
+    middle = features.shape[-1] // 2
+    features[0, 0, middle, middle].backward()
+    side = int((x.grad[0, 0].sum(dim=0) > 0).sum())
+    assert theory.measure_field(num_conv, pool_every) == side
+
+
+@pytest.mark.parametrize(("depth", "pools"), [(2, 2), (4, 2), (8, 3)])
+def test_the_first_linear_layer_has_the_parameters_of_the_network_itself(depth, pools):
+    pool_every = depth // pools
+    network = ConvClassifier((3, 32, 32), 10, [8] * depth, pool_every, [16])
+    count = sum(p.numel() for p in network.classifier[0].parameters())
+    assert theory.count_head("4-8", depth, pool_every, 16) == count
+
+
+def test_networks_are_listed_with_their_share():
+    study = tabulate(build_results("exp1_1"))
+    networks = theory.list_networks(study, "exp1_1")
+    assert list(networks["Network"][:2]) == ["L = 2, K = 32", "L = 2, K = 64"]
+    assert len(networks) == 8
+    assert theory.list_networks(study, "exp1_2").empty
+
+
+def test_the_rates_are_those_of_the_search():
+    assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates()
+
+
+def test_every_layer_by_hand_agrees_with_autograd():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    norms = theory.check_gradients()
+    assert len(norms) == 8
+    assert max(norms.values()) < 1e-12, norms
+    assert torch.equal(torch.rand(2), expected)  # the generator is left as it was
+
+
+def test_a_wrong_gradient_would_show(monkeypatch):
+    right, by_weights = layers.TanH.backward, layers.Linear.backward
+
+    def backward(self, dout):
+        dx = by_weights(self, dout)
+        self.dw *= 1.001
+        return dx
+
+    monkeypatch.setattr(layers.TanH, "backward", lambda self, dout: 1.001 * right(self, dout))
+    monkeypatch.setattr(layers.Linear, "backward", backward)
+    norms = theory.check_gradients()
+    assert min(norms["TanH"], norms["Linear"]) > 1e-3
