@@ -1,157 +1,349 @@
-"""Data sets in small files of their real formats: SVHN and Fashion-MNIST."""
+"""Data sets in small files of their real formats, in a given folder or downloaded from a server."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import os
+import pickle
+import shutil
+import socket
 import struct
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import scipy.io
 
 pytest.importorskip("torchvision")
-from torchvision.datasets import SVHN, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, SVHN, FashionMNIST
 
 from hw2core.config.images import DataSpec
-from hw2core.data import fashion_mnist, svhn
+from hw2core.data import cifar
+from hw2core.data.arrays import Arrays
+from hw2core.data.cifar import read_cifar10, read_cifar100
 from hw2core.data.datasets import prepare
 from hw2core.data.fashion_mnist import read_fashion_mnist
+from hw2core.data.generated import generate_images
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.data.registry import DATA_SETS
 from hw2core.data.sources import ROOT_VARIABLE
 from hw2core.data.svhn import read_svhn
 
-RANDOM = np.random.default_rng(0)
-COLOUR = RANDOM.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-GREY = RANDOM.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+# Ten training and two test images: two per file of CIFAR-10.
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+LABELS = np.array([9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 9], dtype=np.uint8)
+NAMES = [f"class{k}" for k in range(100)]
 
 
-def hash_md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
+class Original(NamedTuple):
+    """The files of a data set, and what is in them."""
 
+    name: str
+    read: Callable[..., Arrays]
+    root: Path
+    files: list[str]  # in the root
+    arrays: Arrays
+    served: Path  # what the server offers for download
 
-@pytest.fixture
-def svhn_root(tmp_path, monkeypatch):
-    """Three training and two test images as MATLAB files; a zero is labelled 10."""
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    folder = tmp_path / "root"
-    folder.mkdir()
-    parts = {"train": (COLOUR[:3], [10, 1, 9]), "test": (COLOUR[3:], [2, 10])}
-    for part, (images, labels) in parts.items():
-        path = folder / f"{part}_32x32.mat"
-        content = {"X": images.transpose(1, 2, 3, 0), "y": np.array([labels], np.uint8).T}
-        scipy.io.savemat(path, content)
-        entry = [SVHN.split_list[part][0], path.name, hash_md5(path)]
-        monkeypatch.setitem(SVHN.split_list, part, entry)
-    return folder
+    def check(self, **options: Path | None) -> None:
+        """Check that every image and label is read."""
+        for found, expected in zip(self.read(**options), self.arrays, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
-
-@pytest.fixture
-def fashion_root(tmp_path, monkeypatch):
-    """Three training and two test images as compressed IDX files."""
-    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    folder = tmp_path / "root" / "FashionMNIST" / "raw"
-    folder.mkdir(parents=True)
-    resources = []
-    for part, images, labels in (("train", GREY[:3], [9, 0, 1]), ("t10k", GREY[3:], [5, 9])):
-        for kind, values in (("images-idx3", images), ("labels-idx1", np.uint8(labels))):
-            path = folder / f"{part}-{kind}-ubyte.gz"
-            head = struct.pack(f">BBBB{values.ndim}i", 0, 0, 8, values.ndim, *values.shape)
-            path.write_bytes(gzip.compress(head + values.tobytes()))
-            resources.append((path.name, hash_md5(path)))
-    monkeypatch.setattr(FashionMNIST, "resources", resources)
-    return tmp_path / "root"
-
-
-def test_svhn_has_its_digits_in_order(svhn_root):
-    arrays = read_svhn(root=svhn_root, download_dir=svhn_root / "unused")
-    np.testing.assert_array_equal(arrays.train_images, COLOUR[:3])
-    np.testing.assert_array_equal(arrays.test_images, COLOUR[3:])
-    assert (arrays.train_labels.tolist(), arrays.test_labels.tolist()) == ([0, 1, 9], [2, 0])
-    assert arrays.classes == tuple("0123456789")
-    assert arrays.train_labels.dtype == arrays.train_images.dtype == np.uint8
-
-
-def test_fashion_mnist_is_padded_and_repeated(fashion_root):
-    arrays = read_fashion_mnist(root=fashion_root, download_dir=fashion_root / "unused")
-    for images, grey in ((arrays.train_images, GREY[:3]), (arrays.test_images, GREY[3:])):
-        assert images.shape == (len(grey), 32, 32, 3)
-        for channel in range(3):
-            np.testing.assert_array_equal(images[:, 2:-2, 2:-2, channel], grey)
-        assert images.sum() == 3 * grey.sum()  # the margin is black
-    assert (arrays.train_labels.tolist(), arrays.test_labels.tolist()) == ([9, 0, 1], [5, 9])
-    assert arrays.classes[9] == "Ankle boot"
-
-
-@pytest.mark.parametrize("name", ["train_32x32.mat", "test_32x32.mat"])
-def test_a_damaged_file_of_svhn_is_one_line(svhn_root, name):
-    assert_damage(read_svhn, svhn_root, svhn_root / name)
-
-
-@pytest.mark.parametrize("place", range(4))
-def test_a_damaged_file_of_fashion_mnist_is_one_line(fashion_root, place):
-    name, _ = FashionMNIST.resources[place]
-    assert_damage(read_fashion_mnist, fashion_root, fashion_root / "FashionMNIST/raw" / name)
-
-
-def assert_damage(read, root: Path, path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    for problem in ("damaged: wrong md5", "No such file"):
+    def check_refused(self, *parts: object, **options: Path | None) -> None:
         with pytest.raises(DataError) as caught:
-            read(root=root, download_dir=root / "unused")
-        assert f"{path}: {problem} ({root} is given as root); give" in str(caught.value)
+            self.read(**options)
+        for part in parts:
+            assert str(part) in str(caught.value)
         assert "\n" not in str(caught.value)
-        path.unlink(missing_ok=True)
-    assert not (root / "unused").exists()
 
 
-@pytest.mark.parametrize(
-    ("module", "read", "root", "count"),
-    [(svhn, read_svhn, "svhn_root", 2), (fashion_mnist, read_fashion_mnist, "fashion_root", 4)],
-)
-def test_each_file_is_downloaded_with_its_checksum(
-    request, monkeypatch, tmp_path, module, read, root, count
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch) -> Iterator[tuple[Path, str]]:
+    """Serves a folder on this machine; yields it and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
+    monkeypatch.setenv("no_proxy", "*")
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
+    """Writes the files of a data set; torchvision then expects their checksums and the server."""
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+    root = tmp_path / "root"
+    served, url = server
+
+    def write(name: str, content: bytes) -> str:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+        return hashlib.md5(content).hexdigest()
+
+    def make_cifar(kind: type[CIFAR10], labels: np.ndarray, classes: list[str]) -> list[str]:
+        names = [name for name, _ in [*kind.train_list, *kind.test_list]]
+        rows = IMAGES.transpose(0, 3, 1, 2).reshape(12, -1)  # red plane first
+        key, parts = ("labels", 6) if kind is CIFAR10 else ("fine_labels", [10])
+        contents = [
+            {"data": data, key: own.tolist(), "coarse_labels": []}
+            for data, own in zip(np.split(rows, parts), np.split(labels, parts), strict=True)
+        ]
+        names.append(kind.meta["filename"])
+        contents.append({kind.meta["key"]: classes, "coarse_label_names": []})
+        files = [f"{kind.base_folder}/{name}" for name in names]
+        md5 = [write(*each) for each in zip(files, map(pickle.dumps, contents), strict=True)]
+        entries = list(zip(names, md5, strict=True))
+        monkeypatch.setattr(kind, "train_list", entries[:-2])
+        monkeypatch.setattr(kind, "test_list", entries[-2:-1])
+        monkeypatch.setattr(kind, "meta", kind.meta | {"md5": md5[-1]})
+        with tarfile.open(served / kind.filename, "w:gz") as tar:
+            tar.add(root / kind.base_folder, kind.base_folder)
+        content = (served / kind.filename).read_bytes()
+        monkeypatch.setattr(kind, "url", f"{url}/{kind.filename}")
+        monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(content).hexdigest())
+        return files
+
+    def make_svhn() -> list[str]:
+        for part, these in (("train", slice(10)), ("test", slice(10, 12))):
+            labels = np.where(LABELS == 0, 10, LABELS)[these, None]
+            file, name = io.BytesIO(), f"{part}_32x32.mat"
+            scipy.io.savemat(file, {"X": IMAGES[these].transpose(1, 2, 3, 0), "y": labels})
+            entry = [f"{url}/{name}", name, write(name, file.getvalue())]
+            monkeypatch.setitem(SVHN.split_list, part, entry)
+        shutil.copytree(root, served, dirs_exist_ok=True)
+        return ["train_32x32.mat", "test_32x32.mat"]
+
+    def make_fashion_mnist() -> list[str]:
+        resources = []
+        for part, these in (("train", slice(10)), ("t10k", slice(10, 12))):
+            grey = IMAGES[these, 2:-2, 2:-2, 0]
+            for kind, values in (("images-idx3", grey), ("labels-idx1", LABELS[these])):
+                name = f"{part}-{kind}-ubyte.gz"
+                head = struct.pack(f">BBBB{values.ndim}i", 0, 0, 8, values.ndim, *values.shape)
+                content = gzip.compress(head + values.tobytes())
+                resources.append((name, write(f"FashionMNIST/raw/{name}", content)))
+        monkeypatch.setattr(FashionMNIST, "resources", resources)
+        monkeypatch.setattr(FashionMNIST, "mirrors", [f"{url}/"])
+        shutil.copytree(root / "FashionMNIST/raw", served, dirs_exist_ok=True)
+        return [f"FashionMNIST/raw/{name}" for name, _ in resources]
+
+    def make(name: str) -> Original:
+        images, labels, classes = IMAGES, LABELS, NAMES[:10]
+        match name:
+            case "cifar10":
+                read, files = read_cifar10, make_cifar(CIFAR10, labels, classes)
+            case "cifar100":
+                labels, classes = LABELS * 11, NAMES
+                read, files = read_cifar100, make_cifar(CIFAR100, labels, classes)
+            case "svhn":
+                classes = list("0123456789")
+                read, files = read_svhn, make_svhn()
+            case _:
+                images = np.zeros_like(IMAGES)  # a black margin
+                images[:, 2:-2, 2:-2] = IMAGES[:, 2:-2, 2:-2, :1]
+                classes = FashionMNIST.classes
+                read, files = read_fashion_mnist, make_fashion_mnist()
+        arrays = Arrays(images[:10], labels[:10], images[10:], labels[10:], tuple(classes))
+        return Original(name, read, root, files, arrays, served)
+
+    return make
+
+
+@pytest.fixture(params=["cifar10", "cifar100", "svhn", "fashion_mnist"])
+def original(request, make_original) -> Original:
+    return make_original(request.param)
+
+
+@pytest.fixture
+def unused(tmp_path) -> Iterator[Path]:
+    """A folder for downloads where there are none."""
+    yield tmp_path / "unused"
+    assert not (tmp_path / "unused").exists()
+
+
+def test_images_and_labels_keep_their_order_and_layout(original, unused):
+    original.check(root=original.root, download_dir=unused)
+    for array in original.read(root=original.root, download_dir=unused)[:4]:
+        assert array.dtype == np.uint8
+        assert array.flags.c_contiguous
+
+
+def test_the_environment_names_the_root_and_an_argument_goes_before(
+    original, unused, tmp_path, monkeypatch
 ):
-    source, asked = request.getfixturevalue(root), []
-
-    def fetch(url: str, folder: Path, name: str, md5: str) -> None:
-        asked.append((url.rpartition("/")[2], md5))
-        folder.mkdir(parents=True, exist_ok=True)
-        (path,) = source.rglob(name)
-        (folder / name).write_bytes(path.read_bytes())
-        assert hash_md5(folder / name) == md5
-
-    monkeypatch.setattr(module, "download_url", fetch)
-    there = tmp_path / "a/b/c"
-    first = read(root=None, download_dir=there)
-    assert len(asked) == count
-    again = read(root=None, download_dir=there)
-    assert len(asked) == count
-    np.testing.assert_array_equal(first.train_images, again.train_images)
-
-    def fail(*_: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(module, "download_url", fail)
-    with pytest.raises(DataError, match=r"the download from http.*no network.*HW2_DATA"):
-        read(root=None, download_dir=tmp_path / "elsewhere")
+    nowhere = tmp_path / "nowhere"
+    monkeypatch.setenv(ROOT_VARIABLE, str(original.root))
+    original.check(root=None, download_dir=unused)
+    original.check_refused(nowhere, "given as root", root=nowhere, download_dir=unused)
+    monkeypatch.setenv(ROOT_VARIABLE, str(nowhere))
+    original.check(root=original.root, download_dir=unused)
+    original.check_refused(nowhere, ROOT_VARIABLE, root=None, download_dir=unused)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(ROOT_VARIABLE, "~/root")
+    original.check(root=None, download_dir=unused)
 
 
-@pytest.mark.parametrize("name", ["svhn", "fashion_mnist"])
-def test_images_are_prepared_with_the_name_of_their_set(request, name, tmp_path):
-    root = request.getfixturevalue("svhn_root" if name == "svhn" else "fashion_root")
-    spec = DataSpec(name=name, train=10, validation=10, test=2, root=root)
-    assert (spec.source_train, spec.source_test) == DATA_SETS[name].sizes
+def forbid_unpickling(monkeypatch, forbidden: Path) -> None:
+    """Other files are unpickled as ever: torchvision checks one after the other."""
+    load = pickle.load
+
+    def check_and_load(file, **options):
+        assert Path(file.name) != forbidden, "unpickled"
+        return load(file, **options)
+
+    monkeypatch.setattr(pickle, "load", check_and_load)
+
+
+def test_damaged_files_are_named_and_never_unpickled(original, unused, monkeypatch):
+    for path in (original.root / name for name in original.files):
+        whole = path.read_bytes()
+        with monkeypatch.context() as patch:
+            forbid_unpickling(patch, path)
+            for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+                path.write_bytes(damaged)
+                problem = f"{path}: damaged: wrong md5 ({original.root} is given as root); give"
+                original.check_refused(problem, root=original.root, download_dir=unused)
+        path.unlink()
+        original.check_refused(f"{path}: No such file", root=original.root, download_dir=unused)
+        path.write_bytes(whole)
+
+
+def test_a_download_is_whole_kept_and_used_again(original, tmp_path):
+    there = tmp_path / "made" / "download"
+    original.check(root=None, download_dir=there)
+    found = {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
+    assert found == set(original.files)
+    assert [path.name for path in there.parent.iterdir()] == ["download"]
+    shutil.rmtree(original.served)
+    original.check(root=None, download_dir=there)
+
+
+def test_a_damaged_download_is_replaced_and_never_unpickled(original, tmp_path, monkeypatch):
+    there = tmp_path / "download"
+    original.check(root=None, download_dir=there)
+    harmful = pickle.dumps({"data": IMAGES[:2].reshape(2, -1), "labels": [0, 0]})
+    for damaged in (there / name for name in original.files):
+        for content in (b"x", harmful, b""):
+            damaged.write_bytes(content)
+            original.check(root=None, download_dir=there)
+        damaged.unlink()
+        original.check(root=None, download_dir=there)
+    shutil.rmtree(original.served)  # and with no network, it is an error
+    for damaged in (there / name for name in original.files):
+        damaged.write_bytes(harmful)
+        with monkeypatch.context() as patch:
+            forbid_unpickling(patch, damaged)
+            original.check_refused("http://", "run again", root=None, download_dir=there)
+
+
+def test_a_failed_download_is_one_line_and_the_next_call_repairs_it(original, tmp_path):
+    there, away = tmp_path / "made" / "download", tmp_path / "away"
+    served = list(original.served.iterdir())
+    shutil.copytree(original.served, away)
+    for path in served:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    original.check_refused("http://", ROOT_VARIABLE, root=None, download_dir=there)
+    for path in served:
+        path.unlink()
+    original.check_refused("http://", "run again", root=None, download_dir=there)
+    shutil.copytree(away, original.served, dirs_exist_ok=True)
+    original.check(root=None, download_dir=there)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99, 1])
+def test_a_download_killed_on_the_way_is_repaired(make_original, tmp_path, share):
+    original, there = make_original("cifar10"), tmp_path / "download"
+    there.mkdir()
+    whole = (original.served / CIFAR10.filename).read_bytes()
+    (there / CIFAR10.filename).write_bytes(whole[: int(share * len(whole))])
+    original.check(root=None, download_dir=there)
+    assert [path.name for path in there.iterdir()] == [CIFAR10.base_folder]
+
+
+@pytest.mark.parametrize("members", range(7))
+def test_an_extraction_killed_on_the_way_goes_on_without_a_network(
+    make_original, tmp_path, members
+):
+    original, there = make_original("cifar10"), tmp_path / "download"
+    (there / CIFAR10.base_folder).mkdir(parents=True)
+    shutil.move(original.served / CIFAR10.filename, there)
+    with tarfile.open(there / CIFAR10.filename) as tar:
+        *files, last = tar.getmembers()[1 : members + 2]
+        tar.extractall(there, files)
+        (there / last.name).write_bytes(tar.extractfile(last).read()[:-1])
+    original.check(root=None, download_dir=there)
+
+
+def test_a_download_cannot_hang_for_ever(make_original, tmp_path, monkeypatch):
+    original, there, seen = make_original("cifar10"), tmp_path / "download", []
+
+    def fail_half_way(*_args, **_kwargs):
+        seen.append(socket.getdefaulttimeout())
+        (there / CIFAR10.base_folder).mkdir(parents=True)
+        raise URLError("Name or service not known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cifar, "download_and_extract_archive", fail_half_way)
+        original.check_refused("Name or service not known", root=None, download_dir=there)
+    assert seen[0] is not None
+    assert socket.getdefaulttimeout() is None
+    original.check(root=None, download_dir=there)
+
+
+def test_images_are_prepared_with_the_name_of_their_set(original, tmp_path):
+    sizes = {"train": 10, "validation": 100, "test": 2}
+    spec = DataSpec(name=original.name, **sizes)
+    assert (spec.source_train, spec.source_test) == DATA_SETS[spec.name].sizes
     data = load_prepared(prepare(spec, tmp_path / "prepared" / spec.folder))
-    assert (data.name, data.source) == (name, {"kind": DATA_SETS[name].title})
-    assert data.train_images.shape == (3, 32, 32, 3)
-    assert data.mean[0] == pytest.approx(float(data.train_images[..., 0].mean()) / 255)
+    assert (data.name, data.source) == (spec.name, {"kind": DATA_SETS[spec.name].title})
+    assert data.classes == original.arrays.classes
+    np.testing.assert_array_equal(data.train_images, original.arrays.train_images)
+    assert (tmp_path / "prepared" / "download" / original.files[0]).exists()
 
 
-def test_a_set_of_other_classes_than_its_entry_is_refused(svhn_root, tmp_path, monkeypatch):
+def test_a_set_of_other_classes_than_its_entry_is_refused(make_original, tmp_path, monkeypatch):
+    original = make_original("svhn")
     monkeypatch.setitem(DATA_SETS, "svhn", DATA_SETS["svhn"]._replace(num_classes=9))
-    spec = DataSpec(name="svhn", train=10, validation=10, test=2, root=svhn_root)
+    spec = DataSpec(name="svhn", train=9, validation=9, test=2, root=original.root)
     with pytest.raises(DataError, match="SVHN: 10 classes were read, and its entry"):
         prepare(spec, tmp_path / "prepared")
+
+
+def test_generated_images_are_prepared_in_the_numbers_asked_for(tmp_path):
+    sizes = {"source_train": 30, "source_test": 20, "train": 10, "validation": 10, "test": 20}
+    manifest = prepare(DataSpec(name="generated", **sizes), tmp_path / "generated")
+    data, expected = load_prepared(manifest), generate_images(30, 20)
+    for name in expected._fields[:4]:
+        np.testing.assert_array_equal(getattr(data, name), getattr(expected, name))
+    assert (data.name, data.source) == ("generated", {"kind": "generated"})
+
+
+@pytest.mark.skipif(ROOT_VARIABLE not in os.environ, reason=f"needs {ROOT_VARIABLE}")
+def test_the_real_files(unused):
+    arrays = read_cifar10(root=None, download_dir=unused)
+    assert (arrays.train_images.shape, arrays.test_images.shape[0]) == ((50_000, 32, 32, 3), 10_000)
+    for labels in (arrays.train_labels, arrays.test_labels):
+        assert np.bincount(labels).tolist() == [len(labels) // 10] * 10
+    assert arrays.classes[:3] == ("airplane", "automobile", "bird")
+    assert arrays.train_labels[:5].tolist() == [6, 9, 9, 4, 1]
+    mean = arrays.train_images.mean(axis=(0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
