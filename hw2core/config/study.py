@@ -24,7 +24,7 @@ from hw2core.config.errors import ConfigError, Location, describe_errors, join_p
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
 from hw2core.config.grids import find_unknown_sections, list_points, list_settings
 from hw2core.config.images import DataSpec
-from hw2core.config.merging import merge_data, merge_training, merge_values
+from hw2core.config.merging import merge_layers
 from hw2core.config.networks import KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
@@ -40,7 +40,6 @@ from hw2core.config.spec import Experiment, RunSpec
 CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
 
-MERGED = {"training": merge_training, "data": merge_data}  # sections with rules of their own
 MOST_RUNS = 10_000  # in an experiment
 
 
@@ -182,33 +181,26 @@ def _expand_runs(name: str, entry: StudyEntry, problems: Problems) -> Iterator[R
             if key in getattr(run, section):
                 problems[f"{run_path}.{section}.{key}: the grid gives it; leave out one"] = []
         # From the innermost to the outermost section; the first with a key takes precedence.
-        sections = {
-            "architecture": {
-                f"{run_path}.architecture": run.architecture,
-                f"{path}.grid": point.sections["architecture"],
-                f"{path}.architecture": experiment.architecture,
-            },
-            "training": {
-                f"{run_path}.training": run.training,
-                f"{path}.grid.training": point.sections["training"],
-                f"{path}.training": experiment.training,
-                "training": entry.training,
-            },
-            "data": {
-                f"{run_path}.data": run.data,
-                f"{path}.grid.data": point.sections["data"],
-                f"{path}.data": experiment.data,
-                "data": entry.data,
-            },
-            "model": {run_path: {"model": run.model} if run.model else {}, path: {}},
-            "name": {run_path if label else path: dict[str, Any]()},
+        sections: dict[str, dict[str, Values]] = {
+            section: {
+                f"{run_path}.{section}": getattr(run, section),
+                f"{path}.grid" if section == "architecture" else f"{path}.grid.{section}": (
+                    point.sections[section]
+                ),
+                f"{path}.{section}": getattr(experiment, section),
+            }
+            for section in SECTIONS
         }
-        model = run.model or experiment.model
-        words = "_".join(filter(None, [label, point.label]))
-        values: Values = {"experiment": name, "label": words, "model": model}
-        for section in SECTIONS:
-            merge = MERGED.get(section, merge_values)
-            values[section] = merge(reversed(sections[section].values()))
+        sections["training"]["training"] = entry.training
+        sections["data"]["data"] = entry.data
+        sections["model"] = {run_path: {"model": run.model} if run.model else {}, path: {}}
+        sections["name"] = {run_path if label else path: {}}
+        values: Values = {
+            "experiment": name,
+            "label": "_".join(filter(None, [label, point.label])),
+            "model": run.model or experiment.model,
+            **{key: merge_layers(reversed(sections[key].values())) for key in SECTIONS},
+        }
         try:
             yield RunSpec.model_validate(values)
         except ValidationError as error:

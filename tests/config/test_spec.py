@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from hw2core.config.errors import ConfigError
+from hw2core.config.networks import KEYWORDS
 from hw2core.config.spec import RunSpec, upgrade_config
 from hw2core.config.study import load_study
 
@@ -36,6 +37,12 @@ def test_neither_the_machine_nor_how_the_file_is_written_is_in_the_canonical_jso
     small["experiments"]["one"]["architecture"] = {"pools": 1, "hidden_dims": []}
     (spec,) = load_study(dict(reversed(small.items()))).runs.values()
     assert spec.to_json() == before
+
+
+def test_keys_newer_than_published_results_are_not_in_those_of_their_defaults(config):
+    described = load_study(config).runs["exp1_1_L2_K32"].describe(0)
+    newer = {"dropout", "kernel_size", *KEYWORDS, "milestones", "gamma"}
+    assert not newer & (described["architecture"].keys() | described["training"].keys())
 
 
 def test_every_spec_comes_back_from_its_text_and_from_its_result(config):
