@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,18 +116,15 @@ def _find_result(run: str, seed: int, folder: Path | str | None) -> Path:
     return next(filter(Path.exists, found), found[0])
 
 
-def _list_manifests(path: Path, spec: RunSpec) -> Iterator[Manifest]:
-    for root in (path.absolute().parents[2], Path(), PUBLISHED):
-        try:
-            yield read_manifest(root / paths.manifest_path(spec.data.folder))
-        except DataError:
-            continue
-
-
 def _find_manifest(path: Path, spec: RunSpec, result: Result) -> Manifest:
     """Return the manifest of the images that the run was trained on."""
-    for manifest in _list_manifests(path, spec):
-        if manifest.sha256 == result.data_sha256:
-            return manifest
-    place = path.absolute().parents[2] / paths.manifest_path(spec.data.folder)
-    raise DataError(f"{place}: no manifest of the images of {path}; copy it there, or prepare them")
+    relative = paths.manifest_path(spec.data.folder)
+    study = path.absolute().parents[2]
+    for root in (study, Path(), PUBLISHED):
+        with suppress(DataError):
+            manifest = read_manifest(root / relative)
+            if manifest.sha256 == result.data_sha256:
+                return manifest
+    raise DataError(
+        f"{study / relative}: no manifest of the images of {path}; copy it there, or prepare them"
+    )

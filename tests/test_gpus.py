@@ -6,6 +6,7 @@ import os
 import platform
 import time
 
+import psutil
 import pytest
 
 from hw2core import gpus
@@ -13,6 +14,7 @@ from hw2core.errors import UserError
 from hw2core.gpus import UNKNOWN, Gpu, find_gpus, find_sign_of_gpu, measure_gpu_memory
 
 MIB = 1 << 20
+A, B = Gpu("GPU-5a1c", 81559 * MIB), Gpu("GPU-77f0", 24576 * MIB)
 ONE = "GPU-5a1c, 81559, Disabled"
 TWO = f"{ONE}\nGPU-77f0, 24576, Disabled"
 DIVIDED = "GPU-5a1c, 81559, Enabled"
@@ -39,57 +41,48 @@ def nvidia_smi(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("listed", "visible", "memory"),
+    ("listed", "visible", "expected"),
     [
-        (ONE, None, 81559 * MIB),
-        (ONE, "0", 81559 * MIB),
-        (TWO, None, 24576 * MIB),  # CUDA and nvidia-smi may count in different orders
-        (TWO, "0", 24576 * MIB),
-        (TWO, "GPU-5a1c", 81559 * MIB),
-        (TWO, "GPU-5", 81559 * MIB),  # CUDA accepts a beginning
-        (TWO, "GPU-77f0,GPU-5a1c", 24576 * MIB),
-        (TWO, "GPU-none", UNKNOWN),
-        (DIVIDED, None, UNKNOWN),
-        (DIVIDED, "0", UNKNOWN),
-        (DIVIDED, "MIG-9e2b", UNKNOWN),
-        ("GPU-5a1c, [N/A], [N/A]", None, UNKNOWN),  # memory that it shares with the CPU
-        ("GPU-5a1c, 8192, [N/A]", None, 8192 * MIB),  # no MIG on this kind
-        (TWO, "", 0),
-        (TWO, "-1", 0),
-        (TWO, "NoDevFiles", 0),
+        (ONE, None, [A]),
+        (ONE, "0", [A]),
+        (TWO, None, [A, B]),
+        # CUDA and nvidia-smi may count in different orders.
+        (TWO, "1,0", [Gpu("1", B.memory), Gpu("0", B.memory)]),
+        (TWO, "GPU-5", [A]),  # CUDA accepts a beginning
+        (TWO, "GPU-77f0,GPU-5a1c", [B, A]),
+        (TWO, "GPU-7,-1,GPU-5", [B]),  # CUDA reads up to what is no GPU
+        (TWO, "GPU-none", [Gpu("GPU-none", UNKNOWN)]),
+        (DIVIDED, None, [Gpu("GPU-5a1c", UNKNOWN)]),  # its instances are not listed
+        (DIVIDED, "0", [Gpu("GPU-5a1c", UNKNOWN)]),
+        (ONE, "MIG-9e2b, MIG-77aa", [Gpu("MIG-9e2b", UNKNOWN), Gpu("MIG-77aa", UNKNOWN)]),
+        # Memory that it shares with the CPU, and a kind without MIG.
+        ("GPU-5a1c, [N/A], [N/A]", None, [Gpu("GPU-5a1c", UNKNOWN)]),
+        ("GPU-5a1c, 8192, [N/A]", None, [Gpu("GPU-5a1c", 8192 * MIB)]),
+        (TWO, "", []),
+        (TWO, "-1", []),
+        (TWO, "NoDevFiles", []),
+        ("No devices were found", None, []),
+        ("", None, []),
+        ("", "0", [Gpu("0", UNKNOWN)]),
     ],
 )
-def test_the_visible_gpu_counts(nvidia_smi, monkeypatch, listed, visible, memory):
-    nvidia_smi(listed)
+@pytest.mark.parametrize("status", [0, 9])
+def test_the_visible_gpus_have_names_that_cuda_understands(
+    nvidia_smi, monkeypatch, listed, visible, expected, status
+):
+    nvidia_smi(listed, status)
     if visible is not None:
         monkeypatch.setenv(gpus.VISIBLE, visible)
-    assert measure_gpu_memory(find_gpus()) == memory
-
-
-@pytest.mark.parametrize(
-    ("listed", "visible", "names"),
-    [
-        (TWO, None, ["GPU-5a1c", "GPU-77f0"]),
-        (TWO, "1,0", ["1", "0"]),  # CUDA and nvidia-smi may count in different orders
-        (TWO, "GPU-7", ["GPU-77f0"]),
-        (TWO, "GPU-7,-1,GPU-5", ["GPU-77f0"]),  # CUDA reads up to what is no GPU
-        (ONE, "0", ["GPU-5a1c"]),
-        (ONE, "MIG-9e2b, MIG-77aa", ["MIG-9e2b", "MIG-77aa"]),
-        (DIVIDED, None, ["GPU-5a1c"]),  # its instances are not listed
-    ],
-)
-def test_gpus_have_the_names_that_cuda_understands(nvidia_smi, monkeypatch, listed, visible, names):
-    nvidia_smi(listed)
-    if visible is not None:
-        monkeypatch.setenv(gpus.VISIBLE, visible)
-    assert [gpu.name for gpu in find_gpus()] == names
+    assert find_gpus() == expected
+    assert measure_gpu_memory(expected) == min((gpu.memory for gpu in expected), default=0)
+    assert bool(find_sign_of_gpu()) == bool(expected)
 
 
 def test_a_number_is_a_place_on_the_bus_where_cuda_counts_so(nvidia_smi, monkeypatch):
     nvidia_smi(TWO)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.setenv(gpus.VISIBLE, "1")
-    assert find_gpus() == [Gpu("GPU-77f0", 24576 * MIB)]
+    assert find_gpus() == [B]
 
 
 def test_instances_count_as_gpus_that_are_not_shared(tmp_path, monkeypatch):
@@ -116,30 +109,26 @@ GPU-9999, 40960, Enabled'; fi
     assert instances == [Gpu(name, UNKNOWN) for name in ("MIG-a1", "MIG-b2", "MIG-c3")]
 
 
-@pytest.mark.parametrize(("text", "status"), [("No devices were found", 6), ("failed", 9), ("", 0)])
-def test_a_driver_without_a_gpu_is_none(nvidia_smi, text, status):
-    nvidia_smi(text, status)
-    assert measure_gpu_memory(find_gpus()) == 0
-    assert find_sign_of_gpu() is None
-
-
 def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path, nvidia_smi):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert measure_gpu_memory(find_gpus()) == 0
+    assert find_gpus() == []
     nvidia_smi(ONE, mode=0o644)
-    assert measure_gpu_memory(find_gpus()) == 0
+    assert find_gpus() == []
 
 
-def test_where_only_the_variable_names_a_gpu_it_is_not_shared(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv(gpus.VISIBLE, "0")
-    assert measure_gpu_memory(find_gpus()) == UNKNOWN
-
-
-def test_jobs_that_train_on_the_cpu_need_no_gpu(nvidia_smi, monkeypatch):
-    nvidia_smi(ONE)
+def test_jobs_are_given_no_other_device_than_the_variable_names(nvidia_smi, monkeypatch):
+    nvidia_smi(TWO)
     monkeypatch.setenv(gpus.DEVICE, "cpu")
-    assert measure_gpu_memory(find_gpus()) == 0
+    assert find_gpus() == []
+    monkeypatch.setenv(gpus.DEVICE, "cuda:1")
+    assert find_gpus() == [Gpu("", B.memory)]
+
+
+def test_the_gpu_of_a_mac_has_the_memory_of_the_machine(monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    (gpu,) = find_gpus()
+    assert gpu == Gpu("", psutil.virtual_memory().total)
 
 
 def test_a_tool_that_hangs_is_one_line_and_no_gpu(nvidia_smi, monkeypatch, capfd):
