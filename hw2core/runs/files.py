@@ -95,15 +95,6 @@ def read_run(run: str, seed: int) -> Result:
     return result
 
 
-def read_results(experiments: Iterable[Experiment]) -> list[Result]:
-    """Read the result of every run and seed of some experiments.
-
-    Raises:
-        ResultError: one of them cannot be read.
-    """
-    return [_read_as(e.name, run, seed) for e in experiments for run, seed in e.pairs()]
-
-
 def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[str, list[str]]]:
     """Read the existing results; also return, by experiment, the names of runs without one.
 

@@ -231,28 +231,15 @@ def test_a_run_is_read_with_the_evaluation_of_its_weights(write_run, make_evalua
         read_run(result.name, 0)
 
 
-@pytest.fixture
-def experiment() -> Experiment:
-    return Experiment("renamed", "?", "x", "y", ("tiny_L2_K8", "absent"), (0, 1), sizes={})
-
-
-def test_existing_results_are_found_and_runs_without_any_named(write_run, experiment):
-    results, missing = files.find_results([experiment])
-    assert (results, missing) == ([], {"renamed": ["tiny_L2_K8", "absent"]})
+def test_existing_results_are_found_as_those_of_the_experiment_that_asks(write_run):
+    experiment = Experiment("renamed", "?", "x", "y", ("tiny_L2_K8", "absent"), (0, 1), sizes={})
+    assert files.find_results([experiment]) == ([], {"renamed": ["tiny_L2_K8", "absent"]})
     write_run(seed=1)
     results, missing = files.find_results([experiment])
-    assert [(result.seed, result.test.accuracy) for result in results] == [(1, 75.0)]
+    assert [(r.seed, r.experiment, r.test.accuracy) for r in results] == [(1, "renamed", 75.0)]
     assert missing == {"renamed": ["absent"]}
-
-
-def test_a_result_counts_as_that_of_the_run_that_asks_for_it(write_run, experiment):
-    first, second = write_run(seed=0), write_run(seed=1)
-    experiment = Experiment(**{**vars(experiment), "runs": ("tiny_L2_K8",)})
-    results = files.read_results([experiment])
-    assert [result.experiment for result in results] == ["renamed", "renamed"]
-    assert [result.epochs for result in results] == [first.epochs, second.epochs]
-    with pytest.raises(ResultError, match=r"results/absent/seed0\.json: no such result"):
-        files.read_results([Experiment(**{**vars(experiment), "runs": ("absent",)})])
+    write_run(seed=0)
+    assert [result.seed for result in files.find_results([experiment])[0]] == [0, 1]
 
 
 def test_a_twin_gets_the_result_and_evaluation_under_its_own_name(tiny_spec, write_run):
