@@ -49,10 +49,9 @@ class Original(NamedTuple):
 
     name: str
     read: Callable[..., Arrays]
-    root: Path
-    files: list[str]  # in the root
+    root: Path  # which a server on this machine offers for download
+    files: list[str]
     arrays: Arrays
-    served: Path  # what the server offers for download
 
     def check(self, **options: Path | None) -> None:
         """Check that every image and label is read."""
@@ -74,8 +73,8 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[tuple[Path, str]]:
-    """Serves a folder on this machine; yields it and its address."""
-    folder = tmp_path / "served"
+    """Serves a folder; yields it and its address."""
+    folder = tmp_path / "root"
     folder.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
     monkeypatch.setenv("no_proxy", "*")
@@ -88,11 +87,10 @@ def server(tmp_path, monkeypatch) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.fixture
-def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
+def make_original(monkeypatch, server) -> Callable[[str], Original]:
     """Writes the files of a data set; torchvision then expects their checksums and the server."""
     monkeypatch.delenv(ROOT_VARIABLE, raising=False)
-    root = tmp_path / "root"
-    served, url = server
+    root, url = server
 
     def write(name: str, content: bytes) -> str:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -115,9 +113,9 @@ def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
         monkeypatch.setattr(kind, "train_list", entries[:-2])
         monkeypatch.setattr(kind, "test_list", entries[-2:-1])
         monkeypatch.setattr(kind, "meta", kind.meta | {"md5": md5[-1]})
-        with tarfile.open(served / kind.filename, "w:gz") as tar:
+        with tarfile.open(root / kind.filename, "w:gz") as tar:
             tar.add(root / kind.base_folder, kind.base_folder)
-        content = (served / kind.filename).read_bytes()
+        content = (root / kind.filename).read_bytes()
         monkeypatch.setattr(kind, "url", f"{url}/{kind.filename}")
         monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(content).hexdigest())
         return files
@@ -129,7 +127,6 @@ def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
             scipy.io.savemat(file, {"X": IMAGES[these].transpose(1, 2, 3, 0), "y": labels})
             entry = [f"{url}/{name}", name, write(name, file.getvalue())]
             monkeypatch.setitem(SVHN.split_list, part, entry)
-        shutil.copytree(root, served, dirs_exist_ok=True)
         return ["train_32x32.mat", "test_32x32.mat"]
 
     def make_fashion_mnist() -> list[str]:
@@ -142,8 +139,7 @@ def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
                 content = gzip.compress(head + values.tobytes())
                 resources.append((name, write(f"FashionMNIST/raw/{name}", content)))
         monkeypatch.setattr(FashionMNIST, "resources", resources)
-        monkeypatch.setattr(FashionMNIST, "mirrors", [f"{url}/"])
-        shutil.copytree(root / "FashionMNIST/raw", served, dirs_exist_ok=True)
+        monkeypatch.setattr(FashionMNIST, "mirrors", [f"{url}/FashionMNIST/raw/"])
         return [f"FashionMNIST/raw/{name}" for name, _ in resources]
 
     def make(name: str) -> Original:
@@ -163,7 +159,7 @@ def make_original(tmp_path, monkeypatch, server) -> Callable[[str], Original]:
                 classes = FashionMNIST.classes
                 read, files = read_fashion_mnist, make_fashion_mnist()
         arrays = Arrays(images[:10], labels[:10], images[10:], labels[10:], tuple(classes))
-        return Original(name, read, root, files, arrays, served)
+        return Original(name, read, root, files, arrays)
 
     return make
 
@@ -233,7 +229,7 @@ def test_a_download_is_whole_kept_and_used_again(original, tmp_path):
     found = {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
     assert found == set(original.files)
     assert [path.name for path in there.parent.iterdir()] == ["download"]
-    shutil.rmtree(original.served)
+    shutil.rmtree(original.root)
     original.check(root=None, download_dir=there)
 
 
@@ -247,7 +243,7 @@ def test_a_damaged_download_is_replaced_and_never_unpickled(original, tmp_path, 
             original.check(root=None, download_dir=there)
         damaged.unlink()
         original.check(root=None, download_dir=there)
-    shutil.rmtree(original.served)  # and with no network, it is an error
+    shutil.rmtree(original.root)  # and with no network, it is an error
     for damaged in (there / name for name in original.files):
         damaged.write_bytes(harmful)
         with monkeypatch.context() as patch:
@@ -256,16 +252,16 @@ def test_a_damaged_download_is_replaced_and_never_unpickled(original, tmp_path, 
 
 
 def test_a_failed_download_is_one_line_and_the_next_call_repairs_it(original, tmp_path):
-    there, away = tmp_path / "made" / "download", tmp_path / "away"
-    served = list(original.served.iterdir())
-    shutil.copytree(original.served, away)
-    for path in served:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    there = tmp_path / "made" / "download"
+    served = {path: path.read_bytes() for path in original.root.rglob("*") if path.is_file()}
+    for path, whole in served.items():
+        path.write_bytes(whole[: len(whole) // 2])
     original.check_refused("http://", ROOT_VARIABLE, root=None, download_dir=there)
     for path in served:
         path.unlink()
     original.check_refused("http://", "run again", root=None, download_dir=there)
-    shutil.copytree(away, original.served, dirs_exist_ok=True)
+    for path, whole in served.items():
+        path.write_bytes(whole)
     original.check(root=None, download_dir=there)
 
 
@@ -273,7 +269,7 @@ def test_a_failed_download_is_one_line_and_the_next_call_repairs_it(original, tm
 def test_a_download_killed_on_the_way_is_repaired(make_original, tmp_path, share):
     original, there = make_original("cifar10"), tmp_path / "download"
     there.mkdir()
-    whole = (original.served / CIFAR10.filename).read_bytes()
+    whole = (original.root / CIFAR10.filename).read_bytes()
     (there / CIFAR10.filename).write_bytes(whole[: int(share * len(whole))])
     original.check(root=None, download_dir=there)
     assert [path.name for path in there.iterdir()] == [CIFAR10.base_folder]
@@ -285,7 +281,7 @@ def test_an_extraction_killed_on_the_way_goes_on_without_a_network(
 ):
     original, there = make_original("cifar10"), tmp_path / "download"
     (there / CIFAR10.base_folder).mkdir(parents=True)
-    shutil.move(original.served / CIFAR10.filename, there)
+    shutil.move(original.root / CIFAR10.filename, there)
     with tarfile.open(there / CIFAR10.filename) as tar:
         *files, last = tar.getmembers()[1 : members + 2]
         tar.extractall(there, files)
