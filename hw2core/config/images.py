@@ -16,7 +16,7 @@ CIFAR10_SIZES = (50_000, 10_000)  # training and test images
 
 
 class DataSpec(Frozen):
-    """The images that a run is trained, validated and tested on."""
+    """Data options of a run: its data set, and the number of images of each split."""
 
     name: Annotated[str, AfterValidator(check_data_set)] = Field(
         json_schema_extra={"enum": list(DATA_SETS)}

@@ -45,7 +45,7 @@ NEEDS = {
 
 
 class RecipeSpec(Frozen):
-    """How a run is trained. An optional key changes nothing unless it is given."""
+    """Training options of a run. An optional key has no effect unless it is given."""
 
     # Never change a default: a run's identity leaves out keys with their default value.
     epochs: Epochs
@@ -127,7 +127,7 @@ def _name_keys(value: object) -> object:
 
 
 class RunEntry(Frozen):
-    """What one labelled run changes in its experiment."""
+    """Options of one labelled run, which override those of its experiment."""
 
     model: str | None = None
     """Model of the run."""
@@ -157,14 +157,14 @@ class ExperimentEntry(RunEntry):
 
 
 class StudyOptions(Frozen):
-    """Which part of the study is planned."""
+    """Options that select a part of the study."""
 
     only: Annotated[list[Text], Field(min_length=1)] | None = None
     """Names of the experiments to run; null: all."""
 
 
 class StudyEntry(Frozen):
-    """config.yaml as a whole."""
+    """The whole config.yaml."""
 
     data: Values
     """Default data options of all runs."""

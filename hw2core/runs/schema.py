@@ -20,7 +20,7 @@ EVALUATION_FORMAT: Final = 1
 
 
 class Epochs(Frozen):
-    """Curves, one value per epoch."""
+    """Training and validation curves, one value per epoch."""
 
     train_loss: v.Numbers = Field(min_length=1)
     """Mean training loss of the epoch, computed while the weights are updated."""
@@ -88,7 +88,7 @@ class Timing(Frozen):
 
 
 class Environment(Frozen):
-    """The machine, the software and the settings that made the result."""
+    """Hardware, software and settings of the run."""
 
     device: v.Words
     """Type of the torch device: cpu, cuda or mps."""
@@ -106,7 +106,7 @@ class Environment(Frozen):
 
 
 class Revalidation(Frozen):
-    """A comparison that let a result of older code count as one of newer code."""
+    """A comparison after which a result of older code counts as one of newer code."""
 
     commit: v.Words
     """Commit of the older code."""
