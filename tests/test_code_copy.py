@@ -94,21 +94,16 @@ def test_copies_that_no_call_used_for_long_are_removed(checkout):
 
 
 def test_the_copy_keeps_the_commit_of_its_checkout(checkout):
+    def read_copied_commit() -> str | None:
+        copy = CodeCopy(checkout, CONFIG)
+        copy.write()
+        return read_commit(copy.folder)
+
+    assert read_copied_commit() is None
     for arguments in (["init"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
         names = ["-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run(["git", *names, *arguments], cwd=checkout, check=True, capture_output=True)
-    commit = read_commit(checkout)
+    commit = read_copied_commit()
     assert len(commit) == 40
-    copy = CodeCopy(checkout, CONFIG)
-    copy.write()
     (checkout / "Snakefile").write_text("other")
-    assert read_commit(copy.folder) == commit
-    dirty = CodeCopy(checkout, CONFIG)
-    dirty.write()
-    assert read_commit(dirty.folder) == f"{commit}-dirty"
-
-
-def test_outside_of_git_the_copy_has_no_commit(checkout):
-    copy = CodeCopy(checkout, CONFIG)
-    copy.write()
-    assert read_commit(copy.folder) is None
+    assert read_copied_commit() == f"{commit}-dirty"
