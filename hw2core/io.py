@@ -138,20 +138,13 @@ def remove_leftovers(path: Path) -> None:
     start, end = _begin_temporary(path), f".tmp{path.suffix}"
     for leftover in path.parent.glob(f"{glob.escape(start)}*{end}"):
         writer = leftover.name.removeprefix(start).removesuffix(end)
-        if writer.isdecimal() and not _is_alive(int(writer)):
-            leftover.unlink(missing_ok=True)
+        if writer.isdecimal():
+            import psutil  # here, because it is slow to import and there is seldom a leftover
+
+            if not psutil.pid_exists(int(writer)):
+                leftover.unlink(missing_ok=True)
 
 
 def _begin_temporary(path: Path) -> str:
     """Return the prefix of temporary files for ``path``, which differs between machines."""
     return f".{path.stem}.{socket.gethostname()}."
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # the process of another user
-        return True
-    return True
