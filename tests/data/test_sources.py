@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import pkgutil
 import shutil
 import socket
 import struct
@@ -29,14 +30,11 @@ from torchvision.datasets import CIFAR10, CIFAR100, SVHN, FashionMNIST
 from hw2core.config.images import DataSpec
 from hw2core.data import cifar
 from hw2core.data.arrays import Arrays
-from hw2core.data.cifar import read_cifar10, read_cifar100
 from hw2core.data.datasets import prepare
-from hw2core.data.fashion_mnist import read_fashion_mnist
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.data.registry import DATA_SETS
 from hw2core.data.sources import ROOT_VARIABLE
-from hw2core.data.svhn import read_svhn
 
 # Ten training and two test images: two per file of CIFAR-10.
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
@@ -146,20 +144,18 @@ def make_original(monkeypatch, server) -> Callable[[str], Original]:
         images, labels, classes = IMAGES, LABELS, NAMES[:10]
         match name:
             case "cifar10":
-                read, files = read_cifar10, make_cifar(CIFAR10, labels, classes)
+                files = make_cifar(CIFAR10, labels, classes)
             case "cifar100":
                 labels, classes = LABELS * 11, NAMES
-                read, files = read_cifar100, make_cifar(CIFAR100, labels, classes)
+                files = make_cifar(CIFAR100, labels, classes)
             case "svhn":
-                classes = list("0123456789")
-                read, files = read_svhn, make_svhn()
-            case _:
+                files, classes = make_svhn(), list("0123456789")
+            case "fashion_mnist":
+                files, classes = make_fashion_mnist(), FashionMNIST.classes
                 images = np.zeros_like(IMAGES)  # a black margin
                 images[:, 2:-2, 2:-2] = IMAGES[:, 2:-2, 2:-2, :1]
-                classes = FashionMNIST.classes
-                read, files = read_fashion_mnist, make_fashion_mnist()
         arrays = Arrays(images[:10], labels[:10], images[10:], labels[10:], tuple(classes))
-        return Original(name, read, root, files, arrays)
+        return Original(name, pkgutil.resolve_name(DATA_SETS[name].reader), root, files, arrays)
 
     return make
 
@@ -335,7 +331,7 @@ def test_generated_images_are_prepared_in_the_numbers_asked_for(tmp_path):
 
 @pytest.mark.skipif(ROOT_VARIABLE not in os.environ, reason=f"needs {ROOT_VARIABLE}")
 def test_the_real_files(unused):
-    arrays = read_cifar10(root=None, download_dir=unused)
+    arrays = cifar.read_cifar10(root=None, download_dir=unused)
     assert (arrays.train_images.shape, arrays.test_images.shape[0]) == ((50_000, 32, 32, 3), 10_000)
     for labels in (arrays.train_labels, arrays.test_labels):
         assert np.bincount(labels).tolist() == [len(labels) // 10] * 10
