@@ -92,9 +92,9 @@ class ConvolutionalArchitecture(Architecture):
     pool_every: Count = Field(0, json_schema_extra={"default": None})
     """Number of convolutions before each pooling layer. Exactly one of this and ``pools``."""
     pools: Count | None = Field(None, exclude=True)
-    """Maximum number of pooling layers, evenly spaced: pool_every = ceil(N / pools).
+    """Maximum number of pooling layers, evenly spaced between the N convolutions.
 
-    Use it in a grid over depths.
+    It sets pool_every = ceil(N / pools), also in a grid over depths.
     """
     hidden_dims: Widths
     """Widths of the hidden linear layers; empty for none."""
