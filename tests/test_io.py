@@ -21,18 +21,16 @@ from hw2core.io import (
 )
 
 
-def test_text_is_written_as_utf8_into_a_new_folder(tmp_path):
-    path = tmp_path / "deep" / "file.md"
+def test_a_file_is_written_next_to_its_place_and_then_moved(tmp_path):
+    path = tmp_path / "deep" / "figure.svg"
+    with replace_atomically(path) as temporary:
+        temporary.write_text("<svg>")
+        assert (temporary.parent, temporary.suffix) == (path.parent, ".svg")
+        assert not path.exists()
+    assert path.read_text() == "<svg>"
     write_text_atomically(path, "naïve ×2\n")
     assert path.read_bytes() == "naïve ×2\n".encode()
-    assert [file.name for file in path.parent.iterdir()] == ["file.md"]
-
-
-def test_the_temporary_file_is_next_to_it_with_its_suffix(tmp_path):
-    with replace_atomically(tmp_path / "figure.svg") as temporary:
-        temporary.write_text("<svg>")
-        assert (temporary.parent, temporary.suffix) == (tmp_path, ".svg")
-        assert not (tmp_path / "figure.svg").exists()
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -90,10 +90,8 @@ def test_another_result_is_replaced_only_on_demand(elsewhere, write_run, tiny_sp
     write_run(config=config)
     before = result.read_bytes()
     (message,) = unpack(archive, code=1).splitlines()
-    assert message == (
-        f"{archive}: nothing is unpacked: {result} would be replaced by another result; move what "
-        "is there, or replace it with --replace"
-    )
+    assert message.startswith(f"{archive}: nothing is unpacked: {result} would be replaced")
+    assert "--replace" in message
     assert result.read_bytes() == before
     assert unpack(archive, "--replace", code=0)
     assert result.read_bytes() == packed
@@ -104,9 +102,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_unpacked(elsewhere, monk
     monkeypatch.chdir(elsewhere)
     Path("logs").touch()
     (message,) = unpack(archive, code=1).splitlines()
-    assert message.endswith(
-        "study.tar.gz: nothing is unpacked: logs: not a folder; move or delete it, and run again"
-    )
+    assert "study.tar.gz: nothing is unpacked: logs: not a folder" in message
     assert not Path("results").exists()
 
 
