@@ -40,6 +40,7 @@ KEYS = [
     ("training: {milestones: [0.5, 1.0]}", "training.milestones.1: 1.0: must be less than 1.0"),
     ("training: {translate: 40}", "training.translate: 40: must be less than 32"),
     ("training: {cutout: 40}", "training.cutout: 40: must be at most 32"),
+    ("training: {flip: 1}", "training.flip: 1: must be true or false"),
     ("training: {learning_rate: 1}", "training.learning_rate: unknown key; allowed: average, "),
     ("data: {name: imagenet}", "data.name: 'imagenet': must be one of 'cifar10', 'cifar100', "),
     ("data: {split_seed: 4294967296}", "data.split_seed: 4294967296: must be at most 4294967295"),
