@@ -17,8 +17,6 @@ NEEDED = {"question", "varies", "fixed", "model"}  # by an experiment
 LONGEST = 120_000  # bytes of all experiments on a command line; Linux allows 131,072 per argument
 IN_CASE = "on macOS and Windows, the same file as"
 
-Problems = dict[str, list[str]]  # line -> names of the affected runs
-
 
 def find_strays(experiments: object) -> Iterator[str]:
     """Yield a line if experiments have nothing of what makes one: a file changes what is not there.
@@ -66,28 +64,23 @@ def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
             yield f"experiments.{name}: {name!r}: experiments.{where} has a run of this name"
 
 
-def find_other_roots(specs: Iterable[RunSpec], data: DataSpec) -> Problems:
-    """Return a line for each other ``root`` that runs have: each data set is read once."""
-    problems: Problems = {}
+def find_other_roots(specs: Iterable[RunSpec], data: DataSpec) -> Iterator[tuple[str, str]]:
+    """Yield a line and a run for each other ``root``: each data set is read once."""
+    shared = None if data.root is None else str(data.root)
     for spec in specs:
         if spec.data.root != data.root:
-            shared = None if data.root is None else str(data.root)
             rule = f"must be that of the study, {shared!r}, where each data set is read once"
-            line = f"experiments.{spec.experiment}.data.root: {str(spec.data.root)!r}: {rule}"
-            problems.setdefault(line, []).append(spec.name)
-    return problems
+            path = f"experiments.{spec.experiment}.data.root"
+            yield f"{path}: {str(spec.data.root)!r}: {rule}", spec.name
 
 
-def find_keywords(specs: Iterable[RunSpec]) -> Problems:
-    """Return the lines about keywords that only building the network would check."""
-    problems: Problems = {}
+def find_keywords(specs: Iterable[RunSpec]) -> Iterator[tuple[str, str]]:
+    """Yield a line and a run for each keyword that only building the network would check."""
     for spec in specs:
         for key in KEYWORDS:
             if value := getattr(spec.architecture, key, None):
                 path = f"experiments.{spec.experiment}.architecture.{key}"
-                line = f"{path}: {value!r}: only run_experiment takes it; leave it out"
-                problems.setdefault(line, []).append(spec.name)
-    return problems
+                yield f"{path}: {value!r}: only run_experiment takes it; leave it out", spec.name
 
 
 def check_length(experiments: Mapping[str, Experiment]) -> Iterator[str]:

@@ -127,7 +127,7 @@ def _write(value: object) -> str:
     value = read_number(value)
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
-    if isinstance(value, float) and math.isfinite(value) and value == int(value) < 1e6:
+    if isinstance(value, float) and value.is_integer() and value < 1e6:
         value = int(value)
     # 1e-05 and 1e+20, as one writes them.
     return re.sub(r"(?<=\de)(?:\+|(-))0?", r"\1", str(value))

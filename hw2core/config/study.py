@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from hw2core.config.checks import (
-    Problems,
     check_length,
     find_clashes,
     find_keywords,
@@ -41,6 +40,8 @@ CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
 
 MOST_RUNS = 10_000  # in an experiment
+
+Problems = dict[str, list[str]]  # line -> names of the affected runs
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
         for name, given in entry.experiments.items()
     }
     problems |= {line: [] for line in find_clashes(experiments)}
-    if data is not None:
-        problems |= find_other_roots(itertools.chain(*specs.values()), data)
-    problems |= find_keywords(itertools.chain(*specs.values()))
+    valid = list(itertools.chain(*specs.values()))
+    found = find_other_roots(valid, data) if data else ()
+    for line, run in itertools.chain(found, find_keywords(valid)):
+        problems.setdefault(line, []).append(run)
     planned = entry.study.only or list(experiments)
     for name in planned:
         if name not in experiments:
