@@ -99,15 +99,6 @@ def test_files_of_the_future_become_of_now_and_others_stay(tmp_path):
     assert past.stat().st_mtime == 0
 
 
-def test_results_are_asked_for_with_their_evaluations():
-    assert pipeline.list_results([("a", 0), ("b", 1)]) == [
-        "results/a/seed0.json",
-        "results/a/seed0.test.json",
-        "results/b/seed1.json",
-        "results/b/seed1.test.json",
-    ]
-
-
 def plan(spec: RunSpec) -> tuple[bool, bool, bool]:
     """Return whether a run is trained, evaluated, and on prepared images."""
     planner = Planner(SimpleNamespace(runs={spec.name: spec}))

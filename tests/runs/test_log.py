@@ -45,13 +45,22 @@ def path(tmp_path, monkeypatch):
     return tmp_path / "run.log"
 
 
-def test_a_job_logs_what_it_made(path, capsys):
+def test_a_job_logs_what_it_made_or_an_error_for_the_user(path, capsys):
     for shows_end in (False, True):
         assert run_job(lambda log: "made x", "run", path, shows_end=shows_end) == 0
         assert path.read_text().endswith(" made x\n")
         assert capsys.readouterr().err == "run: made x\n" * shows_end
     assert run_job(lambda log: "made x", "run") == 0  # called by hand
     assert capsys.readouterr().err == "run: made x\n"
+
+    def fail(log) -> str:
+        raise UserError("x.json: damaged; delete it and run again")
+
+    assert run_job(fail, "run", path) == 1
+    assert path.read_text().endswith(" x.json: damaged; delete it and run again\n")
+    assert capsys.readouterr().err == "run: x.json: damaged; delete it and run again\n"
+    with pytest.raises(ZeroDivisionError):  # a bug is not caught
+        run_job(lambda log: str(1 // 0), "run", path)
 
 
 def test_the_terminal_gets_a_line_every_ten_seconds_and_all_warnings(path, monkeypatch, capsys):
@@ -66,20 +75,6 @@ def test_the_terminal_gets_a_line_every_ten_seconds_and_all_warnings(path, monke
     shown = capsys.readouterr().err.splitlines()
     assert shown == ["run: epoch 10", "run: a warning", "run: epoch 20", "run: epoch 30"]
     assert len(path.read_text().splitlines()) == 17
-
-
-def test_an_error_for_the_user_is_a_line_and_status_1(path, capsys):
-    def fail(log) -> str:
-        raise UserError("x.json: damaged; delete it and run again")
-
-    assert run_job(fail, "run", path) == 1
-    assert path.read_text().endswith(" x.json: damaged; delete it and run again\n")
-    assert capsys.readouterr().err == "run: x.json: damaged; delete it and run again\n"
-
-
-def test_a_bug_is_not_caught(path):
-    with pytest.raises(ZeroDivisionError):
-        run_job(lambda log: str(1 // 0), "run", path)
 
 
 def test_a_line_says_where_training_stands():

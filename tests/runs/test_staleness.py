@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from hw2core.runs import files, paths
-from hw2core.runs.files import write_evaluation, write_result
-from hw2core.runs.make import make_evaluation, make_result
+from hw2core.runs.files import write_evaluation
 from hw2core.runs.staleness import Identity, explain_evaluation, explain_result
-from hw2core.runs.weights import write_weights
 
 # The same accuracies on 40 test images.
 OF_40 = {
@@ -30,26 +28,6 @@ def change(config: dict, section: str, **values: object) -> dict:
     changed[section] |= values
     changed[section] = {k: v for k, v in changed[section].items() if v is not None}
     return changed
-
-
-def test_a_result_is_current_the_moment_it_is_made(tiny_spec, tiny_data, tiny_manifest, in_folder):
-    manifest = Path(paths.manifest_path(tiny_spec.data.folder))
-    manifest.parent.parent.mkdir()
-    manifest.parent.symlink_to(tiny_manifest.parent)
-    result, trained = make_result(tiny_spec, 0, tiny_data, device="cpu")
-    sha256 = write_weights(paths.weights_path(tiny_spec.name, 0), trained.weights)
-    result = result.model_copy(update={"weights_sha256": sha256})
-    write_result(paths.result_path(tiny_spec.name, 0), result)
-    assert explain_result(tiny_spec, 0) == []
-    assert explain_evaluation(tiny_spec, 0) == ["not evaluated yet"]
-    evaluation = make_evaluation(result, trained.weights, tiny_data, num_images=100, device="cpu")
-    write_evaluation(paths.evaluation_path(tiny_spec.name, 0), evaluation)
-    assert explain_evaluation(tiny_spec, 0) == []
-    assert (evaluation.run, evaluation.seed) == (tiny_spec.name, 0)
-    parts = Identity.of(tiny_spec, 0).hash_parts()
-    assert {key: getattr(result, key) for key in parts} == parts
-    assert result.environment.device == "cpu"
-    assert result.environment.versions.keys() == {"python", "torch", "numpy"}
 
 
 @pytest.mark.parametrize(
