@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import random
 import re
 import shutil
 from pathlib import Path
 
-import torch
-from cut_writes import make_fault
 from outcome import Outcome, make_sure
-from small_study import EPOCHS, EXPERIMENTS, MANIFEST, RUNS, TABLES, Study, finish
+from small_study import EXPERIMENTS, MANIFEST, RUNS, TABLES, Study, finish
 
 from hw2core.config.spec import dump_experiments
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.pipeline import list_results
 from hw2core.runs import paths
-from hw2core.runs.checkpoint import DIGEST_SIZE
 from hw2core.runs.schema import RESULT_FORMAT
 
 
@@ -49,61 +44,6 @@ def damage_weights(study: Study, rng: random.Random) -> Outcome:
     stem = re.escape(path.removesuffix("safetensors"))
     outcome.expect(output, rf"{stem}(safetensors|json)", "run again")
     return outcome
-
-
-def damage_checkpoint(study: Study, rng: random.Random) -> Outcome:
-    """Damage the checkpoint of a killed training, or both: it must not change the numbers."""
-    outcome, run = Outcome(), rng.choice(RUNS)
-    path = kill_training(study, run, rng)
-    for name in (path, f"{path}.previous")[: rng.choice((1, 2))]:
-        (study / name).write_bytes(damage((study / name).read_bytes(), rng))
-    train_again(study, run, outcome, path, "set aside")
-    return outcome
-
-
-def break_checkpoint(study: Study, rng: random.Random) -> Outcome:
-    """Take a key or some numbers from a whole checkpoint: it is of this run, and cannot be used."""
-    outcome, run = Outcome(), rng.choice(RUNS)
-    path = kill_training(study, run, rng)
-    state = torch.load(io.BytesIO((study / path).read_bytes()[DIGEST_SIZE:]), weights_only=True)
-    part = rng.choice([state, state["trainer"]["model"], state["random"]])
-    key = rng.choice(sorted(part))
-    if isinstance(part[key], torch.Tensor) and rng.random() < 0.5:
-        part[key] = part[key][:1, ...]
-    else:
-        del part[key]
-    content = io.BytesIO()
-    torch.save(state, content)
-    digest = hashlib.sha256(content.getvalue()).digest()
-    (study / path).write_bytes(digest + content.getvalue())
-    train_again(study, run, outcome, path, "set aside")
-    return outcome
-
-
-def change_threads(study: Study, rng: random.Random) -> Outcome:
-    """Kill a training with other threads: with those of the study it must start afresh."""
-    outcome, run = Outcome(), rng.choice(RUNS)
-    path = kill_training(study, run, rng, threads=2)
-    train_again(study, run, outcome, path, "not used: saved with threads 2, now 1")
-    return outcome
-
-
-def kill_training(study: Study, run: str, rng: random.Random, **options: int) -> str:
-    """Kill a training after some epoch; return the path of its checkpoint."""
-    make_sure(study, MANIFEST)
-    study.delete_training(run)
-    path = str(paths.checkpoint_path(Path(paths.result_path(run, 0))))
-    fault = make_fault("train.py", path, "renamed", "kill", rng, full_size=0)
-    finish(study.train(run, fault=fault | {"nth": rng.randrange(2, EPOCHS)}, **options))
-    return path
-
-
-def train_again(study: Study, run: str, outcome: Outcome, path: str, message: str) -> None:
-    """Train a run to its end; its log must have ``message`` about the checkpoint."""
-    status, output = finish(study.train(run))
-    outcome.expect(output, re.escape(path), message)
-    if status != 0:
-        outcome.unclear.append(f"status {status}: {output[-2000:]}")
 
 
 def damage_data(study: Study, rng: random.Random) -> Outcome:

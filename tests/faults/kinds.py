@@ -10,16 +10,9 @@ from __future__ import annotations
 import signal
 
 from cut_writes import DRAWINGS, TRAINING, cut_drawing_write, cut_training_write
-from damages import (
-    break_checkpoint,
-    change_threads,
-    damage_checkpoint,
-    damage_data,
-    damage_result,
-    damage_weights,
-)
+from damages import damage_data, damage_result, damage_weights
 from outcome import Kind
-from stops import kill_training_of_sweep, stop_sweep, stop_training
+from stops import kill_training, kill_training_of_sweep, stop_sweep
 from surroundings import fill_disk, forbid_writing, jump_clock, start_twice
 
 KINDS: dict[str, Kind] = {
@@ -27,22 +20,17 @@ KINDS: dict[str, Kind] = {
     **{f"kill in {w} write": cut_drawing_write(*DRAWINGS[w], "kill") for w in DRAWINGS},
     "kill of everything in a table write": cut_drawing_write(*DRAWINGS["table"], "kill_group"),
     "kill of everything in a figure write": cut_drawing_write(*DRAWINGS["figure"], "kill_group"),
-    "kill of a training": stop_training(signal.SIGKILL),
+    "kill of a training": kill_training,
     "kill of a training under Snakemake": kill_training_of_sweep,
     "kill of everything in a sweep": stop_sweep(signal.SIGKILL),
-    "SIGTERM to a training": stop_training(signal.SIGTERM),
     "SIGTERM to everything": stop_sweep(signal.SIGTERM),
     "SIGINT to everything": stop_sweep(signal.SIGINT),
-    "SIGHUP to a training": stop_training(signal.SIGHUP),
     "SIGHUP to everything": stop_sweep(signal.SIGHUP),
     **{f"disk full in {w} write": cut_training_write(w, "full") for w in TRAINING},
     **{f"disk full in {w} write": cut_drawing_write(*DRAWINGS[w], "full") for w in DRAWINGS},
     "disk really full": fill_disk,
     "damaged result": damage_result,
     "damaged weights": damage_weights,
-    "damaged checkpoint": damage_checkpoint,
-    "unloadable checkpoint": break_checkpoint,
-    "checkpoint of other threads": change_threads,
     "damaged data": damage_data,
     "two Snakemakes": start_twice,
     "read-only results": forbid_writing,

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from contextlib import chdir
 from pathlib import Path
 
@@ -42,36 +41,25 @@ INJECTOR = Path(__file__).parent / "inject"
 class Study(Checkout):
     """A checkout with the small study, to break."""
 
-    def run(self, *command: str, fault: dict | None = None, **options) -> subprocess.Popen:
+    def run(self, *command: str, fault: dict | None = None) -> subprocess.Popen:
         """Start a command in the folder, broken by ``fault``, as the head of its own group."""
         folders = [str(self.folder), *([str(INJECTOR)] if fault else [])]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(folders)}
+        environment = {"PYTHONPATH": os.pathsep.join(folders)}
         if fault:
             environment["HW2_FAULT"] = json.dumps(fault)
-        return subprocess.Popen(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            # A test that runs in the background ignores Ctrl-C, and so would its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-            **options,
-        )
+        return self.execute(*command, environment=environment, start_new_session=True)
 
     def call(self, *arguments: str, fault: dict | None = None) -> tuple[int, str]:
         """Run Snakemake to its end; return its exit status and what it printed."""
         return finish(self.run("-m", "snakemake", *arguments, fault=fault))
 
     def train(
-        self, run: str, *, fault: dict | None = None, every_epoch: bool = True, threads: int = 1
+        self, run: str, *, fault: dict | None = None, every_epoch: bool = True
     ) -> subprocess.Popen:
         """Start one training by its script, with a checkpoint after every epoch."""
         command = ["workflow_scripts/train.py", "--spec", STUDY.runs[run].to_json(), "--seed", "0"]
         command += ["--data", MANIFEST, "--result", paths.result_path(run, 0)]
-        command += ["--weights", paths.weights_path(run, 0), "--threads", str(threads)]
+        command += ["--weights", paths.weights_path(run, 0), "--threads", "1"]
         command += ["--log", paths.log_path("train", run, "seed0")]
         command += ["--checkpoint-seconds", "0"] if every_epoch else []
         return self.run(*command, fault=fault)

@@ -16,28 +16,24 @@ from small_study import MANIFEST, RUNS, Study, finish
 from hw2core.runs import paths
 
 
-def stop_training(number: signal.Signals) -> Kind:
-    """Return a signal to a training at any moment."""
-
-    def inject(study: Study, rng: random.Random) -> Outcome:
-        run, outcome = rng.choice(RUNS), Outcome()
-        make_sure(study, MANIFEST)
-        study.delete_training(run, checkpoint=rng.random() < 0.5)
-        (study / paths.log_path("train", run, "seed0")).unlink(missing_ok=True)
-        process = study.train(run)
-        # In the middle of an epoch, or, now and then, while everything is being imported.
-        if rng.random() < 0.8:
-            wait_for(lambda: "epoch" in study.log_of(run) or process.poll() is not None)
-            time.sleep(rng.uniform(0, 0.3))
-        else:
-            time.sleep(rng.uniform(0, 3))
-        process.send_signal(number)
-        status, output = finish(process)
-        if status not in (0, -number, 128 + number) or "Traceback" in output:
-            outcome.unclear.append(f"status {status}: {output[-2000:]}")
-        return outcome
-
-    return inject
+def kill_training(study: Study, rng: random.Random) -> Outcome:
+    """Kill a training at any moment; other signals are in tests/workflow/test_resume.py."""
+    run, outcome = rng.choice(RUNS), Outcome()
+    make_sure(study, MANIFEST)
+    study.delete_training(run, checkpoint=rng.random() < 0.5)
+    (study / paths.log_path("train", run, "seed0")).unlink(missing_ok=True)
+    process = study.train(run)
+    # In the middle of an epoch, or, now and then, while everything is being imported.
+    if rng.random() < 0.8:
+        wait_for(lambda: "epoch" in study.log_of(run) or process.poll() is not None)
+        time.sleep(rng.uniform(0, 0.3))
+    else:
+        time.sleep(rng.uniform(0, 3))
+    process.kill()
+    status, output = finish(process)
+    if status not in (0, -signal.SIGKILL) or "Traceback" in output:
+        outcome.unclear.append(f"status {status}: {output[-2000:]}")
+    return outcome
 
 
 def stop_sweep(number: signal.Signals) -> Kind:

@@ -92,14 +92,13 @@ class Checkout:
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def start(self, *arguments: str, **options) -> subprocess.Popen:
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        # One thread a training, or two jobs' threads get in each other's way.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    def execute(self, *command: str, environment: dict[str, str], **options) -> subprocess.Popen:
+        """Start this Python in the folder, with one thread a training, and read its output."""
         return subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=self.folder,
-            env=environment,
+            # With more threads, those of two jobs would get in each other's way.
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -107,6 +106,9 @@ class Checkout:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             **options,
         )
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        return self.execute("-m", "snakemake", *arguments, environment={}, **options)
 
     def snakemake(self, *arguments: str, succeeds: bool = True) -> str:
         """Run Snakemake and return what it printed."""
@@ -116,11 +118,15 @@ class Checkout:
         return output
 
     def plan(self, *arguments: str) -> Counter[str]:
-        """Return how many jobs of each rule a dry run plans; the targets' own are left out."""
-        output = self.snakemake("-n", *arguments)
-        table = output.partition("Job stats:")[2].partition("total")[0]
-        jobs = re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)
-        return Counter({rule: int(count) for rule, count in jobs if rule not in TARGETS})
+        """Return how many jobs of each rule a dry run plans."""
+        return count_jobs(self.snakemake("-n", *arguments))
+
+
+def count_jobs(output: str) -> Counter[str]:
+    """Return how many jobs of each rule Snakemake printed; the targets' own are left out."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    jobs = re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)
+    return Counter({rule: int(count) for rule, count in jobs if rule not in TARGETS})
 
 
 def copy_sources(folder: Path) -> Checkout:
