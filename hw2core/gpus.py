@@ -61,7 +61,7 @@ def find_gpus() -> list[Gpu]:
         UserError: HW2_DEVICE names no device that can train.
     """
     check_device()
-    device = os.environ.get(DEVICE, "cuda")
+    device = os.environ.get(DEVICE) or "cuda"
     if device == "cpu":
         return []
     if platform.system() == "Darwin" and platform.machine() == "arm64":

@@ -116,12 +116,16 @@ def test_a_machine_without_the_tool_has_no_gpu(monkeypatch, tmp_path, nvidia_smi
     assert find_gpus() == []
 
 
-def test_jobs_are_given_no_other_device_than_the_variable_names(nvidia_smi, monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cpu", []), ("cuda:1", [Gpu("", B.memory)]), ("cuda", [A, B]), ("", [A, B])],
+)
+def test_jobs_are_given_no_other_device_than_the_variable_names(
+    nvidia_smi, monkeypatch, device, expected
+):
     nvidia_smi(TWO)
-    monkeypatch.setenv(gpus.DEVICE, "cpu")
-    assert find_gpus() == []
-    monkeypatch.setenv(gpus.DEVICE, "cuda:1")
-    assert find_gpus() == [Gpu("", B.memory)]
+    monkeypatch.setenv(gpus.DEVICE, device)
+    assert find_gpus() == expected
 
 
 def test_the_gpu_of_a_mac_has_the_memory_of_the_machine(monkeypatch):
