@@ -13,14 +13,12 @@ from PIL import Image
 import hw2core
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT
-from hw2core.data.datasets import prepare
 from hw2core.data.loader import Loader
-from hw2core.data.prepared import load_prepared
+from hw2core.data.prepared import read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
-from hw2core.runs.make import make_evaluation, make_result
+from hw2core.runs.files import read_evaluation, read_result, write_result
 from hw2core.runs.weights import check_weights, read_weights, write_weights
 from hw2core.trained import load_network
 
@@ -28,106 +26,91 @@ PUBLISHED = CHECKOUT / paths.REFERENCE
 RUN = "exp2_L6_K32-64-128"
 
 
-@pytest.fixture(scope="module", params=["cnn", "mlp"])
-def trained(request, tmp_path_factory):
-    """A folder with a trained run and its images; returns it with the run's spec."""
-    networks = {
-        "cnn": {"filters_per_layer": [4], "layers_per_block": 2, "pool_every": 1},
-        "mlp": {"hidden_dims": [8], "wstd": 0.02},
+@pytest.fixture(params=["cnn", "mlp"])
+def study(request, tiny_values, tiny_manifest, tmp_path, make_result) -> tuple[Path, RunSpec]:
+    """A folder with the weights and the result of a run, and the manifest of its images."""
+    if request.param == "mlp":
+        tiny_values |= {"model": "mlp", "architecture": {"hidden_dims": [8], "wstd": 0.02}}
+        tiny_values["training"]["optimizer"] = "vanilla"
+    spec, folder = RunSpec.model_validate(tiny_values), tmp_path / "study"
+    weights = build_trainer(spec, torch.device("cpu"), num_steps=1).get_weights()
+    hashes = {
+        "weights_sha256": write_weights(folder / paths.weights_path(spec.name, 0), weights),
+        "data_sha256": read_manifest(tiny_manifest).sha256,
     }
-    spec = RunSpec.model_validate(
-        {
-            "experiment": "own",
-            "model": request.param,
-            "architecture": {"hidden_dims": []} | networks[request.param],
-            "training": {"epochs": 1, "batch_size": 20, "lr": 0.01, "weight_decay": 0}
-            | {"optimizer": "adamw" if request.param == "cnn" else "vanilla"}
-            | {"schedule": "constant", "precision": "fp32"},
-            "data": {"name": "generated", "source_train": 60, "source_test": 20}
-            | {"train": 40, "validation": 20, "test": 20},
-        }
-    )
-    folder = tmp_path_factory.mktemp("study")
-    manifest = prepare(spec.data, folder / "data" / spec.data.folder)
-    data = load_prepared(manifest)
-    result, run = make_result(spec, 0, data)
-    sha256 = write_weights(folder / paths.weights_path(spec.name, 0), run.weights)
-    result = result.model_copy(update={"weights_sha256": sha256})
-    write_result(folder / paths.result_path(spec.name, 0), result)
-    evaluation = make_evaluation(result, run.weights, data, num_images=20)
-    write_evaluation(folder / paths.evaluation_path(spec.name, 0), evaluation)
+    write_result(folder / paths.result_path(spec.name, 0), make_result(spec, **hashes))
+    (folder / "data" / spec.data.folder).mkdir(parents=True)
+    shutil.copy(tiny_manifest, folder / paths.manifest_path(spec.data.folder))
     return folder, spec
 
 
-@pytest.fixture
-def copy(trained, tmp_path):
-    """A copy of the folder, to change."""
-    shutil.copytree(trained[0], tmp_path / "copy")
-    return tmp_path / "copy", trained[1].name
-
-
-def test_a_network_gives_the_logits_of_its_evaluation(trained):
-    folder, spec = trained
+def test_a_network_gives_the_logits_of_its_weights(study, tiny_data):
+    folder, spec = study
     network = load_network(spec.name, folder=folder)
-    data = load_prepared(folder / paths.manifest_path(spec.data.folder))
-    assert (network.mean, network.std, network.classes) == (data.mean, data.std, data.classes)
+    mean, std = tiny_data.mean, tiny_data.std
+    assert (network.mean, network.std, network.classes) == (mean, std, tiny_data.classes)
     trainer = build_trainer(spec, torch.device("cpu"), 1)
     trainer.load_weights(read_weights(folder / paths.weights_path(spec.name, 0)))
-    batches = Loader(
-        data.test_images[:5], data.test_labels[:5], batch_size=5, mean=data.mean, std=data.std
-    )
-    expected, _ = trainer.compute_logits(batches)
-    pictures = [Image.fromarray(np.array(image)) for image in data.test_images[:5]]
+    images, labels = tiny_data.test_images[:5], tiny_data.test_labels[:5]
+    expected, _ = trainer.compute_logits(Loader(images, labels, batch_size=5, mean=mean, std=std))
+    pictures = [Image.fromarray(np.array(image)) for image in images]
     found = network.compute_logits(torch.cat([*map(network.normalise, pictures)]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     shares = network.classify(pictures[0].resize((80, 50)).convert("L"))
-    assert set(shares) == set(data.classes)
+    assert set(shares) == set(tiny_data.classes)
     assert sum(shares.values()) == pytest.approx(1)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
-def test_the_folder_may_be_that_of_the_results_or_the_working_one(trained, monkeypatch):
-    folder, spec = trained
+def test_the_folder_may_be_that_of_the_results_or_the_working_one(study, monkeypatch):
+    folder, spec = study
     assert load_network(spec.name, folder=folder / "results").classes
     monkeypatch.chdir(folder)
     assert hw2core.load_network(spec.name).result.name == spec.name
 
 
-def test_a_run_that_shares_a_result_has_the_weights_of_the_other(copy):
-    folder, run = copy
-    shutil.move(folder / "results" / run, folder / "results" / "other")
-    (folder / "results" / run).mkdir()
-    for name in ("seed0.json", "seed0.test.json"):
-        shutil.move(folder / "results/other" / name, folder / "results" / run / name)
-    path = folder / paths.result_path(run, 0)
+def test_a_run_that_shares_a_result_has_the_weights_of_the_other(study):
+    folder, spec = study
+    path, weights = (
+        folder / name(spec.name, 0) for name in (paths.result_path, paths.weights_path)
+    )
+    (folder / "results/other").mkdir()
+    shutil.move(weights, folder / "results/other")
     write_result(path, read_result(path).model_copy(update={"same_as": "other"}))
-    assert load_network(run, folder=folder).result.same_as == "other"
+    assert load_network(spec.name, folder=folder).result.same_as == "other"
 
 
-def test_what_is_missing_or_not_of_the_result_is_one_line(copy, monkeypatch, tmp_path):
-    folder, run = copy
+def test_what_is_missing_or_not_of_the_result_is_one_line(study, monkeypatch, tmp_path):
+    folder, spec = study
     monkeypatch.chdir(tmp_path)
-    weights, result = folder / paths.weights_path(run, 0), folder / paths.result_path(run, 0)
-    with pytest.raises(UserError, match=r"results/exp9/seed0\.json: no such result"):
-        load_network("exp9", folder=folder)
-    content = weights.read_bytes()
+    weights, path = (
+        folder / name(spec.name, 0) for name in (paths.weights_path, paths.result_path)
+    )
+    content, result = weights.read_bytes(), read_result(path)
+
+    def check_refused(problem: str, run: str = spec.name) -> None:
+        with pytest.raises(UserError, match=problem) as caught:
+            load_network(run, folder=folder)
+        assert "\n" not in str(caught.value)
+
+    check_refused(r"results/exp9/seed0\.json: no such result", "exp9")
     weights.write_bytes(content[:-1] + b"x")
-    with pytest.raises(UserError, match="not the weights of its result, or damaged"):
-        load_network(run, folder=folder)
+    check_refused(r"seed0\.safetensors: not the weights of its result, or damaged")
     weights.unlink()
-    with pytest.raises(UserError, match=r"seed0\.safetensors: no weights; train the run"):
-        load_network(run, folder=folder)
+    check_refused(r"seed0\.safetensors: no weights")
     sha256 = write_weights(weights, {"a": torch.zeros(3)})
-    write_result(result, read_result(result).model_copy(update={"weights_sha256": sha256}))
-    with pytest.raises(UserError, match=r"not the weights of a \w+ network"):
-        load_network(run, folder=folder)
+    write_result(path, result.model_copy(update={"weights_sha256": sha256}))
+    check_refused(rf"not the weights of a {spec.model} network")
     weights.write_bytes(content)
-    write_result(result, read_result(result).model_copy(update={"weights_sha256": None}))
-    assert load_network(run, folder=folder)
-    (manifest,) = folder.glob("data/*/manifest.json")
-    manifest.unlink()
-    with pytest.raises(UserError, match=r"manifest\.json: no manifest of the images of .*seed0"):
-        load_network(run, folder=folder)
+    write_result(path, result.model_copy(update={"weights_sha256": None}))
+    assert load_network(spec.name, folder=folder)
+    write_result(path, result.model_copy(update={"config": result.config | {"model": "vgg"}}))
+    check_refused(r"seed0\.json: model: 'vgg'")
+    write_result(path, result.model_copy(update={"data_sha256": "0"}))
+    check_refused(r"manifest\.json: no manifest of the images of .*seed0")
+    write_result(path, result)
+    shutil.rmtree(folder / "data")
+    check_refused(r"manifest\.json: no manifest of the images of .*seed0")
 
 
 def test_the_published_network_is_that_of_the_published_result():
