@@ -11,13 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL
 from hw2core.config.images import DataSpec
 from hw2core.config.networks import MODELS
-from hw2core.config.schema import (
-    ExperimentEntry,
-    RecipeSpec,
-    RunEntry,
-    StudyEntry,
-    StudyOptions,
-)
+from hw2core.config.schema import RecipeSpec, StudyEntry
 
 Schema = dict[str, Any]
 VARIED_DATA = ("train", "validation", "test", "split_seed")  # that runs of a study need not share
@@ -37,37 +31,36 @@ def build_config_schema() -> Schema:
     ``architecture`` has the keys of all models, and the keys of ``architecture`` and ``training``
     are optional, because another section may give them.
     """
+    study = _describe(StudyEntry)
+    parts: dict[str, Schema] = study.pop("$defs")
     keys = _unite_architectures()
-    section: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
-    training, data = _describe(RecipeSpec, partial=True), _describe(DataSpec, partial=True)
+    training, data = _describe(RecipeSpec), _describe(DataSpec)
+    _replace(study, "data", dict(data))
+    del training["required"], data["required"]
     varied = {
         **keys,
         **{f"training.{key}": schema for key, schema in training["properties"].items()},
         **{f"data.{key}": data["properties"][key] for key in VARIED_DATA},
     }
+    section: Schema = {"type": "object", "additionalProperties": False}
     ends = {"type": "array", "minItems": 3, "maxItems": 3, "description": "First, last, number."}
-    parts: dict[str, Schema] = {
+    parts |= {
         "log": {**section, "properties": {"log": ends}, "required": ["log"]},
         "model": {"enum": list(MODELS)},
         "architecture": {**section, "properties": keys},
         "grid": {**section, "properties": {k: _list_values(s) for k, s in varied.items()}},
         "training": training,
         "data": data,
-        "run": _describe(RunEntry),
-        "experiment": _describe(ExperimentEntry),
     }
-    for entry in (parts["run"], parts["experiment"]):
-        for key in ("model", "architecture", "training", "data"):
-            _replace(entry, key, _refer(key))
+    run, experiment = parts["RunEntry"], parts["ExperimentEntry"]
+    for key in ("model", "architecture", "training", "data"):
+        _replace(run, key, _refer(key))
+        _replace(experiment, key, _refer(key))
     grids = {"anyOf": [_refer("grid"), {"type": "array", "items": _refer("grid")}]}
-    _replace(parts["experiment"], "grid", grids)
-    _replace(parts["experiment"], "runs", _describe_mapping(RUN_LABEL, "run"))
-    study = _describe(StudyEntry)
-    _replace(study, "data", _describe(DataSpec))
+    _replace(experiment, "grid", grids)
     _replace(study, "training", _refer("training"))
-    _replace(study, "study", _describe(StudyOptions))
-    experiments = {**_describe_mapping(EXPERIMENT_NAME, "experiment"), "minProperties": 1}
-    _replace(study, "experiments", experiments)
+    experiment["properties"]["runs"]["propertyNames"] = {"pattern": f"^{RUN_LABEL}$"}
+    study["properties"]["experiments"]["propertyNames"] = {"pattern": f"^{EXPERIMENT_NAME}$"}
     # Draft 7 is the newest that every editor supports.
     return {"$schema": "http://json-schema.org/draft-07/schema#", **study, "$defs": parts}
 
@@ -91,17 +84,12 @@ def _unite_architectures() -> Schema:
     return {key: s[0] if len(s) == 1 else {"anyOf": s} for key, s in variants.items()}
 
 
-def _describe_mapping(pattern: str, part: str) -> Schema:
-    """Return a mapping of names that match ``pattern`` to ``part``."""
-    names = {"pattern": f"^{pattern}$"}
-    return {"type": "object", "propertyNames": names, "additionalProperties": _refer(part)}
-
-
-def _describe(model: type[BaseModel], partial: bool = False) -> Schema:
-    """Return pydantic's schema of ``model``, without required keys if ``partial``."""
+def _describe(model: type[BaseModel]) -> Schema:
+    """Return pydantic's schema of ``model``, without titles."""
     schema = model.model_json_schema(schema_generator=_Generator)
-    left_out = {"title", "$defs", *(["required"] if partial else [])}
-    return {key: value for key, value in schema.items() if key not in left_out}
+    for part in (schema, *schema.get("$defs", {}).values()):
+        del part["title"]
+    return schema
 
 
 def _refer(part: str) -> Schema:
