@@ -61,12 +61,12 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path,
     )
     # No process of this machine has the number of a writer on another one.
     remote = dead.with_name(dead.name.replace(socket.gethostname(), "node7.example"))
-    for leftover in (dead, alive, remote):
+    other = dead.with_name(dead.name.replace(str(process.pid), "mine"))  # of no writer
+    for leftover in (dead, alive, remote, other):
         leftover.touch()
     write_text_atomically(tmp_path / name, "text")
     assert not dead.exists()
-    assert alive.exists()
-    assert remote.exists()
+    assert all(path.exists() for path in (alive, remote, other))
 
 
 def test_a_file_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):
