@@ -11,9 +11,10 @@ Usage: python bench/precision.py [--runs NAME ...] [--seeds 0 1 2] [--images 200
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from unittest import mock
 
 import torch
 from measure import (
@@ -29,12 +30,8 @@ from hw2core.analysis.statistics import compare_pairs
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study
-from hw2core.data.augment import Augmentation
-from hw2core.data.loader import Loader
-from hw2core.data.prepared import PreparedData
-from hw2core.data.split import split_train_validation
-from hw2core.engine.device import pick_device, prepare_device
-from hw2core.engine.run import EVALUATION_BATCH
+from hw2core.engine.device import pick_device
+from hw2core.engine.run import train_run
 from hw2core.engine.torch_trainer import DeviceTrainer
 
 RUNS = ("exp1_1_L4_K32", "exp1_4_L8_K32", "exp2_L3_K32-64-128")
@@ -57,48 +54,25 @@ def main() -> None:
         args.runs, args.seeds, args.data = RUNS[:1], [0, 1], None
         args.images, args.validation, args.epochs = 300, 100, 1
     device = pick_device(args.device)
-    prepare_device(device, deterministic=False)
     prepare_process()
     data = load_images(args.data, args.images + args.validation)
     study = load_study(read_config(STUDY_FILE))
     accuracies: dict[tuple[str, str], list[float]] = {}
-    for run in args.runs:
+    sizes = {"train": args.images, "validation": args.validation}
+    for run, seed in itertools.product(args.runs, args.seeds):
         spec = study.runs[run]
         training = spec.training.model_copy(update={"epochs": args.epochs})
-        spec = spec.model_copy(update={"training": training})
-        for seed in args.seeds:
-            train, validation = make_loaders(spec, seed, data, device, args)
-            for way, build in (("fast", DeviceTrainer.of), ("plain", build_plain_trainer)):
-                torch.manual_seed(seed)
-                trainer = build(spec, device, args.epochs * len(train))
-                results = trainer.fit(train, validation, args.epochs, print_every=0)
-                accuracies.setdefault((run, way), []).append(results.test_acc[-1])
+        images = spec.data.model_copy(update=sizes)
+        spec = spec.model_copy(update={"training": training, "data": images})
+        for way, build in (("fast", DeviceTrainer.of), ("plain", build_plain_trainer)):
+            with mock.patch.object(DeviceTrainer, "of", build):
+                history = train_run(spec, seed, data, device=str(device)).history
+            accuracies.setdefault((run, way), []).append(history.test_acc[-1])
     print(
         f"{args.images} {data.name}, {args.epochs} epochs, seeds {args.seeds}; validation accuracy "
         f"on {args.validation} after the last.\n{describe_machine(device)}\n"
     )
     print_comparison(args.runs, accuracies)
-
-
-def make_loaders(
-    spec: RunSpec, seed: int, data: PreparedData, device: torch.device, args: argparse.Namespace
-) -> tuple[Loader, Loader]:
-    """Return the training and validation batches like those of the study."""
-    chosen, held_out = split_train_validation(
-        data.train_labels, num_train=args.images, num_validation=args.validation, seed=0
-    )
-    training = spec.training
-    source = data.train_images, data.train_labels
-    options: dict[str, Any] = {"mean": data.mean, "std": data.std, "device": device}
-    train = Loader(
-        *source,
-        indices=chosen,
-        batch_size=training.batch_size,
-        seed=seed,
-        augment=Augmentation(training.flip, training.translate, training.cutout),
-        **options,
-    )
-    return train, Loader(*source, indices=held_out, batch_size=EVALUATION_BATCH, **options)
 
 
 def build_plain_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> DeviceTrainer:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.tables import Study, leave_out_mlps, list_rows
-from hw2core.analysis.text import DASH, escape_markdown, format_range, join_words
+from hw2core.analysis.text import escape_markdown, format_range, format_setting, join_words
 from hw2core.data.registry import title_data_set
 
 FEW = 3  # missing runs of an experiment that are named; more are counted
@@ -95,7 +95,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
 
 def list_settings(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the settings that all runs share, and the other settings by experiment."""
-    settings = runs.filter(like=".").map(show_setting)
+    settings = runs.filter(like=".").map(format_setting)
     same = settings.nunique() == 1
     rows = [(name, settings[name].iloc[0]) for name in settings.columns[same]]
     shared = pd.DataFrame(rows, columns=["Setting", "Value"])
@@ -105,13 +105,6 @@ def list_settings(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _join_distinct(texts: pd.Series[str]) -> str:
     return ", ".join(texts.unique())
-
-
-def show_setting(value: Any) -> str:
-    """Return a value of a run's configuration as text."""
-    if isinstance(value, list):
-        return "-".join(map(str, value)) or "none"
-    return DASH if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def list_machines(runs: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from hw2core.analysis import text
 from hw2core.analysis.findings import say
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
-from hw2core.analysis.tables import Study, list_rows, load, select, write_table
+from hw2core.analysis.tables import Study, format_table, list_rows, load, select
 from hw2core.config.reading import read_config, read_configs
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
@@ -134,11 +134,9 @@ def check_made(made: Iterable[Path], study: Study) -> None:
     for path in made:
         if not path.exists():
             raise PublishError(f"{path}: missing; run snakemake first")
-    with tempfile.TemporaryDirectory() as folder:
-        expected = Path(folder, "summary.csv")
-        write_table(study.runs[list(SUMMARY_COLUMNS)], expected)
-        if expected.read_bytes() != Path(paths.SUMMARY_TABLE).read_bytes():
-            raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
+    summary = format_table(study.runs[list(SUMMARY_COLUMNS)])
+    if summary.encode() != Path(paths.SUMMARY_TABLE).read_bytes():
+        raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
     newest = max(Path(name).stat().st_mtime for name in list_files(study.results))
     for path in made:
         if path.stat().st_mtime < newest:

@@ -20,7 +20,7 @@ from hw2core.analysis import rows
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.data import registry
 from hw2core.errors import UserError
-from hw2core.io import replace_atomically
+from hw2core.io import write_text_atomically
 from hw2core.runs.files import find_results
 from hw2core.runs.outcome import STATUSES
 from hw2core.runs.paths import BASELINES
@@ -167,9 +167,13 @@ def find_best_result(study: Study) -> Result | None:
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
-    r"""Write ``frame`` atomically as CSV (UTF-8, ``\n``, six significant digits)."""
-    with replace_atomically(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    """Write ``format_table(frame)`` atomically."""
+    write_text_atomically(path, format_table(frame))
+
+
+def format_table(frame: pd.DataFrame) -> str:
+    r"""Return ``frame`` as CSV (``\n``, six significant digits)."""
+    return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def read_table(path: Path | str) -> pd.DataFrame:

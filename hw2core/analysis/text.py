@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -38,10 +39,23 @@ def format_scientific(value: float | None) -> str:
     return rf"${mantissa} \cdot 10^{{{int(exponent)}}}$"
 
 
+def format_setting(value: Any) -> str:
+    """Return a value of a run's configuration as text."""
+    if isinstance(value, list):
+        return "-".join(map(str, value)) or "none"
+    return DASH if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def join_words(words: Iterable[object], last: str = "and") -> str:
     """Return ``a``, ``a and b`` or ``a, b and c``, with ``last`` as the conjunction."""
     *first, end = map(str, words)
     return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def join_some(words: Sequence[str], most: int = 4) -> str:
+    """Return at most ``most`` of the words, and how many more there are, as ``join_words`` does."""
+    more = [f"{len(words) - most} more"] if len(words) > most else []
+    return join_words([*words[:most], *more])
 
 
 def join_runs(runs: Iterable[str]) -> str:

@@ -92,7 +92,7 @@ def read_folder(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_what_the_pipeline_made_is_copied(place):
+def test_what_the_pipeline_made_is_copied(place, tmp_path):
     published = read_folder(place.root / paths.REFERENCE)
     figures = {
         f"{paths.REFERENCE_FIGURES}/{Path(path).name}" for path in paths.study_figure_paths()
@@ -104,6 +104,12 @@ def test_what_the_pipeline_made_is_copied(place):
     assert published["study.yaml"] == place.configs[1].read_bytes()
     assert published["report.html"] == b"made as report/report.html"
     assert published["SHA256SUMS"].decode() == sum_files(place.root / paths.REFERENCE)
+    with tarfile.open(place.root / paths.REFERENCE / paths.REFERENCE_RESULTS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = read_folder(tmp_path)
+    assert len(unpacked) == 8
+    for name, content in unpacked.items():
+        assert content == (place.root.parent / name).read_bytes()
 
 
 def test_the_readme_says_what_was_found_and_what_is_reduced(place):
@@ -133,15 +139,6 @@ def test_the_best_run_of_an_experiment_is_that_of_validation():
     assert row["Public median, best (%)"] == "64.6, 72.6"
 
 
-def test_published_results_can_be_used_where_they_are_unpacked(place, tmp_path):
-    with tarfile.open(place.root / paths.REFERENCE / paths.REFERENCE_RESULTS) as archive:
-        archive.extractall(tmp_path, filter="data")
-    unpacked = sorted(tmp_path.rglob("*.json"))
-    assert len(unpacked) == 8
-    for path in unpacked:
-        assert path.read_bytes() == (place.root.parent / path.relative_to(tmp_path)).read_bytes()
-
-
 def test_the_same_results_give_the_same_bytes(place):
     before = read_folder(place.root)
     place.publish()
@@ -160,37 +157,27 @@ def test_a_fault_leaves_what_was_there(place, monkeypatch):
     assert read_folder(place.root) == before
 
 
-def test_results_of_another_configuration_are_refused(place):
+def test_results_of_another_configuration_or_none_are_refused(place):
     with pytest.raises(PublishError, match=r"L2_K32 seed 0: training\.epochs: was 4, is 20"):
         place.publish(place.configs[:1])
-
-
-def test_what_is_not_evaluated_or_made_of_other_results_is_refused(tmp_path):
-    place = make_place(tmp_path)
-    evaluation = Path(tmp_path, paths.evaluation_path("exp1_1_L4_K32", 1))
-    content = evaluation.read_bytes()
-    evaluation.unlink()
-    with pytest.raises(PublishError, match="exp1_1_L4_K32 seed 1: not evaluated yet"):
-        place.publish()
-    evaluation.write_bytes(content)
-    Path(tmp_path, paths.result_path("exp1_1_L4_K32", 1)).unlink()
-    with pytest.raises(PublishError, match=r"summary\.csv: from other results; run snakemake"):
-        place.publish()
-    place.run_pipeline()
-    os.utime(tmp_path / paths.REPORT, (0, 0))
-    with pytest.raises(PublishError, match=r"report\.html: older than a result; run snakemake"):
-        place.publish()
-    Path(tmp_path, paths.REPORT).unlink()
-    with pytest.raises(PublishError, match=r"report\.html: missing; run snakemake first"):
-        place.publish()
-
-
-def test_nothing_is_published_from_nothing_or_into_a_readme_without_a_place(tmp_path):
-    place = make_place(tmp_path)
     with pytest.raises(PublishError, match="no result"):
         place.publish(seeds=(7,))
-    (place.root / "README.md").write_text("# A study\n")
-    with pytest.raises(PublishError, match=r"README\.md: needs the lines"):
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "error"),
+    [
+        (Path.unlink, paths.evaluation_path("exp1_1_L4_K32", 1), "L4_K32 seed 1: not evaluated"),
+        (Path.unlink, paths.result_path("exp1_1_L4_K32", 1), r"summary\.csv: from other results"),
+        (Path.unlink, paths.REPORT, r"report\.html: missing"),
+        (lambda path: os.utime(path, (0, 0)), paths.REPORT, r"report\.html: older than a result"),
+        (lambda path: path.write_text("# A study"), "checkout/README.md", r"README\.md: needs"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(spoil, file, error, tmp_path):
+    place = make_place(tmp_path)
+    spoil(tmp_path / file)
+    with pytest.raises(PublishError, match=error):
         place.publish()
     assert [path.name for path in place.root.iterdir()] == ["README.md"]
 

@@ -111,12 +111,6 @@ def test_less_than_config_asks_for_is_reduced(asked, reduced):
     assert list(runs["reduced"]) == [reduced]
 
 
-@pytest.mark.parametrize("best_epoch", [0, 4])
-def test_a_best_epoch_that_was_not_trained_is_refused(best_epoch):
-    with pytest.raises(ValueError, match=r"(?s)best_epoch.*\b(greater than|3 epochs)"):
-        build_result("exp1_1_L2_K32", epochs=3, best_epoch=best_epoch, test_accuracy=50.0)
-
-
 def test_a_run_and_seed_count_once():
     with pytest.raises(ValueError, match="seed 0: two results"):
         tabulate([KNOWN, KNOWN])

@@ -14,11 +14,11 @@ import pandas as pd
 from PIL import Image
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.provenance import show_setting
 from hw2core.analysis.rows import describe_network
 from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
-from hw2core.runs.schema import Epochs, Layers, Result
+from hw2core.runs.schema import Epochs, Result
 
 if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
@@ -46,28 +46,29 @@ def describe_study(
     begun: dict[str, list[Unfinished]] = defaultdict(list)
     for each in unfinished:
         begun[each.spec.name].append(each)
-    runs = [
-        {**_describe_run(row, found[row.run]), "unfinished": _count_epochs(begun[row.run])}
-        for row in list_rows(study.summary)
-    ]
-    runs += [_describe_begun(group) for run, group in begun.items() if run not in found]
-    configs = []
-    for run in runs:
-        group, started = found.get(run["name"], []), begun.get(run["name"], [])
-        configs.append(group[0].config if group else started[0].spec.describe(0))
-        run["seeds"] = [
-            *(_describe_seed(x.seed, x.epochs, x.layers, unfinished=False) for x in group),
-            *(_describe_seed(x.seed, x.epochs, x.layers, unfinished=True) for x in started),
-        ]
-    shown = min(PICTURES, 1 + MOST_PICTURES // max(len(runs), 1))
+    rows = {row.run: row for row in list_rows(study.summary)}
+    names = list(dict.fromkeys([*rows, *begun]))
+    shown = min(PICTURES, 1 + MOST_PICTURES // max(len(names), 1))
+    runs, configs = [], []
     pictured: set[int] = set()
-    for run in runs:
-        test = next((x.test for x in found.get(run["name"], []) if x.test), None)
+    for name in names:
+        results, started = found[name], begun[name]
+        test = next((x.test for x in results if x.test), None)
         mistakes = test.mistakes[:shown] if test else []
-        run["mistakes"] = [[*m.model_dump().values()] for m in mistakes]
         if test and prepared and test.data_sha256 == prepared.sha256:
             there = len(prepared.test_images)
             pictured |= {mistake.index for mistake in mistakes if mistake.index < there}
+        configs.append(results[0].config if results else started[0].spec.describe(0))
+        facts = _describe_run(rows[name], results) if results else _describe_begun(started)
+        seeds = [(each, False) for each in results] + [(each, True) for each in started]
+        runs.append(
+            {
+                **facts,
+                "unfinished": ", ".join(map(_count_epochs, started)),
+                "seeds": [_describe_seed(*seed) for seed in seeds],
+                "mistakes": [[*mistake.model_dump().values()] for mistake in mistakes],
+            }
+        )
     best = [find_best(select(study.summary, experiment=x.name)) for x in study.experiments]
     return {
         "runs": runs,
@@ -122,24 +123,20 @@ def _describe_begun(begun: Sequence[Unfinished]) -> dict[str, Any]:
         "trained": "",
         "reduced": "",
         "confusion": None,
-        "unfinished": _count_epochs(begun),
     }
 
 
-def _count_epochs(begun: Sequence[Unfinished]) -> str:
-    """Return how far the unfinished seeds of a run are."""
-    return ", ".join(
-        f"seed {x.seed}: epoch {len(x.epochs)} of {x.spec.training.epochs}" for x in begun
-    )
+def _count_epochs(begun: Unfinished) -> str:
+    """Return how far the training of a seed is."""
+    return f"seed {begun.seed}: epoch {len(begun.epochs)} of {begun.spec.training.epochs}"
 
 
-def _describe_seed(
-    seed: int, epochs: Epochs, layers: Layers | None, *, unfinished: bool
-) -> dict[str, Any]:
+def _describe_seed(found: Result | Unfinished, unfinished: bool) -> dict[str, Any]:
+    layers = found.layers
     return {
-        "seed": str(seed),  # it may be more than a number of JavaScript holds
+        "seed": str(found.seed),  # it may be more than a number of JavaScript holds
         "unfinished": unfinished,
-        "curves": [[_round(value, 5) for value in curve] for _, curve in epochs],
+        "curves": [[_round(value, 5) for value in curve] for _, curve in found.epochs],
         "layers": layers
         and {
             "names": layers.names,
@@ -162,7 +159,7 @@ def _name_classes(study: Study, prepared: PreparedData | None) -> list[str]:
 
 def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Return the settings in which runs differ, each with a value per run."""
-    settings = pd.json_normalize(list(configs)).filter(like=".").map(show_setting)
+    settings = pd.json_normalize(list(configs)).filter(like=".").map(format_setting)
     differ = settings.loc[:, settings.nunique() > 1] if len(settings) else settings
     return {str(name): values.tolist() for name, values in differ.items()}
 

@@ -18,12 +18,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.text import describe_evidence, format_range, join_words
+from hw2core.analysis.text import describe_evidence, format_range, join_some
 from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
 
 BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
-MOST_NAMED = 4  # runs in one sentence
 _HOVER = "hover: "  # prefix of an artist's gid; the rest is shown on hover
 # Leaves out date and program, so that the same figure gives the same bytes.
 _METADATA = {
@@ -110,9 +109,7 @@ def add_legend(
 def name_unplaced(runs: pd.DataFrame) -> list[str]:
     """Return in a sentence, if there are any, which runs have no number of convolutions."""
     names = list(runs.loc[runs["num_conv"].isna(), "run"].unique())
-    if len(names) > MOST_NAMED:
-        names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
-    return [f"Not shown, without L and K: {join_words(names)}."] if names else []
+    return [f"Not shown, without L and K: {join_some(names)}."] if names else []
 
 
 def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:

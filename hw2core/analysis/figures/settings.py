@@ -12,32 +12,19 @@ from matplotlib.ticker import NullLocator
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
 from hw2core.analysis.tables import Study, find_best, select
-from hw2core.analysis.text import format_number
+from hw2core.analysis.text import format_number, format_setting
 from hw2core.config.grids import name_setting
 
 DECADE = 10  # from the lowest to the highest value of an axis: beyond, it is a logarithm
 
 
 class Setting(NamedTuple):
-    """A setting, and its value in each run."""
+    """A setting of the runs of an experiment."""
 
     key: str  # as in a grid: training.lr
     values: dict[str, Any]  # by run
-
-    @property
-    def distinct(self) -> list[Any]:
-        """Its values: numbers in their order, others in that of the runs."""
-        found = [value for i, value in enumerate(self._all) if value not in self._all[:i]]
-        return sorted(found) if self.is_number else found
-
-    @property
-    def is_number(self) -> bool:
-        """Whether all values are numbers."""
-        return all(isinstance(x, int | float) and not isinstance(x, bool) for x in self._all)
-
-    @property
-    def _all(self) -> list[Any]:
-        return list(self.values.values())
+    distinct: list[Any]  # numbers in their order, others in that of the runs
+    is_number: bool
 
 
 def find_setting(study: Study, experiment: str) -> Setting | None:
@@ -49,7 +36,11 @@ def find_setting(study: Study, experiment: str) -> Setting | None:
         # What only stands for other keys, as `pools` does, is in no result.
         found = {x.name: x.config[section][field] for x in results if field in x.config[section]}
         if len(found) == len({result.name for result in results}) > 0:
-            settings.append(Setting(f"{section}.{field}", found))
+            values = list(found.values())
+            distinct = [value for i, value in enumerate(values) if value not in values[:i]]
+            numbers = all(type(value) in (int, float) for value in values)
+            distinct = sorted(distinct) if numbers else distinct
+            settings.append(Setting(f"{section}.{field}", found, distinct, numbers))
     return max(settings, key=lambda x: (x.is_number, len(x.distinct)), default=None)
 
 
@@ -87,7 +78,7 @@ def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
         return f"{experiment} has no result of a grid over settings yet.", ""
     notes = [f"Validation accuracy of {experiment} against {setting.key}."]
     if best := find_best(select(study.summary, experiment=experiment)):
-        value = _show(setting.values[best.run])
+        value = format_setting(setting.values[best.run]).lower()
         notes.append(f"{value} is best ({best.run}, {format_number(best.validation)} %).")
     alt = " ".join(notes)
     runs = select(study.runs, experiment=experiment)
@@ -135,13 +126,7 @@ def _scale(axes: Axes, setting: Setting) -> None:
     if setting.is_number and values[0] > 0 and values[-1] >= DECADE * values[0]:
         axes.set_xscale("log")
         label += " (log scale)"
-    axes.set_xticks(values if setting.is_number else range(len(values)), map(_show, values))
+    places = values if setting.is_number else range(len(values))
+    axes.set_xticks(places, [format_setting(value).lower() for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
-
-
-def _show(value: Any) -> str:
-    """Return a value as in config.yaml, but short."""
-    if isinstance(value, list):
-        return "-".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()

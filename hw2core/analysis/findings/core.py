@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hw2core.analysis.tables import Study
-from hw2core.analysis.text import join_runs, join_words
-
-MAX_NAMED = 4  # runs named in one sentence
+from hw2core.analysis.text import join_runs, join_some
 
 Sentences = Iterator[str]
 Say = Callable[[Study], Sentences]
@@ -69,9 +67,7 @@ def say_missing(study: Study, found: Finding) -> Sentences:
         yield f"{_name_experiments(absent)} {verb} not part of this study."
     missing = [run for name in asked if name not in empty for run in study.missing.get(name, [])]
     if missing:
-        named = [f"`{run}`" for run in missing[:MAX_NAMED]]
-        more = [f"{len(missing) - MAX_NAMED} more"] if len(missing) > MAX_NAMED else []
-        yield f"Without a result: {join_words([*named, *more])}."
+        yield f"Without a result: {join_some([f'`{run}`' for run in missing])}."
 
 
 def _name_experiments(names: Sequence[str]) -> str:
