@@ -1,4 +1,4 @@
-"""Shows on the terminal how far a study is, in place of what Snakemake says of each job."""
+"""Shows the progress of a study on the terminal, instead of Snakemake's lines for each job."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
 
 
 class Terminal(logging.Filter):
-    """Keeps what Snakemake says of each job from the terminal: its log file has it.
+    """Hides Snakemake's lines for each job on the terminal; its log file has them.
 
     After a job it logs a line on the planned runs instead, at most every 10 seconds. Warnings,
     errors and the logs of failed jobs are shown.

@@ -32,7 +32,7 @@ CAPTION = "../report/captions/figure.rst"
 CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
 CONFIG_FILES.sort(
     key=lambda path: path != os.path.relpath(CONFIG)
-)  # what is laid over it, after
+)  # files merged into it, after
 try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts duplicate keys

@@ -19,7 +19,9 @@ IN_CASE = "on macOS and Windows, the same file as"
 
 
 def find_strays(experiments: object) -> Iterator[str]:
-    """Yield a line if experiments have nothing of what makes one: a file changes what is not there.
+    """Yield a line for experiments without any key that defines one.
+
+    A file that is merged into config.yaml has such if it changes experiments that do not exist.
 
     Args:
         experiments: as they are given, of any type.
@@ -33,7 +35,7 @@ def find_strays(experiments: object) -> Iterator[str]:
     if strays:
         yield (
             f"experiments: {', '.join(strays)}: without question, varies, fixed and model; a file "
-            "that is laid over config.yaml can only change experiments that are there"
+            "merged into config.yaml can only change experiments that exist"
         )
 
 

@@ -16,7 +16,7 @@ from hw2core.data.arrays import Arrays
 from hw2core.data.prepared import DataError
 
 ROOT_VARIABLE = "HW2_DATA"
-# torchvision sets no timeout: without one a stalled connection hangs the pipeline for ever.
+# torchvision sets no timeout: without one a stalled connection hangs the pipeline forever.
 DOWNLOAD_TIMEOUT = 60.0  # seconds without a byte
 
 

@@ -39,7 +39,7 @@ experiments:
 
 @pytest.fixture
 def change(small, tmp_path) -> Callable[[str], dict]:
-    """Returns the small configuration with a YAML text laid over it."""
+    """Returns the small configuration with a YAML text merged into it."""
 
     def change(text: str) -> dict:
         (tmp_path / "below.yaml").write_text(yaml.safe_dump(small, sort_keys=False))
@@ -51,13 +51,13 @@ def change(small, tmp_path) -> Callable[[str], dict]:
 
 @pytest.fixture
 def load(change) -> Callable[..., list[RunSpec]]:
-    """Returns the runs of the small study with a YAML text laid over it."""
+    """Returns the runs of the small study with a YAML text merged into it."""
     return lambda text="{}": list(load_study(change(text)).runs.values())
 
 
 @pytest.fixture
 def refuse(change) -> Callable[..., list[str]]:
-    """Returns the lines about the small study with a YAML text laid over it."""
+    """Returns the lines about the small study with a YAML text merged into it."""
 
     def refuse(text: str = "{}") -> list[str]:
         with pytest.raises(ConfigError) as caught:
