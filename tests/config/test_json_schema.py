@@ -11,7 +11,7 @@ from hw2core.config.reading import read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE
 
 FILE = CHECKOUT / "schemas" / "config.schema.json"
-OVERLAYS = ["demo/study.yaml", "report/reference/study.yaml"]
+OVERLAYS = ["demo/study.yaml", "quick/study.yaml", "report/reference/study.yaml"]
 
 
 def test_the_file_is_what_the_script_writes(tmp_path):
