@@ -9,7 +9,6 @@ import os
 import random
 import stat
 import time
-from typing import NamedTuple
 
 import pytest
 
@@ -17,16 +16,6 @@ from hw2core import gpu_locks, gpus
 
 FORK = multiprocessing.get_context("fork")
 LONGEST_IDLE = 1.0  # seconds: looking for room takes much less, but others use this machine too
-
-
-class Hold(NamedTuple):
-    """What a job held, and when it waited and held it, in seconds."""
-
-    gpu: str
-    percent: int
-    waited: float
-    start: float
-    end: float
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +29,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def list_gpus(folder, *lines):
+def list_gpus(folder, *names):
     script = folder / "nvidia-smi"
-    script.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    lines = [f"echo '{name}, 81559, Disabled'\n" for name in names]
+    script.write_text("".join(["#!/bin/sh\n", *lines]))
     script.chmod(0o755)
 
 
@@ -56,7 +46,7 @@ def hold_gpu(percent, seconds, pipe):
 
 
 class Job:
-    """A process of ``hold_gpu``."""
+    """A process of ``hold_gpu``; when it waited and held a GPU, in seconds."""
 
     def __init__(self, percent, seconds):
         self.gpu, self.percent = None, percent
@@ -72,15 +62,13 @@ class Job:
 
     def kill(self):
         """End the job in a way that it cannot notice."""
-        end = time.monotonic()
+        self.end = time.monotonic()
         self.process.kill()
         self.process.join()
-        return end
 
     def finish(self):
-        end = self.pipe.recv()
+        self.end = self.pipe.recv()
         self.process.join()
-        return end
 
 
 def run_jobs(percents, choose):
@@ -89,38 +77,35 @@ def run_jobs(percents, choose):
         Job(percent, choose.uniform(0.02, 0.1) if k % 5 else 3600)
         for k, percent in enumerate(percents)
     ]
-    holds, killed, left = [], jobs[::5], {job.pipe: job for job in jobs}
+    left = {job.pipe: job for job in jobs}
     while left:
         for pipe in multiprocessing.connection.wait(left, timeout=30):
             job = left[pipe]
-            if job.gpu is None:
-                job.wait_for_gpu()
-                if job not in killed:
-                    continue
-            end = job.kill() if job in killed else job.finish()
-            holds.append(Hold(job.gpu, job.percent, job.waited, job.start, end))
-            del left[pipe]
-    return holds
+            if job.gpu is not None:
+                job.finish()
+                del left[pipe]
+            elif job.wait_for_gpu() and job in jobs[::5]:
+                job.kill()
+                del left[pipe]
+    return jobs
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_forty_jobs_keep_every_gpu_busy_and_none_overfull(folder, number):
     names = [f"GPU-{k}" for k in range(number)]
-    list_gpus(folder, *(f"{name}, 81559, Disabled" for name in names))
+    list_gpus(folder, *names)
     choose = random.Random(number)
-    percents = [choose.choice([10, 15, 34, 50, 60, 100]) for _ in range(40)]
-    holds = run_jobs(percents, choose)
-    assert len(holds) == 40
+    jobs = run_jobs([choose.choice([10, 15, 34, 50, 60, 100]) for _ in range(40)], choose)
     for name in names:
         changes = sorted(
             change
-            for hold in holds
-            if hold.gpu == name
-            for change in ((hold.start, hold.percent), (hold.end, -hold.percent))
+            for job in jobs
+            if job.gpu == name
+            for change in ((job.start, job.percent), (job.end, -job.percent))
         )
-        held, since = 0, min(hold.waited for hold in holds)
+        held, since = 0, min(job.waited for job in jobs)
         for moment, change in changes:
-            waiting = [h for h in holds if h.waited <= since and h.start > moment]
+            waiting = [job for job in jobs if job.waited <= since and job.start > moment]
             assert held or not waiting or moment - since < LONGEST_IDLE, f"{name} was idle"
             held, since = held + change, moment
             assert 0 <= held <= 100, f"{name} at {held} %"
@@ -129,7 +114,7 @@ def test_forty_jobs_keep_every_gpu_busy_and_none_overfull(folder, number):
 
 
 def test_a_job_takes_the_gpu_with_the_most_room(folder):
-    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 24576, Disabled")
+    list_gpus(folder, "GPU-a", "GPU-b")
     jobs = []
     for percent, expected in ((60, "GPU-a"), (50, "GPU-b"), (50, "GPU-b"), (40, "GPU-a")):
         jobs.append(Job(percent, 30))
@@ -145,7 +130,7 @@ def test_a_job_takes_the_gpu_with_the_most_room(folder):
 
 def test_two_calls_of_snakemake_share_the_same_gpu(folder, monkeypatch):
     """One of them was told of a GPU by its number: with one GPU, no other can be meant."""
-    list_gpus(folder, "GPU-a, 81559, Disabled")
+    list_gpus(folder, "GPU-a")
     first = Job(60, 30)
     assert first.wait_for_gpu() == "GPU-a"
     monkeypatch.setenv(gpus.VISIBLE, "0")
@@ -156,7 +141,7 @@ def test_two_calls_of_snakemake_share_the_same_gpu(folder, monkeypatch):
 
 
 def test_a_training_that_starts_itself_again_keeps_its_share(folder, monkeypatch):
-    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 81559, Disabled")
+    list_gpus(folder, "GPU-a", "GPU-b")
     monkeypatch.setenv(gpus.VISIBLE, "GPU-b")
     log = logging.getLogger("job")
     for _ in range(2):
@@ -169,7 +154,7 @@ def test_a_training_that_starts_itself_again_keeps_its_share(folder, monkeypatch
     "variable", [{gpus.DEVICE: "cpu"}, {gpus.DEVICE: "cuda:1"}, {gpus.VISIBLE: ""}]
 )
 def test_nothing_is_chosen_where_the_user_has_chosen(folder, monkeypatch, variable):
-    list_gpus(folder, "GPU-a, 81559, Disabled", "GPU-b, 81559, Disabled")
+    list_gpus(folder, "GPU-a", "GPU-b")
     for name, value in variable.items():
         monkeypatch.setenv(name, value)
     gpu_locks.take_gpu(10, logging.getLogger("job"))
@@ -178,7 +163,7 @@ def test_nothing_is_chosen_where_the_user_has_chosen(folder, monkeypatch, variab
 
 
 def test_a_folder_that_cannot_be_used_is_one_warning(folder, caplog):
-    list_gpus(folder, "GPU-a, 81559, Disabled")
+    list_gpus(folder, "GPU-a")
     gpu_locks.FOLDER.write_text("")
     gpu_locks.take_gpu(10, logging.getLogger("job"))
     assert "locks: cannot be used (File exists)" in caplog.text
@@ -186,7 +171,7 @@ def test_a_folder_that_cannot_be_used_is_one_warning(folder, caplog):
 
 
 def test_a_folder_of_another_user_is_not_used(folder, caplog):
-    list_gpus(folder, "GPU-a, 81559, Disabled")
+    list_gpus(folder, "GPU-a")
     (folder / "elsewhere").mkdir()
     gpu_locks.FOLDER.symlink_to(folder / "elsewhere")
     if os.geteuid() != 0:
