@@ -1,6 +1,5 @@
 """CrossEntropyLoss against torch: values, gradients, extreme logits, labels that do not fit."""
 
-import itertools
 import math
 
 import pytest
@@ -8,12 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from hw2core.layers import CrossEntropyLoss
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
 
 LOSS_INPUTS = {
     "2-D": lambda: (torch.randn(6, 10), torch.randint(10, (6,))),
@@ -27,22 +20,22 @@ LOSS_INPUTS = {
 }
 
 
-def assert_is_torchs(x, y, dout):
+def assert_is_torchs(x, y, *dout):
     loss_fn, twin_x = CrossEntropyLoss(), x.clone().requires_grad_()
     loss = loss_fn(x, y, unknown=1)
     expected = F.cross_entropy(twin_x, y)
-    expected.backward(torch.as_tensor(dout).to(x))
+    expected.backward(torch.as_tensor(*dout or [1.0]).to(x))
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-12, atol=1e-10)
     for _ in range(2):  # the cache survives a backward
-        torch.testing.assert_close(loss_fn.backward(dout), twin_x.grad, rtol=0, atol=1e-10)
+        torch.testing.assert_close(loss_fn.backward(*dout), twin_x.grad, rtol=0, atol=1e-10)
     assert loss_fn.params() == []
 
 
-@pytest.mark.parametrize("dout", [1.0, -2.5, torch.tensor(0.3, dtype=torch.float64)])
+@pytest.mark.parametrize("dout", [[], [-2.5], [torch.tensor(0.3, dtype=torch.float64)]])
 @pytest.mark.parametrize("make_input", LOSS_INPUTS.values(), ids=LOSS_INPUTS)
 def test_cross_entropy_is_torchs(make_input, dout):
     x, y = make_input()
-    assert_is_torchs(x.double(), y, dout)
+    assert_is_torchs(x.double(), y, *dout)
 
 
 @pytest.mark.gpu
@@ -52,33 +45,15 @@ def test_cross_entropy_is_torchs_on_cuda():
     assert_is_torchs(x.double().cuda(), y.cuda(), 2.0)
 
 
-def test_cross_entropy_backward_defaults_to_the_gradient_of_the_loss_itself():
-    loss_fn = CrossEntropyLoss()
-    loss_fn(torch.randn(4, 3), torch.tensor([0, 1, 2, 1]))
-    assert torch.equal(loss_fn.backward(), loss_fn.backward(1.0))
-
-
 @pytest.mark.parametrize("y_shape", [(3,), (5,), (4, 1), ()])
-def test_cross_entropy_refuses_labels_that_do_not_fit(y_shape):
+def test_labels_that_do_not_fit_are_refused(y_shape):
     with pytest.raises(ValueError, match=r"y \("):
         CrossEntropyLoss()(torch.randn(4, 3), torch.zeros(y_shape, dtype=torch.int64))
 
 
-def test_backward_agrees_with_finite_differences():
-    """Central differences of the loss: the definition of the gradient, without any autograd."""
-    loss_fn, x = CrossEntropyLoss(), torch.randn(3, 4, dtype=torch.float64)
-    y, h, numeric = torch.tensor([0, 3, 2]), 1e-6, torch.empty(3, 4, dtype=torch.float64)
-    for i, j in itertools.product(range(3), range(4)):
-        shift = torch.zeros_like(x)
-        shift[i, j] = h
-        numeric[i, j] = (loss_fn(x + shift, y) - loss_fn(x - shift, y)) / (2 * h)
-    loss_fn(x, y)
-    torch.testing.assert_close(loss_fn.backward(), numeric, rtol=0, atol=1e-8)
-
-
 @pytest.mark.parametrize("scale", [1e2, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_cross_entropy_of_extreme_logits(dtype, scale):
+def test_extreme_logits_give_a_finite_loss(dtype, scale):
     loss_fn = CrossEntropyLoss()
     x = torch.tensor([[scale, -scale, 0], [scale, scale, -scale], [-scale] * 3], dtype=dtype)
     for y, expected in [([0, 0, 0], math.log(2) + math.log(3)), ([1, 2, 2], 4 * scale)]:
@@ -89,7 +64,7 @@ def test_cross_entropy_of_extreme_logits(dtype, scale):
         torch.testing.assert_close(dx.sum(dim=1), torch.zeros(3, dtype=dtype), rtol=0, atol=1e-2)
 
 
-def test_cross_entropy_keeps_the_digits_of_logits_with_a_large_common_part():
+def test_digits_of_logits_with_a_large_common_part_are_kept():
     """Without the shift, 10,000 + 0.25 and the sum's logarithm keep three digits in float32."""
     x, y = torch.tensor([[0.0, 0.25, 1.0]]), torch.tensor([1])
     expected = CrossEntropyLoss()(x.double(), y).item()
