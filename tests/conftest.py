@@ -91,6 +91,31 @@ def tiny_spec(tiny_values) -> RunSpec:
 
 
 @pytest.fixture
+def specify(tiny_values) -> Callable[..., RunSpec]:
+    """Makes a run of a small network on the tiny data, with other keys of its training."""
+    cnn = tiny_values["architecture"]
+    networks = {"cnn": cnn, "mlp": {"hidden_dims": [32], "wstd": 0.02}}
+
+    def make(
+        model: str = "cnn", architecture: dict[str, Any] | None = None, **training: Any
+    ) -> RunSpec:
+        if model == "mlp":
+            training = {"optimizer": "momentum", "lr": 0.01} | training
+            if training["optimizer"] == "momentum":
+                training = {"momentum": 0.9} | training
+        return RunSpec.model_validate(
+            {
+                **tiny_values,
+                "model": model,
+                "architecture": networks.get(model, cnn | {"pool_every": 2}) | (architecture or {}),
+                "training": tiny_values["training"] | training,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
 def make_result(tiny_spec) -> Callable[..., Result]:
     """Builds the result of a run and seed, current in this folder, with other fields if given."""
 

@@ -9,6 +9,7 @@ from hw2core import gpus
 from hw2core.engine.device import DeviceError, describe_setting, pick_device, ran_out_of_memory
 
 UUID = "GPU-5a1c"
+TOO_OLD = "The NVIDIA driver on your system is too old"
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +28,17 @@ def old_driver(monkeypatch):
 
     def fail(*args, device):
         if torch.device(device).type != "cpu":
-            raise RuntimeError("The NVIDIA driver on your system is too old\nmore for developers")
+            raise RuntimeError(f"{TOO_OLD}\nmore for developers")
 
     monkeypatch.setattr("torch.empty", fail)
+
+
+def list_one_gpu():
+    return [gpus.Gpu(UUID, 1 << 30)]
+
+
+def hang():
+    raise TimeoutError("nvidia-smi does not answer within 5 seconds")
 
 
 def test_a_machine_without_a_gpu_trains_on_its_cpu():
@@ -39,7 +48,7 @@ def test_a_machine_without_a_gpu_trains_on_its_cpu():
 @pytest.mark.parametrize("value", ["", "-1", "NoDevFiles", "no", "-1,0"])
 def test_gpus_that_are_hidden_are_none(monkeypatch, value):
     monkeypatch.setenv(gpus.VISIBLE, value)
-    monkeypatch.setattr(gpus, "list_gpus", lambda: [gpus.Gpu(UUID, 1 << 30)])
+    monkeypatch.setattr(gpus, "list_gpus", list_one_gpu)
     assert pick_device().type == "cpu"
 
 
@@ -49,23 +58,18 @@ def test_a_visible_gpu_that_torch_cannot_use_is_one_line(monkeypatch, old_driver
     with pytest.raises(DeviceError) as caught:
         pick_device()
     assert str(caught.value) == (
-        f"CUDA_VISIBLE_DEVICES is {value}, but torch cannot use a GPU (The NVIDIA driver on your "
-        "system is too old); HW2_DEVICE=cpu trains on the CPU"
+        f"CUDA_VISIBLE_DEVICES is {value}, but torch cannot use a GPU ({TOO_OLD}); "
+        "HW2_DEVICE=cpu trains on the CPU"
     )
 
 
-def test_a_gpu_that_nvidia_smi_lists_and_torch_cannot_use_is_one_line(monkeypatch, old_driver):
-    monkeypatch.setattr(gpus, "list_gpus", lambda: [gpus.Gpu(UUID, 1 << 30)])
-    with pytest.raises(DeviceError, match=f"nvidia-smi lists {UUID}, but torch cannot use a GPU"):
-        pick_device()
-
-
-def test_a_driver_that_hangs_is_not_taken_for_a_machine_without_gpu(monkeypatch, old_driver):
-    def hang():
-        raise TimeoutError("nvidia-smi does not answer within 5 seconds")
-
-    monkeypatch.setattr(gpus, "list_gpus", hang)
-    with pytest.raises(DeviceError, match="nvidia-smi does not answer within 5 seconds, but torch"):
+@pytest.mark.parametrize(
+    ("find", "sign"),
+    [(list_one_gpu, f"nvidia-smi lists {UUID}"), (hang, "nvidia-smi does not answer within 5 s")],
+)
+def test_a_sign_of_a_gpu_is_not_taken_for_a_machine_without(monkeypatch, old_driver, find, sign):
+    monkeypatch.setattr(gpus, "list_gpus", find)
+    with pytest.raises(DeviceError, match=f"^{sign}.*, but torch cannot use a GPU"):
         pick_device()
 
 
@@ -75,15 +79,12 @@ def test_a_gpu_that_is_available_and_refuses_is_one_line(monkeypatch, old_driver
         pick_device()
 
 
-def test_the_cpu_can_be_asked_for(monkeypatch, old_driver):
+def test_a_device_can_be_asked_for(monkeypatch, old_driver):
     monkeypatch.setenv(gpus.VISIBLE, "0")
     monkeypatch.setenv(gpus.DEVICE, "cpu")
     assert pick_device().type == "cpu"
     with pytest.raises(DeviceError, match="device='cuda': not available here"):
         pick_device("cuda")  # an argument counts more
-
-
-def test_a_device_that_nobody_knows_is_one_line(monkeypatch):
     monkeypatch.setenv(gpus.DEVICE, "gpu")
     with pytest.raises(DeviceError, match=r"^HW2_DEVICE=gpu: not available here"):
         pick_device()
@@ -104,19 +105,11 @@ def test_a_device_that_nobody_knows_is_one_line(monkeypatch):
 )
 def test_every_kind_of_missing_memory_is_known(error):
     assert ran_out_of_memory(error)
-
-
-def test_other_errors_are_not_for_want_of_memory():
     assert not ran_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
-def test_threads_are_part_of_the_setting():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = describe_setting(torch.device("cpu"), "fp32")
-        torch.set_num_threads(2)
-        assert describe_setting(torch.device("cpu"), "fp32") == {**one, "threads": 2}
-    finally:
-        torch.set_num_threads(before)
-    assert one["torch"] == torch.__version__
+def test_threads_are_part_of_the_setting(monkeypatch):
+    one = describe_setting(torch.device("cpu"), "fp32")
+    assert (one["threads"], one["torch"]) == (torch.get_num_threads(), torch.__version__)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 99)
+    assert describe_setting(torch.device("cpu"), "fp32") == {**one, "threads": 99}

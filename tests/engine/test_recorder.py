@@ -19,10 +19,10 @@ class ScriptedTrainer:
 
     device = None
     precision = "fp32"
+    probed = True
 
-    def __init__(self, *, probed=True):
+    def __init__(self):
         self.weight = torch.zeros(1)
-        self.probed = probed
 
     @property
     def images_per_second(self):
@@ -34,8 +34,7 @@ class ScriptedTrainer:
     def get_weights(self):
         return {"w": self.weight}
 
-    def get_state(self):
-        return {"w": self.weight}
+    get_state = get_weights
 
     def load_state(self, state):
         self.weight.copy_(state["w"])
@@ -62,33 +61,31 @@ class Memory:
         self.states.append(copy.deepcopy(state))
 
 
-def run_epochs(recorder, accuracies, *, planned=None, trainer=None) -> None:
+def record(accuracies, *, planned=None, trainer=None, **options) -> Recorder:
     """Start to record, then add an epoch of each validation accuracy that is not there yet."""
-    trainer = trainer or ScriptedTrainer()
+    recorder, trainer = Recorder(**options), trainer or ScriptedTrainer()
     recorder.start(trainer, planned or len(accuracies), BATCH)
     for epoch in range(len(recorder.train), len(accuracies)):
         trainer.weight.fill_(epoch + 1)
         recorder.add(EpochResult([1.0], 50.0), EpochResult([2.0], accuracies[epoch]))
+    return recorder
 
 
 def test_layers_are_probed_before_training_then_at_powers_of_two_and_at_the_end():
-    recorder = Recorder()
-    run_epochs(recorder, [10.0] * 11)
     epochs = [0, 1, 2, 4, 8, 11]
     expected = {"names": ["fc1"], "epochs": epochs, "gradient_norm": [[e] for e in epochs]}
     rest = {"activation_std": [[1.0]] * 6, "dead_fraction": [[None]] * 6}
-    assert recorder.layers == expected | rest
+    assert record([10.0] * 11).layers == expected | rest
 
 
 def test_a_trainer_may_have_no_layer_statistics():
-    recorder = Recorder()
-    run_epochs(recorder, [10.0], trainer=ScriptedTrainer(probed=False))
-    assert recorder.layers == {}
+    trainer = ScriptedTrainer()
+    trainer.probed = False
+    assert record([10.0], trainer=trainer).layers == {}
 
 
 def test_the_best_weights_are_a_copy_of_those_of_the_first_best_epoch():
-    recorder = Recorder()
-    run_epochs(recorder, [10.0, 30.0, 30.0, 20.0])
+    recorder = record([10.0, 30.0, 30.0, 20.0])
     assert recorder.best_epoch == 2
     assert recorder.best_weights["w"].item() == 2
 
@@ -96,46 +93,40 @@ def test_the_best_weights_are_a_copy_of_those_of_the_first_best_epoch():
 def test_the_state_is_stored_before_the_epoch_is_reported():
     store = Memory()
     seen = []
-    recorder = Recorder(store=store, on_epoch=lambda r: seen.append((r, len(store.states))))
-    run_epochs(recorder, [10.0, 20.0])
+    recorder = record(
+        [10.0, 20.0], store=store, on_epoch=lambda r: seen.append((r, len(store.states)))
+    )
     assert seen == [(recorder, 1), (recorder, 2)]
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
 def test_a_resumed_recorder_is_the_one_that_was_interrupted(epoch):
     accuracies, store = [10.0, 30.0, 20.0, 30.0], Memory()
-    whole = Recorder()
-    run_epochs(whole, accuracies)
-    run_epochs(Recorder(store=store), accuracies[:epoch], planned=4)
+    whole = record(accuracies)
+    record(accuracies[:epoch], planned=4, store=store)
     expected_draw = torch.rand(3)
     torch.manual_seed(99)
-    resumed, trainer = Recorder(store=store), ScriptedTrainer()
-    resumed.start(trainer, 4, BATCH)
+    trainer = ScriptedTrainer()
+    Recorder(store=store).start(trainer, 4, BATCH)
     assert torch.equal(torch.rand(3), expected_draw)
     assert trainer.weight.item() == epoch
-    resumed = Recorder(store=store)
-    run_epochs(resumed, accuracies)
+    resumed = record(accuracies, store=store)
     for name in ("train", "test", "layers", "best_weights", "best_epoch", "speeds"):
         assert getattr(resumed, name) == getattr(whole, name), name
     assert len(resumed.seconds) == 4
 
 
-def break_trainer(state):
-    state["trainer"] = {}
-
-
-def break_history(state):
-    state["test"] = [(1.0,)]
-
-
-def break_random_state(state):
-    state["random"]["cpu"] = state["random"]["cpu"][:3]
-
-
-@pytest.mark.parametrize("damage", [break_trainer, break_history, break_random_state])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.update(trainer={}),
+        lambda state: state.update(test=[(1.0,)]),
+        lambda state: state["random"].update(cpu=state["random"]["cpu"][:3]),
+    ],
+)
 def test_a_state_that_cannot_be_loaded_leaves_all_as_it_was(damage):
-    accuracies, store = [10.0, 30.0, 20.0], Memory()
-    run_epochs(Recorder(store=store), accuracies[:2], planned=3)
+    store = Memory()
+    record([10.0, 30.0], planned=3, store=store)
     for state in store.states:
         damage(state)
     expected_draw = torch.rand(3, generator=torch.default_generator.clone_state())
@@ -150,8 +141,7 @@ def test_a_state_that_cannot_be_loaded_leaves_all_as_it_was(damage):
 
 def test_the_setting_is_known_when_training_starts_and_saved_with_every_state():
     store, seen = Memory(), []
-    recorder = Recorder(store=store, on_start=lambda r: seen.append(r.setting))
-    run_epochs(recorder, [10.0])
+    record([10.0], store=store, on_start=lambda r: seen.append(r.setting))
     (setting,) = seen
     assert store.states[0]["setting"] == setting
     assert setting.keys() == {"device", "precision", "threads", "torch", "instructions"}
@@ -159,11 +149,10 @@ def test_the_setting_is_known_when_training_starts_and_saved_with_every_state():
 
 
 def test_times(monkeypatch):
-    recorder = Recorder()
     # Loading is over at 5, epochs end at 7, 10 and 16, the run at 17.
     clock = iter([5.0, 7.0, 10.0, 16.0, 17.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    run_epochs(recorder, [10.0] * 3, planned=5)
+    recorder = record([10.0] * 3, planned=5)
     timing = recorder.measure_time(images_per_epoch=600, seconds_loading=0.5)
     assert timing.seconds_per_epoch == [2.0, 3.0, 6.0]
     assert timing.seconds == 12.0
