@@ -42,18 +42,13 @@ def test_errors_and_what_is_no_chatter_are_shown(terminal):
     assert terminal.shown == ["Error in rule train", "a warning", "Nothing to be done"]
 
 
-def test_a_line_on_the_planned_runs_comes_every_ten_seconds(terminal):
-    terminal.filter.planned = [("a", 0), ("b", 0)]
+@pytest.mark.parametrize(("planned", "lines"), [([("a", 0), ("b", 0)], ["2 runs"] * 3), ([], [])])
+def test_a_line_on_the_planned_runs_comes_every_ten_seconds(terminal, planned, lines):
+    terminal.filter.planned = planned
     for now in range(0, 31, 5):
         terminal.moment.now = float(now)
         terminal.log("1 of 9 steps", "PROGRESS")
-    assert terminal.shown == ["2 runs"] * 3
-
-
-def test_a_call_that_trains_nothing_has_no_such_line(terminal):
-    terminal.moment.now = 100.0
-    terminal.log("1 of 9 steps", "PROGRESS")
-    assert terminal.shown == []
+    assert terminal.shown == lines
 
 
 @pytest.mark.parametrize("kind", [UserError, OSError, SyntaxError])  # code that is being edited
