@@ -110,12 +110,9 @@ def run_experiment(
     """
     given = make_plain(locals())
     spec = read_spec(given)
-    seed, batch_size = given["seed"], given["bs_test"]
-    if seed is None:
-        seed = torch.seed() % 2**32
+    seed = torch.seed() % 2**32 if seed is None else given["seed"]
     seed = read_number("seed", seed, range(2**64), "0 to 2**64 - 1")
-    if batch_size is None:
-        batch_size = EVALUATION_BATCH
+    batch_size = EVALUATION_BATCH if bs_test is None else given["bs_test"]
     batch_size = read_number("bs_test", batch_size, range(1, MOST + 1), f"1 to {MOST:,}")
     path = paths.flat_result_path(str(out_dir), spec.name)
     prepare_writing(path)
