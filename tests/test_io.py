@@ -22,7 +22,7 @@ from hw2core.io import (
 
 
 def test_a_file_is_written_next_to_its_place_and_then_moved(tmp_path):
-    path = tmp_path / "deep" / "figure.svg"
+    path = tmp_path / "new" / "deep" / "figure.svg"
     with replace_atomically(path) as temporary:
         temporary.write_text("<svg>")
         assert (temporary.parent, temporary.suffix) == (path.parent, ".svg")
@@ -114,7 +114,8 @@ def test_what_cannot_be_written_later_is_refused_and_leaves_nothing(tmp_path, na
     (tmp_path / "folder").mkdir()
     with pytest.raises(WriteError, match=rf"{name}: cannot be written \("):
         prepare_writing(tmp_path / name)
-    prepare_writing(tmp_path / "new" / "deep" / "x.json")
+    for file in ("x.json", "y.json"):
+        prepare_writing(tmp_path / "new" / "deep" / file)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert names == {"file", "folder", "new", "new/deep"}
 
