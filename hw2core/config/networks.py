@@ -90,7 +90,7 @@ class ConvolutionalArchitecture(Architecture):
     layers_per_block: Convolutions
     """Number of convolutions L in each stage."""
     pool_every: Count = Field(0, json_schema_extra={"default": None})
-    """Number of convolutions before each pooling layer. Exactly one of this and ``pools``."""
+    """Number of convolutions before each pooling layer; give either this or ``pools``."""
     pools: Count | None = Field(None, exclude=True)
     """Maximum number of pooling layers, evenly spaced between the N convolutions.
 
