@@ -119,23 +119,20 @@ def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("reason", "queue"),
+    ("reason", "queue", "code"),
     [
-        ("QOSMaxSubmitJobPerUserLimit", "echo 3 main"),
-        ("Unable to contact slurm controller (connect failure)", "exit 1"),
+        ("QOSMaxSubmitJobPerUserLimit", "echo 3 main", 0),
+        ("Unable to contact slurm controller (connect failure)", "exit 1", 0),
+        (LIMIT, "true", 1),  # without a job of this user, waiting does not help
+        ("sbatch: error: invalid partition specified: x", "true", 1),
     ],
 )
-def test_a_submission_waits_until_slurm_takes_it(slurm, reason, queue):
+def test_a_submission_waits_where_that_helps_and_else_fails_at_once(slurm, reason, queue, code):
     slurm("squeue", queue)
     slurm("sbatch", f"[ -e tried ] && echo 7 && exit; touch tried; echo '{reason}' >&2; exit 1")
-    assert call("sbatch", *SUBMIT, "--wrap=true").stdout == "7\n"
-
-
-@pytest.mark.parametrize("reason", [LIMIT, "sbatch: error: invalid partition specified: x"])
-def test_a_submission_that_no_waiting_helps_fails_at_once(slurm, reason):
-    slurm("squeue", "true")  # no job of this user
-    slurm("sbatch", f"echo '{reason}' >&2; exit 1")
-    assert call("sbatch", *SUBMIT, "--wrap=true", code=1).stderr == f"{reason}\n"
+    done = call("sbatch", *SUBMIT, "--wrap=true", code=code)
+    assert done.stdout == ("" if code else "7\n")
+    assert done.stderr == f"{reason}\n" or not code
 
 
 def test_after_an_interrupt_nothing_is_submitted(slurm):
