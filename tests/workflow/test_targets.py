@@ -7,7 +7,7 @@ import re
 import shutil
 
 import pytest
-from checkout import ROOT, TINY, copy_sources
+from checkout import ROOT, copy_sources, count_jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -22,46 +22,30 @@ def fresh(tmp_path_factory):
 
 
 PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")]
-# Seven runs with five seeds each, whatever the seeds of the others.
-PART_2_TRAININGS, PART_2_FIGURES = 35, 3
-REMEDY_TRAININGS = 16  # exp1_5
-ABLATION_TRAININGS = 8  # exp2_ablation: its whole network is that of exp2_L3
-ALL_TRAININGS = 28 + REMEDY_TRAININGS + ABLATION_TRAININGS + PART_2_TRAININGS
-ALL_FIGURES = 5 + 2 + PART_2_FIGURES
+SEVERAL = ["results/exp1_5", "results/part2_optim/", "results/part2_dropout_0.4"]
+SEVERAL += ["results/exp1_1_L2_K32/", "./results/exp2_L3_K32-64-128/seed3.test.json"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "trainings", "figures"),
+    ("arguments", "trainings", "shared", "figures"),
     [
-        (PART_3, 28, 5),
-        ([*PART_3, "--config", "seeds=[0, 1, 2]"], 3 * 28, 5),
-        ([], ALL_TRAININGS, ALL_FIGURES),
-        (["figures"], ALL_TRAININGS, ALL_FIGURES),
-        (["explore"], 0, 0),
-        (["results/exp1_5"], REMEDY_TRAININGS, 1),
-        (["results/part2_optim"], 15, 1),
-        (["results/part2_overfit"], 5, 1),
-        (["results/part2_dropout_0.4"], 5, 0),
-        (["results/exp1_4"], 6, 1),
-        (["results/exp1_4/"], 6, 1),
-        (["results/exp1_1_L2_K32"], 1, 0),
-        (["results/exp1_1_L2_K32/"], 1, 0),
-        (["results/exp1_1_L2_K32", "--config", "seeds=[0, 1, 2]"], 3, 0),
-        (["--profile", "slurm", "results/exp1_4"], 6, 1),
+        # Experiment 1.2 has six runs of 1.1 under other names.
+        (PART_3, 28, 6, 5),
+        ([*PART_3, "--config", "seeds=[0, 1, 2]"], 3 * 28, 3 * 6, 5),
+        # 1.5, the ablation, whose whole network is that of exp2_L3, and part 2: seven runs of five
+        # seeds, whatever the seeds of the others.
+        ([], 28 + 16 + 8 + 35, 7, 5 + 2 + 3),
+        (SEVERAL, 16 + 15 + 5 + 1 + 1, 0, 2),
+        (["results/exp1_2_L2_K32", "figures/exp1_4_curves.svg"], 6 + 1, 1, 1),
+        (["explore"], 0, 0, 0),
     ],
-    ids=str,
+    ids=["part 3", "part 3, seeds", "all", "several", "twin", "explore"],
 )
-def test_planned_trainings(fresh, arguments, trainings, figures):
+def test_planned_trainings(fresh, arguments, trainings, shared, figures):
     plan = fresh.plan(*arguments)
     assert plan["train"] == plan["evaluate"] == trainings
+    assert plan["share_result"] == shared
     assert plan["experiment_figures"] == figures
-
-
-def test_34_results_are_28_trainings(fresh):
-    """Experiment 1.2 has six runs of 1.1 under other names."""
-    assert fresh.plan(*PART_3)["share_result"] == 6
-    alone = fresh.plan("results/exp1_2_L2_K32")
-    assert (alone["train"], alone["evaluate"], alone["share_result"]) == (1, 1, 1)
 
 
 def test_snakemakes_linter_finds_only_what_has_a_reason(fresh):
@@ -75,11 +59,6 @@ def test_snakemakes_linter_finds_only_what_has_a_reason(fresh):
     }
 
 
-def test_another_folder_gets_the_configuration_of_the_checkout(fresh, tmp_path):
-    plan = fresh.plan("--directory", str(tmp_path / "elsewhere"), "results/exp1_4")
-    assert plan["train"] == 6
-
-
 def test_every_run_and_experiment_is_a_target(fresh):
     rules = fresh.snakemake("--list-target-rules")
     for name in ("results/exp1_1_L16_K64", "results/exp2_L12_K32-64-128", "results/exp1_3"):
@@ -87,10 +66,15 @@ def test_every_run_and_experiment_is_a_target(fresh):
         assert f"{name}/\n" in rules
 
 
-def test_slurm_asks_for_two_cores_and_one_gpu(fresh):
-    plan = fresh.snakemake("-n", "--profile", "slurm", "results/exp1_1_L2_K32")
+def test_slurm_asks_for_two_cores_and_one_gpu(fresh, tmp_path):
+    """In another folder, with the configuration of the checkout."""
+    elsewhere = ["--directory", str(tmp_path / "elsewhere")]
+    plan = fresh.snakemake("-n", "--profile", "slurm", "results/exp1_4", *elsewhere)
+    assert count_jobs(plan)["train"] == 6
     assert "threads: 2" in plan
     assert "gres=gpu:1" in plan
+    assert "6 runs to train, about" in plan
+    assert "on a GPU, one run after the other (" in plan
 
 
 def list_gpus(folder, monkeypatch, *lines):
@@ -132,28 +116,3 @@ def test_a_wrong_configuration_is_one_line_before_any_job(fresh):
     assert "config.yaml: training.lr: -1: must be greater than 0.0" in line
     assert "Traceback" not in output
     assert not (fresh / "data").exists()
-
-
-def test_a_name_given_twice_is_refused(tmp_path):
-    checkout = copy_sources(tmp_path / "clone")
-    checkout.configure(TINY)
-    with (checkout / "config.yaml").open("a") as config:
-        config.write("seeds: [1]\n")
-    output = checkout.snakemake("-n", succeeds=False)
-    assert "the key 'seeds' is given twice" in output
-
-
-def test_missing_data_are_one_clear_error(fresh, tmp_path):
-    output = fresh.snakemake(
-        "results/exp1_1_L2_K32",
-        "--config",
-        f"data={{root: {tmp_path}/nowhere}}",
-        "--directory",
-        str(tmp_path / "work"),
-        "--configfile",
-        os.fspath(fresh / "config.yaml"),
-        succeeds=False,
-    )
-    assert "nowhere" in output
-    assert "Traceback" not in output
-    assert not (tmp_path / "work/data/cifar10/manifest.json").exists()
