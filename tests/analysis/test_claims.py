@@ -91,6 +91,8 @@ def test_only_networks_of_equal_size_are_compared(judged):
     assert "`exp1_4_L8_K32` is better than `exp1_1_L8_K32`" in set(claimed)
     assert "`exp1_4_L2_K64-128-256` is better than `exp1_3_L2_K64-128-256`" in set(claimed)
     assert not claimed.str.contains("L32_K32").any()  # no plain network has 32 convolutions
+    widths = claimed.str.extract(r"_K([\d-]+)` is .*_K([\d-]+)`").dropna()
+    assert list(widths[0]) == list(widths[1])
 
 
 def test_families_are_corrected_apart():
