@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hw2core.pipeline import list_results
 from hw2core.runs import paths
 
 
@@ -11,6 +12,12 @@ def test_the_files_of_a_run_are_next_to_its_result():
     for file in (paths.evaluation_path("a", 0), paths.weights_path("a", 0)):
         assert Path(file).parent == result.parent
     assert paths.checkpoint_path(result) == Path("results/a/seed0.checkpoint")
+    assert list_results([("a", 0)]) == [str(result), paths.evaluation_path("a", 0)]
+
+
+def test_each_figure_has_a_path_of_its_own():
+    figures = [*paths.figure_paths("exp2", settings=("lr",)), *paths.study_figure_paths()]
+    assert len(set(figures)) == len(figures) == 2 * (2 + len(paths.STUDY_FIGURES))
 
 
 def test_evaluations_are_not_taken_for_results(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
-import logging
 import os
 import pickle
 from pathlib import Path
@@ -20,7 +20,6 @@ from hw2core.config.study import load_study
 from hw2core.data.cifar import read_cifar10
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs import files
-from hw2core.runs.checkpoint import Checkpoint
 from hw2core.runs.files import ResultError
 from hw2core.runs.weights import read_weights
 
@@ -48,27 +47,19 @@ def pwned(tmp_path) -> Path:
     return path
 
 
-def test_a_pickle_in_place_of_a_result_is_not_executed(tmp_path, pwned):
-    path = tmp_path / "seed0.json"
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        ("seed0.json", files.read_result),
+        ("seed0.test.json", files.read_evaluation),
+        ("seed0.safetensors", read_weights),
+    ],
+)
+def test_a_pickle_in_place_of_a_file_is_not_executed(tmp_path, pwned, file, read):
+    path = tmp_path / file
     path.write_bytes(pickle.dumps(Bomb(pwned)))
-    with pytest.raises(ResultError, match=r"seed0\.json.*delete it and run again"):
-        files.read_result(path)
-    assert not pwned.exists()
-
-
-def test_a_pickle_in_place_of_weights_is_not_executed(tmp_path, pwned):
-    path = tmp_path / "seed0.safetensors"
-    path.write_bytes(pickle.dumps(Bomb(pwned)))
-    with pytest.raises(ResultError, match=r"seed0\.safetensors"):
-        read_weights(path)
-    assert not pwned.exists()
-
-
-def test_a_pickle_in_place_of_a_checkpoint_is_not_executed(tmp_path, pwned, caplog):
-    path = tmp_path / "seed0.checkpoint"
-    path.write_bytes(pickle.dumps(Bomb(pwned)))
-    assert not Checkpoint(path, {}, logging.getLogger("test")).load({}, lambda state: None)
-    assert f"{path}: set aside" in caplog.text
+    with pytest.raises(ResultError, match=rf"{file}.*run again"):
+        read(path)
     assert not pwned.exists()
 
 
@@ -112,10 +103,15 @@ def test_a_configuration_makes_no_python_objects(tmp_path, pwned):
     assert not pwned.exists()
 
 
-@pytest.mark.parametrize("place", ["experiment", "label"])
+NAMES = [HOSTILE, "a b", "$(touch x)", "`x`", "a;b", "'", '"', "a\nb", "../x", "/x", "{run}", "*"]
+
+
 @pytest.mark.parametrize(
-    "name",
-    [HOSTILE, "a b", "$(touch x)", "`x`", "a;b", "'", '"', "a\nb", "../x", "/x", "{run}", "*"],
+    ("place", "name"),
+    [
+        *itertools.product(["experiment", "label"], NAMES),
+        *itertools.product(["experiment"], ["-n", "-", "--force"]),  # a run begins with its name
+    ],
 )
 def test_a_name_that_is_more_than_a_word_is_refused_in_one_line(place, name):
     config = copy.deepcopy(TINY)
@@ -128,16 +124,6 @@ def test_a_name_that_is_more_than_a_word_is_refused_in_one_line(place, name):
     (line,) = str(caught.value).splitlines()
     assert repr(name) in line
     assert "has only letters, digits" in line
-
-
-@pytest.mark.parametrize("name", ["-n", "-", "--force"])
-def test_no_run_begins_with_a_dash(name):
-    config = copy.deepcopy(TINY)
-    config["experiments"]["exp2"]["runs"] = {name: {}}
-    assert all(run.startswith("exp") for run in load_study(config).runs)
-    config["experiments"][name] = config["experiments"].pop("exp2")
-    with pytest.raises(ConfigError, match="has only letters, digits"):
-        load_study(config)
 
 
 @pytest.mark.workflow
@@ -172,19 +158,15 @@ CODE = '__use_yte__: true\nx: ?__import__("pathlib").Path("pwned").touch()\n'
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        (CODE, "config.yaml: __use_yte__: not allowed"),
-        ("data: {train: 1\n", "config.yaml: line 2, column 1: expected ',' or '}'"),
-        ("experiments: {a: {runs: {off: {}}}}\n", "line 1, column 26: the key off: YAML reads"),
-    ],
-    ids=["code", "syntax", "label"],
-)
-def test_a_configuration_is_read_before_snakemake_obeys_it(tmp_path, text, line):
+def test_a_configuration_is_read_before_snakemake_obeys_it(tmp_path):
     checkout = copy_sources(tmp_path / "clone")
-    (checkout / "config.yaml").write_text(text)
-    for profile in ([], ["--profile", "quick"]):
+    for text, line, *profile in (
+        (CODE, "config.yaml: __use_yte__: not allowed"),
+        (CODE, "config.yaml: __use_yte__: not allowed", "--profile", "quick"),
+        ("data: {train: 1\n", "config.yaml: line 2, column 1: expected ',' or '}'"),
+        ("seeds: [0]\nseeds: [1]\n", "the key 'seeds' is given twice"),
+    ):
+        (checkout / "config.yaml").write_text(text)
         output = checkout.snakemake("-n", *profile, succeeds=False)
         assert line in output
         assert "Traceback" not in output
