@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 import shutil
@@ -144,6 +145,17 @@ def test_a_changed_manifest_is_refused(folder, change):
     if isinstance(change, dict):
         change = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(change)
+    assert_refused(folder, MANIFEST_FILE)
+
+
+@pytest.mark.parametrize("change", [{"std": [0, 1, 1]}, {"mean": [0, 0, 1.5]}, {"mean": [0.5]}])
+def test_impossible_numbers_are_refused_even_with_their_sha256(folder, change):
+    path = folder / MANIFEST_FILE
+    content = json.loads(path.read_text()) | change
+    parts = [content[key] for key in ("arrays", "mean", "std", "classes")]
+    text = json.dumps(parts, sort_keys=True)
+    content["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(content))
     assert_refused(folder, MANIFEST_FILE)
 
 
