@@ -7,27 +7,39 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.tables import Study, leave_out_mlps, list_rows
-from hw2core.analysis.text import escape_markdown, format_range, format_setting, join_words
+from hw2core.analysis.text import (
+    count_things,
+    escape_markdown,
+    format_number,
+    format_range,
+    format_setting,
+    join_words,
+)
 from hw2core.data.registry import title_data_set
 
+CORES = 2  # on which times are stated
 FEW = 3  # missing runs of an experiment that are named; more are counted
 # Columns of a run for machine and software, and their titles on the page.
 MACHINE = {name: name.capitalize() for name in ("device", "processor", "precision", "threads")}
 
 
 def describe_scope(study: Study) -> str:
-    """Return a sentence with the number of networks except MLPs, of images and of epochs."""
+    """Return sentences with the number of networks except MLPs, of images and of epochs."""
     runs = leave_out_mlps(study.runs)
     if runs.empty:
         return "No convolutional network has a result yet."
-    names = sorted(set(map(title_data_set, runs["data"])))
-    kinds = escape_markdown(join_words(names))
-    count = runs["run"].nunique()
+    kinds = escape_markdown(join_words(sorted(set(map(title_data_set, runs["data"])))))
+    names, count = runs["run"].nunique(), runs["spec_hash"].nunique()
+    both = names - count
+    copies = f" under {names} names, as {both} are in two experiments," if both else ""
+    networks = "convolutional network was" if count == 1 else "convolutional networks were"
+    train, validation, test = (
+        _span(runs[f"{part}_images"]) for part in ("train", "validation", "test")
+    )
     return (
-        f"{count} convolutional {'network was' if count == 1 else 'networks were'} trained on "
-        f"{_span(runs['train_images'])} {kinds} images for {_span(runs['epochs'])} epochs. The "
-        f"best epoch is chosen on {_span(runs['validation_images'])} further images and evaluated "
-        f"once on {_span(runs['test_images'])} test images."
+        f"{count} {networks} trained{copies} on {train} {kinds} images for "
+        f"{_span(runs['epochs'])} epochs. For each, the epoch with the best accuracy on "
+        f"{validation} validation images was evaluated once on {test} test images."
     )
 
 
@@ -35,10 +47,31 @@ def describe_machines(runs: pd.DataFrame) -> str:
     """Return a sentence with the processors and precisions that runs were trained on."""
     kinds = runs.value_counts(["processor", "precision"]).reset_index()
     parts = [
-        f"{escape_markdown(kind.processor)} in {kind.precision} ({kind.count:,} results)"
+        f"{escape_markdown(kind.processor)} in {kind.precision} ({count_things(kind.count, 'run')})"
         for kind in list_rows(kinds)
     ]
     return f"Trained on {join_words(parts)}." if parts else ""
+
+
+def describe_time(runs: pd.DataFrame) -> str:
+    """Return a sentence with the hours of an experiment and of all runs on ``CORES`` CPU cores.
+
+    It is empty if a run was trained on another device, or if there are only MLPs.
+    """
+    networks = leave_out_mlps(runs)
+    if networks.empty or (runs["device"] != "cpu").any():
+        return ""
+    hours = measure_hours(networks).groupby(networks["experiment"]).sum()
+    total = measure_hours(runs.drop_duplicates(["spec_hash", "seed"])).sum()
+    return (
+        f"On {CORES} such cores, the runs of one experiment take {format_number(hours.min())} to "
+        f"{format_number(hours.max())} hours, and all of them {format_number(total, 0)} hours."
+    )
+
+
+def measure_hours(runs: pd.DataFrame) -> pd.Series[float]:
+    """Return the hours of each run on ``CORES`` CPU cores, of which it uses one per thread."""
+    return runs["seconds"].fillna(0) * runs["threads"] / (3600 * CORES)
 
 
 def describe_missing(study: Study) -> str:

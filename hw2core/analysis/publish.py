@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
-from hw2core.analysis.findings import say
+from hw2core.analysis.provenance import CORES, measure_hours
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, format_table, list_rows, load, select
@@ -153,6 +153,7 @@ def write_block(study: Study) -> str:
 def list_experiments(study: Study) -> pd.DataFrame:
     """Return a row per experiment: number of trained runs, best run and public solutions."""
     runs = study.summary.merge(study.baselines, on="run", how="left")
+    hours = measure_hours(study.runs).groupby(study.runs["experiment"]).sum()
     rows = []
     for experiment in study.experiments:
         own = select(runs, experiment=experiment.name)
@@ -163,21 +164,23 @@ def list_experiments(study: Study) -> pd.DataFrame:
         row = {
             "Experiment": experiment.name,
             "Networks": ", ".join(own["family"].unique()),
-            "Trained": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
-            "Best run": f"`{best.run}`",
+            "Train": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
+            "Best by validation": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
-            "Minutes per run": span_minutes(own["seconds"] / 60),
+            f"Hours on {CORES} cores": show_hours(hours[experiment.name]),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
             "Size": "reduced" if best.reduced else "full",
         }
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    constant = {"Size": "full", "Public median, best (%)": text.DASH}
+    return table.drop(columns=[x for x, usual in constant.items() if (table[x] == usual).all()])
 
 
-def span_minutes(minutes: pd.Series[float]) -> str:
-    """Return ``7–145``, with one decimal if the longest run takes less than ten minutes."""
-    span = say.span(minutes.dropna(), digits=0 if minutes.max() >= 10 else 1)
-    return "below 0.1" if span == "0.0" else span
+def show_hours(hours: float) -> str:
+    """Return hours with one decimal, or ``below 0.1``."""
+    shown = text.format_number(hours)
+    return "below 0.1" if shown == "0.0" else shown
 
 
 def replace_block(readme: str, block: str) -> str:

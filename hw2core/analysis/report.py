@@ -30,7 +30,7 @@ from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
 TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent
 PAPER = TEMPLATES.parent / REPORT_PAPER  # with .yaml (layout, references) and .lua (a filter)
-TITLE = "What depth, width and skip connections do"
+TITLE = "Depth, width and skip connections in small CNNs"
 
 # Disables raw HTML, TeX and Typst in the text.
 SAFE_MARKDOWN = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,11 @@ def compare_pairs(differences: Sequence[float]) -> Estimate:
     return Estimate(mean, interval.low, interval.high, test.pvalue, len(values))
 
 
+def negate(found: Estimate) -> Estimate:
+    """Return the estimate of the opposite difference."""
+    return found._replace(value=-found.value, low=-found.high, high=-found.low)
+
+
 def compare_counts(successes: int, trials: int, other: int, other_trials: int) -> Estimate:
     """Return the difference of two shares with Newcombe's interval and Fisher's exact test.
 
@@ -62,6 +67,28 @@ def correct_by_holm(p: pd.Series) -> pd.Series:
     ordered = p.sort_values()
     corrected = ordered * np.arange(len(p), 0, -1)
     return corrected.cummax().clip(upper=1.0).reindex(p.index)
+
+
+class Judged(NamedTuple):
+    """An estimate of a family, and its p value after Holm's correction."""
+
+    estimate: Estimate
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p value is significant."""
+        return self.p_holm <= 1 - CONFIDENCE
+
+
+def judge_pairs(
+    runs: pd.DataFrame, pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Judged]:
+    """Return the differences of a family of pairs (better, worse) with at least two seeds."""
+    differences = {pair: pair_seeds(runs, *pair) for pair in pairs}
+    found = {pair: compare_pairs(x) for pair, x in differences.items() if len(x) > 1}
+    p = correct_by_holm(pd.Series([each.p for each in found.values()], dtype=float))
+    return {pair: Judged(each, p[place]) for place, (pair, each) in enumerate(found.items())}
 
 
 def pair_seeds(runs: pd.DataFrame, better: str, worse: str) -> list[float]:

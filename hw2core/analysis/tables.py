@@ -40,7 +40,8 @@ class Study:
     epochs: pd.DataFrame  # a row per run, seed and epoch, counted from 1
     layers: pd.DataFrame  # a row per run, seed, probed epoch (0: before training) and layer
     missing: dict[str, list[str]]  # experiment -> runs without any result
-    baselines: pd.DataFrame  # a row per run name: best test accuracies of public solutions
+    # A row per run that is comparable with public solutions: their best test accuracies.
+    baselines: pd.DataFrame
     reference: pd.DataFrame | None = None  # the published results
 
     @cached_property
@@ -75,15 +76,23 @@ def build(
     sizes = {run: size for experiment in experiments for run, size in experiment.sizes.items()}
     described = [rows.describe_run(result, sizes.get(result.name)) for result in results]
     config = pd.json_normalize([result.config for result in results]).filter(like=".")
+    runs = pd.concat([_frame(described, SUMMARY_COLUMNS), config], axis="columns")
     return Study(
         experiments=list(experiments),
         results=results,
-        runs=pd.concat([_frame(described, SUMMARY_COLUMNS), config], axis="columns"),
+        runs=runs,
         epochs=_frame(chain.from_iterable(map(rows.list_epochs, results)), rows.EPOCH_COLUMNS),
         layers=_frame(chain.from_iterable(map(rows.list_layers, results)), rows.LAYER_COLUMNS),
         missing={name: list(runs) for name, runs in missing.items() if runs},
-        baselines=pd.read_csv(Path(__file__).parents[2] / BASELINES, comment="#"),
+        baselines=_read_baselines(runs),
     )
+
+
+def _read_baselines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracies of public solutions of the runs that have CIFAR-10 results of full size."""
+    other = runs.loc[(runs["data"] != "cifar10") | (runs["reduced"] != ""), "run"]
+    public = pd.read_csv(Path(__file__).parents[2] / BASELINES, comment="#")
+    return public[public["run"].isin(runs["run"]) & ~public["run"].isin(other)]
 
 
 def _frame(values: Iterable[Any], types: dict[str, str]) -> pd.DataFrame:

@@ -74,17 +74,18 @@ def describe_evidence(runs: pd.DataFrame) -> str:
     if counts.empty:
         return "No result yet."
     low, high = int(counts.min()), int(counts.max())
-    seeds = count_things(high, "seed") if low == high else f"{low} to {high} seeds"
+    to = "or" if high == low + 1 else "to"
+    seeds = count_things(high, "seed") if low == high else f"{low} {to} {high} seeds"
     reduced = runs.loc[runs["reduced"] != "", "reduced"]
     if reduced.empty:
-        return f"{seeds.capitalize()} per run."
+        return f"{seeds.capitalize()} per network."
     amounts: dict[str, list[str]] = {}
     for fact in reduced.str.split("; ").explode().unique():  # "3 of 20 epochs", "generated images"
         thing = re.sub(r"^\S+ of \S+ ", "", fact)
         amounts.setdefault(thing, []).append(fact.removesuffix(thing).strip())
     listed = "; ".join(f"{join_words(a, 'or')} {x}".strip() for x, a in amounts.items())
-    share = "" if len(reduced) == len(runs) else f" ({len(reduced)} of {len(runs)} results)"
-    return f"{seeds.capitalize()} per run. Reduced: {listed}{share}."
+    share = "" if len(reduced) == len(runs) else f" ({len(reduced)} of {len(runs)} runs)"
+    return f"{seeds.capitalize()} per network. Reduced: {listed}{share}."
 
 
 def markdown_table(frame: pd.DataFrame, left: Sequence[str] = ()) -> str:

@@ -68,11 +68,17 @@ class Study:
         return twins
 
     def compare_sizes(self, asked: Study) -> Study:
-        """Return this study with the run sizes of ``asked``, the study of config.yaml."""
+        """Return this study with the run sizes of ``asked``, the study of config.yaml.
+
+        A run that ``asked`` does not have, such as one of narrower networks, gets the size of the
+        first run that ``asked`` has in its experiment.
+        """
         experiments = {}
         for name, experiment in self.experiments.items():
-            full = {run: asked.runs[run].size for run in experiment.runs if run in asked.runs}
-            experiments[name] = replace(experiment, sizes=experiment.sizes | full)
+            full = asked.experiments[name].sizes if name in asked.experiments else {}
+            first = next(iter(full.values()), None)
+            sizes = {run: full.get(run, first) or own for run, own in experiment.sizes.items()}
+            experiments[name] = replace(experiment, sizes=sizes)
         return replace(self, experiments=experiments)
 
 

@@ -5,13 +5,13 @@ from functools import cache
 from itertools import groupby, pairwise
 
 import pytest
-from result_documents import build_result, build_results, tabulate
+from result_documents import SIZE, Experiment, build_result, build_results, tabulate
 
 from hw2core.analysis import findings
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.findings.own import tabulate_changes
 from hw2core.analysis.findings.part2 import find_joint_rise
-from hw2core.analysis.tables import find_best, list_rows, select, split_trained
+from hw2core.analysis.tables import build, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_number
 
 SEVERAL = ("part3_q2_1", "part3_q2_2", "part3_q3", "part3_q4", "part3_q5", "part3_q6_1")
@@ -65,7 +65,7 @@ def test_the_best_depth_is_that_of_the_highest_validation_accuracy(study):
             continue
         share = "" if best.trained == best.seeds else rf" \({best.trained} of {best.seeds} seeds\)"
         depth = rf"(L = {best.depth} is the best depth.*:.*|L = {best.depth} with )"
-        value = rf"{format_number(best.test)} %{share} at K = {widths}"
+        value = rf"{format_number(best.test)} %{share}( at K = {widths}| \()"
         assert re.search(depth + value, text), (text, best)
 
 
@@ -83,8 +83,8 @@ def test_a_best_run_that_others_beat_on_the_test_images_is_said_to():
     ]
     text = findings.answer("part3_q2_1", tabulate(results))
     assert text.startswith(
-        "L = 4 is the best depth of a plain network at K = 32: 71.0 % at K = 32 (by validation; on "
-        "the test images L = 2 is 0.5 points above it)."
+        "L = 4 is the best depth of a plain network at K = 32: 71.0 % (by validation; on the test "
+        "images L = 2 is 0.5 points above it)."
     )
 
 
@@ -114,26 +114,56 @@ def test_the_own_network_is_compared_with_the_best_of_experiment_1(study):
     best, other = (find_best(study.summary[names.str.match(x)]) for x in ("exp2$", "exp1_[1-4]"))
     text = findings.answer("part3_q6_2", study)
     if best is None or other is None:
-        assert "not part of this study" in text or text.startswith("YourCodeNet does not train")
+        assert "not part of this study" in text or "custom network does not train" in text
         return
     side = "above" if best.test > other.test else "below"
     assert f"L = {best.depth} is {format_number(abs(best.test - other.test))} point" in text
-    assert f"{side} the best of experiment 1 (`{other.run}`, {format_number(other.test)} %" in text
+    assert (
+        f"{side} the best of experiments 1.1 to 1.4 (`{other.run}`, {format_number(other.test)} %"
+        in text
+    )
 
 
 def test_the_counts_against_public_solutions_are_right(study):
     runs = study.summary.merge(study.baselines, on="run")
     trained, _ = split_trained(runs)
     text = findings.answer("public", study)
-    if runs.empty:
+    if trained.empty:
         assert "public solutions that train" not in text
-    elif trained.empty:
-        assert text.startswith(f"None of the {len(runs)} runs that have public solutions trains")
     else:
-        median, best = ((trained["test"] > trained[x]).sum() for x in ("median", "highest"))
-        start = f"Of the {len(trained)} runs that train, {median or 'none'} are above the median"
-        assert text.startswith(start)
-        assert f"and {best or 'none'} above the best" in text
+        median, best = (
+            "all" if count == len(trained) else count or "none"
+            for count in ((trained["test"] > trained[x]).sum() for x in ("median", "highest"))
+        )
+        assert text.startswith(f"Of the {len(trained)} named networks that train and have public")
+        assert f", {median} are above the median of" in text
+        assert f"and {best} above the best" in text
+
+
+@pytest.mark.parametrize("change", [{"name": "generated"}, {"train": 500}])
+def test_only_results_of_full_size_on_cifar10_are_compared_with_public_solutions(change):
+    result = build_result("exp1_1_L2_K32")
+    result.config["data"] |= change
+    study = build([Experiment("exp1_1", sizes={result.name: SIZE})], [result])
+    assert study.baselines.empty
+    assert not findings.answer("public", study).startswith("Of")
+    assert not any("ublic" in finding for finding in findings.list_findings(study))
+    text = findings.answer("public", tabulate([build_result("exp1_1_L2_K32", test_accuracy=99.0)]))
+    assert text.startswith("The one network that trains and has public solutions is above the ")
+
+
+def test_what_was_found_is_said_in_few_sentences_with_few_numbers():
+    study = tabulate(build_results(epochs=3))
+    sentences = findings.list_briefly(study)
+    assert len(sentences) <= 4
+    assert len(re.findall(r"\d+(?:\.\d+)?", " ".join(sentences))) <= 6
+    plain = select(study.summary, experiment="exp1_1")
+    depths = {find_best(rows).depth for _, rows in plain.groupby("widths")}
+    assert (f"networks with L = {depths.copy().pop()} are" in sentences[0]) == (len(depths) == 1)
+    best = find_best(select(study.summary, experiment="exp2"))
+    assert f"classifies {format_number(best.test)} % of the test images" in sentences[-1]
+    own = tabulate_study("other")
+    assert findings.list_briefly(own) == findings.list_findings(own)
 
 
 @pytest.mark.parametrize("name", FINDINGS)
@@ -161,7 +191,7 @@ def test_page_one_has_only_what_has_results():
     assert len(findings.list_findings(tabulate_study("of experiment 1.1"))) == 2  # and public
     assert findings.list_findings(tabulate([])) == []
     (own,) = findings.list_findings(tabulate_study("other"))
-    assert own.startswith("**mine.** 1 of 2 runs train; the best by validation, `mine_L2_K8`,")
+    assert own.startswith("**mine.** 1 of 2 networks trains; the best by validation, `mine_L2_K8`,")
 
 
 REST = [x for x in build_results("exp1_1", epochs=3) if x.name != "exp1_1_L4_K32"]
@@ -197,7 +227,7 @@ def test_what_is_missing_is_named(name, results, missing, end):
 
 def test_what_was_never_planned_is_not_mentioned_by_an_answer_that_has_something_to_say():
     text = findings.answer("part3_q6_2", tabulate(build_results("exp2", epochs=3)))
-    assert text.startswith("YourCodeNet reaches")
+    assert text.startswith("The custom network reaches")
     assert "exp1" not in text
 
 
@@ -213,14 +243,14 @@ def test_the_ablation_says_what_each_change_is_worth():
     tests = {x.name.removesuffix("_L3_K32-64-128"): x.test.accuracy for x in results}
     worth = tests["exp2_ablation_full"] - tests["exp2_ablation_no_cutout"]
     assert gains["Cutout"] == f"{worth:+.1f}"
-    assert set(tabulate_changes(tabulate([]))["Gain"]) == {"not measured"}
+    assert "Gain" not in tabulate_changes(tabulate([]))
     stuck = [
         x.model_copy(update={"epochs": CHANCE}) if "no_batchnorm" in x.name else x for x in results
     ]
     study = tabulate(stuck)
     (broken,) = select(tabulate_changes(study), Gain="does not train without")["Change"]
     text = findings.answer("part3_q6_1", study)
-    assert f"Without {broken} the network does not train." in text
+    assert f"Without {broken[0].lower()}{broken[1:]} the network does not train." in text
 
 
 @pytest.mark.parametrize(

@@ -133,9 +133,9 @@ def test_the_best_run_of_an_experiment_is_that_of_validation():
     ]
     study = tabulate(results)
     row = publishing.list_experiments(study).iloc[0]
-    assert row["Best run"] == "`exp1_1_L2_K32`"
+    assert row["Best by validation"] == "`exp1_1_L2_K32`"
     assert row["Test accuracy (%)"] == "70.0"
-    assert row["Minutes per run"] == "1.0"
+    assert row["Hours on 2 cores"] == "below 0.1"
     assert row["Public median, best (%)"] == "64.6, 72.6"
 
 

@@ -83,14 +83,14 @@ def test_the_evidence_is_said_in_one_or_two_sentences():
         return text.describe_evidence(build([Experiment("exp1_1", sizes=sizes)], results).runs)
 
     one, two = (build_result("exp1_1_L2_K32", seed=seed) for seed in (0, 1))
-    assert describe(one) == "One seed per run."
-    assert describe(one, two) == "2 seeds per run."
+    assert describe(one) == "One seed per network."
+    assert describe(one, two) == "2 seeds per network."
     other = build_result("exp1_1_L4_K32", depth=4, epochs=3, train_images=5000)
     assert describe(one, two, other) == (
-        "1 to 2 seeds per run. Reduced: 3 of 20 epochs; 5,000 of 20,000 training images "
-        "(1 of 3 results)."
+        "1 or 2 seeds per network. Reduced: 3 of 20 epochs; 5,000 of 20,000 training images "
+        "(1 of 3 runs)."
     )
     assert describe(one, asked=SIZE._replace(data="generated")) == (
-        "One seed per run. Reduced: cifar10 images."
+        "One seed per network. Reduced: cifar10 images."
     )
     assert text.describe_evidence(tabulate([]).runs) == "No result yet."

@@ -12,7 +12,7 @@ from hw2core.analysis.figures import drawing, key, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
 from hw2core.analysis.tables import Study, list_rows, select, summarize
-from hw2core.analysis.text import count_things, join_words
+from hw2core.analysis.text import join_words
 
 PRICES = {"parameters": "Parameters", "flops_per_image": "Floating-point operations per image"}
 MOST = 8  # labelled networks per panel
@@ -45,13 +45,20 @@ def describe_cost(study: Study) -> tuple[str, str]:
     summary = summarize(runs).sort_values("test")
     fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]
-    finding = f"Accuracy against cost of the {count_things(len(summary), 'network')} that train"
-    if both:
-        finding += f": no cheaper network is as accurate as {join_words(both, 'or')}"
+    number = len(summary)
+    finding = f"Accuracy and cost of the {number} different networks that train"
+    if number == 1:
+        finding = "Accuracy and cost of the only network that trains"
+    elif both:
+        finding += (
+            ". No network with fewer parameters, and none with fewer operations, is as accurate as "
+            f"{join_words(both, 'or')}"
+        )
     notes = [f"{finding}.", "The grey line joins networks more accurate than all cheaper ones."]
+    notes.append("The accuracy axis does not begin at zero.")
     if list_widths(summary):
         notes.append("Thin lines join networks of the same family and depth with growing width.")
-    return drawing.join_caption(notes, runs), f"{finding}."
+    return drawing.join_caption([*notes, *key.describe_rest(study)], runs), f"{finding}."
 
 
 def draw_cost(study: Study) -> Figure:

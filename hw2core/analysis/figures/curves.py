@@ -76,13 +76,13 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
     if best := find_best(summary):
         notes.append(f"{best.run} is best by validation: {format_number(best.validation)} %.")
     if failed := int((summary["trained"] == 0).sum()):
-        notes.append(f"{failed} of {count_things(len(summary), 'run')} did not train.")
+        notes.append(f"{failed} of {count_things(len(summary), 'network')} did not train.")
     alt = " ".join(["Training and validation loss and accuracy against epoch.", *notes])
     if runs["run"].duplicated().any():
         notes.append("Lines are means over seeds, bands the range.")
     notes.append("Dots mark the best epoch by validation accuracy, dotted lines chance level.")
     if len(summary) > MANY:
-        notes.append(f"The {FEW} best of {len(summary)} runs are named.")
+        notes.append(f"The {FEW} best of {len(summary)} networks are named.")
     return drawing.join_caption(notes, runs), alt
 
 

@@ -25,14 +25,12 @@ FULL = "full"  # label of the run that the other runs of the ablation are compar
 def compare_with_baselines(study: Study) -> pd.DataFrame:
     """Return ``study.summary`` with ``median`` and ``highest`` of public solutions of the same run.
 
-    Both are missing if the run was not trained on CIFAR-10 here. Runs without a test accuracy are
-    left out, and so is the ablation, which has a separate figure.
+    Both are missing if there are none, or if they are not comparable. Runs without a test accuracy
+    are left out, and so is the ablation, which has a separate figure.
     """
     summary = study.summary.dropna(subset="test")
     summary = summary[summary["experiment"] != find_ablation(study)]
-    same = study.baselines["run"].isin(select(study.runs, data="cifar10")["run"])
-    public = study.baselines.loc[same, ["run", "median", "highest"]]
-    return summary.merge(public, on="run", how="left")
+    return summary.merge(study.baselines[["run", "median", "highest"]], on="run", how="left")
 
 
 def describe_dots(study: Study) -> tuple[str, str]:
@@ -40,19 +38,24 @@ def describe_dots(study: Study) -> tuple[str, str]:
     summary = compare_with_baselines(study)
     if summary.empty:
         return "No run has a test accuracy yet.", ""
-    notes = [f"Test accuracy of {count_things(len(summary), 'run')}."]
+    notes = [f"Test accuracy of {count_things(len(summary), 'named network')}."]
     if best := find_best(summary):
         notes.append(f"The best by validation, {best.run}, reaches {format_number(best.test)} %.")
     compared = summary[summary["highest"].notna() & (summary["trained"] > 0)]
     if not compared.empty:
-        above = [int((compared["test"] > compared[name]).sum()) for name in ("median", "highest")]
+        above = [
+            f"{(compared['test'] > compared[name]).sum()} of {len(compared)}"
+            for name in ("median", "highest")
+        ]
         notes.append(
-            f"Of the {count_things(len(compared), 'run')} that train and have public solutions, "
-            f"{above[0]} are above the public median and {above[1]} above the public best."
+            f"Of those that train and have public solutions, {above[0]} are above the public "
+            f"median and {above[1]} above the public best."
         )
     finding = " ".join(notes)
     if summary["seeds"].max() > 1:
         notes.append("Dots are means over the seeds that train, with their range.")
+    if find_ablation(study):
+        notes.append(f"Not shown: {find_ablation(study)}.")
     runs = study.runs[study.runs["run"].isin(summary["run"])]
     return drawing.join_caption(notes, runs), finding
 

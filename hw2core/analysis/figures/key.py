@@ -50,12 +50,20 @@ def select_networks(study: Study) -> pd.DataFrame:
 def select_baselines(study: Study) -> pd.DataFrame:
     """Return the accuracies of public solutions by family and number of convolutions.
 
-    Only runs that are trained on CIFAR-10 here are included; several runs can share a number.
+    Several runs can share a number.
     """
-    runs = study.runs[study.runs["data"] == "cifar10"].dropna(subset="num_conv")
+    runs = study.runs.dropna(subset="num_conv")
     names = runs.drop_duplicates("run")[["run", "family", "num_conv"]]
     public = study.baselines.merge(names, on="run").groupby(["family", "num_conv"], as_index=False)
     return public.agg(median=("median", "median"), highest=("highest", "max"))
+
+
+def describe_rest(study: Study) -> list[str]:
+    """Return in a sentence, if there are any, how many networks ``select_all_networks`` omits."""
+    runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy").drop_duplicates("spec_hash")
+    rest = runs[~runs["run"].isin(select_all_networks(study)["run"])]
+    counts = [f"{count} of {name}" for name, count in rest["experiment"].value_counts().items()]
+    return [f"Not shown, variants of these networks: {join_words(counts)}."] if counts else []
 
 
 def describe_finding(networks: pd.DataFrame) -> str:
@@ -69,7 +77,7 @@ def describe_finding(networks: pd.DataFrame) -> str:
             continue
         deepest, reached = rows.loc[rows["trained"] > 0, "num_conv"].max(), format_number(best.test)
         trains.append(
-            f"{family} up to {deepest} ({reached} %)"
+            f"{family} up to {deepest} (best: {reached} %)"
             if trains
             else f"{family} networks train up to {deepest} convolutions (best: {reached} %)"
         )
@@ -91,7 +99,7 @@ def describe_key(study: Study) -> tuple[str, str]:
             "Bands show public solutions of the same runs, from the median of those that train to "
             "the best."
         )
-    notes += ["The accuracy axis is stretched towards 100 %.", *unplaced]
+    notes += ["The accuracy axis is stretched towards 100 %.", *unplaced, *describe_rest(study)]
     alt = f"Test accuracy against the number of convolutions, by family of networks. {finding}"
     return drawing.join_caption(notes, networks), alt
 

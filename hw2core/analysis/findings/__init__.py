@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
+from hw2core.analysis.findings.brief import say_briefly
 from hw2core.analysis.findings.core import FINDINGS, has_results, say_missing, summarize_experiments
-from hw2core.analysis.findings.say import accuracy
+from hw2core.analysis.findings.say import accuracy, train
 from hw2core.analysis.tables import Study, find_best
-from hw2core.analysis.text import count_things
 
 MODULES = (depth, layers, own, part2, public, residual, theory, width)  # register FINDINGS
 
@@ -15,7 +17,7 @@ HEADLINES = {
     "Depth": "part3_q2_1",
     "Width": "part3_q3",
     "Skip connections": "part3_q5",
-    "A network of our own": "part3_q6_2",
+    "Custom network": "part3_q6_2",
     "Public solutions": "public",
 }
 
@@ -43,9 +45,10 @@ def list_findings(study: Study) -> list[str]:
     A study without the assignment's experiments has one finding per experiment, at most five.
     """
     found = [
-        f"**{topic}.** {next(FINDINGS[name].say(study))}"
+        f"**{topic}.** {sentence}"
         for topic, name in HEADLINES.items()
         if has_results(study, FINDINGS[name].needs)
+        for sentence in islice(FINDINGS[name].say(study), 1)
     ]
     return found or [
         f"**{experiment.name}.** {describe_experiment(study, experiment.name)}"
@@ -54,17 +57,23 @@ def list_findings(study: Study) -> list[str]:
     ]
 
 
+def list_briefly(study: Study) -> list[str]:
+    """Return what was found in few sentences with few numbers, or as ``list_findings`` does."""
+    return list(say_briefly(study)) or list_findings(study)
+
+
 def describe_experiment(study: Study, experiment: str) -> str:
-    """Return a sentence with the number of runs of an experiment that train, and the best run."""
+    """Return a sentence with how many networks of an experiment train, and the best run."""
     summary = summarize_experiments(study, experiment)
     if summary.empty:
         return "No run has a result yet."
     trained = int((summary["trained"] > 0).sum())
-    runs = count_things(len(summary), "run")
     best = find_best(summary)
+    if len(summary) == 1:
+        text = f"The only network {'trains' if trained else 'does not train'}"
+    else:
+        text = f"{trained or 'None'} of {len(summary)} networks {train(trained)}"
     if best is None:
-        return f"None of {runs} trains." if trained == 0 else f"{trained} of {runs} train."
-    return (
-        f"{'All' if trained == len(summary) else trained} of {runs} train; the best by validation, "
-        f"`{best.run}`, has a test accuracy of {accuracy(best)}."
-    )
+        return f"{text}."
+    the_best = "it" if len(summary) == 1 else f"the best by validation, `{best.run}`,"
+    return f"{text}; {the_best} has a test accuracy of {accuracy(best)}."

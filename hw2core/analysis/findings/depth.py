@@ -18,8 +18,9 @@ from hw2core.analysis.tables import (
     select,
     split_trained,
 )
-from hw2core.analysis.text import format_change, join_runs, join_words
+from hw2core.analysis.text import format_change, format_number, join_runs, join_words
 
+PEAK = 5  # points of accuracy that a run reached and lost, to be worth mentioning
 REMEDIES = {
     "he": "He initialisation",
     "bn": "batch norm",
@@ -42,14 +43,13 @@ def say_best_depth(study: Study) -> Sentences:
     start = "The best depths of a plain network are "
     if len(depths) == 1:
         where = f"at {say.values('K', bests)}"
-        if len(bests) == len(groups) > 1:
-            where = "at both widths" if len(bests) == 2 else "at every width"
         start = f"L = {next(iter(depths))} is the best depth of a plain network {where}: "
     parts, pairs = [], []
     for widths, best in bests.items():
         others = groups[widths][groups[widths]["run"] != best.run]
         depth = "" if len(depths) == 1 else f"L = {best.depth} with "
-        parts.append(f"{depth}{say.accuracy(best)} at K = {widths}{_say_lead(best, others)}")
+        at = "" if len(bests) == len(depths) == 1 else f" at K = {widths}"
+        parts.append(f"{depth}{say.accuracy(best)}{at}{_say_lead(best, others)}")
         if second := find_best(others):
             pairs.append((best, second))
     yield f"{start}{join_words(parts)}{f'; {failures}' if failures else ''}."
@@ -79,7 +79,12 @@ def _say_lead(best: Any, others: pd.DataFrame) -> str:
         points = say.difference(ahead.test - best.test, "it")
         return f" (by validation; on the test images L = {ahead.depth} is {points})"
     second = find_best(others)
-    return f" ({say.difference(best.test - second.test, f'L = {second.depth}')})" if second else ""
+    if not second:
+        return ""
+    name = f"L = {second.depth}"
+    if second.trained < second.seeds:
+        name += f", which trains with {second.trained} of {second.seeds} seeds"
+    return f" ({say.difference(best.test - second.test, name)})"
 
 
 def say_failures(summary: pd.DataFrame) -> str:
@@ -117,23 +122,46 @@ def say_trainability(study: Study) -> Sentences:
         )
     remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
     order = sorted(remedies, key=lambda name: -remedies[name]["trained"].gt(0).mean())
-    for label in order:
-        trained, _ = split_trained(remedies[label])
+    if order:
+        sizes = {label: _name_sizes(remedies[label]) for label in order}
+        same = len(set(sizes.values())) == 1
         parts = [
-            f"{say.accuracies(rows)} at L = {depth}, {say.values('K', rows['widths'])}"
-            for depth, rows in split_groups(trained, "depth").items()
+            _say_remedy(label, remedies[label], "" if same else f", {sizes[label]},")
+            for label in order
         ]
-        share = say.share(len(trained), len(remedies[label]))
-        reached = f": {'; '.join(parts)}" if parts else ""
-        yield f"With {REMEDIES.get(label, f'`{label}`')} {share}{reached}."
+        of = f" in {sizes[order[0]]}" if same else ""
+        yield f"One remedy at a time was tried (experiment 1.5){of}: {'; '.join(parts)}."
+
+
+def _name_sizes(summary: pd.DataFrame) -> str:
+    """Return ``L = 8, K = 32 and L = 16, K = 32``."""
+    return join_words(say.size(row.depth, row.widths) for row in list_rows(summary))
+
+
+def _say_remedy(label: str, summary: pd.DataFrame, sizes: str) -> str:
+    """Return how many networks train with a remedy, and their accuracies."""
+    trained, _ = split_trained(summary)
+    reached = f" ({say.accuracies(trained)}" if len(trained) else ""
+    if 0 < len(trained) < len(summary):
+        reached += f" at {_name_sizes(trained)}"
+    share = f"{say.share(len(trained), len(summary))}{reached}{')' if reached else ''}"
+    return f"with {REMEDIES.get(label, f'`{label}`')}{sizes or ','} {share}"
 
 
 def _describe_end(study: Study, failed: pd.DataFrame) -> str:
-    """Return the accuracy and loss at which the runs that do not train end."""
+    """Return the accuracy and loss at which the runs that do not train end, and their peaks."""
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
     classes = count_classes(study.runs)
-    text = f"they end at a validation accuracy of {say.span(last['validation_accuracy'])} %"
+    ends = "it ends" if len(last) == 1 else "they end"
+    text = f"{ends} at a validation accuracy of {say.span(last['validation_accuracy'])} %"
+    peaks = [
+        f"`{row.run}` up to {format_number(row.validation)} % before"
+        for row in list_rows(failed)
+        if row.validation - last.loc[row.run, "validation_accuracy"].max() > PEAK
+    ]
+    if peaks:
+        text += f" ({join_words(peaks)})"
     if len(losses := last["train_loss"].dropna()):
         text += f" and a training loss of {say.span(losses, 3)}; a constant prediction has a loss "
         text += f"of ln {classes} = {math.log(classes):.3f}"

@@ -52,16 +52,18 @@ def say_layers_of_remedies(study: Study) -> Sentences:
             f"{say.span(rows['dead_end'], 0)} % of its channels are dead at the end."
         )
     residual = select(signal, label="residual").dropna(subset="main_over_shortcut_end")
-    for depth, rows in split_groups(residual, "depth").items():
-        start = 100 * rows["main_over_shortcut_start"]
-        end = 100 * rows["main_over_shortcut_end"]
+    shares = [
+        f"{say.span(100 * rows['main_over_shortcut_start'])} % before training and "
+        f"{say.span(100 * rows['main_over_shortcut_end'])} % after it at L = {depth}"
+        for depth, rows in split_groups(residual, "depth").items()
+    ]
+    if shares:
         yield (
-            f"In residual networks without batch norm, L = {depth}, the gradient of the main path "
-            f"is {say.span(start, 2)} % of the gradient of the projections on the shortcuts before "
-            f"training and {say.span(end, 2)} % after it."
+            "Without batch norm, the gradient of a residual network's main path is "
+            f"{join_words(shares)}, as a share of the gradient of the projections on the shortcuts."
         )
-        if end.max() < 1:
-            yield "The main path is almost dead, and the gradient passes through the shortcuts."
+    if (residual["main_over_shortcut_end"] < 0.01).any():
+        yield "The main path is almost dead there, and the gradient passes through the shortcuts."
 
 
 @finding("part3_q3_layers")
@@ -82,7 +84,7 @@ def say_layers_of_widths(study: Study) -> Sentences:
             f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
             f"layer in the networks that train and by {say.span(failed['backward_start'], 2)} in "
             f"the others, and the gradient of the first convolution is {_say_scientific(first)} "
-            f"against {_say_scientific(other)}."
+            f"and {_say_scientific(other)}."
         )
         if first.min() < other.max():
             yield "The gradient before training therefore does not predict which width trains."

@@ -17,6 +17,7 @@ from hw2core.analysis.text import format_change, join_words
 CHANGES = Path(__file__).parents[3] / "report" / "changes.csv"
 AUGMENTATION = {"no_augmentation": "Augmentation"}  # used in all experiments; for comparison
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
+EXPERIMENTS_1 = "experiments 1.1 to 1.4"
 
 
 def read_changes() -> pd.DataFrame:
@@ -44,8 +45,8 @@ def say_changes(study: Study) -> Sentences:
     """Yield the number of modifications, and the gain from each in the ablation."""
     changes = read_changes()
     yield (
-        f"The network of experiment 2 has {len(changes)} changes, each of which addresses a "
-        "limitation of the networks of experiment 1."
+        f"The custom network has {len(changes)} changes, each of which addresses a limitation of "
+        "the plain networks."
     )
     records = [select(study.runs, experiment=x).to_dict("records") for x in ("exp2", "exp1_1")]
     if all(records):
@@ -60,49 +61,63 @@ def say_changes(study: Study) -> Sentences:
             yield f"In addition, {join_words(recipe)}."
     worth = measure_ablation(study)
     names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
-    said = {label: names.get(label, f"`{label}`") for label in worth}
+    said = {label: _lower(names.get(label, f"`{label}`")) for label in worth}
     if broken := [said[label] for label, points in worth.items() if points is None]:
         yield f"Without {join_words(broken)} the network does not train."
     ranked = sorted(((p, label) for label, p in worth.items() if p is not None), reverse=True)
     if ranked:
         listed = join_words(f"{said[label]} ({format_change(points)})" for points, label in ranked)
-        yield f"In the ablation, the gains in points of test accuracy are: {listed}."
+        negative = (
+            "; a negative number means that it is better without" if ranked[-1][0] < 0 else ""
+        )
+        yield (
+            "In the ablation, the network loses these points of test accuracy without each part: "
+            f"{listed}{negative}."
+        )
+
+
+def _lower(name: str) -> str:
+    """Return a name as inside a sentence; EMA stays in capitals."""
+    return name[0].lower() + name[1:] if name[1].islower() else name
 
 
 def tabulate_changes(study: Study) -> pd.DataFrame:
-    """Return each modification with its reason, its source and its gain in the ablation."""
+    """Return each modification with its reason, its source and its gain, if any is measured."""
     texts = {
         label: "does not train without" if points is None else format_change(points)
         for label, points in measure_ablation(study).items()
     }
     changes = read_changes().rename(columns={"what": "change"})
-    changes["gain"] = [texts.get(label, "not measured") for label in changes.pop("without")]
+    labels = changes.pop("without")
+    if labels.isin(list(texts)).any():
+        changes["gain"] = [texts.get(label, "not measured") for label in labels]
     return changes.rename(columns=str.capitalize)
 
 
 @finding("part3_q6_2", needs=["exp2"], uses=EXPERIMENT_1)
 def say_own_network(study: Study) -> Sentences:
-    """Yield the accuracy of the network of experiment 2, compared with the best of experiment 1."""
+    """Yield the accuracy of the custom network, compared with the best of experiment 1."""
     summary = summarize_experiments(study, "exp2")
     trained, _ = split_trained(summary)
     best, other = find_best(summary), find_best(summarize_experiments(study, *EXPERIMENT_1))
     if best is None:
-        yield "YourCodeNet does not train at any depth."
+        yield "The custom network does not train at any depth."
         return
     rows = list_rows(trained)
     reached = f"{say.accuracies(trained)} for {say.values('L', trained['depth'])}"
     versus = ""
     if other:
-        named = f"the best of experiment 1 (`{other.run}`, {say.accuracy(other)})"
+        named = f"the best of {EXPERIMENTS_1} (`{other.run}`, {say.accuracy(other)})"
         versus = f"; L = {best.depth} is {say.difference(best.test - other.test, named)}"
-    yield f"YourCodeNet reaches {reached}{versus}."
+    yield f"The custom network reaches {reached}{versus}."
     if other:
-        parts = [
-            f"L = {row.depth} has {say.cost(row)} ({say.difference(row.test - other.test, 'it')})"
-            for row in rows
-            if row.depth in (rows[0].depth, best.depth)
-        ]
-        yield f"The best of experiment 1 has {say.cost(other)}; {join_words(parts)}."
+        first = rows[0]
+        lead = say.difference(first.test - other.test, "it")
+        parts = [f"L = {first.depth} has {say.cost(first)}"]
+        if first.depth != best.depth:
+            parts[0] += f" and is {lead}"
+            parts.append(f"L = {best.depth} has {say.cost(best)}")
+        yield f"That network has {say.cost(other)}; {'; '.join(parts)}."
     if len(rows) > 1:
         changes = [format_change(deep.test - shallow.test) for shallow, deep in pairwise(rows)]
         yield f"From one depth to the next, the accuracy changes by {join_words(changes)} points."

@@ -1,7 +1,8 @@
-"""Answers on part 2: memorisation, optimizers, dropout, and loss against accuracy."""
+"""Answers on part 2: memorisation, optimizers, dropout, and whether loss and accuracy can rise."""
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pandas as pd
 
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
-from hw2core.analysis.statistics import Estimate, compare_pairs, pair_seeds
+from hw2core.analysis.statistics import Judged, judge_pairs, negate, pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
+NOISE = 2  # a smaller rise, in standard errors, is within noise
 OPTIMIZERS = {"vanilla": "SGD", "momentum": "momentum SGD", "rmsprop": "RMSProp"}
 
 
@@ -38,18 +40,18 @@ def say_optimizers(study: Study) -> Sentences:
         yield "No optimizer trains the network."
         return
     runs = select(study.runs, experiment="part2_optim").drop_duplicates("run").set_index("run")
-    rates = runs["training.lr"]
+    rates, judged = runs["training.lr"], _judge_pairs(study, "part2_optim")
     names = {row.run: OPTIMIZERS.get(row.label, f"`{row.label}`") for row in list_rows(summary)}
     others = [
         f"{format_number(row.test)} % with {names[row.run]} at {rates[row.run]:g}"
-        + _say_pair(study, row.run, best.run)
+        + _say_pair(judged, row.run, best.run)
         for row in list_rows(summary)
         if row.run != best.run
     ]
     yield (
         f"{names[best.run]} at learning rate {rates[best.run]:g} is best by validation after "
         f"{best.epochs} epochs: {format_number(best.test)} % test accuracy"
-        f"{f', against {join_words(others)}' if others else ''}."
+        f"{f'; {join_words(others)}' if others else ''}."
     )
     by_optimizer = dict(zip(runs["training.optimizer"], runs.index, strict=True))
     if {"momentum", "vanilla"} <= by_optimizer.keys():
@@ -58,20 +60,32 @@ def say_optimizers(study: Study) -> Sentences:
         yield (
             f"Momentum {factor:g} accumulates steps, so a learning rate of {rate:g} acts like "
             f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without momentum; SGD uses "
-            f"{rates[plain]:g}{_say_pair(study, momentum, plain)}."
+            f"{rates[plain]:g}{_say_pair(judged, momentum, plain)}."
         )
 
 
-def _say_pair(study: Study, run: str, other: str) -> str:
+def _judge_pairs(study: Study, experiment: str) -> dict[tuple[str, str], Judged]:
+    """Return the differences of all pairs of runs, in both directions, if there are two seeds."""
+    names = summarize_experiments(study, experiment)["run"]
+    judged = judge_pairs(study.runs, [(later, run) for run, later in combinations(names, 2)])
+    back = {
+        (b, a): each._replace(estimate=negate(each.estimate)) for (a, b), each in judged.items()
+    }
+    return judged | back
+
+
+def _say_pair(judged: dict[tuple[str, str], Judged], run: str, other: str) -> str:
     """Return the paired difference in test accuracy with its interval, if there are two seeds."""
-    pairs = pair_seeds(study.runs, run, other)
-    return f" ({_say_interval(compare_pairs(pairs))})" if len(pairs) > 1 else ""
+    return f" ({_say_interval(judged[run, other])})" if (run, other) in judged else ""
 
 
-def _say_interval(found: Estimate) -> str:
-    """Return ``+0.7 points, 95 % interval −0.1 to +1.5``."""
-    value, low, high = map(format_change, found[:3])
-    return f"{value} points, 95 % interval {low} to {high}"
+def _say_interval(found: Judged) -> str:
+    """Return ``+0.7 points, 95 % interval −0.1 to +1.5``, and whether the correction matters."""
+    value, low, high = map(format_change, found.estimate[:3])
+    text = f"{value} points, 95 % interval {low} to {high}"
+    excludes_zero = found.estimate.low > 0 or found.estimate.high < 0
+    corrected = excludes_zero and not found.significant
+    return f"{text}, not significant after Holm's correction" if corrected else text
 
 
 def measure_dropout(study: Study) -> pd.DataFrame:
@@ -113,24 +127,24 @@ def _say_help(study: Study, rows: pd.DataFrame) -> str:
     if none.empty or some.empty:
         return "there is nothing to compare with on new images"
     best = max(list_rows(some), key=lambda row: row.validation_accuracy)
-    pairs = pair_seeds(study.runs, best.run, none["run"].iloc[0])
+    pair = best.run, none["run"].iloc[0]
+    pairs = pair_seeds(study.runs, *pair)
     if not pairs:
         return "no seed trains with and without it"
     where = f"p = {best.p:g}"
     if len(pairs) == 1:
         return f"changes accuracy on new images by {format_change(pairs[0])} points at {where}"
-    found = compare_pairs(pairs)
+    found = _judge_pairs(study, "part2_dropout")[pair]
     interval = f"{where}: {_say_interval(found)}"
-    if found.low > 0:
-        return f"helps on new images ({interval})"
-    if found.high < 0:
-        return f"hurts on new images ({interval})"
+    if found.significant:
+        verb = "helps" if found.estimate.value > 0 else "hurts"
+        return f"{verb} on new images ({interval})"
     return f"has no significant effect on new images with {len(pairs)} seeds ({interval})"
 
 
 @finding("part2_q1_2", needs=["part2_dropout"])
 def say_low_against_high(study: Study) -> Sentences:
-    """Yield how low and high dropout compare in speed of learning and over-fitting."""
+    """Yield how low and high dropout compare in speed of learning and overfitting."""
     rows = [row for row in list_rows(measure_dropout(study)) if row.p > 0]
     if len(rows) < 2:
         yield "Only one probability of dropout has a result."
@@ -142,11 +156,11 @@ def say_low_against_high(study: Study) -> Sentences:
     reached = epochs[epochs <= high.train_loss]
     when = f" (reached by p = {low.p:g} in epoch {reached.index[0]})" if len(reached) else ""
     yield (
-        f"Compared with p = {low.p:g}, p = {high.p:g} learns {speed} and over-fits {fits}: training"
-        f" loss ends at {format_number(high.train_loss, 2)}{when} against "
+        f"Compared with p = {low.p:g}, p = {high.p:g} learns {speed} and overfits {fits}: training"
+        f" loss ends at {format_number(high.train_loss, 2)}{when} instead of "
         f"{format_number(low.train_loss, 2)}; the gap between training and validation accuracy is "
-        f"{format_number(high.gap, 0)} against {format_number(low.gap, 0)} points; validation loss "
-        f"rises from its lowest value by {format_number(high.rise, 2)} against "
+        f"{format_number(high.gap, 0)} instead of {format_number(low.gap, 0)} points; validation "
+        f"loss rises from its lowest value by {format_number(high.rise, 2)} instead of "
         f"{format_number(low.rise, 2)}."
     )
 
@@ -159,15 +173,16 @@ def say_joint_rise(study: Study) -> Sentences:
         yield "Yes, it can, but no pair of consecutive epochs in the present results shows it."
         return
     yield (
-        f"Yes: in `{case.run}`, the loss on {case.validation_images:,} validation images rises "
+        f"Yes, in {case.found:,} of {case.compared:,} pairs of consecutive epochs. The clearest "
+        f"case is `{case.run}`: the loss on {case.validation_images:,} validation images rises "
         f"from {format_number(case.loss_before, 3)} to {format_number(case.loss, 3)} between "
         f"epochs {case.epoch - 1} and {case.epoch}, and the accuracy on them rises from "
         f"{format_number(case.accuracy_before)} to {format_number(case.accuracy)} %."
     )
+    noise = " so even this case is within noise" if case.smaller < NOISE else ""
     yield (
-        f"This is the strongest of {count_things(case.found, 'case')} in {case.compared:,} pairs "
-        "of consecutive epochs: loss and accuracy rise by "
-        f"{format_number(case.loss_rise)} and {format_number(case.accuracy_rise)} standard errors."
+        f"Loss and accuracy rise by {format_number(case.loss_rise)} and "
+        f"{format_number(case.accuracy_rise)} standard errors{',' if noise else ''}{noise}."
     )
 
 

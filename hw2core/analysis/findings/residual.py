@@ -8,7 +8,7 @@ from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
 from hw2core.analysis.findings.depth import say_failures
 from hw2core.analysis.tables import Study, list_rows, select, split_trained
-from hw2core.analysis.text import format_change, format_number
+from hw2core.analysis.text import format_change, format_number, join_words
 
 
 @finding("part3_q5", needs=["exp1_4"], uses=["exp1_1", "exp1_3", "exp1_5"])
@@ -16,15 +16,27 @@ def say_skip_connections(study: Study) -> Sentences:
     """Yield which residual networks train, and their gain at equal numbers of convolutions."""
     summary = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(summary)
-    share = say.share(len(trained), len(summary), " with skip connections and batch norm")
-    text = f"{share[0].upper()}{share[1:]}, with {say.span(summary['num_conv'], 0)} convolutions"
+    size = f"with {say.span(summary['num_conv'], 0)} convolutions"
+    if len(summary) == 1:
+        verb = "trains" if len(trained) else "does not train"
+        text = f"The network with skip connections and batch norm, {size}, {verb}"
+    else:
+        things = "networks with skip connections and batch norm"
+        share = say.share(len(trained), len(summary), things)
+        text = f"{share[0].upper()}{share[1:]}, {size}"
     if not trained.empty:
-        text += f", and reach {say.span(trained['test'])} %"
+        reach = "reaches" if len(trained) == 1 else "reach"
+        text += f", and {reach} {say.span(trained['test'])} %"
     pairs = pair_with_plain(study)
-    if not pairs.empty:
-        plain = int((pairs["trained_plain"] > 0).sum())
-        text += f"; of the {len(pairs)} plain networks with the same convolutions and channels, "
-        text += f"{plain or 'none'} {say.train(plain)}"
+    plain = int((pairs["trained_plain"] > 0).sum())
+    if len(pairs) == 1:
+        verb = "trains too" if plain else "does not train"
+        text += "; the plain network with the same number of convolutions and the same channels "
+        text += verb
+    elif len(pairs):
+        some = "all" if plain == len(pairs) else "only one" if plain == 1 else plain or "none"
+        text += f"; of the {len(pairs)} plain networks with the same number of convolutions and "
+        text += f"the same channels, {some} {say.train(plain)}"
     yield f"{text}."
     parts = [
         f"{say.accuracies(rows)} for {say.values('L', rows['depth'])} at K = {widths}"
@@ -38,12 +50,12 @@ def say_skip_connections(study: Study) -> Sentences:
     norm, shortcut = (split_trained(select(alone, label=label))[0] for label in ("bn", "residual"))
     both = norm.merge(shortcut, on=["depth", "widths"], suffixes=("", "_other"))
     said = [
-        f"{format_number(row.test)} against {format_number(row.test_other)} % at "
+        f"{format_number(row.test)} and {format_number(row.test_other)} % at "
         f"{say.size(row.depth, row.widths)}"
         for row in list_rows(both)
     ]
     if said:
-        yield f"Batch norm alone against shortcuts alone (experiment 1.5): {'; '.join(said)}."
+        yield (f"Batch norm alone and shortcuts alone (experiment 1.5) reach {join_words(said)}.")
 
 
 def pair_with_plain(study: Study) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.tables import list_rows
-from hw2core.analysis.text import count_things, format_number, join_words
+from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
 
 def accuracy(row: Any) -> str:
@@ -34,12 +34,17 @@ def difference(points: float, other: str) -> str:
     return f"{text} {'point' if text == '1.0' else 'points'} {side} {other}"
 
 
-def share(count: int, total: int, rest: str = "") -> str:
-    """Return ``all 4 networks train``, with ``rest`` after ``networks``."""
-    share = f"{count or 'none'} of {total}"
+def share(count: int, total: int, things: str = "") -> str:
+    """Return ``all 4 networks train``, with ``things`` (plural) as ``networks``.
+
+    Of one thing this is ``it trains`` or ``it does not train``.
+    """
+    if total == 1:
+        return "it trains" if count else "it does not train"
+    some = f"{count or 'none'} of {total}"
     if count == total:
-        share = {1: "the only", 2: "both"}.get(total, f"all {total}")
-    return f"{share} {'network' if total == 1 else 'networks'}{rest} {train(count)}"
+        some = "both" if total == 2 else f"all {total}"
+    return f"{some} {things} {train(count)}".replace("  ", " ")
 
 
 def train(count: int) -> str:
@@ -59,6 +64,19 @@ def span(values: Iterable[float], digits: int = 1) -> str:
     return low if low == high else f"{low}–{high}"
 
 
+def changes(values: Iterable[float]) -> str:
+    """Return ``−0.6 to +11.8``, or one difference if both ends are equal when rounded."""
+    numbers = list(values)
+    low, high = format_change(min(numbers)), format_change(max(numbers))
+    return low if low == high else f"{low} to {high}"
+
+
+def factor(values: Iterable[float], things: str) -> str:
+    """Return ``1.2–2.0 times the operations``."""
+    times = span(values)
+    return f"about as many {things}" if times == "1.0" else f"{times} times the {things}"
+
+
 def numbers(values: Iterable[float], digits: int = 1) -> str:
     """Return ``75.5, 77.9 and 78.7``."""
     return join_words([format_number(value, digits) for value in values])
@@ -71,8 +89,10 @@ def flops(count: float) -> str:
 
 def cost(row: Any) -> str:
     """Return ``2.87 million parameters and 428 MFLOPs`` for a row of ``summarize``."""
-    millions = format_number(row.parameters / 1e6, 2)
-    return f"{millions} million parameters and {flops(row.flops_per_image)}"
+    count = f"{row.parameters:,}"
+    if row.parameters >= 1e6:
+        count = f"{format_number(row.parameters / 1e6, 2)} million"
+    return f"{count} parameters and {flops(row.flops_per_image)}"
 
 
 def size(depth: int, widths: str) -> str:

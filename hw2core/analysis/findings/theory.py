@@ -130,12 +130,12 @@ def say_bottleneck(study: Study) -> Sentences:
     regular, bottleneck = compare_blocks()
     ratio = format_number(regular.weights / bottleneck.weights)
     yield (
-        f"The bottleneck has {ratio} times fewer weights, {bottleneck.weights:,} against "
-        f"{regular.weights:,} (with biases {bottleneck.parameters:,} against "
+        f"The bottleneck has {ratio} times fewer weights, {bottleneck.weights:,} instead of "
+        f"{regular.weights:,} (with biases {bottleneck.parameters:,} instead of "
         f"{regular.parameters:,}), and fewer multiply-adds per pixel by the same factor."
     )
     yield (
-        f"In space, it combines {bottleneck.field}×{bottleneck.field} pixels against "
+        f"In space, it combines {bottleneck.field}×{bottleneck.field} pixels instead of "
         f"{regular.field}×{regular.field}; across channels, both combine all {regular.rank}, the "
         f"bottleneck through {BOTTLENECK_CHANNELS}."
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
 from hw2core.analysis.findings.depth import say_failures
+from hw2core.analysis.statistics import judge_pairs
 from hw2core.analysis.tables import Study, find_best, list_rows, split_trained
 from hw2core.analysis.text import count_things, format_change, join_runs, join_words
 
@@ -22,25 +23,41 @@ def say_width(study: Study) -> Sentences:
     trained, _ = split_trained(summary)
     steps = list_steps(trained, "depth")
     helped = sum(wide.test > narrow.test for narrow, wide in steps)
-    verdict = f"Width helps in {helped} of {len(steps)} steps"
+    verdict = f"Width helps in {helped} of {count_things(len(steps), 'step')}"
     if not steps:
         verdict = "No two widths train at the same depth"
     elif helped == len(steps):
         verdict = "Width helps wherever the network trains"
     elif helped == 0:
         verdict = "Width does not help where the network trains"
-    parts = []
+    parts, ends = [], []
     for depth, rows in split_groups(trained, "depth").items():
-        part = f"{say.accuracies(rows)} for {say.values('K', rows['widths'])} at L = {depth}"
-        changes = [format_change(wide.test - old.test) for old, wide in list_steps(rows, "depth")]
-        parts.append(f"{part} ({join_words(changes)})" if changes else part)
-    yield f"{verdict}{': ' if parts else ''}{'; '.join(parts)}."
+        parts.append(f"{say.accuracies(rows)} for {say.values('K', rows['widths'])} at L = {depth}")
+        if len(rows) > 1:
+            first, last = rows.iloc[0], rows.iloc[-1]
+            ends.append(
+                f"at L = {depth}, test accuracy goes from {say.accuracy(first)} at "
+                f"K = {first.widths} to {say.accuracy(last)} at K = {last.widths}"
+            )
+    doubt = _doubt_steps(study, steps)
+    yield f"{verdict}{doubt}{': ' if ends else ''}{'; '.join(ends)}."
+    if parts:
+        yield f"In detail: {'; '.join(parts)}."
     if failures := say_failures(summary):
         yield f"{failures}."
     yield from _say_steps("width", summary, "depth")
     yield from _say_steps(
         "depth in experiment 1.1", summarize_experiments(study, "exp1_1"), "widths"
     )
+
+
+def _doubt_steps(study: Study, steps: list[tuple[Any, Any]]) -> str:
+    """Return how many steps are not significant, if there are several seeds; else nothing."""
+    judged = judge_pairs(study.runs, [(wide.run, narrow.run) for narrow, wide in steps])
+    doubtful = sum(not found.significant for found in judged.values())
+    if not doubtful:
+        return ""
+    return f" ({doubtful} of {count_things(len(steps), 'step')} not significant over seeds)"
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
@@ -56,14 +73,22 @@ def _say_steps(what: str, summary: pd.DataFrame, fixed: str) -> Sentences:
     both = [(old, new) for old, new in steps if old.trained and new.trained]
     if both:
         change = format_change(mean(new.test - old.test for old, new in both))
-        parameters = say.span(new.parameters / old.parameters for old, new in both)
-        flops = say.span(new.flops_per_image / old.flops_per_image for old, new in both)
+        parameters = say.factor(
+            [new.parameters / old.parameters for old, new in both], "parameters"
+        )
+        flops = say.factor(
+            [new.flops_per_image / old.flops_per_image for old, new in both], "operations"
+        )
+        if len(steps) == 1:
+            cost = f"{parameters} and {flops}"
+            yield f"The step in {what} changes accuracy by {change} points, for {cost}."
+            return
         broken = sum(bool(old.trained and not new.trained) for old, new in steps)
+        makes = "make" if broken > 1 else "makes"
         yield (
             f"A step in {what} changes accuracy by {change} points on average where both networks "
-            f"train, for {parameters} times the parameters and {flops} times the operations; "
-            f"{broken or 'none'} of {count_things(len(steps), 'step')} led from a network that "
-            "trains to one that does not."
+            f"train, for {parameters} and {flops}; {broken or 'none'} of {len(steps)} steps "
+            f"{makes} a network untrainable."
         )
 
 
@@ -74,25 +99,27 @@ def say_growing_width(study: Study) -> Sentences:
     trained, failed = split_trained(summary)
     parts = []
     if not trained.empty:
-        reached = say.accuracies(trained)
-        parts.append(f"{join_words(trained['num_conv'])} convolutions reach {reached}")
+        verb = "reach" if len(trained) > 1 else "reaches"
+        reached = f"{verb} {say.accuracies(trained)}"
+        parts.append(f"{_name_sizes(trained)} {reached}")
     if not failed.empty:
         verb = "do" if len(failed) > 1 else "does"
-        parts.append(f"{join_words(failed['num_conv'])} {verb} not train")
+        parts.append(f"{_name_sizes(failed)} {verb} not train")
     yield f"With growing width, {'; '.join(parts)}."
     best, other = find_best(summary), find_best(plain)
     if best and other:
         size = say.size(other.depth, other.widths)
         versus = f"the best of experiment 1.1 ({size}: {say.accuracy(other)})"
         yield (
-            f"The best of them, L = {best.depth}, is "
+            f"{'The best of them, ' if len(summary) > 1 else ''}L = {best.depth}"
+            f"{',' if len(summary) > 1 else ''} is "
             f"{say.difference(best.test - other.test, versus)}, with {best.num_conv} convolutions "
-            f"and {say.flops(best.flops_per_image)} per image against {other.num_conv} and "
+            f"and {say.flops(best.flops_per_image)} per image instead of {other.num_conv} and "
             f"{say.flops(other.flops_per_image)}."
         )
-    yield f"{_say_border(summary)} here."
+    yield f"{_say_border(summary)}."
     if not plain.empty:
-        yield f"{_say_border(plain)} in experiment 1.1."
+        yield f"In experiment 1.1, {_say_border(plain)[0].lower()}{_say_border(plain)[1:]}."
     wide, _ = split_trained(summarize_experiments(study, "exp1_2"))
     _, others = split_trained(pd.concat([summary, plain]))
     found = wide[wide["num_conv"] >= others["num_conv"].min()]
@@ -104,15 +131,24 @@ def say_growing_width(study: Study) -> Sentences:
         )
 
 
+def _name_sizes(summary: pd.DataFrame) -> str:
+    """Return ``the networks with 3 and 6 convolutions``."""
+    networks = "networks" if len(summary) > 1 else "network"
+    return f"the {networks} with {join_words(summary['num_conv'])} convolutions"
+
+
 def _say_border(summary: pd.DataFrame) -> str:
     """Return from which number of convolutions networks do not train."""
     trained, failed = (runs["num_conv"] for runs in split_trained(summary))
     if failed.empty:
-        return f"All networks, with up to {trained.max()} convolutions, train"
+        return f"Every network with up to {trained.max()} convolutions trains"
     if trained.empty:
-        return f"No network, with {failed.min()} or more convolutions, trains"
+        return f"No network with {failed.min()} or more convolutions trains"
     if trained.max() < failed.min():
-        return f"Trainability ends between {trained.max()} and {failed.min()} convolutions"
+        return (
+            f"Networks with up to {trained.max()} convolutions train, and those with "
+            f"{failed.min()} or more do not"
+        )
     return (
         f"Networks with up to {trained.max()} convolutions train, but not all with {failed.min()} "
         "or more"

@@ -1,0 +1,60 @@
+"""Says in three sentences with few numbers what the assignment's experiments found."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hw2core.analysis.findings import say
+from hw2core.analysis.findings.core import Sentences, split_groups, summarize_experiments
+from hw2core.analysis.findings.own import EXPERIMENT_1
+from hw2core.analysis.findings.width import list_steps
+from hw2core.analysis.tables import Study, find_best, split_trained
+from hw2core.analysis.text import format_number
+
+
+def say_briefly(study: Study) -> Sentences:
+    """Yield a sentence each on depth, skip connections, and width with the best network.
+
+    What the results do not show is left out.
+    """
+    plain = summarize_experiments(study, "exp1_1", "exp1_2").drop_duplicates(["depth", "widths"])
+    yield from _say_depth(plain)
+    residual = summarize_experiments(study, "exp1_4")
+    trained, _ = split_trained(residual)
+    if len(trained):
+        some = "all networks"
+        if len(trained) < len(residual):
+            some = f"{len(trained)} of {len(residual)} networks"
+        yield (
+            f"With skip connections and batch norm, {some} {say.train(len(trained))}, with up to "
+            f"{trained['num_conv'].max()} convolutions."
+        )
+    yield from _say_width_and_best(study, plain)
+
+
+def _say_depth(plain: pd.DataFrame) -> Sentences:
+    groups = [rows for rows in split_groups(plain, "widths").values() if len(rows) > 1]
+    depths = {best.depth for rows in groups if (best := find_best(rows))}
+    if len(depths) != 1:
+        return
+    depth = depths.pop()
+    deeper = plain[plain["depth"] > depth]
+    failed = int((deeper["trained"] == 0).sum())
+    text = f"Without skip connections, networks with L = {depth} are the most accurate"
+    if failed:
+        text += f", and {failed} of {len(deeper)} deeper ones stay at chance level"
+    yield f"{text}."
+
+
+def _say_width_and_best(study: Study, plain: pd.DataFrame) -> Sentences:
+    steps = list_steps(split_trained(plain)[0].sort_values(["depth", "parameters"]), "depth")
+    if steps and all(wide.test > narrow.test for narrow, wide in steps):
+        yield "Wider networks are more accurate wherever they train."
+    best = find_best(summarize_experiments(study, "exp2"))
+    other = find_best(summarize_experiments(study, *EXPERIMENT_1))
+    if best and other:
+        lead = say.difference(best.test - other.test, "the best of the others")
+        yield (
+            "The custom network (pre-activation blocks with squeeze and excitation) classifies "
+            f"{format_number(best.test)} % of the test images correctly, {lead}."
+        )
