@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,15 @@ class TrainedNetwork:
         result: what training gave.
     """
 
-    model: Any
+    model: Any = field(repr=False)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     classes: tuple[str, ...]
     in_size: tuple[int, int, int]
-    result: Result
+    result: Result = field(repr=False)
 
     def normalise(self, picture: Path | str | Image.Image) -> Tensor:
-        """Return a picture of any size as the network's input, (1, 3, 32, 32)."""
+        """Return a picture (an image or its file) of any size as input of shape (1, 3, 32, 32)."""
         opened = picture if isinstance(picture, Image.Image) else Image.open(picture)
         scaled = opened.convert("RGB").resize(self.in_size[:0:-1], Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(scaled, dtype=np.float32) / 255)  # (H, W, C)
@@ -80,6 +80,8 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         UserError: result, weights or manifest are missing, damaged, or not of one another.
     """
     path = _find_result(run, seed, folder)
+    if not path.exists():
+        raise ResultError(f"{path}: no such result; {_list_networks(path.parents[1])}")
     result = read_result(path)
     try:
         spec = RunSpec.from_config(result.config, str(path))
@@ -89,7 +91,8 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     if not weights_path.exists() and result.same_as:  # those of the run that was trained for it
         weights_path = path.parent.parent / result.same_as / weights_path.name
     if not weights_path.exists():
-        raise ResultError(f"{weights_path}: no weights; train the run, or copy them there")
+        others = _list_networks(weights_path.parents[1])
+        raise ResultError(f"{weights_path}: no weights; train the run; {others}")
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     check_fit(weights_path, weights, spec)
@@ -114,6 +117,17 @@ def _find_result(run: str, seed: int, folder: Path | str | None) -> Path:
     else:
         found = [Path(folder, relative), Path(folder, *relative.parts[1:])]
     return next(filter(Path.exists, found), found[0])
+
+
+def _list_networks(results: Path) -> str:
+    """Return which networks have weights in a folder of results and among the published ones."""
+    folders = {x.resolve(): x for x in (PUBLISHED / "results", results)}
+    found = {
+        x: sorted({file.parent.name for file in x.glob("*/*.safetensors")})
+        for x in folders.values()
+    }
+    listed = [f"{x} has weights of {', '.join(names)}" for x, names in found.items() if names]
+    return "; ".join(listed) or f"no network in {results} has weights"
 
 
 def _find_manifest(path: Path, spec: RunSpec, result: Result) -> Manifest:

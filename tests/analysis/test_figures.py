@@ -248,7 +248,7 @@ def test_the_key_leaves_out_variants_another_budget_and_shared_runs():
         (
             [*build_plain(L2="trained"), RESIDUAL],
             "Plain networks train up to 2 convolutions (best: 62.0 %) and residual up to 8 "
-            "(70.0 %)",
+            "(best: 70.0 %)",
         ),
     ],
 )
@@ -436,4 +436,4 @@ def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
     assert alt == ""
     for kind in (*STUDY_FIGURES, "curves"):
         save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
-    assert "the 2 networks" in figures.describe("cost", study)[1]
+    assert "the 2 different networks" in figures.describe("cost", study)[1]
