@@ -93,7 +93,7 @@ def test_what_is_missing_or_not_of_the_result_is_one_line(study, monkeypatch, tm
             load_network(run, folder=folder)
         assert "\n" not in str(caught.value)
 
-    those = rf"has weights of {RUN}; \S*copy/results has weights of {run}$"
+    those = rf"has weights of {RUN}; \S*/results has weights of {spec.name}$"
     check_refused(rf"results/exp9/seed0\.json: no such result; .*{those}", "exp9")
     weights.write_bytes(content[:-1] + b"x")
     check_refused(r"seed0\.safetensors: not the weights of its result, or damaged")
