@@ -58,6 +58,7 @@ def test_a_fit_is_drawn_in_four_panels(log_loss):
 def test_fits_are_laid_over_each_other_and_one_of_the_same_name_replaces_the_earlier():
     figure, _ = plot_fit(FIT, legend="first")
     plot_fit(FIT, fig=figure, legend="second")
+    figure.canvas.draw()  # as a notebook does, which fixes the limits
     longer = FitResult(3, [9.0, 8.0, 7.0], [1.0, 2.0, 99.0], [9.0, 8.0, 7.0], [1.0, 2.0, 3.0])
     again, axes = plot_fit(longer, fig=figure, legend="first")
     assert again is figure
