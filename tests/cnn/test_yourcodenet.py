@@ -66,16 +66,18 @@ def test_the_first_block_does_not_activate_the_image():
     assert describe(second.activation) == ["norm", "act"]
 
 
-def test_convolutions_start_with_he_variance_and_the_last_of_each_block_smaller():
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_convolutions_start_with_he_variance_and_the_last_before_a_shortcut_smaller(shortcuts):
     torch.manual_seed(0)
-    model = YourCodeNet((3, 8, 8), 10, [64] * 8, 8, [])
+    model = YourCodeNet((3, 8, 8), 10, [64] * 8, 8, [], shortcuts=shortcuts)
     blocks = model.feature_extractor[:4]
     for layer in list_modules(model.feature_extractor, nn.Conv2d):
         scales = layer.kernel_size == (1, 1)  # those of the squeeze and excitation, and a shortcut
         assert scales or layer.bias is None
         assert layer.bias is None or not layer.bias.any()
         fan_in = layer.in_channels * layer.kernel_size[0] ** 2
-        smaller = 4**0.5 if any(layer is block.main_path[3] for block in blocks) else 1
+        last = shortcuts and any(layer is block.main_path[3] for block in blocks)
+        smaller = 4**0.5 if last else 1
         expected = pytest.approx((2 / fan_in) ** 0.5 / smaller, rel=0.15 if scales else 0.05)
         assert layer.weight.std().item() == expected
 
