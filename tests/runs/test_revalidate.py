@@ -1,119 +1,23 @@
-"""Revalidation of results, with real commits of a small copy of this checkout and without."""
+"""Revalidation of results; that of a real study is in tests/workflow/test_revalidation.py."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from checkout import ROOT, Checkout, copy_sources
 
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
-from hw2core.config.study import STUDY_FILE, load_study
-from hw2core.data.datasets import prepare
-from hw2core.data.prepared import load_prepared
+from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.errors import UserError
 from hw2core.runs import paths, revalidate
-from hw2core.runs.files import (
-    hash_content,
-    read_result,
-    read_run,
-    write_evaluation,
-    write_result,
-)
-from hw2core.runs.make import make_evaluation as evaluate
-from hw2core.runs.make import make_result as train
+from hw2core.runs.files import hash_content, read_result, read_run
 from hw2core.runs.schema import RESULT_FORMAT, Result
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import find_difference, shrink_spec, word_spec
 
-TRAINING = {"epochs": 2, "batch_size": 32, "lr": 0.05, "weight_decay": 0.001}
-TEXTS = {"question": "Why?", "varies": "nothing", "fixed": "all"}
-STUDY = {
-    "data": {"name": "generated", "source_train": 240, "source_test": 60, "train": 160}
-    | {"validation": 80, "test": 60},
-    "training": {**TRAINING, "schedule": "constant"},
-    "seeds": [0],
-    "experiments": {
-        "conv": {
-            **TEXTS,
-            "model": "cnn",
-            "architecture": {"pools": 2, "hidden_dims": [8], "batchnorm": True}
-            | {"filters_per_layer": [4], "layers_per_block": 2},
-            "training": {"optimizer": "sgd", "momentum": 0.9, "schedule": "one_cycle"}
-            | {"flip": True, "cutout": 8, "average": 0.01, "label_smoothing": 0.1},
-        },
-        "scratch": {
-            **TEXTS,
-            "model": "mlp",
-            "architecture": {"hidden_dims": [16], "wstd": 0.05, "dropout": 0.2},
-            "training": {"optimizer": "vanilla"},
-        },
-    },
-}
-CONV = "conv_L2_K4"
 COMMIT, OLDER = "c" * 40, "a" * 40
-
-
-@pytest.fixture
-def trained(tmp_path) -> Checkout:
-    """A repository with one commit, and results that its code made."""
-    checkout = copy_sources(tmp_path / "trained")
-    checkout.configure(STUDY)
-    checkout.git("init", "--quiet")
-    checkout.git("add", "--all")
-    checkout.git("commit", "--quiet", "--message", "Begin")
-    commit = checkout.git("rev-parse", "HEAD")
-    study = load_study(STUDY)
-    data = load_prepared(prepare(study.data, checkout / "data" / study.data.folder))
-    for name, spec in study.runs.items():
-        result, run = train(spec, 0, data, device="cpu")
-        environment = result.environment.model_copy(update={"git_commit": commit})
-        result = result.model_copy(update={"environment": environment})
-        evaluation = evaluate(result, run.weights, data, num_images=60, device="cpu")
-        write_evaluation(checkout / paths.evaluation_path(name, 0), evaluation)
-        write_result(checkout / paths.result_path(name, 0), result)
-    return checkout
-
-
-def call(study: Checkout, script: str, *arguments: str) -> tuple[int, str]:
-    """Run a script with the code of a copy; return its status and what it printed."""
-    command = [sys.executable, f"workflow_scripts/{script}", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(study.folder)}
-    done = subprocess.run(
-        command, cwd=study.folder, env=environment, capture_output=True, text=True
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-@pytest.mark.workflow
-def test_a_rename_is_accepted_and_a_changed_constant_refused_with_the_first_difference(trained):
-    source = trained / "hw2core/engine/optim.py"
-    source.write_text(source.read_text().replace("_list_averaged", "_find_averaged"))
-    trained.edit(
-        "hw2core/optimizers.py", "alpha=-self.learn_rate)", "alpha=-0.99 * self.learn_rate)"
-    )
-    assert "code of hw2core.engine.optim changed" in call(trained, "status.py", "conv")[1]
-    before = read_result(trained / paths.result_path(CONV, 0))
-    refused = (trained / paths.result_path("scratch", 0)).read_bytes()
-    status, output = call(trained, "revalidate.py", "--commit", "nowhere")
-    assert (status, output.startswith("commit nowhere: not a commit")) == (1, True)
-    status, output = call(trained, "revalidate.py")
-    assert status == 1
-    assert "refused: scratch seed 0: train_loss: was [" in output
-    assert "1 revalidated, 1 refused; 0 missing, current" in output
-    assert (trained / paths.result_path("scratch", 0)).read_bytes() == refused
-    status, output = call(trained, "status.py", "conv")
-    assert (status, output.split()[:3]) == (0, [CONV, "0", "current"])
-    (note,) = read_result(trained / paths.result_path(CONV, 0)).revalidated
-    assert note.commit == before.environment.git_commit
-    assert note.compared.startswith("tiny_L2_K4 (cnn, sgd, ")
-    status, output = call(trained, "revalidate.py", "conv")
-    assert (status, "0 refused; 1 missing, current" in output) == (0, True)
 
 
 def test_a_commit_named_by_a_result_is_never_an_option(tmp_path):
@@ -251,7 +155,7 @@ def test_code_that_is_not_found_or_cannot_train_is_refused(
 
 
 def test_an_old_result_is_converted_and_its_evaluation_gets_a_file(train_tiny, report, in_folder):
-    document = json.loads((ROOT / "tests/runs/format2.json").read_text())
+    document = json.loads(Path(__file__).with_name("format2.json").read_text())
     name, seed = document["config"]["name"], document["config"]["seed"]
     spec = RunSpec.from_config(document["config"])
     metadata = document["metadata"]
@@ -292,7 +196,10 @@ def test_every_run_of_the_study_has_a_tiny_version(make_result):
 
 
 def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spec, tmp_path):
-    old, new = json.loads(word_spec(tiny_spec, tmp_path)), json.loads(word_spec(tiny_spec, ROOT))
+    old, new = (
+        json.loads(word_spec(tiny_spec, tmp_path)),
+        json.loads(word_spec(tiny_spec, CHECKOUT)),
+    )
     assert RunSpec.model_validate(new) == tiny_spec
     assert (old["name"], old["data"]["pool"], old["data"]["test_pool"]) == ("tiny_L2_K8", 400, 100)
     assert "source_train" not in old["data"]
