@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,12 @@ def test_modules_are_short():
     assert CHECKOUT / "rules" / "train.smk" in files
     lengths = {str(f.relative_to(CHECKOUT)): len(f.read_text().splitlines()) for f in files}
     assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
+def test_no_two_modules_of_tests_have_the_same_name():
+    """Pytest imports them by it: with two, no test is collected."""
+    names = Counter(path.name for path in (CHECKOUT / "tests").rglob("*.py"))
+    assert [name for name, number in names.items() if number > 1] == ["conftest.py"]
 
 
 def test_scripts_use_the_code_of_the_checkout_that_they_are_in():
