@@ -404,9 +404,10 @@ def test_a_grid_over_rates_is_drawn_against_the_rate(rates):
         ([True, False], ["true", "false"]),
         (["relu", "lrelu"], ["relu", "lrelu"]),
         ([[64], [128, 64], []], ["64", "128-64", "none"]),
+        ([0.2, 0.1], ["0.1", "0.2"]),
     ],
 )
-def test_settings_without_numbers_are_drawn_in_the_order_of_the_runs(values, shown):
+def test_settings_are_drawn_in_the_order_of_their_numbers_or_of_the_runs(values, shown):
     results = [
         build_result(f"exp3_{i}_L2_K32", experiment="exp3", network={"part": value}, epochs=2)
         for i, value in enumerate(values)
