@@ -23,11 +23,16 @@ DAYS_KEPT = 30
 SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
 SECONDS_BETWEEN_TRIES = 5
 SECONDS_TO_BEGIN = 600  # a call that cannot submit its first job in this time gives up
-AWAY = re.compile("Unable to contact slurm controller|Zero Bytes were transmitted")
+AWAY = re.compile(
+    "Unable to contact slurm controller|Zero Bytes were transmitted|Socket timed out"
+    "|controller in standby mode|temporarily un(able|available)"
+)
 LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
 # The plugin would wait forever for a job in one of these states, expecting Slurm to restart it. A
 # job that Slurm does restart is pending in squeue.
 LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
+# It holds a job that did not start on a broken node until somebody releases it, which may be never.
+HELD = re.compile("launch failed|SPECIAL_EXIT")
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -87,7 +92,11 @@ def submit(arguments: list[str]) -> int:
                     call("scancel", job)
             elif is_temporary(done.stderr) and not is_hopeless(folder, started):
                 time.sleep(SECONDS_BETWEEN_TRIES)
-                continue
+                accepted = find_accepted(folder, arguments)
+                if accepted is None:
+                    continue
+                (folder / accepted).touch()
+                done = subprocess.CompletedProcess("sbatch", 0, f"{accepted}\n", "")
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr)
             return done.returncode
@@ -95,6 +104,20 @@ def submit(arguments: list[str]) -> int:
         interrupted.touch()
     print("not submitted: Snakemake was interrupted", file=sys.stderr)
     return 130
+
+
+def find_accepted(folder: Path, arguments: list[str]) -> str | None:
+    """Return the job that Slurm accepted although sbatch did not hear its answer; None if none.
+
+    The plugin's comment tells the jobs of a call apart.
+    """
+    comment = arguments[arguments.index("--comment") + 1] if "--comment" in arguments else None
+    done = call("squeue", "--me", "--noheader", "--format=%i|%k", "--name", folder.name)
+    for line in done.stdout.splitlines():
+        job, _, text = line.partition("|")
+        if text == comment and not (folder / job).exists():
+            return job
+    return None
 
 
 def record_status(argument: str, folder: Path) -> str:
@@ -137,10 +160,17 @@ def is_read() -> bool:
 
 def report_states(name: str) -> int:
     """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
-    query = ("--format=%i|%T", "--states=all", "--noheader", "--name", name)
+    query = ("--format=%i|%T|%r", "--states=all", "--noheader", "--name", name)
     done = call("squeue", *query)
     answers = done.returncode == 0
-    states = dict(line.split("|") for line in done.stdout.split() if answers and "|" in line)
+    states = {}
+    for line in done.stdout.splitlines() if answers else ():
+        job, state, reason = f"{line}||".split("|")[:3]
+        if HELD.search(f"{state} {reason}"):
+            call("scancel", job)
+            state = "FAILED"
+        if job:
+            states[job] = state
     for record in (RECORDS / name).glob("[0-9]*"):
         status = record.read_text().strip()  # read after asking Slurm
         # While Slurm does not answer, it may be about to restart a failed job.

@@ -82,6 +82,9 @@ def test_a_job_writes_its_exit_status(slurm, status):
         ("PENDING", "143", "PENDING"),  # Slurm will start it again
         ("PREEMPTED", "", "FAILED"),  # and does not start it again
         ("NODE_FAIL", "", "FAILED"),
+        ("PENDING|JobHeldUser", "", "PENDING"),  # its user will release it
+        ("PENDING|launch failed requeued held", "", "FAILED"),
+        ("SPECIAL_EXIT|job requeued in special exit state", "", "FAILED"),
         (None, "", "FAILED"),  # killed, and forgotten
         (None, "1", "FAILED"),
         (None, "0", "COMPLETED"),
@@ -90,6 +93,7 @@ def test_a_job_writes_its_exit_status(slurm, status):
 def test_every_job_has_a_state(slurm, command, listed, status, expected):
     submit(slurm, 7).write_text(status)
     slurm("squeue", f"echo '7|{listed}'" if listed else "true")
+    slurm("scancel", "true")
     assert ask(command) == {"7": expected}
 
 
@@ -123,6 +127,10 @@ def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
     [
         ("QOSMaxSubmitJobPerUserLimit", "echo 3 main", 0),
         ("Unable to contact slurm controller (connect failure)", "exit 1", 0),
+        ("Socket timed out on send/recv operation", "exit 1", 0),
+        ("Slurm backup controller in standby mode", "exit 1", 0),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", "exit 1", 0),
+        ("Batch job submission failed: Resource temporarily unavailable", "exit 1", 0),
         (LIMIT, "true", 1),  # without a job of this user, waiting does not help
         ("sbatch: error: invalid partition specified: x", "true", 1),
     ],
@@ -133,6 +141,16 @@ def test_a_submission_waits_where_that_helps_and_else_fails_at_once(slurm, reaso
     done = call("sbatch", *SUBMIT, "--wrap=true", code=code)
     assert done.stdout == ("" if code else "7\n")
     assert done.stderr == f"{reason}\n" or not code
+
+
+def test_a_job_that_slurm_accepted_without_an_answer_is_not_submitted_again(slurm):
+    Path(f".snakemake/slurm/{NAME}").mkdir(parents=True)
+    Path(f".snakemake/slurm/{NAME}/7").touch()  # of an equal job before
+    slurm("sbatch", "echo x >> tried; echo Socket timed out on send/recv operation >&2; exit 1")
+    slurm("squeue", "echo '7|rule_a'; echo '8|rule_b'; echo '9|rule_a'")
+    submitted = call("sbatch", *SUBMIT, "--comment", "rule_a", "--wrap=true")
+    assert submitted.stdout == "9\n"
+    assert Path("tried").read_text() == "x\n"
 
 
 def test_after_an_interrupt_nothing_is_submitted(slurm):
