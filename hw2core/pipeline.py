@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hw2core.config.study import Study
 
 NOTICES = ".snakemake/stale"
+RECORDS = ".snakemake/made"
 
 
 def use_checkout(folder: str) -> None:
@@ -143,6 +144,31 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
         after = max(time.time(), status.st_mtime + 1)  # whatever the clock says
         os.utime(notice, (after, after))
     return [str(notice)]
+
+
+def record_made(files: Iterable[str]) -> None:
+    """Record what files contain that a job has just made; see ``list_changes``."""
+    files = list(files)
+    write_text_atomically(_record_path(files), hash_files(files))
+
+
+def list_changes(files: Iterable[str]) -> list[str]:
+    """Return a notice if files exist, but not as a job here made them.
+
+    They came from elsewhere, such as a backup, and may show other results. Snakemake would compare
+    only its records of their names with the results.
+    """
+    files = list(files)
+    record = _record_path(files)
+    with suppress(OSError):
+        if record.read_text(encoding="utf-8") == hash_files(files):
+            return []
+    existing = [path for path in files if Path(path).exists()]
+    return write_notice(existing[0], ["not as it was made here"]) if existing else []
+
+
+def _record_path(files: Iterable[str]) -> Path:
+    return Path(RECORDS, hashlib.sha256("\n".join(files).encode()).hexdigest()[:16])
 
 
 def keep_older(path: Path) -> bool:

@@ -110,12 +110,19 @@ def result_to_evaluate(wildcards):
     return path if PLANNER.evaluates(run, seed) else ancient(path)
 
 
+def show(notices):
+    # Snakemake lists the folder of notices once, perhaps before these were written.
+    for notice in notices:
+        workflow.iocache.exists_local[notice] = True
+    return notices
+
+
 def stale_result(wildcards):
-    return PLANNER.list_notices(wildcards.run, int(wildcards.seed))
+    return show(PLANNER.list_notices(wildcards.run, int(wildcards.seed)))
 
 
 def stale_evaluation(wildcards):
-    return PLANNER.list_evaluation_notices(wildcards.run, int(wildcards.seed))
+    return show(PLANNER.list_evaluation_notices(wildcards.run, int(wildcards.seed)))
 
 
 def result_to_share(wildcards):
@@ -123,9 +130,14 @@ def result_to_share(wildcards):
     return pipeline.list_results([(original, seed)])
 
 
+def changed(files):
+    # What is made from results is made again unless it is as a job here left it.
+    return lambda wildcards: show(pipeline.list_changes(files))
+
+
 def stale_twin(wildcards):
     run, seed, _ = twin_of(wildcards)
-    return PLANNER.list_notices(run, seed)
+    return show(PLANNER.list_notices(run, seed))
 
 
 def not_compared(function):
@@ -157,8 +169,7 @@ def show_in_report(figures, category):
 
 
 def hash_code(module):
-    # Without hw2core.config: the values of the configuration are params and are compared as such.
-    return code_hash.combine_hashes(code_hash.hash_modules([module], "hw2core.config"))
+    return code_hash.combine_hashes(code_hash.hash_modules([module]))
 
 
 ALL_EXPERIMENTS = dump_experiments(STUDY.experiments.values())

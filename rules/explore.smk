@@ -9,6 +9,7 @@ rule explore_page:
     input:
         results=ALL_RESULTS,
         sources=EXPLORE_SOURCES,
+        changed=changed([paths.EXPLORE]),
     output:
         paths.EXPLORE,
     log:

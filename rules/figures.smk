@@ -12,6 +12,9 @@ rule experiment_figures:
     input:
         results=lambda wildcards: results_of(wildcards.experiment),
         style=STYLE,
+        changed=lambda wildcards: show(
+            pipeline.list_changes(figures_of(wildcards.experiment))
+        ),
     output:
         show_in_report(paths.figure_paths("{experiment}"), "{experiment}"),
     log:
@@ -43,6 +46,7 @@ rule study_figures:
         results=ALL_RESULTS,
         style=STYLE,
         baselines=BASELINES,
+        changed=changed(paths.study_figure_paths()),
     output:
         show_in_report(paths.study_figure_paths(), "The whole study"),
     log:

@@ -1,6 +1,7 @@
 # Checks before the first job: refuses unknown targets, and runs smaller than the results they would
 # replace; logs what will be trained and about how long that takes.
 
+from snakemake.exceptions import InputFunctionException
 from snakemake.jobs import Job
 from snakemake.logging import logger
 
@@ -74,7 +75,14 @@ def trust_files(records):
     async def find_incomplete(job, find=records.incomplete):
         return [] if job.rule.name in (*TRAINING, "evaluate") else await find(job)
 
+    # For list_changes, which is an input of what is made from results.
+    async def record_finished(job, finish=records.finished):
+        await finish(job)
+        if "changed" in job.input.keys():
+            pipeline.record_made(job.output)
+
     records.incomplete = find_incomplete
+    records.finished = record_finished
     records.backup_output = lambda path: None
     records.restore_output = pipeline.keep_older
 
@@ -101,6 +109,10 @@ def build_dag_with_checks(build=workflow._build_dag):
             workflow.persistence.lock = workflow.persistence.noop
         if workflow.is_main_process and workflow.executor_plugin is not None:
             check_plan()
+    except InputFunctionException as error:
+        if isinstance(error.__context__, UserError):  # a notice cannot be written
+            raise WorkflowError(str(error.__context__)) from None
+        raise
     except UserError as error:
         raise WorkflowError(str(error)) from None
 

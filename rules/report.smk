@@ -10,6 +10,7 @@ rule written_report:
         results=ALL_RESULTS,
         figures=ALL_FIGURES,
         sources=REPORT_SOURCES,
+        changed=changed([paths.REPORT, paths.REPORT_PDF]),
     output:
         paths.REPORT,
         paths.REPORT_PDF,

@@ -8,6 +8,7 @@ rule tables:
     """Write the tables of runs and of epochs."""
     input:
         ALL_RESULTS,
+        changed=changed([paths.SUMMARY_TABLE, paths.EPOCHS_TABLE]),
     output:
         paths.SUMMARY_TABLE,
         paths.EPOCHS_TABLE,

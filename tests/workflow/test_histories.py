@@ -64,6 +64,25 @@ def test_a_stale_evaluation_that_returns_is_made_each_time(study):
         assert study.plan(RUN) == {"evaluate": 1}, how
 
 
+def test_what_is_made_from_results_is_made_again_when_it_returns(study):
+    study.overlay("exp2", training={"lr": 0.001})
+    made = ["figures/exp2_curves.svg", "report/report.html", "results/summary.csv"]
+    old = {path: (study / path).read_bytes() for path in made}
+    study.snakemake(*made)
+    assert study.plan(*made) == {}
+    for path, content in old.items():
+        new = (study / path).read_bytes()
+        (study / path).write_bytes(content)
+        assert study.plan(*made) != {}, path
+        (study / path).write_bytes(new)
+        assert study.plan(*made) == {}, path
+    study.snakemake(*made)
+    shutil.rmtree(study / ".snakemake")
+    planned = study.plan(*made)
+    assert "train" not in planned
+    assert {"tables", "experiment_figures", "study_figures", "written_report"} <= planned.keys()
+
+
 def test_a_stale_twin_that_returns_is_shared_each_time(study):
     config = copy.deepcopy(TINY)
     config["experiments"]["exp3"] = copy.deepcopy(config["experiments"]["exp2"])
