@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import logging
 import os
 import signal
@@ -72,6 +73,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     from hw2core.runs.files import write_result
     from hw2core.runs.make import make_result
     from hw2core.runs.outcome import judge_status
+    from hw2core.runs.plan import check_replacing
     from hw2core.runs.staleness import Identity
     from hw2core.runs.weights import write_weights
 
@@ -86,7 +88,12 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, stop)
     data = loading.result()
-    identity = Identity.of(spec, args.seed).hash_parts() | {"data_sha256": data.sha256}
+    # The whole config: the spec's hash leaves out defaults, which an edit of the code may change.
+    identity = {
+        **Identity.of(spec, args.seed).hash_parts(),
+        "config": json.dumps(spec.describe(args.seed)),
+        "data_sha256": data.sha256,
+    }
     pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
     checkpoint = Checkpoint(
         paths.checkpoint_path(args.result), identity, log, seconds_between_writes=pause
@@ -107,6 +114,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     )
     try:
         result, trained = make_result(spec, args.seed, data, recorder)
+        check_replacing(args.result, spec)
         sha256 = write_weights(args.weights, trained.weights)
         write_result(args.result, result.model_copy(update={"weights_sha256": sha256}))
         ignore_signals()  # everything is written, so the run is complete

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from hw2core.engine.device import ran_out_of_memory, shorten
-from hw2core.io import remove_leftovers, replace_atomically
+from hw2core.io import check_regular, remove_leftovers, replace_atomically
 
 FORMAT = 3
+LARGEST = 8 << 30  # bytes
 # In a run of seconds, writing after every epoch would take longer than the epochs.
 SECONDS_BETWEEN_WRITES = 10.0
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -32,7 +34,7 @@ class Checkpoint:
     Args:
         path: the file; the previous one is kept as ``<path>.previous``, and one that cannot be
             loaded as ``<path>.damaged`` until the run is done.
-        identity: hashes of spec, code and data; a file with another identity is not used.
+        identity: spec, and hashes of code and data; a file with another identity is not used.
         seconds_between_writes: minimum time between two writes.
     """
 
@@ -95,6 +97,7 @@ class Checkpoint:
                 if reason := self._find_difference(state, setting):
                     self.log.warning(f"{path}: not used: {reason}")
                     continue
+                check_histories(state)
                 use(state)
             except OSError as error:
                 self.log.warning(f"{path}: not used: {error.strerror or error}")
@@ -131,6 +134,7 @@ class Checkpoint:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Return the state in a checkpoint; one that is damaged raises any exception."""
+    check_regular(path, LARGEST)
     content = path.read_bytes()
     if hashlib.sha256(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
         raise ValueError("its content does not match its digest")
@@ -138,6 +142,22 @@ def read_state(path: Path) -> dict[str, Any]:
         io.BytesIO(content[DIGEST_SIZE:]), map_location="cpu", weights_only=True
     )
     return state
+
+
+def check_histories(state: Mapping[str, Any]) -> None:
+    """Check that the parts of a state are of the same number of epochs.
+
+    Raises:
+        ValueError, TypeError, KeyError: they are not.
+    """
+    epochs = len(state["train"])
+    lengths = {key: len(state[key]) for key in ("test", "seconds", "speeds")}
+    probes = {key: len(values) for key, values in state["layers"].items() if key != "names"}
+    if {epochs} != set(lengths.values()) or len(set(probes.values())) > 1 or epochs == 0:
+        raise ValueError(f"{epochs} epochs, but {lengths | probes}")
+    if min(state["speeds"]) <= 0 or state["best_weights"] is None:
+        raise ValueError("without speed or best weights")
+    TypeAdapter(list[tuple[list[float], float]]).validate_python([*state["train"], *state["test"]])
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = "hw2core"
 RUN = f"{PACKAGE}.engine.run"
+NETWORKS = f"{PACKAGE}.config.networks"
 EVALUATION = (f"{PACKAGE}.evaluation",)
 # Messages, atomic writes and the search for a GPU change no number.
 LEFT_OUT = tuple(
@@ -32,8 +34,14 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def hash_run_code(spec: RunSpec) -> dict[str, str]:
-    """Return the hash of every module that training ``spec`` depends on."""
-    return dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
+    """Return the hash of every module that training ``spec`` depends on.
+
+    Of the configuration's own code, only what it computes for the network matters: its arguments.
+    """
+    hashes = dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
+    arguments = spec.architecture.build_arguments(spec.data.num_classes)
+    hashes[NETWORKS] = _shorten_hash(json.dumps(arguments, sort_keys=True))
+    return hashes
 
 
 @cache
@@ -55,7 +63,7 @@ def hash_evaluation_code() -> str:
     return combine_hashes({name: _read_module(_find_source(name))[0] for name in EVALUATION})
 
 
-def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
+def hash_modules(entries: Iterable[str]) -> dict[str, str]:
     """Return the hash of each module of this package that importing ``entries`` executes.
 
     Imports are followed wherever they are, in functions too; those under ``if TYPE_CHECKING:``
@@ -64,7 +72,6 @@ def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
 
     Args:
         entries: dotted names of modules, such as ``hw2core.engine.run``.
-        without: a package whose modules are neither hashed nor followed.
 
     Returns:
         Module name -> first 16 hexadecimal digits of the sha256 of its normalised source, sorted.
@@ -73,7 +80,7 @@ def hash_modules(entries: Iterable[str], without: str = "") -> dict[str, str]:
     waiting = list(entries)
     while waiting:
         name = waiting.pop()
-        if name in found or name in LEFT_OUT or f"{name}.".startswith(f"{without}."):
+        if name in found or name in LEFT_OUT:
             continue
         path = _find_source(name)
         if path is None:
@@ -109,10 +116,14 @@ def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
         if isinstance(node, ast.JoinedStr):
             # Some versions of Python put empty strings between the parts of an f-string.
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
-    digest = hashlib.sha256(repr(_describe(tree)).encode()).hexdigest()[:16]
     inside = path.is_relative_to(CHECKOUT)
     package = ".".join(path.relative_to(CHECKOUT).parent.parts) if inside else ""
-    return digest, tuple(dict.fromkeys(_list_imports(tree, package)))
+    imports = tuple(dict.fromkeys(_list_imports(tree, package)))
+    return _shorten_hash(repr(_describe(tree))), imports
+
+
+def _shorten_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -27,7 +27,7 @@ from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.code_hash import combine_hashes
+from hw2core.runs.code_hash import NETWORKS, combine_hashes
 from hw2core.runs.files import (
     ResultError,
     read_evaluation,
@@ -42,6 +42,7 @@ from hw2core.runs.weights import check_weights
 
 # Outcomes. Kept: missing, current, or stale for other reasons than code.
 REVALIDATED, REFUSED, KEPT = "revalidated", "refused", "kept"
+SECONDS_FOR_GIT = 60
 JOBS = 2  # tiny runs at a time
 WAY_OUT = "name the commit that made it with --commit, or train again"
 
@@ -120,9 +121,10 @@ class Comparer:
         started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
         old, new = (run.result() for run in started)
         # "<=", because tiny runs also depend on the modules that generate their images.
-        if not (result.revalidated or result.code.items() <= old.code.items()):
+        made_by, today = _drop_arguments(result.code), _drop_arguments(identity.code)
+        if not (result.revalidated or made_by.items() <= old.code.items()):
             raise UserError(f"the code of {commit} did not make it; {WAY_OUT}")
-        if not identity.code.items() <= new.code.items():
+        if not today.items() <= new.code.items():
             raise UserError("the code was edited meanwhile; run again")
         if difference := find_difference(old, new):
             raise UserError(f"{difference}; train again, or find out what changed since {commit}")
@@ -153,8 +155,18 @@ class Comparer:
         return Path(tempfile.mkdtemp(dir=self._folder))
 
 
+def _drop_arguments(code: dict[str, str]) -> dict[str, str]:
+    """Return the hashes that a tiny run shares: its network has arguments of its own."""
+    return {name: value for name, value in code.items() if name != NETWORKS}
+
+
 def _call_git(name: str, *arguments: str) -> bytes:
-    done = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True)
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=CHECKOUT, capture_output=True, timeout=SECONDS_FOR_GIT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"commit {name}: {error}") from None
     if done.returncode != 0:
         problem = done.stderr.decode().strip() or "not a commit of this repository"
         raise UserError(f"commit {name}: {problem}; {WAY_OUT}")
@@ -184,6 +196,8 @@ def _is_of(evaluation: Path, result: Result) -> bool:
 def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
     """Rewrite a result in today's format and with today's hashes."""
     name, seed = identity.spec.name, identity.seed
+    if read_result(paths.result_path(name, seed)) != result:
+        raise UserError("it was trained again meanwhile")
     evaluation = Path(paths.evaluation_path(name, seed))
     if result.test is not None and not _is_of(evaluation, result):
         write_evaluation(evaluation, result.test)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import pickle
 import shutil
 
@@ -115,6 +116,11 @@ def make_state(epoch: int) -> dict:
         "setting": SETTING,
         "trainer": {"w": weight, "ema": None},
         "train": [([1.0], 50.0)] * epoch,
+        "test": [([float("nan")], 50.0)] * epoch,
+        "seconds": [2.0] * epoch,
+        "speeds": [100.0] * epoch,
+        "layers": {"names": ["a"], "epochs": [1], "rms": [[1.0]]},
+        "best_weights": {"w": weight},
         "nan": float("nan"),
     }
 
@@ -215,6 +221,11 @@ DAMAGES = {
     "opcodes": sign(b"\x80\x02" + b"\xff" * 50),
     "code": save_signed({**STATE, "unsafe": Unsafe()}),
     **{key: save_signed({**STATE, key: None}) for key in ("identity", "setting")},
+    "more of one curve": save_signed({**STATE, "test": STATE["test"][1:]}),
+    "no speed": save_signed({**STATE, "speeds": [0.0] * 9}),
+    "words": save_signed({**STATE, "train": [("a", "b")] * 9}),
+    "half a probe": save_signed({**STATE, "layers": {"names": ["a"], "epochs": [1], "rms": []}}),
+    "no weights": save_signed({**STATE, "best_weights": None}),
     "no format": save_signed({k: v for k, v in STATE.items() if k != "format"}),
 }
 
@@ -230,6 +241,16 @@ def test_what_cannot_be_loaded_is_set_aside_for_the_one_before(saved, damage, ca
     saved.previous.write_bytes(DAMAGES[damage])
     assert load(saved) is None
     assert f"{saved.previous}: set aside as c.damaged: " in caplog.text
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.truncate(path, 1 << 40)])
+def test_a_pipe_or_a_file_larger_than_any_checkpoint_is_not_read(saved, make, caplog):
+    saved.path.unlink()
+    if make is not os.mkfifo:
+        saved.path.touch()
+    make(saved.path)
+    assert count_epochs(saved) == 1
+    assert f"{saved.path}: not used: " in caplog.text
 
 
 def test_too_little_memory_to_load_is_no_damage(saved):

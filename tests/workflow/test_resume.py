@@ -87,6 +87,30 @@ def test_a_stopped_training_ends_as_if_it_had_not_been(tiny_values, tiny_manifes
         }
 
 
+def test_a_default_that_changes_is_another_run(tiny_values, tiny_manifest, tmp_path):
+    """The hash of a spec leaves defaults out; a checkpoint must not."""
+    tiny_values["training"]["epochs"] = 40
+    process = start(RunSpec.model_validate(tiny_values), tiny_manifest, tmp_path, 0)
+    wait_for(process, tmp_path / "log", "epoch  3/40")
+    process.kill()
+    process.wait()
+    edited = f"""
+import runpy, sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+from hw2core.config.schema import RecipeSpec
+RecipeSpec.model_fields["translate"].default = 1
+RecipeSpec.model_rebuild(force=True)
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    tiny_values["training"]["translate"] = 1
+    again = start(
+        RunSpec.model_validate(tiny_values), tiny_manifest, tmp_path, 0, ("-c", edited, SCRIPT)
+    )
+    assert again.wait(120) == 0
+    assert "not used: of another run (config changed)" in (tmp_path / "log").read_text()
+
+
 def test_a_training_that_is_done_cannot_be_stopped(tiny_spec, tiny_manifest, tmp_path):
     program = ("-c", SIGNALLED_AT_ITS_END)
     process = start(tiny_spec, tiny_manifest, tmp_path, 0, program, stderr=subprocess.PIPE)
