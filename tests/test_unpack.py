@@ -68,6 +68,10 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
         (paths.result_path("tiny_L2_K8", 0), {"size": 3}, "not a result"),
         (paths.weights_path("tiny_L2_K8", 0), {"size": 3}, "not the weights"),
         (paths.evaluation_path("tiny_L2_K8", 0), {"size": 3}, "not a result"),
+        ("results/a/seed0.safetensors", {"size": 3}, "without its result, results/a/seed0.json"),
+        ("results/a/seed0.test.json", {"size": 3}, "without its result, results/a/seed0.json"),
+        ("results/a/b/seed0.json", {"size": 3}, "not a file of a run"),
+        ("results/notes.txt", {"size": 3}, "not a file of a run"),
     ],
 )
 def test_an_archive_with_something_else_or_damaged_is_refused(
@@ -78,6 +82,27 @@ def test_an_archive_with_something_else_or_damaged_is_refused(
     (message,) = unpack(archive, code=1).splitlines()
     assert message.startswith(f"{archive}: nothing is unpacked: {name}: {reason}")
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("ours", ["checkpoint", "checkpoint.previous", "json"])
+def test_a_checkpoint_replaces_no_progress(elsewhere, monkeypatch, ours):
+    archive = pack(elsewhere.parent / "study.tar.gz", "results/a/seed0.checkpoint", size=3)
+    monkeypatch.chdir(elsewhere)
+    Path("results/a").mkdir(parents=True)
+    Path(f"results/a/seed0.{ours}").write_text("further on")
+    unpack(archive, code=0)
+    assert [path.name for path in Path("results/a").iterdir()] == [f"seed0.{ours}"]
+    assert Path(f"results/a/seed0.{ours}").read_text() == "further on"
+    Path(f"results/a/seed0.{ours}").unlink()
+    unpack(archive, code=0)
+    assert Path("results/a/seed0.checkpoint").read_bytes() == b"???"
+
+
+def test_the_tables_of_an_older_archive_are_left_out(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "study.tar.gz", paths.SUMMARY_TABLE, size=3)
+    monkeypatch.chdir(elsewhere)
+    unpack(archive, code=0)
+    assert not Path(paths.SUMMARY_TABLE).exists()
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4])

@@ -15,6 +15,7 @@ from hw2core.io import replace_atomically
 from hw2core.runs import paths
 from hw2core.runs.files import read_run, share_result, write_evaluation, write_result
 from hw2core.runs.log import run_job
+from hw2core.runs.plan import check_replacing
 from hw2core.runs.weights import check_weights
 
 
@@ -33,6 +34,7 @@ def main() -> int:
 def share(args: argparse.Namespace, spec: RunSpec, log: logging.Logger) -> str:
     """Copy weights, evaluation and result of the trained run."""
     original = read_run(args.original, args.seed)
+    check_replacing(paths.result_path(spec.name, args.seed), spec)
     result, evaluation = share_result(original, spec)
     weights = Path(paths.weights_path(args.original, args.seed))
     check_weights(weights, original)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import lzma
+import re
 import shutil
 import sys
 import tarfile
@@ -16,12 +17,17 @@ import use_checkout  # noqa: F401
 
 from hw2core.errors import UserError, make_line
 from hw2core.io import WriteError, check_writable, hash_file, replace_atomically
+from hw2core.runs import paths
 from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.paths import EVALUATION_GLOB, RESULT_GLOB
 from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
-DAMAGES = (zlib.error, lzma.LZMAError, ValueError)
+TABLES = (paths.SUMMARY_TABLE, paths.EPOCHS_TABLE)  # of older archives; made anew from results
+OF_A_RUN = re.compile(
+    r"(results/[^/]+/seed[0-9]+)\.(json|test\.json|safetensors|checkpoint(\.previous)?)"
+)
+DAMAGES = (zlib.error, lzma.LZMAError, ValueError, RecursionError)
 
 
 def main() -> int:
@@ -58,11 +64,17 @@ def unpack(archive: Path, *, replace: bool) -> int:
                 plain = member.isfile() or member.isdir()
                 if not plain or parts[:1] not in UNPACKED or ".." in parts:
                     raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
-                if (content := tar.extractfile(member)) is not None:
+                content = tar.extractfile(member)
+                if content is not None and "/".join(parts) not in TABLES:
                     target = folder / member.name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
+            # tarfile takes a header that it cannot read, or none, for the end.
+            if tar.fileobj is not None:
+                tar.fileobj.seek(tar.offset)
+                if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise UserError("it is cut or damaged")
             # tarfile does not read the checksum at the end of a compressed archive.
             while tar.fileobj is not None and tar.fileobj.read(1 << 20):
                 pass
@@ -70,6 +82,8 @@ def unpack(archive: Path, *, replace: bool) -> int:
             results = {p: read_result(p) for p in Path().glob(f"results/*/{RESULT_GLOB}")}
             for path, result in results.items():
                 check_weights(path.with_suffix(".safetensors"), result)
+            for path in Path("results").rglob("*"):
+                check_name(path)
             for path in Path().glob(f"results/*/{EVALUATION_GLOB}"):
                 read_evaluation(path)
         if not results:
@@ -82,6 +96,8 @@ def unpack(archive: Path, *, replace: bool) -> int:
                 "replace it with --replace"
             )
         files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        # A checkpoint that is here may be further on, or its run done.
+        files = [path for path in files if ".checkpoint" not in path.name or is_new(path)]
         try:
             check_writable(files)
         except WriteError as error:
@@ -97,6 +113,28 @@ def unpack(archive: Path, *, replace: bool) -> int:
             except ResultError:  # those of a result that was here before
                 weights.unlink()
     return len(results)
+
+
+def is_new(checkpoint: Path) -> bool:
+    """Return whether neither a checkpoint nor the result of its run is here."""
+    name = checkpoint.name.partition(".")[0]
+    ours = (f"{name}.{ending}" for ending in ("json", "checkpoint", "checkpoint.previous"))
+    return not any(checkpoint.with_name(path).exists() for path in ours)
+
+
+def check_name(path: Path) -> None:
+    """Check that a file in results/ belongs to a run, and that its result comes with it.
+
+    Raises:
+        UserError: it does not; weights and evaluations alone would replace those of a result.
+    """
+    if path.is_dir():
+        return
+    match = OF_A_RUN.fullmatch(path.as_posix())
+    if not match:
+        raise UserError(f"{path}: not a file of a run")
+    if match[2] in ("test.json", "safetensors") and not Path(f"{match[1]}.json").exists():
+        raise UserError(f"{path}: without its result, {match[1]}.json")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ class ResultError(UserError):
         super().__init__(make_line(message))
 
 
+class ForeignResultError(ResultError):
+    """A result that this project did not write, or a newer version of it: to be kept."""
+
+
 def write_result(path: Path | str, result: Result) -> None:
     """Write a result, whole or not at all, with a digest of its content."""
     _write(path, result)
@@ -123,6 +127,9 @@ def _read_as(experiment: str, run: str, seed: int) -> Result:
         spec = RunSpec.from_config(result.config, result_path(run, seed))
     except ConfigError as error:
         raise ResultError(f"{error.lines[0]}; {WAY_OUT}") from None
+    suffix = spec.architecture.name_suffix
+    if not run.endswith(suffix):
+        raise ResultError(f"{result_path(run, seed)}: of another network, {suffix}; {WAY_OUT}")
     config = {**spec.describe(result.seed), "name": run, "experiment": experiment}
     return result.model_copy(update={"config": config})
 
@@ -173,11 +180,15 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     if not is_own(document):
-        raise ResultError(f"{path}: not a result of this project; move it away and run again")
+        raise ForeignResultError(
+            f"{path}: not a result of this project; move it away and run again"
+        )
     head = _find_head(document)
     if (found := head.get("format")) not in formats:
         known = " and ".join(map(str, formats))
-        raise ResultError(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
+        newer = isinstance(found, int) and found > max(formats)
+        kind = ForeignResultError if newer else ResultError
+        raise kind(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
     if head.pop("digest", None) != hash_content(document):
         raise ValueError("its content does not match its digest")
     return document

@@ -13,7 +13,7 @@ from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.runs import paths
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
-from hw2core.runs.files import ResultError, read_result
+from hw2core.runs.files import ForeignResultError, ResultError, read_result
 from hw2core.runs.selection import UnknownName, split_name, suggest
 from hw2core.runs.staleness import explain_result
 
@@ -75,16 +75,28 @@ def refuse_loss(study: Study, results: Iterable[str]) -> None:
         )
 
 
+def check_replacing(path: str, new: RunSpec) -> None:
+    """Refuse to replace a larger result that arrived while the run ``new`` was trained.
+
+    Raises:
+        LossError: nothing is replaced.
+    """
+    if loss := describe_loss(path, new):
+        raise LossError(f"{loss}; nothing is replaced. Move or delete it, and run again")
+
+
 def describe_loss(path: str, new: RunSpec) -> str | None:
     """Return what would be lost if the run ``new`` replaced the result; None if nothing.
 
-    That is a result on more epochs or images, or one on images of another data set, unless those
-    were generated.
+    That is a result on more epochs or images, one on images of another data set unless those were
+    generated, and whatever this version did not write.
     """
     if not Path(path).exists():
         return None
     try:
         old = RunSpec.from_config(read_result(path).config)
+    except ForeignResultError as error:
+        return str(error)
     except (ResultError, ConfigError):  # nothing that this version can use
         return None
     if old.size.data not in (new.size.data, "generated"):

@@ -10,6 +10,7 @@ from hw2core.runs import paths
 from hw2core.runs.plan import (
     LossError,
     Training,
+    check_replacing,
     describe_plan,
     refuse_loss,
     refuse_unknown,
@@ -75,6 +76,14 @@ def test_real_images_replace_generated_ones(write_run, study_of):
     refuse_loss(study_of("data", **sizes, name="cifar10"), [RESULT])
 
 
+def test_a_larger_result_that_arrived_meanwhile_stays(write_run, study_of):
+    smaller = study_of(epochs=1).runs[NAME]
+    check_replacing(RESULT, smaller)
+    write_run()
+    with pytest.raises(LossError, match=f"{RESULT} .*smaller run.*; nothing is replaced"):
+        check_replacing(RESULT, smaller)
+
+
 def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, study_of):
     write_run()
     write_run(seed=1)
@@ -93,8 +102,19 @@ def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, stu
 
 def test_what_cannot_be_read_is_not_lost(write_run, study_of):
     write_run()
-    Path(RESULT).write_text("{}")
+    Path(RESULT).write_text('{"format": 3}')
     refuse_loss(study_of(epochs=1), [RESULT])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{}", "not a result of this project"), ('{"format": 99, "digest": ""}', "format 99")],
+)
+def test_what_this_version_did_not_write_is_lost(write_run, study_of, text, reason):
+    write_run()
+    Path(RESULT).write_text(text)
+    with pytest.raises(LossError, match=f"{RESULT}: {reason}.*nothing was started"):
+        refuse_loss(study_of(), [RESULT])
 
 
 def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
