@@ -10,6 +10,7 @@ Ctrl-C, a signal or a lost connection ends the time early.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import select
 import signal
@@ -27,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from hw2core.config.reading import read_configs  # noqa: E402 (of this checkout)
 from hw2core.config.study import Study, load_study  # noqa: E402
 from hw2core.errors import UserError  # noqa: E402
-from hw2core.io import replace_atomically  # noqa: E402
+from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
 from hw2core.runs.files import ResultError, read_evaluation, read_result  # noqa: E402
@@ -36,7 +37,7 @@ from hw2core.runs.weights import check_weights  # noqa: E402
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
 DEFAULT = "config.yaml"  # read first by the Snakefile
-PACKED = ("results/*", "results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
+PACKED = ("results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -44,7 +45,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 def main() -> int:
     """Train and pack; return 0 even if the time ran out, 1 if runs failed or no result exists."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, required=True, help="time for training")
+    parser.add_argument("--minutes", type=read_minutes, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--archive", type=Path, default=Path("study.tar.gz"))
     parser.add_argument(
@@ -52,14 +53,25 @@ def main() -> int:
     )
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     args = parser.parse_args()
+    if moved := {"--directory", "-d", "--configfile"} & {a.split("=")[0] for a in args.snakemake}:
+        parser.error(f"{min(moved)}: not after --; call it in the folder, with its --configfile")
     budget = Budget(args.minutes)
     try:
+        prepare_writing(args.archive)
         failed = train(args, budget)
         failed |= pack(args.archive) == 0
     except UserError as error:
         print(f"run_study: {error}", file=sys.stderr)
         return 1
     return budget.status or int(failed)
+
+
+def read_minutes(text: str) -> float:
+    """Return a number of minutes that is finite and not negative."""
+    with suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: must be a number of minutes, at least 0")
 
 
 class Budget:
@@ -166,7 +178,8 @@ def pack(archive: Path) -> int:
     """
     packed, problems = [], set()
     for path in sorted(path for pattern in PACKED for path in Path().glob(pattern)):
-        if path.is_dir() or path.name.startswith("."):  # a temporary file
+        # A name with a dot is a temporary file's.
+        if path.is_dir() or path.name.startswith(".") or path.resolve() == archive.resolve():
             continue
         try:
             check(path)

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ class CodeCopy:
                 "free disk space or make the folder writable, and call again"
             ) from None
         for folder in self.folder.parent.iterdir():
-            if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another call has just renamed or removed it
+                if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _copy(self, unfinished: Path) -> None:
         try:

@@ -134,7 +134,8 @@ def list_gpus() -> list[Gpu]:
             instances = find_instances(uuid)
             gpus += [Gpu(name, UNKNOWN) for name in instances or [uuid]]
         else:
-            gpus.append(Gpu(uuid, int(memory) << 20 if memory.isdecimal() else UNKNOWN))
+            megabytes = int(memory) if memory.isdecimal() else 0
+            gpus.append(Gpu(uuid, megabytes << 20 or UNKNOWN))
     return gpus
 
 

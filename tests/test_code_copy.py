@@ -15,6 +15,7 @@ from checkout import copy_sources
 
 from hw2core.code_copy import CodeCopy
 from hw2core.errors import UserError
+from hw2core.runs import paths
 from hw2core.runs.environment import read_commit
 
 CONFIG = {"experiments": {"exp1_1": {}}}
@@ -94,6 +95,13 @@ def test_copies_that_no_call_used_for_long_are_removed(checkout):
     os.utime(copy.folder, (0, 0))
     copy.write()
     assert sorted(copy.folder.parent.iterdir()) == sorted([copy.folder, folders[0]])
+
+
+def test_a_copy_that_another_call_has_just_removed_is_no_error(checkout):
+    copies = Path(paths.CODE_COPIES)
+    copies.mkdir(parents=True)
+    (copies / "renamed").symlink_to("nothing")  # was there when the folder was listed
+    CodeCopy(str(checkout), CONFIG).write()
 
 
 def test_the_copy_keeps_the_commit_of_its_checkout(checkout):

@@ -16,7 +16,7 @@ from hw2core.evaluation import (
     measure_calibration_error,
     measure_logits,
 )
-from hw2core.runs.schema import measure_class_accuracy
+from hw2core.runs.values import measure_class_accuracy
 
 LOGITS = torch.tensor([[2.0, 0, 0], [0, 3, 0], [0, 4, 0], [0, 0, 9]])
 LABELS = torch.tensor([0, 0, 1, 0])

@@ -57,6 +57,7 @@ def nvidia_smi(tmp_path, monkeypatch):
         (ONE, "MIG-9e2b, MIG-77aa", [Gpu("MIG-9e2b", UNKNOWN), Gpu("MIG-77aa", UNKNOWN)]),
         # Memory that it shares with the CPU, and a kind without MIG.
         ("GPU-5a1c, [N/A], [N/A]", None, [Gpu("GPU-5a1c", UNKNOWN)]),
+        ("GPU-5a1c, 0, [N/A]", None, [Gpu("GPU-5a1c", UNKNOWN)]),
         ("GPU-5a1c, 8192, [N/A]", None, [Gpu("GPU-5a1c", 8192 * MIB)]),
         (TWO, "", []),
         (TWO, "-1", []),

@@ -1,9 +1,21 @@
-"""Makes scripts import hw2core from their own checkout, not from an installed copy."""
+"""Makes scripts import hw2core from their own checkout, and end on Ctrl-C without a traceback."""
 
 import os
 import sys
 from pathlib import Path
+from types import TracebackType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # A backend that a notebook has set may not be installed here. Scripts write files only.
 os.environ["MPLBACKEND"] = "agg"
+
+
+def show_error(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Show an error that ends the script; Ctrl-C is none, and may come during the imports."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = show_error

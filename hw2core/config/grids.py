@@ -34,6 +34,7 @@ SHORT_NAMES = {
 }
 
 MOST_VALUES = 1000
+LARGEST_END = 1e30
 
 
 def _expand(values: object) -> object:
@@ -43,14 +44,14 @@ def _expand(values: object) -> object:
     ends = values.get("log") if values.keys() == {"log"} else None
     match list(map(read_number, ends)) if isinstance(ends, list) else []:
         case [int() | float() as first, int() | float() as last, int() as number] if (
-            min(first, last) > 0
+            0 < min(first, last) <= max(first, last) <= LARGEST_END
             and math.isfinite(max(first, last) / min(first, last))
             and 2 <= number <= MOST_VALUES
         ):
             return space_by_ratio(first, last, number)
     raise ValueError(
         "must be a list, or {log: [FIRST, LAST, NUMBER]}: as many numbers of equal ratios, the "
-        f"ends greater than 0, 2 to {MOST_VALUES} of them"
+        f"ends greater than 0 and at most {LARGEST_END:g}, 2 to {MOST_VALUES} of them"
     )
 
 

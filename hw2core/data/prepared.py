@@ -113,14 +113,14 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
             sha256=content["sha256"],
             mean=(red, green, blue),
             std=(red_std, green_std, blue_std),
-            classes=tuple(map(str, content["classes"])),
+            classes=tuple(make_line(str(name)) for name in content["classes"]),
             source=dict(content["source"]),
             arrays={
                 file: {key: record[key] for key in ("shape", "dtype", "sha256")}
                 for file, record in records.items()
             },
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _data_error(path, f"an entry is missing or malformed ({error!r})") from error
 
 
@@ -140,6 +140,10 @@ def load_prepared(manifest_path: Path | str, *, verify: bool = True) -> Prepared
         arrays.append(_map_array(path.parent / file, record))
         if verify and hash_file(path.parent / file) != record["sha256"]:
             raise _data_error(path.parent / file, "its bytes do not match their sha256")
+    try:
+        check_arrays(Arrays._make([*arrays, manifest.classes]))
+    except ValueError as error:
+        raise _data_error(path, str(error)) from None
     return PreparedData(*arrays, **vars(manifest))
 
 
@@ -151,14 +155,16 @@ def _map_array(path: Path, record: dict[str, Any]) -> Bytes:
         size = path.stat().st_size
     except FileNotFoundError:
         raise _data_error(path, "it is missing") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises many kinds for a damaged head
         raise _data_error(path, f"it is damaged or cut short ({error})") from error
+    if not isinstance(array, np.memmap):
+        raise _data_error(path, "it is not one array")
     if str(array.dtype) != record["dtype"] or list(array.shape) != record["shape"]:
         found = f"{array.dtype} {list(array.shape)}"
         raise _data_error(path, f"it holds {found}, not {record['dtype']} {record['shape']}")
     if array.offset + array.nbytes != size:
         raise _data_error(path, f"it has {size} bytes, not {array.offset + array.nbytes}")
-    return array  # type: ignore[no-any-return]
+    return array
 
 
 def _hash_content(content: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from hw2core.runs.code_hash import CHECKOUT
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
+SECONDS_TO_ANSWER = 10
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
@@ -43,7 +44,9 @@ def name_processor(device: str) -> str:
 
 
 def read_commit(checkout: Path = CHECKOUT) -> str | None:
-    """Return the commit, with "-dirty" when tracked files differ from it; None outside of git.
+    """Return the commit, with "-dirty" when tracked files differ from it.
+
+    It is None outside of git, and where git does not answer, as on a network disk that is gone.
 
     In a copy of the code it is the commit of the checkout at the time of the copy.
     """
@@ -51,8 +54,15 @@ def read_commit(checkout: Path = CHECKOUT) -> str | None:
         return copied.read_text(encoding="utf-8") or None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            command,
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SECONDS_TO_ANSWER,
+        )
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
 

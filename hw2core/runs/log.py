@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hw2core.errors import UserError
+from hw2core.io import check_regular
 
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
@@ -41,6 +42,9 @@ def run_job(
     except UserError as error:
         log.error(str(error))
         return 1
+    except KeyboardInterrupt:
+        log.warning("stopped by a signal")
+        return 130
     return 0
 
 
@@ -62,6 +66,8 @@ def open_log(label: str, path: Path | str | None = None) -> logging.Logger:
     if path is not None:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if Path(path).exists():
+                check_regular(path, sys.maxsize)  # a pipe would wait for its reader
             file = logging.FileHandler(path, mode="w", encoding="utf-8")
         except OSError as error:
             logger.warning(f"{path}: no log is written ({error.strerror})")

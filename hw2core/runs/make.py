@@ -21,8 +21,8 @@ from hw2core.runs.schema import (
     Layers,
     Result,
     Timing,
-    measure_class_accuracy,
 )
+from hw2core.runs.values import measure_class_accuracy
 
 if TYPE_CHECKING:
     from torch import Tensor

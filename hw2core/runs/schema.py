@@ -241,10 +241,3 @@ class Result(Frozen):
     def validation_loss(self) -> float | None:
         """Validation loss at the best epoch."""
         return self.epochs.validation_loss[self.best_epoch - 1]
-
-
-def measure_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
-    """Return the accuracy on each class, in percent; None for a class without images."""
-    return [
-        100.0 * row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)
-    ]

@@ -15,9 +15,8 @@ from hw2core.runs.schema import (
     Evaluation,
     Result,
     Timing,
-    measure_class_accuracy,
 )
-from hw2core.runs.values import Confusion, Epoch, Frozen
+from hw2core.runs.values import Confusion, Epoch, Frozen, measure_class_accuracy
 
 FORMAT = 2
 # Their keys are in "metadata".

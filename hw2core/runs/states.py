@@ -14,6 +14,7 @@ import psutil
 
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
+from hw2core.io import check_regular
 from hw2core.runs import paths
 from hw2core.runs.durations import Estimator, format_seconds
 from hw2core.runs.files import read_run
@@ -161,11 +162,15 @@ def describe_training(
     return RunState(spec.name, seed, FAILED, f"{log.path}: {end}", expected)
 
 
+LARGEST_LOG = 1 << 30
+
+
 def read_log(rule: str, run: str, seed: int) -> Log | None:
     """Return the log of a job of the rule if it is newer than the result of the run."""
     path = Path(paths.log_path(rule, run, f"seed{seed}"))
     result = Path(paths.result_path(run, seed))
     try:
+        check_regular(path, LARGEST_LOG)
         changed = path.stat().st_mtime
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

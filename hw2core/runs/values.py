@@ -110,3 +110,10 @@ def _flatten(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 Config = Annotated[dict[str, Any], AfterValidator(_check_config)]
+
+
+def measure_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
+    """Return the accuracy on each class, in percent; None for a class without images."""
+    return [
+        100.0 * row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)
+    ]

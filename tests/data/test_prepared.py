@@ -96,6 +96,25 @@ def test_missing_truncated_grown_and_empty_files_are_named(folder, file):
     assert_refused(folder, file, verify=False)
 
 
+def test_a_damaged_head_is_found_whatever_numpy_makes_of_it(folder):
+    path = folder / PREPARED_FILES[1]
+    whole = path.read_bytes()
+    for place in range(0, 128, 3):
+        path.write_bytes(whole[:place] + b"3" + whole[place + 1 :])
+        assert_refused(folder, path.name)
+    np.savez(folder / "a.npz", np.zeros(3))
+    (folder / "a.npz").replace(path)
+    assert_refused(folder, path.name)
+
+
+def test_a_manifest_and_arrays_that_agree_on_no_data_set_are_refused(folder, monkeypatch):
+    monkeypatch.setattr("hw2core.data.prepared.check_arrays", lambda arrays: None)
+    arrays = make_arrays()
+    write_prepared(arrays._replace(classes=("a",)), folder, name="toy", source={})
+    monkeypatch.undo()
+    assert_refused(folder, MANIFEST_FILE)
+
+
 @pytest.mark.parametrize("file", PREPARED_FILES)
 def test_a_flipped_bit_is_found(folder, file):
     content = bytearray((folder / file).read_bytes())
@@ -135,10 +154,16 @@ def test_pickles_are_never_opened(folder, tmp_path):
     "change",
     [
         *({"format": 2}, {"mean": [0.5, 0.5, 0.5]}, {"std": [1, 2]}, {"sha256": "0" * 64}),
-        *({"classes": list("abcdefghik")}, {"arrays": {}}, {"arrays": None}, {"source": 3}),
+        *(
+            {"classes": list("abcdefghik")},
+            {"mean": [10**400, 1, 1]},
+            {"arrays": {}},
+            {"arrays": None},
+            {"source": 3},
+        ),
         *("[]", "3", "{}", "not JSON", '{"format": 1}'),
     ],
-    ids=str,
+    ids=lambda change: str(change)[:30],
 )
 def test_a_changed_manifest_is_refused(folder, change):
     path = folder / MANIFEST_FILE

@@ -26,6 +26,14 @@ def test_the_environment_has_versions_and_processor():
     assert found["processor"]
 
 
+def test_a_git_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(environment, "SECONDS_TO_ANSWER", 0.1)
+    assert environment.read_commit() is None
+
+
 def test_the_commit_says_whether_files_differ_from_it(tmp_path):
     assert environment.read_commit(tmp_path) is None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -75,6 +76,21 @@ def test_the_terminal_gets_a_line_every_ten_seconds_and_all_warnings(path, monke
     shown = capsys.readouterr().err.splitlines()
     assert shown == ["run: epoch 10", "run: a warning", "run: epoch 20", "run: epoch 30"]
     assert len(path.read_text().splitlines()) == 17
+
+
+def test_ctrl_c_is_a_line_and_no_traceback(path, capsys):
+    def work(log):
+        raise KeyboardInterrupt
+
+    assert run_job(work, "job", path) == 130
+    assert path.read_text().endswith("stopped by a signal\n")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_pipe_in_place_of_a_log_is_not_waited_for(path, capsys):
+    os.mkfifo(path)
+    assert run_job(lambda log: "done", "job", path) == 0
+    assert "no log is written (not a regular file)" in capsys.readouterr().err
 
 
 def test_a_line_says_where_training_stands():

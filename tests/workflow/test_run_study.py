@@ -83,7 +83,7 @@ def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
     Path(RUN, "seed2.test.json").write_text("{}")
     Path("logs/train").mkdir(parents=True)
     Path("logs/train/a.log").symlink_to("missing")
-    os.mkfifo("results/pipe")
+    os.mkfifo(Path(RUN, "pipe"))
     Path(RUN, "loop").symlink_to("..")
     assert run_study.pack(archive) == 3
     assert list_names(archive) == [
@@ -96,8 +96,11 @@ def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
     *problems, summary, _ = capsys.readouterr().out.splitlines()
     assert summary.startswith(f"{archive}: 3 results, 0 checkpoints")
     assert [problem.removeprefix("not packed: ").partition(": ")[0] for problem in problems] == [
-        *("logs/train/a.log", "results/pipe"),
-        *(f"{RUN}/{file}" for file in ("seed0.json", "seed1.safetensors", "seed2.test.json")),
+        "logs/train/a.log",
+        *(
+            f"{RUN}/{file}"
+            for file in ("pipe", "seed0.json", "seed1.safetensors", "seed2.test.json")
+        ),
     ]
 
 
@@ -225,6 +228,22 @@ def test_a_call_trains_every_stage_and_packs_it(checkout):
                 assert file in names
             result = json.loads((checkout / f"results/{run}/seed{seed}.json").read_text())
             assert len(result["epochs"]["train_loss"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--minutes", "nan"], "argument --minutes: 'nan': must be a number of minutes"),
+        (["--minutes", "-1"], "argument --minutes: '-1': must be a number of minutes"),
+        (["--minutes", "5", "--archive", "hw2core"], "hw2core: cannot be written"),
+        (["--minutes", "5", "--", "--directory=elsewhere"], "--directory: not after --"),
+    ],
+)
+def test_wrong_arguments_are_one_line_before_the_first_run(checkout, arguments, problem):
+    output, _ = (process := start(checkout, *arguments)).communicate(timeout=60)
+    assert process.returncode in (1, 2)
+    assert problem in output
+    assert "runs" not in output
 
 
 def test_a_lost_connection_stops_every_run_and_packs(checkout):
