@@ -60,5 +60,5 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(VENV)/bin/python -c "import torch, torchvision" || \
-		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: README.md"; exit 1; }
+		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: docs/setup.md"; exit 1; }
 	touch $@

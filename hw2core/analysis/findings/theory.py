@@ -176,7 +176,7 @@ def count_head(widths: str, num_conv: int, pool_every: int, hidden: int) -> int:
 
 def read_rates() -> str:
     """Return the section of ``search/README.md`` on the learning rates of part 3."""
-    section = SEARCH.read_text(encoding="utf-8").partition("## `part3_rates.yaml`")[2]
+    section = SEARCH.read_text(encoding="utf-8").partition("## Results of `part3_rates.yaml`\n")[2]
     return section.partition("\n")[2].strip()
 
 
