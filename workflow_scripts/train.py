@@ -136,7 +136,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         raise
     checkpoint.remove()
     return (
-        f"{judge_status(result)}: validation accuracy {result.validation_accuracy:.2f} % "
+        f"{judge_status(result).replace('_', ' ')}: validation accuracy {result.validation_accuracy:.2f} % "
         f"in epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
     )
 
