@@ -1,6 +1,8 @@
 # Checks before the first job: refuses unknown targets, and runs smaller than the results they would
 # replace; logs what will be trained and about how long that takes.
 
+import atexit
+
 from snakemake.exceptions import InputFunctionException
 from snakemake.jobs import Job
 from snakemake.logging import logger
@@ -12,6 +14,7 @@ TRAINING = ("train", "share_result")  # rules whose first output is a result
 
 
 TERMINAL = Terminal(STUDY)
+START = plan.find_start(workflow.overwrite_workdir)
 SAYS_ALL = workflow.output_settings.verbose or workflow.output_settings.dryrun
 if workflow.is_main_process and not SAYS_ALL:
     for handler in logger.handlers:
@@ -56,8 +59,14 @@ def check_plan():
             pending,
             has_gpu=bool(GPUS),
             on_cluster=trains_on_cluster(planned),
+            status=plan.format_status_command(
+                CONFIG_FILES, checkout=workflow.basedir, start=START
+            ),
         )
         logger.info(line)
+        if workflow.dryrun:
+            # Again after the jobs, which may be many: people look at the end.
+            atexit.register(print, line, file=sys.stderr)
     try:
         plan.refuse_loss(
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
@@ -118,3 +127,13 @@ def build_dag_with_checks(build=workflow._build_dag):
 
 
 workflow._build_dag = build_dag_with_checks
+
+
+onsuccess:
+    asked = [
+        path
+        for job in workflow.dag.targetjobs
+        for path in (job.output or job.input)
+    ]
+    if line := plan.describe_outputs(asked, start=START):
+        logger.info(line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +20,7 @@ from hw2core.runs.selection import UnknownName, split_name, suggest
 from hw2core.runs.staleness import explain_result
 
 MOST_REASONS = 3  # in one line
+MOST_NAMED = 4  # files of one folder
 
 
 class LossError(UserError):
@@ -33,8 +36,13 @@ class Training(NamedTuple):
     share: float
 
 
-def describe_plan(study: Study, pending: list[Training], *, has_gpu: bool, on_cluster: bool) -> str:
-    """Return one line: how many runs will be trained, about how long that takes, and why."""
+def describe_plan(
+    study: Study, pending: list[Training], *, has_gpu: bool, on_cluster: bool, status: str
+) -> str:
+    """Return one line: how many runs will be trained, about how long that takes, and why.
+
+    ``status`` is the command that lists the runs.
+    """
     device = find_device(has_gpu=has_gpu or on_cluster)
     estimator = Estimator(read_finished(study).values(), device, pending[0].threads)
     seconds = [
@@ -53,7 +61,49 @@ def describe_plan(study: Study, pending: list[Training], *, has_gpu: bool, on_cl
         shown = [f"{reason} ({runs})" for reason, runs in reasons.most_common(MOST_REASONS)]
         more = len(reasons) - len(shown)
         line += f"; stale: {'; '.join(shown)}" + (f"; and {more} other reasons" if more else "")
-    return f"{line}. Each run: python workflow_scripts/status.py"
+    return f"{line}. Each run: {status}"
+
+
+def find_start(folder: Path | str | None) -> str:
+    """Return the folder in which a call was typed that works in ``folder`` (its --directory)."""
+    here = Path.cwd()
+    places = [os.environ.get("PWD", ""), *map(str, here.parents)] if folder else []
+    starts = (place for place in places if place and Path(place, str(folder)).resolve() == here)
+    return next(starts, str(here))
+
+
+def format_status_command(configs: Iterable[str], *, checkout: str, start: str) -> str:
+    """Return the command that lists the runs of a call, as typed in the folder ``start``.
+
+    Args:
+        configs: the configuration files of the call, from the working folder.
+    """
+    script = Path(checkout, "workflow_scripts", "status.py")
+    words = ["python", os.path.relpath(script, start)]
+    files = [os.path.relpath(path, start) for path in configs]
+    if files != ["config.yaml"]:
+        words += ["--configfile", *files]
+    folder = os.path.relpath(".", start)
+    if folder != ".":
+        words += ["--directory", folder]
+    return shlex.join(words)
+
+
+def describe_outputs(files: Iterable[str], *, start: str) -> str:
+    """Return a line with the files that a call was asked for, as paths from the folder ``start``.
+
+    Of more than ``MOST_NAMED`` in one folder, the folder is named. An SVG with a PNG is left out.
+    """
+    names = dict.fromkeys(files)
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        if not (name.endswith(".svg") and f"{name[:-4]}.png" in names):
+            folders.setdefault(Path(name).parts[0], []).append(name)
+    shown = []
+    for folder, found in folders.items():
+        places = found if len(found) <= MOST_NAMED else [f"{folder}{os.sep}"]
+        shown += [os.path.relpath(place, start) + "/" * place.endswith("/") for place in places]
+    return f"Made: {', '.join(shown)}" if shown else ""
 
 
 def refuse_loss(study: Study, results: Iterable[str]) -> None:

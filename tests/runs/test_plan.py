@@ -11,7 +11,10 @@ from hw2core.runs.plan import (
     LossError,
     Training,
     check_replacing,
+    describe_outputs,
     describe_plan,
+    find_start,
+    format_status_command,
     refuse_loss,
     refuse_unknown,
 )
@@ -120,13 +123,48 @@ def test_what_this_version_did_not_write_is_lost(write_run, study_of, text, reas
 def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
     write_run()
     trainings = [Training(NAME, seed, 1, 0.5) for seed in (0, 1)]
-    line = describe_plan(study_of(lr=0.1), trainings, has_gpu=False, on_cluster=False)
+    where = {"has_gpu": False, "status": "python workflow_scripts/status.py"}
+    line = describe_plan(study_of(lr=0.1), trainings, on_cluster=False, **where)
     assert line.startswith("2 runs to train, about ")
     assert "; stale: training.lr: was 0.003, is 0.1 (1)." in line
     assert line.endswith("python workflow_scripts/status.py")
-    line = describe_plan(study_of(), trainings[1:], has_gpu=False, on_cluster=True)
+    line = describe_plan(study_of(), trainings[1:], on_cluster=True, **where)
     assert line.startswith("1 run to train, about ")
     assert " on a GPU, one run after the other (from the published rates" in line
+
+
+@pytest.mark.parametrize(
+    ("configs", "folder", "options"),
+    [
+        (["config.yaml"], ".", ""),
+        (["../../config.yaml", "../study.yaml"], "demo/output", None),
+        (["config.yaml"], "mine", " --configfile mine/config.yaml --directory mine"),
+    ],
+)
+def test_the_command_for_the_states_is_that_of_the_call(
+    tmp_path, monkeypatch, configs, folder, options
+):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    monkeypatch.setenv("PWD", "/elsewhere")
+    assert find_start(None) == str(tmp_path / folder)
+    assert find_start(Path(folder) if folder != "." else None) == str(tmp_path)
+    command = format_status_command(configs, checkout=str(tmp_path), start=str(tmp_path))
+    if options is None:
+        options = " --configfile config.yaml demo/study.yaml --directory demo/output"
+    assert command == f"python workflow_scripts/status.py{options}"
+
+
+def test_the_files_that_were_asked_for_are_named_as_paths_from_the_call(tmp_path, monkeypatch):
+    (tmp_path / "demo/output").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "demo/output")
+    files = ["figures/a.svg", "figures/a.png", "report/report.pdf"]
+    files += [f"results/x{place}/seed0.json" for place in range(5)]
+    line = describe_outputs(files, start=str(tmp_path))
+    assert line == (
+        "Made: demo/output/figures/a.png, demo/output/report/report.pdf, demo/output/results/"
+    )
+    assert describe_outputs([], start=str(tmp_path)) == ""
 
 
 def test_an_unknown_target_is_answered_with_similar_ones():
