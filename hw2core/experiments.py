@@ -141,8 +141,8 @@ def run_experiment(
     )
     write_single_file(path, result, evaluation)
     log.info(
-        f"{judge_status(result).replace('_', ' ')}: test accuracy {evaluation.accuracy:.2f} % with the "
-        f"weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
+        f"{judge_status(result).replace('_', ' ')}: test accuracy {evaluation.accuracy:.2f} % "
+        f"with the weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
     )
     return ValidatedFit(*trained.history)
 

@@ -136,8 +136,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         raise
     checkpoint.remove()
     return (
-        f"{judge_status(result).replace('_', ' ')}: validation accuracy {result.validation_accuracy:.2f} % "
-        f"in epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
+        f"{judge_status(result).replace('_', ' ')}: "
+        f"validation accuracy {result.validation_accuracy:.2f} % in epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
     )
 
 

@@ -92,7 +92,8 @@ def format_status_command(configs: Iterable[str], *, checkout: str, start: str) 
 def describe_outputs(files: Iterable[str], *, start: str) -> str:
     """Return a line with the files that a call was asked for, as paths from the folder ``start``.
 
-    Of more than ``MOST_NAMED`` in one folder, the folder is named. An SVG with a PNG is left out.
+    Results come last. Of more than ``MOST_NAMED`` files in one folder, the folder is named. An SVG
+    with a PNG is left out.
     """
     names = dict.fromkeys(files)
     folders: dict[str, list[str]] = {}
@@ -100,7 +101,7 @@ def describe_outputs(files: Iterable[str], *, start: str) -> str:
         if not (name.endswith(".svg") and f"{name[:-4]}.png" in names):
             folders.setdefault(Path(name).parts[0], []).append(name)
     shown = []
-    for folder, found in folders.items():
+    for folder, found in sorted(folders.items(), key=lambda item: item[0] == "results"):
         places = found if len(found) <= MOST_NAMED else [f"{folder}{os.sep}"]
         shown += [os.path.relpath(place, start) + "/" * place.endswith("/") for place in places]
     return f"Made: {', '.join(shown)}" if shown else ""
