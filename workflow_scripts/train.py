@@ -137,7 +137,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     checkpoint.remove()
     return (
         f"{judge_status(result).replace('_', ' ')}: "
-        f"validation accuracy {result.validation_accuracy:.2f} % in epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {args.result}"
+        f"validation accuracy {result.validation_accuracy:.2f} % in epoch {result.best_epoch}, "
+        f"{result.timing.seconds:.0f} s -> {args.result}"
     )
 
 

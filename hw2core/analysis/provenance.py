@@ -29,7 +29,8 @@ def describe_scope(study: Study) -> str:
     if runs.empty:
         return "No convolutional network has a result yet."
     kinds = escape_markdown(join_words(sorted(set(map(title_data_set, runs["data"])))))
-    names, count = runs["run"].nunique(), runs["spec_hash"].nunique()
+    names = runs["run"].nunique()
+    count = runs.drop_duplicates("run")["spec_hash"].nunique()  # that of its first seed
     both = names - count
     copies = f" under {names} names, as {both} are in two experiments," if both else ""
     networks = "convolutional network was" if count == 1 else "convolutional networks were"

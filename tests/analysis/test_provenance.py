@@ -60,3 +60,25 @@ def test_the_scope_is_counted(results, missing, said):
     scope = provenance.describe_scope(study)
     counts = ("8 ", "20,000 ", "for 20 epochs") if results else ("No ",)
     assert all(count in scope for count in counts)
+    assert " names" not in scope
+
+
+def test_networks_of_two_names_are_counted_once():
+    twins = [
+        build_result(name, seed=seed, spec_hash=f"{seed}" * 64)
+        for name in ("exp1_1_L2_K32", "exp1_2_L2_K32")
+        for seed in (0, 1)
+    ]
+    scope = provenance.describe_scope(tabulate(twins))
+    assert scope.startswith("1 convolutional network was trained under 2 names, as 1 ")
+    # One thread each of two cores, an hour in all per name; part 2 is not counted.
+    runs = tabulate(
+        [
+            build_result("exp1_1_L2_K32", seconds=3600.0, threads=2),
+            build_result("exp1_2_L4_K32", experiment="exp1_2", seconds=7200.0, threads=2),
+        ]
+    ).runs
+    assert "one experiment take 1.0 to 2.0 hours, and all of them 3 hours" in (
+        provenance.describe_time(runs)
+    )
+    assert provenance.describe_time(runs.assign(device="cuda")) == ""

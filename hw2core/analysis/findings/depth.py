@@ -129,7 +129,7 @@ def say_trainability(study: Study) -> Sentences:
             _say_remedy(label, remedies[label], "" if same else f", {sizes[label]},")
             for label in order
         ]
-        of = f" in {sizes[order[0]]}" if same else ""
+        of = f" for {sizes[order[0]]}" if same else ""
         yield f"One remedy at a time was tried (experiment 1.5){of}: {'; '.join(parts)}."
 
 
@@ -153,7 +153,7 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
     classes = count_classes(study.runs)
-    ends = "it ends" if len(last) == 1 else "they end"
+    ends = "it ends" if len(failed) == 1 else "they end"
     text = f"{ends} at a validation accuracy of {say.span(last['validation_accuracy'])} %"
     peaks = [
         f"`{row.run}` up to {format_number(row.validation)} % before"

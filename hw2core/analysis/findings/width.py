@@ -57,7 +57,8 @@ def _doubt_steps(study: Study, steps: list[tuple[Any, Any]]) -> str:
     doubtful = sum(not found.significant for found in judged.values())
     if not doubtful:
         return ""
-    return f" ({doubtful} of {count_things(len(steps), 'step')} not significant over seeds)"
+    some = "" if len(steps) == 1 else f"in {doubtful} of {len(steps)} steps, "
+    return f" ({some}not significantly over seeds)"
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
