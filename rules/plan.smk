@@ -133,7 +133,8 @@ onsuccess:
     asked = [
         path
         for job in workflow.dag.targetjobs
-        for path in (job.output or job.input)
+        # The rule explore has neither.
+        for path in (job.output or job.input or [paths.EXPLORE])
     ]
     if line := plan.describe_outputs(asked, start=START):
         logger.info(line)

@@ -22,7 +22,7 @@ from hw2core.analysis.statistics import Estimate
 from hw2core.analysis.tables import Study, list_rows
 
 COLUMNS = ["family", "claim", "n", "difference", "low", "high", "p", "p_holm", "verdict"]
-NOT_SEPARATED = "not separated"
+NOT_SEPARATED = "not significant"
 
 # The claim as Markdown, and its estimate; None if there are too few seeds.
 Case = tuple[str, Estimate | None]
@@ -32,7 +32,7 @@ def judge(study: Study) -> pd.DataFrame:
     """Return a row for each claim that has enough seeds.
 
     ``difference`` and its 95 % interval are in points of test accuracy, or of the share of runs
-    that train. ``verdict`` is ``yes``, ``the opposite`` or ``not separated``, by the p value
+    that train. ``verdict`` is ``yes``, ``the opposite`` or ``not significant``, by the p value
     corrected within the family.
     """
     rows = [

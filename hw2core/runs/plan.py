@@ -104,7 +104,7 @@ def describe_outputs(files: Iterable[str], *, start: str) -> str:
     for folder, found in sorted(folders.items(), key=lambda item: item[0] == "results"):
         places = found if len(found) <= MOST_NAMED else [f"{folder}{os.sep}"]
         shown += [os.path.relpath(place, start) + "/" * place.endswith("/") for place in places]
-    return f"Made: {', '.join(shown)}" if shown else ""
+    return f"Output: {', '.join(shown)}" if shown else ""
 
 
 def refuse_loss(study: Study, results: Iterable[str]) -> None:

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 from result_documents import build_part_2, build_result, build_results, tabulate
 
-from hw2core.analysis import claims
+from hw2core.analysis import claims, findings
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,32 @@ def test_remedies_are_judged_by_the_share_that_trains(judged):
     assert (he["difference"], he["n"]) == (50.0, 12)
     assert he["p"] == pytest.approx(0.013730, abs=1e-6)
     assert he["p_holm"] == pytest.approx(4 * 0.013730, abs=1e-5)  # four remedies are a family
+
+
+@pytest.mark.parametrize("difference", [[3.0, 3.1, 3.2, 3.0, 3.1], [0.2, 2.5, 1.0, 1.6, 0.9]])
+def test_the_text_agrees_with_the_claims_corrected_by_holm(difference):
+    options = {"experiment": "part2_optim", "model": "mlp", "widths": None, "epochs": 3}
+    noise = {"vanilla": [0.0] * 5, "momentum": [-2.0, 3.0, -1.0, 2.0, -2.5], "rmsprop": difference}
+    results = [
+        build_result(
+            f"part2_optim_{name}",
+            seed=seed,
+            test_accuracy=40.0 + extra,
+            best_validation=40.0 + 10 * (name == "rmsprop"),
+            training={"optimizer": name, "momentum": 0.9 * (name == "momentum")},
+            **options,
+        )
+        for name, extras in noise.items()
+        for seed, extra in enumerate(extras)
+    ]
+    study = tabulate(results)
+    row = claims.judge(study).set_index("claim")
+    row = row.loc["`part2_optim_vanilla` is better than `part2_optim_rmsprop`"]
+    assert row["high"] < 0
+    (said,) = re.findall(r"with SGD at 0.05 \((.*?)\)", findings.answer("part2_optim", study))
+    significant = row["verdict"] != claims.NOT_SEPARATED
+    assert significant == ("not significant after Holm's correction" not in said)
+    assert significant == (difference[0] == 3.0)
 
 
 def test_only_networks_of_equal_size_are_compared(judged):

@@ -162,7 +162,7 @@ def test_the_files_that_were_asked_for_are_named_as_paths_from_the_call(tmp_path
     files += [f"results/x{place}/seed0.json" for place in range(5)]
     line = describe_outputs(files, start=str(tmp_path))
     assert line == (
-        "Made: demo/output/figures/a.png, demo/output/report/report.pdf, demo/output/results/"
+        "Output: demo/output/figures/a.png, demo/output/report/report.pdf, demo/output/results/"
     )
     assert describe_outputs([], start=str(tmp_path)) == ""
 
