@@ -126,6 +126,7 @@ def test_the_published_network_is_that_of_the_published_result():
 def test_the_lines_of_the_readme_classify_a_picture(monkeypatch, capsys):
     monkeypatch.chdir(CHECKOUT)
     text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert 'network.normalise(picture),), "network.onnx")' in text
     (code,) = (part for part in text.split("```") if "load_network" in part)
     exec(code.removeprefix("python\n"), {})
     assert capsys.readouterr().out.startswith("{'cat': 0.9")
