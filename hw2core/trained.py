@@ -87,7 +87,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         spec = RunSpec.from_config(result.config, str(path))
     except ConfigError as error:
         raise ResultError(error.lines[0]) from None
-    if seed != result.seed or not run.endswith(spec.architecture.name_suffix):
+    if (run, seed) != (result.name, result.seed):
         raise ResultError(f"{path}: the result of {result.name} with seed {result.seed}")
     weights_path = path.with_suffix(".safetensors")
     if not weights_path.exists() and result.same_as:  # those of the run that was trained for it

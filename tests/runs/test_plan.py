@@ -111,7 +111,10 @@ def test_what_cannot_be_read_is_not_lost(write_run, study_of):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("{}", "not a result of this project"), ('{"format": 99, "digest": ""}', "format 99")],
+    [
+        *((text, "not a result of this project") for text in ("{}", "[1]", '{"format": "npz"}')),
+        ('{"format": 99, "digest": ""}', "format 99"),
+    ],
 )
 def test_what_this_version_did_not_write_is_lost(write_run, study_of, text, reason):
     write_run()
