@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 RECORDS = Path(".snakemake/slurm")  # a folder per Snakemake call, a file per job
+SUBMITTED = "submitted."  # with its number: a file of each job that the plugin knows
 INTERRUPTED = "interrupted"  # a file in the folder of an interrupted call
 NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
 DAYS_KEPT = 30
@@ -27,6 +28,7 @@ AWAY = re.compile(
     "Unable to contact slurm controller|Zero Bytes were transmitted|Socket timed out"
     "|controller in standby mode|temporarily un(able|available)"
 )
+UNHEARD = re.compile("Zero Bytes were transmitted|Socket timed out")  # the job may be accepted
 LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
 # The plugin would wait forever for a job in one of these states, expecting Slurm to restart it. A
 # job that Slurm does restart is pending in squeue.
@@ -87,16 +89,20 @@ def submit(arguments: list[str]) -> int:
             done = call("sbatch", *wrapped, timeout=None)
             job = done.stdout.strip().partition(";")[0]
             if done.returncode == 0:
+                (folder / f"{SUBMITTED}{job}").touch()
                 (folder / job).touch()  # the job may have written to it by now
                 if interrupted.exists():  # the plugin does not know this job yet
                     call("scancel", job)
             elif is_temporary(done.stderr) and not is_hopeless(folder, started):
                 time.sleep(SECONDS_BETWEEN_TRIES)
-                accepted = find_accepted(folder, arguments)
-                if accepted is None:
+                if not UNHEARD.search(done.stderr):
                     continue
-                (folder / accepted).touch()
-                done = subprocess.CompletedProcess("sbatch", 0, f"{accepted}\n", "")
+                while (found := find_accepted(folder, arguments)) is None and is_read():
+                    time.sleep(SECONDS_BETWEEN_TRIES)
+                if not found:
+                    continue
+                (folder / f"{SUBMITTED}{job}").touch()
+                done = subprocess.CompletedProcess("sbatch", 0, f"{job}\n", "")
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr)
             return done.returncode
@@ -107,17 +113,17 @@ def submit(arguments: list[str]) -> int:
 
 
 def find_accepted(folder: Path, arguments: list[str]) -> str | None:
-    """Return the job that Slurm accepted although sbatch did not hear its answer; None if none.
+    """Return the job that Slurm accepted although sbatch did not hear its answer, or "".
 
-    The plugin's comment tells the jobs of a call apart.
+    The plugin's comment tells the jobs of a call apart. While squeue does not answer, it is None.
     """
     comment = arguments[arguments.index("--comment") + 1] if "--comment" in arguments else None
     done = call("squeue", "--me", "--noheader", "--format=%i|%k", "--name", folder.name)
     for line in done.stdout.splitlines():
         job, _, text = line.partition("|")
-        if text == comment and not (folder / job).exists():
+        if text == comment and not (folder / f"{SUBMITTED}{job}").exists():
             return job
-    return None
+    return None if done.returncode else ""
 
 
 def record_status(argument: str, folder: Path) -> str:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.io import check_regular, remove_leftovers, replace_atomically
@@ -25,6 +25,8 @@ FORMAT = 3
 LARGEST = 8 << 30  # bytes
 # In a run of seconds, writing after every epoch would take longer than the epochs.
 SECONDS_BETWEEN_WRITES = 10.0
+CURVE = TypeAdapter(list[tuple[list[float], Annotated[float, Field(ge=0, le=100)]]])
+TIMES = TypeAdapter(list[Annotated[float, Field(gt=0, allow_inf_nan=False)]])
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -155,9 +157,10 @@ def check_histories(state: Mapping[str, Any]) -> None:
     probes = {key: len(values) for key, values in state["layers"].items() if key != "names"}
     if {epochs} != set(lengths.values()) or len(set(probes.values())) > 1 or epochs == 0:
         raise ValueError(f"{epochs} epochs, but {lengths | probes}")
-    if min(state["speeds"]) <= 0 or state["best_weights"] is None:
-        raise ValueError("without speed or best weights")
-    TypeAdapter(list[tuple[list[float], float]]).validate_python([*state["train"], *state["test"]])
+    if state["best_weights"] is None:
+        raise ValueError("no weights of the best epoch")
+    CURVE.validate_python([*state["train"], *state["test"]])
+    TIMES.validate_python(state["seconds"] + state["speeds"])
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
