@@ -101,8 +101,8 @@ def submit(arguments: list[str]) -> int:
                     time.sleep(SECONDS_BETWEEN_TRIES)
                 if not found:
                     continue
-                (folder / f"{SUBMITTED}{job}").touch()
-                done = subprocess.CompletedProcess("sbatch", 0, f"{job}\n", "")
+                (folder / f"{SUBMITTED}{found}").touch()
+                done = subprocess.CompletedProcess("sbatch", 0, f"{found}\n", "")
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr)
             return done.returncode
