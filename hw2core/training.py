@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import itertools
+import operator
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,12 @@ class Trainer(abc.ABC):
             post_epoch_fn: called as ``post_epoch_fn(epoch, train_result, test_result)``.
             history: earlier epochs to resume from; each new epoch is added to it.
             kw: passed to ``train_epoch`` and ``test_epoch`` (``verbose``, ``max_batches``).
+
+        Raises:
+            TypeError: ``num_epochs`` is not a whole number.
+            ValueError: an epoch has no batches, as if a generator was given.
         """
+        num_epochs = operator.index(num_epochs)
         history = History() if history is None else history
         while not history.is_over(num_epochs, early_stopping):
             epoch = len(history.train)
@@ -151,9 +157,11 @@ class Trainer(abc.ABC):
             losses.append(result.loss)
             num_correct += result.num_correct
             # The last batch may be short.
-            num_seen += len(batch[1])
+            num_seen += batch[1].numel()
             if verbose:
                 print(f"  batch {len(losses)}: loss {result.loss:.3f}", flush=True)
+        if not losses:
+            raise ValueError("no batches; give a list or a DataLoader, which every epoch can read")
         return EpochResult(losses, 100.0 * num_correct / max(num_seen, 1))
 
 

@@ -113,6 +113,30 @@ def test_accuracy_counts_images_when_the_last_batch_is_short(make):
     assert len(result.losses) == 3
 
 
+def test_accuracy_counts_pixels_where_they_have_labels():
+    net = nn.Conv2d(3, 2, 1)
+    x, y = torch.randn(4, 3, 5, 5), torch.zeros(4, 5, 5, dtype=torch.long)
+    trainer = TorchTrainer(net, nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=10))
+    fit = trainer.fit([(x, y)], [(x, y)], 30, print_every=0)
+    assert fit.test_acc[-1] == 100
+
+
+@pytest.mark.parametrize("epochs", [float("nan"), float("inf"), 2.5])
+def test_a_number_of_epochs_is_whole(epochs):
+    net = nn.Linear(3, 2)
+    trainer = TorchTrainer(net, nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=1))
+    with pytest.raises(TypeError, match="integer"):
+        trainer.fit([], [], epochs)
+
+
+def test_a_generator_of_batches_ends_with_an_error_not_with_empty_epochs():
+    net = nn.Linear(3, 2)
+    trainer = TorchTrainer(net, nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=1))
+    batches = [(torch.randn(2, 3), torch.zeros(2, dtype=torch.long))]
+    with pytest.raises(ValueError, match="no batches"):
+        trainer.fit(iter(batches), batches, 2, print_every=0)
+
+
 def test_training_from_scratch_equals_autograd(tmp_path):
     torch.manual_seed(0)
     mlp = MLP(18, 3, [16, 8], wstd=0.3, **F64)

@@ -75,11 +75,21 @@ class Sequential(Layer):
     By the chain rule the VJPs compose in reverse: the dx of layer i is the dout of layer i - 1.
     Keywords of forward (``y=`` for a loss) reach every layer. Indexing gives a layer; slicing gives
     a Sequential of the same layer objects.
+
+    Raises:
+        ValueError: a layer is given twice. It keeps the values of one forward call only, so its
+            gradient at the first place would be wrong.
     """
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
         self.layers = layers
+        if len(set(map(id, self._list_leaves()))) < len(self._list_leaves()):
+            raise ValueError("Sequential: a layer is given twice; make one for each place")
+
+    def _list_leaves(self) -> list[Layer]:
+        lists = (x._list_leaves() if isinstance(x, Sequential) else [x] for x in self.layers)
+        return [leaf for leaves in lists for leaf in leaves]
 
     def params(self) -> list[tuple[Tensor, Tensor]]:
         """Return the parameters of all layers, in order."""

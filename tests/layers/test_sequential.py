@@ -80,3 +80,11 @@ def test_train_reaches_every_layer(wrap):
         layer.train(False)
         layer.train()
         assert {layer.training_mode for layer in everything} == {True}
+
+
+def test_a_layer_at_two_places_is_refused():
+    """It keeps the values of its last call, so dx would be wrong at the first place."""
+    relu = ReLU()
+    for layers in ((relu, TanH(), relu), (relu, Sequential(TanH(), Sequential(relu)))):
+        with pytest.raises(ValueError, match="a layer is given twice"):
+            Sequential(*layers)
