@@ -181,6 +181,8 @@ def pack(archive: Path) -> int:
         # A name with a dot is a temporary file's.
         if path.is_dir() or path.name.startswith(".") or path.resolve() == archive.resolve():
             continue
+        if path.parts[0] == "results" and not paths.is_of_run(path.as_posix()):
+            continue
         try:
             check(path)
             packed.append(path)

@@ -78,6 +78,17 @@ def check_regular(path: Path | str, largest: int) -> None:
         raise OSError(errno.EFBIG, f"larger than {largest:,} bytes", str(path))
 
 
+def check_exist(paths: Iterable[Path | str]) -> None:
+    """Check that files of the project are there.
+
+    Raises:
+        UserError: with the first that is not.
+    """
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; restore it from the project")
+
+
 def check_places(paths: Iterable[Path | str]) -> None:
     """Check that nothing but a file is where a file belongs, and nothing but folders above it.
 

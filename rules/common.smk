@@ -16,7 +16,7 @@ from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
-from hw2core.io import check_places, check_writable
+from hw2core.io import check_exist, check_places, check_writable
 from hw2core.retries import Retries
 from hw2core.runs import code_hash, paths
 
@@ -110,7 +110,15 @@ def result_to_evaluate(wildcards):
     return path if PLANNER.evaluates(run, seed) else ancient(path)
 
 
-def show(notices):
+UNWRITTEN = []  # errors of notices, which Snakemake would show with a traceback
+
+
+def show(list_notices, *args):
+    try:
+        notices = list_notices(*args)
+    except UserError as error:
+        UNWRITTEN.append(error)
+        return []
     # Snakemake lists the folder of notices once, perhaps before these were written.
     for notice in notices:
         workflow.iocache.exists_local[notice] = True
@@ -118,11 +126,11 @@ def show(notices):
 
 
 def stale_result(wildcards):
-    return show(PLANNER.list_notices(wildcards.run, int(wildcards.seed)))
+    return show(PLANNER.list_notices, wildcards.run, int(wildcards.seed))
 
 
 def stale_evaluation(wildcards):
-    return show(PLANNER.list_evaluation_notices(wildcards.run, int(wildcards.seed)))
+    return show(PLANNER.list_evaluation_notices, wildcards.run, int(wildcards.seed))
 
 
 def result_to_share(wildcards):
@@ -132,12 +140,12 @@ def result_to_share(wildcards):
 
 def changed(files):
     # What is made from results is made again unless it is as a job here left it.
-    return lambda wildcards: show(pipeline.list_changes(files))
+    return lambda wildcards: show(pipeline.list_changes, files)
 
 
 def stale_twin(wildcards):
     run, seed, _ = twin_of(wildcards)
-    return show(PLANNER.list_notices(run, seed))
+    return show(PLANNER.list_notices, run, seed)
 
 
 def not_compared(function):
@@ -188,6 +196,8 @@ try:
         [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, *manifests]
     )
     check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
+    # Snakemake takes outputs whose sources are missing for sources themselves.
+    check_exist([STYLE, BASELINES, *REPORT_SOURCES, *EXPLORE_SOURCES])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 GPU_MEMORY = gpus.measure_gpu_memory(GPUS)

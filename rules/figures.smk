@@ -13,7 +13,7 @@ rule experiment_figures:
         results=lambda wildcards: results_of(wildcards.experiment),
         style=STYLE,
         changed=lambda wildcards: show(
-            pipeline.list_changes(figures_of(wildcards.experiment))
+            pipeline.list_changes, figures_of(wildcards.experiment)
         ),
     output:
         show_in_report(paths.figure_paths("{experiment}"), "{experiment}"),

@@ -3,7 +3,6 @@
 
 import atexit
 
-from snakemake.exceptions import InputFunctionException
 from snakemake.jobs import Job
 from snakemake.logging import logger
 
@@ -113,15 +112,13 @@ def build_dag_with_checks(build=workflow._build_dag):
             pipeline.refuse_missing_slurm(workflow.basedir)
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
+        if UNWRITTEN:
+            raise UNWRITTEN[0]
         if set(workflow.dag_settings.targets or []) == {"explore"}:
             # It writes while others train. When Snakemake unlocks, it deletes the locks of all.
             workflow.persistence.lock = workflow.persistence.noop
         if workflow.is_main_process and workflow.executor_plugin is not None:
             check_plan()
-    except InputFunctionException as error:
-        if isinstance(error.__context__, UserError):  # a notice cannot be written
-            raise WorkflowError(str(error.__context__)) from None
-        raise
     except UserError as error:
         raise WorkflowError(str(error)) from None
 

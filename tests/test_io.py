@@ -13,6 +13,7 @@ import pytest
 from hw2core.errors import UserError
 from hw2core.io import (
     WriteError,
+    check_exist,
     check_writable,
     hash_file,
     prepare_writing,
@@ -123,3 +124,9 @@ def test_what_cannot_be_written_later_is_refused_and_leaves_nothing(tmp_path, na
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert hash_file(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_missing_file_of_the_project_is_named(tmp_path):
+    check_exist([__file__])
+    with pytest.raises(UserError, match=r"gone\.csv: no such file; restore it from the project"):
+        check_exist([__file__, tmp_path / "gone.csv"])

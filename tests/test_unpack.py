@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hw2core.runs import paths
+from hw2core.runs.files import read_evaluation, write_evaluation
 from hw2core.runs.staleness import explain_result
 
 REFUSED = "not a file or folder in results/ or logs/"
@@ -70,8 +71,6 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
         (paths.evaluation_path("tiny_L2_K8", 0), {"size": 3}, "not a result"),
         ("results/a/seed0.safetensors", {"size": 3}, "without its result, results/a/seed0.json"),
         ("results/a/seed0.test.json", {"size": 3}, "without its result, results/a/seed0.json"),
-        ("results/a/b/seed0.json", {"size": 3}, "not a file of a run"),
-        ("results/notes.txt", {"size": 3}, "not a file of a run"),
     ],
 )
 def test_an_archive_with_something_else_or_damaged_is_refused(
@@ -98,11 +97,74 @@ def test_a_checkpoint_replaces_no_progress(elsewhere, monkeypatch, ours):
     assert Path("results/a/seed0.checkpoint").read_bytes() == b"???"
 
 
-def test_the_tables_of_an_older_archive_are_left_out(elsewhere, monkeypatch):
-    archive = pack(elsewhere.parent / "study.tar.gz", paths.SUMMARY_TABLE, size=3)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(paths.SUMMARY_TABLE, "results/notes.txt", "results/a/b/seed0.json"),
+        "results/tiny_L2_K8/seed0.checkpoint.damaged",
+    ],
+)
+def test_what_is_of_no_run_is_left_out(elsewhere, monkeypatch, name):
+    archive = pack(elsewhere.parent / "study.tar.gz", name, size=3)
     monkeypatch.chdir(elsewhere)
     unpack(archive, code=0)
-    assert not Path(paths.SUMMARY_TABLE).exists()
+    assert not Path(name).exists()
+
+
+def test_an_evaluation_of_other_weights_is_refused(elsewhere, tiny_spec):
+    path = paths.evaluation_path(tiny_spec.name, 0)
+    other = {"weights_sha256": "b" * 64}
+    write_evaluation(path, read_evaluation(path).model_copy(update=other))
+    assert "not of the weights of its result" in unpack(pack(elsewhere / "s.tar.gz"), code=1)
+
+
+def test_a_result_of_another_seed_is_refused(elsewhere, tiny_spec):
+    path = Path(paths.result_path(tiny_spec.name, 0))
+    path.rename(path.with_name("seed01.json"))
+    assert "seed01.json: of seed 0" in unpack(pack(elsewhere / "s.tar.gz"), code=1)
+
+
+@pytest.mark.parametrize("file", [paths.evaluation_path, paths.weights_path])
+def test_other_weights_and_evaluations_are_replaced_only_on_demand(elsewhere, tiny_spec, file):
+    archive = pack(elsewhere / "study.tar.gz")
+    path = Path(file(tiny_spec.name, 0))
+    packed = path.read_bytes()
+    path.write_text("of others")
+    assert f"{path} would be replaced by another" in unpack(archive, code=1)
+    assert path.read_text() == "of others"
+    unpack(archive, "--replace", code=0)
+    assert path.read_bytes() == packed
+
+
+def test_a_log_that_is_here_stays(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "study.tar.gz", "logs/train/a.log", size=3)
+    monkeypatch.chdir(elsewhere)
+    Path("logs/train").mkdir(parents=True)
+    Path("logs/train/a.log").write_text("of a later job")
+    unpack(archive, code=0)
+    assert Path("logs/train/a.log").read_text() == "of a later job"
+
+
+def test_checkpoints_alone_are_unpacked(elsewhere, monkeypatch):
+    archive = elsewhere.parent / "study.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("results/a/seed0.checkpoint")
+        member.size = 3
+        tar.addfile(member, io.BytesIO(b"???"))
+    monkeypatch.chdir(elsewhere)
+    assert unpack(archive, code=0) == f"{archive}: 0 results\n"
+    assert Path("results/a/seed0.checkpoint").exists()
+
+
+def test_an_archive_that_is_cut_is_refused(elsewhere, monkeypatch):
+    archive = elsewhere.parent / "study.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add("results")
+        end = tar.offset
+    archive.write_bytes(archive.read_bytes()[:end])
+    monkeypatch.chdir(elsewhere)
+    assert "it is cut or damaged" in unpack(archive, code=1)
+    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize("epochs", [2, 3, 4])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import lzma
-import re
 import shutil
 import sys
 import tarfile
@@ -19,14 +18,11 @@ from hw2core.errors import UserError, make_line
 from hw2core.io import WriteError, check_writable, hash_file, replace_atomically
 from hw2core.runs import paths
 from hw2core.runs.files import ResultError, read_evaluation, read_result
-from hw2core.runs.paths import EVALUATION_GLOB, RESULT_GLOB
+from hw2core.runs.paths import RESULT_GLOB
+from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
-TABLES = (paths.SUMMARY_TABLE, paths.EPOCHS_TABLE)  # of older archives; made anew from results
-OF_A_RUN = re.compile(
-    r"(results/[^/]+/seed[0-9]+)\.(json|test\.json|safetensors|checkpoint(\.previous)?)"
-)
 DAMAGES = (zlib.error, lzma.LZMAError, ValueError, RecursionError)
 
 
@@ -58,46 +54,27 @@ def unpack(archive: Path, *, replace: bool) -> int:
     """
     with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as name:
         folder = Path(name)
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                parts = Path(member.name).parts
-                plain = member.isfile() or member.isdir()
-                if not plain or parts[:1] not in UNPACKED or ".." in parts:
-                    raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
-                content = tar.extractfile(member)
-                if content is not None and "/".join(parts) not in TABLES:
-                    target = folder / member.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(content, file)
-            # tarfile takes a header that it cannot read, or none, for the end.
-            if tar.fileobj is not None:
-                tar.fileobj.seek(tar.offset)
-                if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise UserError("it is cut or damaged")
-            # tarfile does not read the checksum at the end of a compressed archive.
-            while tar.fileobj is not None and tar.fileobj.read(1 << 20):
-                pass
+        extract(archive, folder)
         with contextlib.chdir(folder):
-            results = {p: read_result(p) for p in Path().glob(f"results/*/{RESULT_GLOB}")}
-            for path, result in results.items():
-                check_weights(path.with_suffix(".safetensors"), result)
-            for path in Path("results").rglob("*"):
-                check_name(path)
-            for path in Path().glob(f"results/*/{EVALUATION_GLOB}"):
-                read_evaluation(path)
-        if not results:
-            raise UserError("it contains no result")
-        others = [p for p in results if p.exists() and hash_file(p) != hash_file(folder / p)]
+            results = read_results()
+        files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        if not any(path.parts[0] == "results" for path in files):
+            raise UserError("it contains no result and no checkpoint")
+        differing = [p for p in files if p.exists() and hash_file(p) != hash_file(folder / p)]
+        others = [path for path in differing if path.suffix in (".json", ".safetensors")]
         if others and not replace:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise UserError(
-                f"{min(others)}{more} would be replaced by another result; move what is there, or "
-                "replace it with --replace"
+                f"{min(others)}{more} would be replaced by another; move what is there, or replace "
+                "it with --replace"
             )
-        files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-        # A checkpoint that is here may be further on, or its run done.
-        files = [path for path in files if ".checkpoint" not in path.name or is_new(path)]
+        # A log that is here may be of a later job, a checkpoint further on, or its run done.
+        files = [
+            path
+            for path in files
+            if path not in differing or path in others
+            if ".checkpoint" not in path.name or is_new(path)
+        ]
         try:
             check_writable(files)
         except WriteError as error:
@@ -115,26 +92,61 @@ def unpack(archive: Path, *, replace: bool) -> int:
     return len(results)
 
 
+def extract(archive: Path, folder: Path) -> None:
+    """Extract the logs and the files of runs; others in results/, such as tables, are left out.
+
+    Raises:
+        UserError: the archive is damaged, or contains something outside of results/ and logs/.
+    """
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            parts = Path(member.name).parts
+            plain = member.isfile() or member.isdir()
+            if not plain or parts[:1] not in UNPACKED or ".." in parts:
+                raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
+            content = tar.extractfile(member)
+            if content is not None and (parts[0] == "logs" or paths.is_of_run("/".join(parts))):
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+        if tar.fileobj is not None:
+            # tarfile takes a header that it cannot read, or none, for the end.
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise UserError("it is cut or damaged")
+            # It does not read the checksum at the end of a compressed archive.
+            while tar.fileobj.read(1 << 20):
+                pass
+
+
+def read_results() -> dict[Path, Result]:
+    """Read the results of the working folder, after checking them, their evaluations and weights.
+
+    Raises:
+        UserError: one is damaged, of another seed, or not with its result.
+    """
+    results = {path: read_result(path) for path in Path().glob(f"results/*/{RESULT_GLOB}")}
+    for path, result in results.items():
+        if path.name != Path(paths.result_path(result.name, result.seed)).name:
+            raise UserError(f"{path}: of seed {result.seed}")
+        check_weights(path.with_suffix(".safetensors"), result)
+    for path in [*Path().glob("results/*/*.json"), *Path().glob("results/*/*.safetensors")]:
+        result_path = path.with_name(f"{path.name.partition('.')[0]}.json")
+        if result_path not in results:
+            raise UserError(f"{path}: without its result, {result_path}")
+        if path.name.endswith(".test.json") and not read_evaluation(path).is_of(
+            results[result_path]
+        ):
+            raise UserError(f"{path}: not of the weights of its result")
+    return results
+
+
 def is_new(checkpoint: Path) -> bool:
     """Return whether neither a checkpoint nor the result of its run is here."""
     name = checkpoint.name.partition(".")[0]
     ours = (f"{name}.{ending}" for ending in ("json", "checkpoint", "checkpoint.previous"))
     return not any(checkpoint.with_name(path).exists() for path in ours)
-
-
-def check_name(path: Path) -> None:
-    """Check that a file in results/ belongs to a run, and that its result comes with it.
-
-    Raises:
-        UserError: it does not; weights and evaluations alone would replace those of a result.
-    """
-    if path.is_dir():
-        return
-    match = OF_A_RUN.fullmatch(path.as_posix())
-    if not match:
-        raise UserError(f"{path}: not a file of a run")
-    if match[2] in ("test.json", "safetensors") and not Path(f"{match[1]}.json").exists():
-        raise UserError(f"{path}: without its result, {match[1]}.json")
 
 
 if __name__ == "__main__":

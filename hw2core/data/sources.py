@@ -50,7 +50,8 @@ def read_source(source: Source, *, root: Path | None, download_dir: Path) -> Arr
         DataError: a given folder is missing or damaged, or the download failed.
     """
     given = os.environ.get(ROOT_VARIABLE) if root is None else str(root)
-    folder = Path(given or download_dir).expanduser()
+    # Unlike Path's, these take ~nobody as it is, and a name too long for a folder that is missing.
+    folder = Path(os.path.expanduser(given or download_dir))  # noqa: PTH111
     try:
         return source.load(folder)
     except (OSError, RuntimeError) as error:
@@ -82,7 +83,7 @@ def _list_problems(files: Sequence[tuple[str, str]], folder: Path) -> Iterator[s
 def _find_problem(source: Source, root: Path) -> str:
     """Return the folder or the first file that cannot be read, and why."""
     folder = root / source.folder
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112
         return f"{folder}: no such folder"
     return next(_list_problems(source.files, folder), f"{folder}: cannot be read")
 

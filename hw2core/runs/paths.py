@@ -5,6 +5,7 @@ The functions also build patterns for Snakemake: ``result_path("{run}", "{seed}"
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 SUMMARY_TABLE = "results/summary.csv"
@@ -45,6 +46,9 @@ COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
 EVALUATION_GLOB = "seed*.test.json"
+OF_RUN = re.compile(
+    r"results/[^/]+/seed[0-9]+\.(json|test\.json|safetensors|checkpoint(\.previous)?)"
+)
 
 
 def run_seed(run: str, seed: int | str) -> str:
@@ -75,6 +79,11 @@ def checkpoint_path(result: Path) -> Path:
 def flat_result_path(out_dir: str, run: str) -> str:
     """Return the path of a result of the course's ``run_experiment``: one file, no folder."""
     return f"{out_dir}/{run}.json"
+
+
+def is_of_run(path: str) -> bool:
+    """Return whether this is where a file of a run belongs: a result, weights or a checkpoint."""
+    return OF_RUN.fullmatch(path) is not None
 
 
 def log_path(rule: str, *parts: int | str) -> str:

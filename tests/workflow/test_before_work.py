@@ -172,3 +172,14 @@ def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "MPLBACKEND": "module://nowhere"}
     command = [sys.executable, "workflow_scripts/make_figures.py", "--help"]
     subprocess.run(command, cwd=untrained.folder, env=environment, check=True)
+
+
+def test_a_notice_that_cannot_be_written_is_one_line(study):
+    study.overlay("exp2", training={"lr": 0.001})
+    notices = study / ".snakemake/stale"
+    shutil.rmtree(notices, ignore_errors=True)
+    notices.touch()
+    output = study.snakemake("-n", "results/exp2_L4_K4", succeeds=False)
+    assert ".snakemake/stale/results_exp2_L4_K4_seed0.json." in output
+    assert "cannot be written" in output
+    assert "Traceback" not in output
