@@ -88,7 +88,8 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     except ConfigError as error:
         raise ResultError(error.lines[0]) from None
     if (run, seed) != (result.name, result.seed):
-        raise ResultError(f"{path}: the result of {result.name} with seed {result.seed}")
+        name = f"results/{result.name}/seed{result.seed}.json"
+        raise ResultError(f"{path}: the result of another run; it has to be {name}")
     weights_path = path.with_suffix(".safetensors")
     if not weights_path.exists() and result.same_as:  # those of the run that was trained for it
         weights_path = path.parent.parent / result.same_as / weights_path.name

@@ -90,7 +90,10 @@ def test_a_result_that_contradicts_itself_is_never_made(make_result, changes):
     ("text", "words"),
     [
         *((text, "damaged") for text in ("", '{"config": {', "[" * 100_000)),
-        *((text, "not a result of this project; move it away") for text in ("[]", "null", "{}")),
+        *(
+            (text, r"not a result of this project \(format None\); move it away")
+            for text in ("[]", "null", "{}")
+        ),
         ('{"format": 3}', "damaged|format 3; this version reads 1;"),
         ('{"metadata": {"format": 2}}', "damaged|format 2; this version reads 1;"),
         ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged|reads 1;"),
