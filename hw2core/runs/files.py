@@ -176,13 +176,13 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
     """Return the content of a file of one of ``formats``, without its digest, which is checked."""
     check_regular(path, LARGEST_FILE)
     document = json.loads(Path(path).read_text(encoding="utf-8"))
-    head = _find_head(document) if isinstance(document, dict) else {}
-    found = head.get("format")
-    if not is_own(document):
+    if not isinstance(document, dict) or not is_own(document):
+        found = _find_head(document).get("format") if isinstance(document, dict) else None
         raise ForeignResultError(
             f"{path}: not a result of this project (format {found!r}); move it away and run again"
         )
-    if found not in formats:
+    head = _find_head(document)
+    if (found := head["format"]) not in formats:
         known = " and ".join(map(str, formats))
         kind = ForeignResultError if found > max(formats) else ResultError
         raise kind(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
