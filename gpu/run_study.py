@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hw2core.config.reading import read_configs  # noqa: E402 (of this checkout)
+from hw2core.config.reading import DEFAULT, list_configs, read_configs  # noqa: E402 (of this checkout)
 from hw2core.config.study import Study, load_study  # noqa: E402
 from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
@@ -36,7 +36,6 @@ from hw2core.runs.weights import check_weights  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
-DEFAULT = "config.yaml"  # read first by the Snakefile
 PACKED = ("results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -102,7 +101,7 @@ class Budget:
 
 def train(args: argparse.Namespace, budget: Budget) -> bool:
     """Train stage by stage; return whether runs failed."""
-    files = [*filter(os.path.exists, [DEFAULT]), *args.configfile] or [DEFAULT]
+    files = list_configs(args.configfile)
     study = load_study({**read_configs(files), "seeds": args.seeds}, " + ".join(files))
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "gpu")]
     command += ["--snakefile", str(ROOT / "Snakefile")]

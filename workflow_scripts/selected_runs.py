@@ -8,7 +8,7 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.config.reading import read_configs
+from hw2core.config.reading import list_configs, read_configs
 from hw2core.config.study import Study, load_study
 from hw2core.runs.selection import select_runs
 
@@ -18,7 +18,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("names", nargs="*", help="runs, experiments or targets; default: all")
     parser.add_argument(
-        "--configfile", nargs="+", default=["config.yaml"], help="as passed to Snakemake"
+        "--configfile", nargs="+", default=[], help="merged into config.yaml, as by Snakemake"
     )
     parser.add_argument("--directory", type=Path, default=Path(), help="as passed to Snakemake")
     return parser
@@ -31,7 +31,8 @@ def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
         UserError: the configuration or a name is wrong.
         OSError: there is no such folder.
     """
-    study = load_study(read_configs(args.configfile), " + ".join(args.configfile))
+    files = list_configs(args.configfile)
+    study = load_study(read_configs(files), " + ".join(files))
     pairs = select_runs(study, args.names)
     os.chdir(args.directory)
     return study, pairs

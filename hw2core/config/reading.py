@@ -12,6 +12,7 @@ import yaml
 from hw2core.config.errors import ConfigError
 from hw2core.io import check_regular
 
+DEFAULT = "config.yaml"
 LARGEST_FILE = 1 << 20
 MOST_NODES = 100_000  # with aliases expanded
 NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
@@ -45,6 +46,12 @@ def read_config(path: Path | str) -> dict[str, Any]:
     if "__use_yte__" in values:
         raise ConfigError(str(path), ["__use_yte__: not allowed; Snakemake would run the file"])
     return values
+
+
+def list_configs(given: Iterable[Path | str]) -> list[str]:
+    """Return the files that Snakemake merges: config.yaml, if it is there, below those given."""
+    default = [DEFAULT] if Path(DEFAULT).exists() else []
+    return list(dict.fromkeys([*default, *map(str, given)])) or [DEFAULT]
 
 
 def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from snakemake.utils import update_config
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.reading import read_config, read_configs
+from hw2core.config.reading import list_configs, read_config, read_configs
 from hw2core.config.study import STUDY_FILE
 
 
@@ -106,3 +107,10 @@ def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
         "d: {<<: *fast}\n"
     )
     assert read_config(path)["d"] == {"lr": 3, "epochs": 2}
+
+
+def test_config_yaml_is_merged_first_if_it_is_there(in_folder):
+    assert list_configs([]) == ["config.yaml"]
+    assert list_configs(["a.yaml"]) == ["a.yaml"]
+    Path("config.yaml").touch()
+    assert list_configs(["a.yaml", "config.yaml"]) == ["config.yaml", "a.yaml"]
