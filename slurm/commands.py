@@ -84,32 +84,42 @@ def submit(arguments: list[str]) -> int:
     wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
     interrupted = folder / INTERRUPTED
     started = time.monotonic()
+    unheard = False  # whether Slurm may have accepted the job
     try:
         while is_read() and not interrupted.exists():
             done = call("sbatch", *wrapped, timeout=None)
             job = done.stdout.strip().partition(";")[0]
             if done.returncode == 0:
-                (folder / f"{SUBMITTED}{job}").touch()
-                (folder / job).touch()  # the job may have written to it by now
-                if interrupted.exists():  # the plugin does not know this job yet
-                    call("scancel", job)
+                keep(folder, job)
             elif is_temporary(done.stderr) and not is_hopeless(folder, started):
+                unheard = bool(UNHEARD.search(done.stderr))
                 time.sleep(SECONDS_BETWEEN_TRIES)
-                if not UNHEARD.search(done.stderr):
+                if not unheard:
                     continue
                 while (found := find_accepted(folder, arguments)) is None and is_read():
                     time.sleep(SECONDS_BETWEEN_TRIES)
+                unheard = False
                 if not found:
                     continue
-                (folder / f"{SUBMITTED}{found}").touch()
+                keep(folder, found)
                 done = subprocess.CompletedProcess("sbatch", 0, f"{found}\n", "")
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr)
             return done.returncode
     except KeyboardInterrupt:
         interrupted.touch()
+    if unheard and (found := find_accepted(folder, arguments)):
+        keep(folder, found)
     print("not submitted: Snakemake was interrupted", file=sys.stderr)
     return 130
+
+
+def keep(folder: Path, job: str) -> None:
+    """Record a job that Slurm accepted; cancel it if the call was interrupted meanwhile."""
+    (folder / f"{SUBMITTED}{job}").touch()
+    (folder / job).touch()  # the job may have written to it by now
+    if (folder / INTERRUPTED).exists():  # the plugin does not know this job yet
+        call("scancel", job)
 
 
 def find_accepted(folder: Path, arguments: list[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -169,6 +170,30 @@ def test_a_job_that_is_submitted_during_an_interrupt_is_cancelled(slurm):
     slurm("scancel", 'echo "$@" > cancelled')
     slurm("sbatch", f"touch .snakemake/slurm/{NAME}/interrupted; echo 7")
     call("sbatch", *SUBMIT, "--wrap=true")
+    assert Path("cancelled").read_text() == "7\n"
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT])
+def test_a_job_that_was_accepted_without_an_answer_is_cancelled_after_an_interrupt(slurm, number):
+    slurm("sbatch", "touch tried; echo Socket timed out on send/recv operation >&2; exit 1")
+    slurm("squeue", "echo '7|rule_a'")
+    slurm("scancel", 'echo "$@" > cancelled')
+    command = ["sbatch", *SUBMIT, "--comment", "rule_a", "--wrap=true"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A test that runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while not Path("tried").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)  # it has read the answer
+    if number:
+        process.send_signal(number)
+    else:
+        Path(f".snakemake/slurm/{NAME}/interrupted").touch()
+    process.communicate(timeout=30)
     assert Path("cancelled").read_text() == "7\n"
 
 
