@@ -147,8 +147,12 @@ def share_result(original: Result, spec: RunSpec) -> tuple[Result, Evaluation]:
 
 
 def is_own(document: object) -> bool:
-    """Return whether this project wrote a file: those of others have no number of a format."""
-    return isinstance(document, dict) and isinstance(_find_head(document).get("format"), int)
+    """Return whether this project wrote a file: those of others have no such format or digest."""
+    if not isinstance(document, dict):
+        return False
+    head = _find_head(document)
+    digest = head.get("digest")
+    return isinstance(head.get("format"), int) or (isinstance(digest, str) and len(digest) == 64)
 
 
 def _find_head(document: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +186,10 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
             f"{path}: not a result of this project (format {found!r}); move it away and run again"
         )
     head = _find_head(document)
-    if (found := head["format"]) not in formats:
+    if (found := head.get("format")) not in formats:
         known = " and ".join(map(str, formats))
-        kind = ForeignResultError if found > max(formats) else ResultError
+        newer = isinstance(found, int) and found > max(formats)
+        kind = ForeignResultError if newer else ResultError
         raise kind(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
     if head.pop("digest", None) != hash_content(document):
         raise ValueError("its content does not match its digest")

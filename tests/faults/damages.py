@@ -23,7 +23,8 @@ def damage_result(study: Study, rng: random.Random) -> Outcome:
     outcome, run = Outcome(), rng.choice(RUNS)
     path = paths.result_path(run, 0)
     make_sure(study, *list_results((each, 0) for each in RUNS))
-    version = (f'"format": {RESULT_FORMAT}'.encode(), b'"format": 99')
+    # An older one: a newer version's result is kept, and the call says so.
+    version = (f'"format": {RESULT_FORMAT}'.encode(), b'"format": 1')
     damage_file(study, path, rng, version)
     outcome.damaged.add(path)
     study.delete(*TABLES)

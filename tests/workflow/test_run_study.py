@@ -83,7 +83,7 @@ def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
     Path(RUN, "seed2.test.json").write_text("{}")
     Path("logs/train").mkdir(parents=True)
     Path("logs/train/a.log").symlink_to("missing")
-    os.mkfifo(Path(RUN, "pipe"))
+    os.mkfifo(Path(RUN, "seed4.checkpoint"))
     Path(RUN, "loop").symlink_to("..")
     assert run_study.pack(archive) == 3
     assert list_names(archive) == [
@@ -99,7 +99,10 @@ def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
         "logs/train/a.log",
         *(
             f"{RUN}/{file}"
-            for file in ("pipe", "seed0.json", "seed1.safetensors", "seed2.test.json")
+            for file in (
+                *("seed0.json", "seed1.safetensors", "seed2.test.json"),
+                "seed4.checkpoint",
+            )
         ),
     ]
 
