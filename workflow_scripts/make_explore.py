@@ -14,7 +14,7 @@ import use_checkout  # noqa: F401
 
 from hw2core.analysis.explore import write_page
 from hw2core.analysis.tables import load
-from hw2core.config.reading import read_config, read_configs
+from hw2core.config.reading import list_configs, read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.prepared import load_prepared
 from hw2core.runs.log import run_job
@@ -28,17 +28,15 @@ def main() -> int:
     copied = CHECKOUT / COPIED_CONFIG
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[copied if copied.exists() else STUDY_FILE],
-        help="as Snakemake is given them",
+        "--configfile", nargs="+", default=[], help="merged into config.yaml, as by Snakemake"
     )
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 
     def work(log: logging.Logger) -> str:
-        study = load_study(read_configs(args.configfile), " + ".join(map(str, args.configfile)))
+        default = [str(copied if copied.exists() else STUDY_FILE)]
+        files = list_configs(args.configfile) if args.configfile else default
+        study = load_study(read_configs(files), " + ".join(files))
         study = study.compare_sizes(
             load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))
         )

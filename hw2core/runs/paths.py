@@ -45,7 +45,6 @@ CODE_COPIES = ".snakemake/code"
 COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
-EVALUATION_GLOB = "seed*.test.json"
 OF_RUN = re.compile(
     r"results/[^/]+/seed[0-9]+\.(json|test\.json|safetensors|checkpoint(\.previous)?)"
 )
