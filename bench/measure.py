@@ -15,7 +15,7 @@ import torch
 
 from hw2core.data.arrays import measure_channels
 from hw2core.data.generated import generate_images
-from hw2core.data.prepared import PreparedData
+from hw2core.data.prepared import MANIFEST_FILE, PreparedData, load_prepared
 from hw2core.runs.environment import (
     count_allotted_threads,
     describe_environment,
@@ -86,12 +86,15 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         default=os.environ.get(DATA_VARIABLE),
-        help=f"folder of CIFAR-10; default: {DATA_VARIABLE} or, if unset, generated images",
+        help="folder of CIFAR-10, or of images that Snakemake has prepared (data/cifar10); "
+        f"default: {DATA_VARIABLE} or, if unset, generated images",
     )
 
 
 def load_images(root: Path | None, num_train: int, num_test: int = 1) -> PreparedData:
-    """Return CIFAR-10 from ``root``, or generated images in these numbers without ``root``."""
+    """Return the images in ``root``, or generated images in these numbers without ``root``."""
+    if root is not None and (manifest := root / MANIFEST_FILE).exists():
+        return load_prepared(manifest)
     if root is None:
         arrays, name = generate_images(num_train, num_test), "generated images"
     else:
