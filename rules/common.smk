@@ -154,9 +154,10 @@ def not_compared(function):
     return lambda wildcards, output: function(wildcards)
 
 
-def gpu_percent_of(wildcards):
+def gpu_percent_of(wildcards, training=True):
+    spec = spec_of(wildcards)
     return (
-        gpu_share.estimate_gpu_percent(spec_of(wildcards), GPU_MEMORY)
+        gpu_share.estimate_gpu_percent(spec, GPU_MEMORY, training=training)
         if GPU_MEMORY
         else 0
     )

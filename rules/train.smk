@@ -54,7 +54,7 @@ rule evaluate:
         "run"
     threads: 2
     resources:
-        gpu_percent=gpu_percent_of,
+        gpu_percent=lambda wildcards: gpu_percent_of(wildcards, training=False),
     params:
         # Not an input: a result that was copied without its weights keeps its evaluation.
         weights=not_compared(lambda wildcards: paths.weights_path(*wildcards)),

@@ -18,6 +18,7 @@ def test_small_runs_share_and_wide_ones_do_not(tiny_values):
     wide = specify(tiny_values, filters_per_layer=[256], layers_per_block=8, pool_every=4)
     assert estimate_gpu_percent(small, 80 * GIB) == 10
     assert estimate_gpu_percent(wide, 80 * GIB) == 100
+    assert estimate_gpu_percent(wide, 80 * GIB, training=False) == 10
 
 
 def test_memory_counts_where_it_is_short(tiny_values):

@@ -113,9 +113,11 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 @pytest.mark.gpu
 @needs_gpu
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_learns_on_a_gpu(specify, tiny_data, optimizer):
-    trained = train_run(specify(precision="auto", optimizer=optimizer), 0, tiny_data)
+@pytest.mark.parametrize(
+    "training", [{"optimizer": "sgd", "lr": 0.05, "momentum": 0.9}, {"optimizer": "adamw"}]
+)
+def test_a_run_learns_on_a_gpu(specify, tiny_data, training):
+    trained = train_run(specify(precision="auto", **training), 0, tiny_data)
     assert trained.device.startswith("cuda")
     assert trained.cuda_graph
     assert max(trained.history.test_acc) > 60

@@ -65,7 +65,7 @@ class Interrupted(Exception):
     """Replaces a kill."""
 
 
-def train(spec, data, path=None, *, until=None) -> TrainedRun:
+def train(spec, data, path=None, *, until=None, device="cpu") -> TrainedRun:
     """Train with a checkpoint at ``path``, as a new process would, until an epoch is saved."""
 
     def interrupt(recorder: Recorder) -> None:
@@ -74,7 +74,7 @@ def train(spec, data, path=None, *, until=None) -> TrainedRun:
 
     store = path and Checkpoint(path, IDENTITY, LOG, seconds_between_writes=0)
     torch.manual_seed(123)  # a new process has another state
-    return train_run(spec, 0, data, Recorder(on_epoch=interrupt, store=store), device="cpu")
+    return train_run(spec, 0, data, Recorder(on_epoch=interrupt, store=store), device=device)
 
 
 def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
@@ -85,16 +85,30 @@ def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
     assert len(actual.timing.seconds_per_epoch) == actual.history.num_epochs
 
 
+on_gpu = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    ],
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", on_gpu])
 @pytest.mark.parametrize("case", CASES)
 def test_an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit(
-    case, tiny_values, tiny_data, tmp_path, caplog
+    case, device, tiny_values, tiny_data, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO)
-    spec, path = specify(tiny_values, *CASES[case]), tmp_path / "c"
+    model, architecture, training = CASES[case]
+    if device == "cuda":
+        training = {**training, "deterministic": True}
+    spec, path = specify(tiny_values, model, architecture, training), tmp_path / "c"
     for epoch in (1, 3, 4):
         with pytest.raises(Interrupted):
-            train(spec, tiny_data, path, until=epoch)
-    assert_equal_runs(train(spec, tiny_data, path), train(spec, tiny_data))
+            train(spec, tiny_data, path, until=epoch, device=device)
+    resumed, whole = (train(spec, tiny_data, store, device=device) for store in (path, None))
+    assert_equal_runs(resumed, whole)
     for epoch in (1, 3, 4):
         assert f"resuming after epoch {epoch}, from {path}" in caplog.text
 
