@@ -16,11 +16,12 @@ from hw2core.errors import UserError, make_line
 
 # Environment variables.
 DEVICE = "HW2_DEVICE"  # the device of all jobs, such as cpu; by default the best of the machine
-CUDA_GRAPH = "HW2_CUDA_GRAPH"  # a value that begins with 0 turns CUDA graphs off
+CUDA_GRAPH = "HW2_CUDA_GRAPH"  # 0 turns CUDA graphs off; a job appends the reason if it does so
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Of the devices that torch names, those that train. Others hold no numbers (meta), or need packages
 # that this project has not; cpu:7 is cpu.
 TRAINS = re.compile(r"cpu|mps|(cuda|xpu)(:\d{1,3})?")
+GRAPHS = re.compile(r"[01]?|0 \(.*\)")
 # What VISIBLE may begin with; anything else, such as -1 or Slurm's NoDevFiles, hides all GPUs.
 NAMES_A_GPU = re.compile(r"\s*(\d+|GPU-[^,\s]*|MIG-[^,\s]*)\s*(,|$)")
 UNKNOWN = 1  # bytes of a GPU of unknown memory, so that every run needs all of it
@@ -44,12 +45,15 @@ def check_device(name: object = None) -> None:
     """Check that a device can train: ``name``, or without one that of HW2_DEVICE, if there is one.
 
     Raises:
-        UserError: it cannot on any machine; whether it can on this one is for torch to say.
+        UserError: it cannot on any machine; whether it can on this one is for torch to say. Or
+            HW2_CUDA_GRAPH is neither 0 nor 1.
     """
     asked = str(name or os.environ.get(DEVICE) or "cpu")
     if not TRAINS.fullmatch(asked):
         line = f"{'device' if name else DEVICE}={asked}: must be cpu, mps, cuda or xpu, or cuda:0"
         raise UserError(make_line(line))
+    if not GRAPHS.fullmatch(graph := os.environ.get(CUDA_GRAPH, "")):
+        raise UserError(make_line(f"{CUDA_GRAPH}={graph}: must be 0 (no CUDA graphs) or 1"))
 
 
 def find_gpus() -> list[Gpu]:
@@ -58,7 +62,7 @@ def find_gpus() -> list[Gpu]:
     If nvidia-smi does not answer, a warning is printed on standard error.
 
     Raises:
-        UserError: HW2_DEVICE names no device that can train.
+        UserError: HW2_DEVICE names no device that can train, or HW2_CUDA_GRAPH is wrong.
     """
     check_device()
     device = os.environ.get(DEVICE) or "cuda"

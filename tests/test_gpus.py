@@ -22,7 +22,7 @@ DIVIDED = "GPU-5a1c, 81559, Enabled"
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch):
-    for variable in (gpus.DEVICE, gpus.VISIBLE, "CUDA_DEVICE_ORDER"):
+    for variable in (gpus.DEVICE, gpus.CUDA_GRAPH, gpus.VISIBLE, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(platform, "system", lambda: "Linux")
 
@@ -175,5 +175,20 @@ def test_any_other_device_is_refused_in_one_line(name, monkeypatch):
     monkeypatch.setenv(gpus.DEVICE, name)
     for check in (find_gpus, lambda: gpus.check_device(name)):
         with pytest.raises(UserError, match="must be cpu, mps, cuda or xpu") as caught:
+            check()
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("value", ["0", "1", "", "0 (no CUDA graph: not permitted)"])
+def test_cuda_graphs_are_turned_on_and_off_by_one_and_zero(value, monkeypatch):
+    monkeypatch.setenv(gpus.CUDA_GRAPH, value)
+    gpus.check_device()
+
+
+@pytest.mark.parametrize("value", ["off", "no", "false", "2", "00", "0off", " 0", "01", "\x1b[2J"])
+def test_any_other_value_for_cuda_graphs_is_refused_in_one_line(value, monkeypatch):
+    monkeypatch.setenv(gpus.CUDA_GRAPH, value)
+    for check in (find_gpus, lambda: gpus.check_device("cpu")):
+        with pytest.raises(UserError, match=r"^HW2_CUDA_GRAPH=.*: must be 0 .* or 1$") as caught:
             check()
         assert str(caught.value).isprintable()
