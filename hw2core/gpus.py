@@ -157,23 +157,21 @@ def ask_driver(*arguments: str) -> str:
     """
     try:
         process = subprocess.Popen(
-            ["nvidia-smi", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
+            ["nvidia-smi", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
     except OSError:
         return ""
-    try:
-        return process.communicate(timeout=SECONDS_TO_ANSWER)[0]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        with suppress(subprocess.TimeoutExpired):  # inside the driver it cannot be killed
-            process.wait(1)
-        raise TimeoutError(
-            f"nvidia-smi does not answer within {SECONDS_TO_ANSWER:g} seconds"
-        ) from None
-    finally:
-        if process.stdout:
-            process.stdout.close()
+    assert process.stdout
+    with process.stdout as output:
+        try:
+            process.wait(SECONDS_TO_ANSWER)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):  # inside the driver it cannot be killed
+                process.wait(1)
+            raise TimeoutError(
+                f"nvidia-smi does not answer within {SECONDS_TO_ANSWER:g} seconds"
+            ) from None
+        # Not up to the end of the pipe: a program that it started may keep that open.
+        os.set_blocking(output.fileno(), False)
+        return (output.read() or b"").decode(errors="replace")

@@ -147,6 +147,13 @@ def test_a_tool_that_hangs_is_one_line_and_no_gpu(nvidia_smi, monkeypatch, capfd
     assert "nvidia-smi does not answer" in find_sign_of_gpu()
 
 
+def test_a_program_that_the_tool_leaves_running_is_not_waited_for(nvidia_smi):
+    nvidia_smi(ONE, last="sleep 20 &")
+    start = time.monotonic()
+    assert find_gpus() == [A]
+    assert time.monotonic() - start < gpus.SECONDS_TO_ANSWER
+
+
 def test_what_says_that_there_is_a_gpu(nvidia_smi, monkeypatch):
     nvidia_smi(ONE)
     assert find_sign_of_gpu() == "nvidia-smi lists GPU-5a1c"

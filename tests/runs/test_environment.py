@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,15 @@ def test_the_environment_has_versions_and_processor():
     assert found["processor"]
 
 
-def test_a_git_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
-    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+@pytest.mark.parametrize("last", ["exec sleep 20", "sleep 20 &"])
+def test_a_git_that_hangs_is_not_waited_for(tmp_path, monkeypatch, last):
+    (tmp_path / "git").write_text(f"#!/bin/sh\n{last}\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(environment, "SECONDS_TO_ANSWER", 0.1)
+    start = time.monotonic()
     assert environment.read_commit() is None
+    assert time.monotonic() - start < 10
 
 
 def test_the_commit_says_whether_files_differ_from_it(tmp_path):
