@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
+from json_options import parse_json
 
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import load, write_table
-from hw2core.config.spec import parse_experiments
+from hw2core.config.spec import Experiment
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import EPOCHS_TABLE, SUMMARY_TABLE
@@ -20,7 +22,9 @@ from hw2core.runs.paths import EPOCHS_TABLE, SUMMARY_TABLE
 def main() -> int:
     """Write the tables; return 1 if a result cannot be read or a table cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", type=parse_experiments, help="as JSON; default: all")
+    parser.add_argument(
+        "--experiments", type=partial(parse_json, list[Experiment]), help="as JSON; default: all"
+    )
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
+from json_options import parse_json
 
 from hw2core.config.images import DataSpec
 from hw2core.data.datasets import prepare
@@ -17,12 +19,12 @@ from hw2core.runs.log import run_job
 def main() -> int:
     """Prepare the images; return 1 if they cannot be read, downloaded or written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="DataSpec as JSON")
+    parser.add_argument("--data", type=partial(parse_json, DataSpec), required=True, help="as JSON")
     parser.add_argument("--root", default="", help="folder of CIFAR-10; empty: see config.yaml")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
-    spec = DataSpec.model_validate_json(args.data)
+    spec: DataSpec = args.data
     if args.root:
         spec = spec.model_copy(update={"root": Path(args.root)})
 

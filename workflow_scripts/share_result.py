@@ -6,9 +6,11 @@ import argparse
 import logging
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
+from json_options import parse_json
 
 from hw2core.config.spec import RunSpec
 from hw2core.io import replace_atomically
@@ -22,17 +24,19 @@ from hw2core.runs.weights import check_weights
 def main() -> int:
     """Copy the result; return 1 if it is damaged or cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="JSON of the RunSpec without a result")
+    parser.add_argument(
+        "--spec", type=partial(parse_json, RunSpec), required=True, help="without a result, as JSON"
+    )
     parser.add_argument("--original", required=True, help="name of the trained run")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
-    spec = RunSpec.model_validate_json(args.spec)
-    return run_job(lambda log: share(args, spec, log), f"{spec.name} seed{args.seed}", args.log)
+    return run_job(lambda log: share(args, log), f"{args.spec.name} seed{args.seed}", args.log)
 
 
-def share(args: argparse.Namespace, spec: RunSpec, log: logging.Logger) -> str:
+def share(args: argparse.Namespace, log: logging.Logger) -> str:
     """Copy weights, evaluation and result of the trained run."""
+    spec: RunSpec = args.spec
     original = read_run(args.original, args.seed)
     check_replacing(paths.result_path(spec.name, args.seed), spec)
     result, evaluation = share_result(original, spec)

@@ -11,11 +11,14 @@ import signal
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import use_checkout  # noqa: F401
+from json_options import parse_json
 
+from hw2core.config.spec import RunSpec
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
 from hw2core.gpu_locks import take_gpu
@@ -48,7 +51,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line that the rule writes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--spec", required=True, help="RunSpec as JSON")
+    parser.add_argument("--spec", type=partial(parse_json, RunSpec), required=True, help="as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True, help="manifest of the prepared images")
     parser.add_argument("--result", type=Path, required=True)
@@ -66,7 +69,6 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     take_gpu(args.gpu_percent, log)
     import torch
 
-    from hw2core.config.spec import RunSpec
     from hw2core.engine.cuda_graph import GraphError
     from hw2core.engine.recorder import Recorder
     from hw2core.runs.checkpoint import SECONDS_BETWEEN_WRITES, Checkpoint
@@ -78,7 +80,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     from hw2core.runs.weights import write_weights
 
     torch.set_num_threads(args.threads)
-    spec = RunSpec.model_validate_json(args.spec)
+    spec: RunSpec = args.spec
 
     def stop(number: int, _: object) -> None:
         ignore_signals()  # Slurm sends several, and the checkpoint must still be written

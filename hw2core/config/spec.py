@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from pydantic import (
     SerializeAsAny,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -191,11 +190,6 @@ class Experiment:
 def dump_experiments(experiments: Iterable[Experiment]) -> str:
     """Return canonical JSON: equal experiments give equal text."""
     return _dump([asdict(experiment) for experiment in experiments])
-
-
-def parse_experiments(text: str) -> list[Experiment]:
-    """Return the experiments that ``dump_experiments`` wrote."""
-    return TypeAdapter(list[Experiment]).validate_json(text)
 
 
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def read_manifest(manifest_path: Path | str) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:
         raise _data_error(path, f"it cannot be read ({error})") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:  # True == 1
         raise _data_error(path, f"its format is {found!r}, this version reads {FORMAT}")
     try:
         if content["sha256"] != _hash_content(content):

@@ -152,7 +152,7 @@ def is_own(document: object) -> bool:
         return False
     head = _find_head(document)
     digest = head.get("digest")
-    return isinstance(head.get("format"), int) or (isinstance(digest, str) and len(digest) == 64)
+    return type(head.get("format")) is int or (isinstance(digest, str) and len(digest) == 64)
 
 
 def _find_head(document: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
             f"{path}: not a result of this project (format {found!r}); move it away and run again"
         )
     head = _find_head(document)
-    if (found := head.get("format")) not in formats:
+    if type(found := head.get("format")) is not int or found not in formats:  # True == 1
         known = " and ".join(map(str, formats))
         newer = isinstance(found, int) and found > max(formats)
         kind = ForeignResultError if newer else ResultError

@@ -161,6 +161,7 @@ def test_pickles_are_never_opened(folder, tmp_path):
             {"arrays": None},
             {"source": 3},
         ),
+        *({"format": True}, {"format": 1.0}),
         *("[]", "3", "{}", "not JSON", '{"format": 1}'),
     ],
     ids=lambda change: str(change)[:30],

@@ -97,6 +97,7 @@ def test_a_result_that_contradicts_itself_is_never_made(make_result, changes):
         ('{"format": 3}', "damaged|format 3; this version reads 1;"),
         ('{"metadata": {"format": 2}}', "damaged|format 2; this version reads 1;"),
         ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged|reads 1;"),
+        ('{"format": true}', r"not a result of this project \(format True\)"),
         ('{"format": 99}', "format 99; this version reads (3 and 2|1);"),
         ('{"config": {}, "metadata": {"format": 99}}', "format 99; this version reads"),
     ],
@@ -119,6 +120,15 @@ def test_a_wrong_value_is_named_by_its_key(tmp_path, make_result):
     path.write_text(json.dumps({"digest": files.hash_content(content), **content}))
     with pytest.raises(ResultError, match=r"timing\.seconds: -1: must be at least 0"):
         read_result(path)
+
+
+@pytest.mark.parametrize("number", [True, 1.0])
+def test_a_format_is_a_whole_number(tmp_path, make_result, make_evaluation, number):
+    content = make_evaluation(make_result()).model_dump(mode="json") | {"format": number}
+    path = tmp_path / "seed0.test.json"
+    path.write_text(json.dumps({"digest": files.hash_content(content), **content}))
+    with pytest.raises(ResultError, match=f"format {number!r}; this version reads 1;"):
+        read_evaluation(path)
 
 
 @pytest.mark.parametrize("kind", ["result", "evaluation", "single file"])

@@ -175,6 +175,34 @@ def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_
     subprocess.run(command, cwd=untrained.folder, env=environment, check=True)
 
 
+@pytest.mark.parametrize(
+    ("script", "option", "text", "problem"),
+    [
+        ("prepare_data", "--data", "{}", "name: missing"),
+        ("prepare_data", "--data", "{", "Invalid JSON"),
+        ("train", "--spec", "{}", "experiment: missing"),
+        ("share_result", "--spec", "[1]", "must be"),
+        *((f"make_{name}", "--experiments", "{}", "must be") for name in ("tables", "report")),
+        (
+            "make_figures",
+            "--experiments",
+            '[{"seeds": [true]}]',
+            "0.seeds.0: True: must be a whole",
+        ),
+    ],
+)
+def test_an_option_that_is_not_the_right_json_is_one_line(untrained, script, option, text, problem):
+    others = {"train": "data seed result weights threads", "share_result": "original seed"}
+    words = [w for key in others.get(script, "manifest").split() for w in (f"--{key}", "0")]
+    command = [sys.executable, f"workflow_scripts/{script}.py", option, text, *words]
+    done = subprocess.run(command, cwd=untrained.folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"{script}.py: error: argument {option}: ")
+    assert problem in line
+
+
 def test_a_notice_that_cannot_be_written_is_one_line(study):
     study.overlay("exp2", training={"lr": 0.001})
     notices = study / ".snakemake/stale"
