@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import (
@@ -181,6 +181,7 @@ class Experiment:
     seeds: tuple[int, ...]
     sizes: dict[str, Size]  # of each run in config.yaml, whatever is merged over it
     settings: tuple[str, ...] = ()  # what its grids vary besides L and K: training.lr
+    specs: dict[str, RunSpec] = field(default_factory=dict, compare=False)  # not in its JSON
 
     def pairs(self) -> Iterator[tuple[str, int]]:
         """Yield every run with every seed."""
@@ -189,7 +190,7 @@ class Experiment:
 
 def dump_experiments(experiments: Iterable[Experiment]) -> str:
     """Return canonical JSON: equal experiments give equal text."""
-    return _dump([asdict(experiment) for experiment in experiments])
+    return _dump([{k: v for k, v in vars(each).items() if k != "specs"} for each in experiments])
 
 
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,6 @@ from hw2core.config.spec import Experiment, RunSpec
 
 CHECKOUT = Path(__file__).parents[2]
 STUDY_FILE = CHECKOUT / "config.yaml"
-
 MOST_RUNS = 10_000  # in an experiment
 
 Problems = dict[str, list[str]]  # line -> names of the affected runs
@@ -118,6 +117,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             seeds=tuple(given.seeds or entry.seeds),
             sizes={spec.name: spec.size for spec in specs[name]},
             settings=list_settings(given.grid),
+            specs={spec.name: spec for spec in specs[name]},
         )
         for name, given in entry.experiments.items()
     }

@@ -102,22 +102,23 @@ def find_results(experiments: Iterable[Experiment]) -> tuple[list[Result], dict[
     """Read the existing results; also return, by experiment, the names of runs without one.
 
     Raises:
-        ResultError: an existing result cannot be read.
+        ResultError: an existing result cannot be read, or was copied from another run.
     """
     results: list[Result] = []
     missing: dict[str, list[str]] = {}
     for experiment in experiments:
         existing = [pair for pair in experiment.pairs() if Path(result_path(*pair)).exists()]
-        results += [_read_as(experiment.name, *pair) for pair in existing]
+        results += [_read_as(experiment, *pair) for pair in existing]
         found = {run for run, _ in existing}
         missing[experiment.name] = [run for run in experiment.runs if run not in found]
     return results, missing
 
 
-def _read_as(experiment: str, run: str, seed: int) -> Result:
+def _read_as(experiment: Experiment, run: str, seed: int) -> Result:
     """Read a result as that of a run, even if it was made under another name.
 
-    Its configuration has all keys of this version.
+    Under another name, it has to have the run's settings, where they are known. Its configuration
+    has all keys of this version.
     """
     result = read_run(run, seed)
     if result.seed != seed:
@@ -129,7 +130,10 @@ def _read_as(experiment: str, run: str, seed: int) -> Result:
     suffix = spec.architecture.name_suffix
     if not run.endswith(suffix):
         raise ResultError(f"{result_path(run, seed)}: of another network, {suffix}; {WAY_OUT}")
-    config = {**spec.describe(result.seed), "name": run, "experiment": experiment}
+    planned = experiment.specs.get(run)
+    if planned and run != result.name and planned.identity() != spec.identity():
+        raise ResultError(f"{result_path(run, seed)}: of another run, {result.name}; {WAY_OUT}")
+    config = {**spec.describe(result.seed), "name": run, "experiment": experiment.name}
     return result.model_copy(update={"config": config})
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hw2core.runs.files import (
     read_run,
     share_result,
 )
-from hw2core.runs.schema import Epochs
+from hw2core.runs.schema import Epochs, Result
 from hw2core.runs.staleness import Identity
 
 # Written by the version before results had types: config, results and metadata.
@@ -254,6 +255,36 @@ def test_existing_results_are_found_as_those_of_the_experiment_that_asks(write_r
     assert missing == {"renamed": ["absent"]}
     write_run(seed=0)
     assert [result.seed for result in files.find_results([experiment])[0]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        (None, {"model": "resnet"}),
+        ("architecture", {"hidden_dims": [8]}),
+        ("training", {"lr": 0.5}),
+        ("data", {"train": 200}),
+    ],
+)
+def test_a_result_that_was_copied_from_another_run_is_refused(
+    tiny_values, write_run, section, values
+):
+    write_run()
+    tiny_values["experiment"] = "renamed"
+    same = RunSpec.model_validate(tiny_values)
+    Path("results/tiny_L2_K8").rename(f"results/{same.name}")
+
+    def find(spec: RunSpec) -> list[Result]:
+        experiment = Experiment("renamed", "?", "x", "y", (spec.name,), (0,), {})
+        return files.find_results([replace(experiment, specs={spec.name: spec})])[0]
+
+    (result,) = find(same)
+    assert (result.name, result.experiment) == (same.name, "renamed")
+    (tiny_values[section] if section else tiny_values).update(values)
+    other = RunSpec.model_validate(tiny_values)
+    assert other.name == same.name
+    with pytest.raises(ResultError, match=r"seed0\.json: of another run, tiny_L2_K8; delete it"):
+        find(other)
 
 
 def test_a_twin_gets_the_result_and_evaluation_under_its_own_name(tiny_spec, write_run):
