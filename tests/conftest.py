@@ -123,7 +123,6 @@ def make_result(tiny_spec) -> Callable[..., Result]:
         identity = Identity.of(spec, seed)
         values: dict[str, Any] = {
             "config": spec.describe(seed),
-            "best_epoch": 2,
             "epochs": {
                 "train_loss": [1.5, 1.0],
                 "train_accuracy": [40.0, 60.0],
@@ -152,7 +151,9 @@ def make_result(tiny_spec) -> Callable[..., Result]:
             **identity.hash_parts(),
         }
         values |= changes
-        num_epochs = len(dict(values["epochs"])["train_loss"])
+        curves = dict(values["epochs"])
+        num_epochs, validation = len(curves["train_loss"]), curves["validation_accuracy"]
+        values.setdefault("best_epoch", 1 + validation.index(max(validation)))
         values["timing"]["seconds_per_epoch"] = [1.25] * num_epochs
         return Result.model_validate(values)
 

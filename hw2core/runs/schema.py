@@ -161,6 +161,7 @@ class Evaluation(Frozen):
         classes = len(self.confusion)
         if len(self.class_accuracy) != classes:
             raise refuse("class_accuracy", f"must have one per class in confusion, {classes}")
+        v.check_figures(self.confusion, self.class_accuracy, self.accuracy, self.loss)
         if any(max(x.label, x.predicted) >= classes for x in self.mistakes):
             raise refuse("mistakes", f"label, predicted: must be less than {classes}")
         if any(mistake.index >= self.num_images for mistake in self.mistakes):
@@ -211,8 +212,14 @@ class Result(Frozen):
     @model_validator(mode="after")
     def _check_epochs(self) -> Result:
         if self.best_epoch > (trained := len(self.epochs)):
-            problem = f"best_epoch is {self.best_epoch}, but {trained} epochs were trained"
+            raise refuse("best_epoch", f"{self.best_epoch}: but {trained} epochs were trained")
+        if self.validation_accuracy < (highest := max(self.epochs.validation_accuracy)):
+            problem = f"validation_accuracy of epoch {self.best_epoch} is below {highest}"
             raise refuse("best_epoch", problem)
+        if self.layers and max(self.layers.epochs, default=0) > trained:
+            raise refuse(
+                "layers.epochs", f"must be at most {trained}, the epochs that were trained"
+            )
         if len(self.timing.seconds_per_epoch) != trained:
             raise refuse("timing.seconds_per_epoch", f"must have one value per epoch, {trained}")
         return self

@@ -22,6 +22,7 @@ from hw2core.data.arrays import MAX_CLASSES
 
 MAX_LAYERS = 3 * MAX_CONVS  # with 1x1 convolutions and linear layers
 MAX_PROBES = 100  # epochs in which layers are probed
+ROUNDING = 1e-3  # in percent: of 10,000 images, a tenth of one
 WORD_SIGNS = "A-Za-z0-9 ()+,./:@_-"  # no markup in HTML, Markdown, LaTeX or Typst
 
 
@@ -117,3 +118,28 @@ def measure_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
     return [
         100.0 * row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)
     ]
+
+
+def check_figures(
+    confusion: list[list[int]],
+    class_accuracy: list[float | None],
+    accuracy: float,
+    loss: float | None,
+) -> None:
+    """Check accuracies and loss against the confusion matrix of the same images.
+
+    Raises:
+        PydanticCustomError: names the first figure that the matrix contradicts.
+    """
+    number = sum(map(sum, confusion))
+    correct = sum(row[label] for label, row in enumerate(confusion))
+    figures = {f"class_accuracy.{label}": value for label, value in enumerate(class_accuracy)}
+    figures["accuracy"] = accuracy
+    expected = [*measure_class_accuracy(confusion), 100.0 * correct / number]
+    for (key, found), share in zip(figures.items(), expected, strict=True):
+        if (found is None) != (share is None) or abs((found or 0) - (share or 0)) > ROUNDING:
+            raise refuse(key, f"{found}: confusion gives {share}")
+    # A mistake gives its class at least as much probability as the right one: half at most.
+    least = (number - correct) * math.log(2) / number
+    if loss is not None and loss < least - ROUNDING:
+        raise refuse("loss", f"{loss}: the mistakes in confusion give at least {least}")

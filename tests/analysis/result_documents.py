@@ -15,6 +15,7 @@ import hw2core.config.spec
 from hw2core.analysis import tables
 from hw2core.config.spec import Size
 from hw2core.runs.schema import Evaluation, Layers, Result
+from hw2core.runs.values import measure_class_accuracy
 
 WIDE, OWN = (64, 128, 256), (32, 64, 128)
 GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
@@ -84,12 +85,15 @@ def build_result(
     if status == "diverged":
         exploding = [2.3 * 4.0**epoch for epoch in range(epochs - 1)] + [None]
         curves |= {"train_loss": exploding, "validation_loss": exploding}
+    curves |= {key: changes.pop(key) for key in curves.keys() & changes.keys()}
     validation = curves["validation_accuracy"]
-    best = changes.setdefault("best_epoch", 1 + validation.index(max(validation)))
+    best = validation.index(max(validation))
     if best_validation is not None:
-        validation[best - 1] = best_validation
+        validation = [min(value, best_validation) for value in validation]
+        validation[best] = best_validation
+        curves["validation_accuracy"] = validation
     if test_accuracy is None and status != "diverged":
-        test_accuracy = validation[best - 1] - 0.4
+        test_accuracy = validation[best] - 0.4
     architecture = {"hidden_dims": [128], **changes.pop("network", {})}
     if not widths:
         architecture["wstd"] = 0.1
@@ -123,6 +127,7 @@ def build_result(
             },
             "seed": seed,
         },
+        "best_epoch": 1 + best,
         "epochs": curves,
         "parameters": parameters,
         "flops_per_image": 60 * parameters,
@@ -149,15 +154,16 @@ def build_result(
         "data_sha256": "d" * 64,
         "test": None if test_accuracy is None else build_evaluation(run, seed, test_accuracy),
     }
-    for part in ("epochs", "timing", "environment"):
+    for part in ("timing", "environment"):
         values[part] |= {key: changes.pop(key) for key in values[part].keys() & changes.keys()}
     return Result(**{**values, **changes})
 
 
 def build_evaluation(run: str, seed: int, accuracy: float, num_images: int = 10_000) -> Evaluation:
-    """Return an evaluation with nine tenths of each class right, the rest taken for the next."""
-    right, wrong = num_images * 9 // 100, num_images // 100
-    identity = np.eye(10, dtype=int)
+    """Return an evaluation with all classes as accurate, and mistakes taken for the next one."""
+    correct = round(accuracy * num_images / 100)
+    right = correct // 10 + (np.arange(10) < correct % 10)  # of each class
+    confusion = np.diag(right) + np.roll(np.diag(num_images // 10 - right), 1, axis=1)
     mistakes = [
         {"index": place, "label": place % 10, "predicted": (place + 1) % 10, "probability": 0.99}
         for place in range(25)
@@ -166,10 +172,10 @@ def build_evaluation(run: str, seed: int, accuracy: float, num_images: int = 10_
         run=run,
         seed=seed,
         num_images=num_images,
-        accuracy=accuracy,
+        accuracy=100.0 * correct / num_images,
         loss=0.9,
-        class_accuracy=[90.0] * 10,
-        confusion=(right * identity + wrong * np.roll(identity, 1, axis=1)).tolist(),
+        class_accuracy=measure_class_accuracy(confusion.tolist()),
+        confusion=confusion.tolist(),
         calibration_error=1.0,
         mistakes=mistakes,
         code="c" * 64,

@@ -253,12 +253,19 @@ def test_a_drag_selects_and_what_is_added_stays(browser, page):
     assert list_chosen(browser) == [RUN, OTHER]
 
 
-def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, page):
+def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, page, results):
     browser.open(page, 1400)
     browser.evaluate(f"choose(['{RUN}', '{OTHER}'])")
     assert browser.evaluate("document.querySelector('#second').value") == OTHER
     cells = "[...document.querySelectorAll('#confusion .name')].map((cell) => cell.textContent)"
-    assert set(browser.evaluate(cells)) == {"0.0"}  # made-up runs are alike in this
+    run, other = (
+        np.sum([x.test.confusion for x in results if x.name == name], axis=0)
+        for name in (RUN, OTHER)
+    )
+    expected = 100 * (run - other) / run.sum(axis=1, keepdims=True)
+    assert np.abs(expected).max() > 1
+    shown = [float(cell.replace("\u2212", "-")) for cell in browser.evaluate(cells)]
+    np.testing.assert_allclose(np.reshape(shown, expected.shape), expected, atol=0.051)
     assert browser.evaluate("document.querySelectorAll('#mistakes img').length") == 2 * PICTURES
     line = f"""document.querySelector('[data-panel=dead_fraction] [data-run="{RUN}"]')"""
     last = browser.evaluate(f"{line}.getAttribute('d')")

@@ -29,7 +29,8 @@ def reverse(results):
 
 
 ONE_SEED = build_results(epochs=3)
-CHANCE = build_result("x_L2_K32", status="at_chance", epochs=3, best_epoch=1).epochs
+CHANCE = build_result("x_L2_K32", status="at_chance", epochs=3)
+CHANCE_CURVES = {"epochs": CHANCE.epochs, "best_epoch": CHANCE.best_epoch}
 STUDIES = {
     "three seeds": build_results(seeds=(0, 2, 3), epochs=3),
     "two seeds": build_results(seeds=(0, 1), epochs=3),
@@ -40,7 +41,7 @@ STUDIES = {
         build_result("mine_L2_K8", experiment="mine"),
         build_result("mine_L4_K8", depth=4, experiment="mine", status="at_chance"),
     ],
-    "at chance": [x.model_copy(update={"epochs": CHANCE, "best_epoch": 1}) for x in ONE_SEED],
+    "at chance": [x.model_copy(update=CHANCE_CURVES) for x in ONE_SEED],
     "none": [],
 }
 STUDIES["reversed"] = reverse(STUDIES["three seeds"])
@@ -246,9 +247,7 @@ def test_the_ablation_says_what_each_change_is_worth():
     worth = tests["exp2_ablation_full"] - tests["exp2_ablation_no_cutout"]
     assert gains["Cutout"] == f"{worth:+.1f}"
     assert "Gain" not in tabulate_changes(tabulate([]))
-    stuck = [
-        x.model_copy(update={"epochs": CHANCE}) if "no_batchnorm" in x.name else x for x in results
-    ]
+    stuck = [x.model_copy(update=CHANCE_CURVES) if "no_batchnorm" in x.name else x for x in results]
     study = tabulate(stuck)
     (broken,) = select(tabulate_changes(study), Gain="does not train without")["Change"]
     text = findings.answer("part3_q6_1", study)
@@ -284,7 +283,7 @@ def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
     curves = {"train_accuracy": [10.0, 30.0, 30.0], "validation_accuracy": [10.0, 20.0, 20.0]}
     options = {"experiment": "exp1_2", "depth": 4, "epochs": 3}
     narrow = build_result("exp1_2_L4_K32", status="at_chance", **options)
-    wide = build_result("exp1_2_L4_K64", widths=(64,), best_epoch=3, **options, **curves)
+    wide = build_result("exp1_2_L4_K64", widths=(64,), **options, **curves)
     text = findings.answer("part3_q3_layers", tabulate([narrow, wide]))
     assert "K = 64 leave chance level in epoch 2 and K = 32 never do" in text
 
@@ -292,7 +291,7 @@ def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
 def test_the_strongest_joint_rise_maximises_the_smaller_one():
     def build(run, losses, accuracies):
         curves = {"validation_loss": losses, "validation_accuracy": accuracies}
-        return build_result(run, epochs=3, best_epoch=1, **curves)
+        return build_result(run, epochs=3, **curves)
 
     results = [
         build("exp1_1_L2_K32", [1.0, 1.5, 1.5], [50.0, 50.1, 50.1]),  # one rise is tiny

@@ -30,7 +30,6 @@ KNOWN = build_result(
     experiment="exp1_3",
     widths=(64, 128, 256),
     epochs=3,
-    best_epoch=2,
     test_accuracy=54.0,
     parameters=123,
     flops_per_image=456,
@@ -88,7 +87,7 @@ def test_a_row_describes_the_network(result, column, value):
 )
 def test_a_run_has_trained_if_its_last_epoch_is_above_chance(train, validation, status):
     curves = {"train_accuracy": train, "validation_accuracy": validation}
-    result = build_result("x_L2_K32", epochs=2, best_epoch=1, **curves)
+    result = build_result("x_L2_K32", epochs=2, **curves)
     assert tabulate_one(result)["status"] == status
 
 
@@ -182,7 +181,15 @@ def test_validation_chooses_the_best_run_and_its_seed():
         build_seed("exp1_1_L2_K32", 0, 72.0, 60.0),
         build_seed("exp1_1_L2_K32", 1, 78.0, 60.0),
         build_seed("exp1_1_L4_K32", 0, 74.0, 79.0, depth=4),
-        build_seed("exp1_1_L8_K32", 0, 99.0, 99.0, depth=8, status="at_chance", best_epoch=1),
+        build_seed(
+            "exp1_1_L8_K32",
+            0,
+            99.0,
+            99.0,
+            depth=8,
+            validation_accuracy=[99.0, 10.0, 10.0],
+            train_accuracy=[10.0] * 3,
+        ),
         build_seed("part2_x", 0, 99.0, 99.0, experiment="part2_x", model="mlp", widths=None),
     ]
     study = tabulate(results)

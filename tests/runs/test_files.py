@@ -25,6 +25,7 @@ from hw2core.runs.files import (
 from hw2core.runs.schema import Epochs, Result
 from hw2core.runs.staleness import Identity
 
+STATISTICS = ("gradient_norm", "activation_std", "dead_fraction")
 # Written by the version before results had types: config, results and metadata.
 FORMAT_2 = Path(__file__).with_name("format2.json")
 
@@ -75,9 +76,11 @@ def test_a_long_run_stays_below_100_kb(tmp_path, make_result):
     "changes",
     [
         {"best_epoch": 3},
+        {"best_epoch": 1},  # not the highest
         {"layers": "good"},
+        {"layers": {"names": [], "epochs": [3]} | {key: [[]] for key in STATISTICS}},
         {"study_sized": True},
-        {"epochs": {"train_loss": [1.0], "train_accuracy": [], "validation_loss": [1.0]}},
+        {"epochs": {key: [1.0] for key in Epochs.model_fields} | {"train_accuracy": []}},
     ],
 )
 def test_a_result_that_contradicts_itself_is_never_made(make_result, changes):
@@ -85,6 +88,36 @@ def test_a_result_that_contradicts_itself_is_never_made(make_result, changes):
         make_result(**changes)
     (line,) = describe_errors(caught.value)
     assert line.startswith(next(iter(changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accuracy": 75.1},
+        {"class_accuracy": [99.0, 50.0, *[None] * 8]},
+        {"class_accuracy": [100.0, 50.0, 0.0, *[None] * 7]},
+        {"class_accuracy": [None, 50.0, *[None] * 8]},
+        {"loss": 0.1},  # a quarter of the images is wrong, each with a loss of 0.69 at least
+        {"loss": -1.0},
+    ],
+)
+def test_an_evaluation_that_contradicts_its_confusion_matrix_is_one_line(
+    tmp_path, make_result, make_evaluation, changes
+):
+    content = make_evaluation(make_result()).model_dump(mode="json") | changes
+    path = tmp_path / "seed0.test.json"
+    path.write_text(json.dumps({"digest": files.hash_content(content), **content}))
+    with pytest.raises(ResultError, match=rf"\({next(iter(changes))}.*confusion") as caught:
+        read_evaluation(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_file_of_format_2_that_contradicts_itself_is_one_line(tmp_path):
+    old = json.loads(FORMAT_2.read_text())
+    old["metadata"]["test_accuracy"] += 1
+    write_document(tmp_path / "seed0.json", old)
+    with pytest.raises(ResultError, match=r"metadata\.test_accuracy: .*: confusion gives 7\.5"):
+        read_result(tmp_path / "seed0.json")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +238,7 @@ def test_an_evaluation_of_format_2_has_its_weights_and_a_class_without_images_no
     old = json.loads(FORMAT_2.read_text())
     old["metadata"] |= {"weights_sha256": "abc", "mistakes": []}
     old["metadata"]["confusion"][3] = [0] * 10
+    old["metadata"]["test_accuracy"] = 100 * 3 / 36
     write_document(tmp_path / "seed0.json", old)
     result = read_result(tmp_path / "seed0.json")
     assert result.weights_sha256 == result.test.weights_sha256 == "abc"

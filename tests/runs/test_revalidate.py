@@ -13,7 +13,7 @@ from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.errors import UserError
 from hw2core.runs import paths, revalidate
 from hw2core.runs.files import hash_content, read_result, read_run
-from hw2core.runs.schema import RESULT_FORMAT, Result
+from hw2core.runs.schema import RESULT_FORMAT, Epochs, Result
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import find_difference, shrink_spec, word_spec
 
@@ -210,13 +210,14 @@ def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spe
     [
         ({}, None),
         ({"parameters": 11}, "parameters: was 10, is 11"),
-        ({"best_epoch": 1}, "best epoch: was 2, is 1"),
+        ({"best_epoch": 2}, "best epoch: was 1, is 2"),
         ({"weights_sha256": "a"}, "hash of the weights: was None, is a"),
     ],
 )
 def test_the_first_difference_is_named(changes, place, make_result, make_evaluation):
     def make(**changes: object) -> Result:
-        result = make_result(**changes)
+        epochs = {key: [55.0, 55.0] for key in Epochs.model_fields}
+        result = make_result(epochs=epochs, **changes)
         return result.model_copy(update={"test": make_evaluation(result)})
 
     assert find_difference(make(), make(**changes)) == place
