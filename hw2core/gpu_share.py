@@ -10,9 +10,9 @@ from hw2core.config.arithmetic import count_work
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
 
-# A step of this many floating-point operations keeps an H200 busy for several milliseconds: a second
-# run would gain nothing. Smaller runs leave it idle between kernels, and each run leaves it idle for
-# seconds while its processes start.
+# A step of this many floating-point operations keeps an H200 busy for several milliseconds: a
+# second run would gain nothing. Smaller runs leave it idle between kernels, and each run leaves it
+# idle for seconds while its processes start.
 FLOPS_OF_A_WHOLE_GPU = 1e12
 LEAST_PERCENT = 10  # each run needs a CPU core as well
 CONTEXT_BYTES = 1 << 30  # memory of CUDA, its libraries and the images
