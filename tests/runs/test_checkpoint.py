@@ -81,7 +81,9 @@ def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
     for name in ("history", "best_epoch", "layers"):
         assert getattr(actual, name) == getattr(expected, name), name
     assert actual.weights.keys() == expected.weights.keys()
-    assert all(torch.equal(actual.weights[k], expected.weights[k]) for k in expected.weights)
+    assert all(
+        torch.equal(actual.weights[k].cpu(), tensor.cpu()) for k, tensor in expected.weights.items()
+    )
     assert len(actual.timing.seconds_per_epoch) == actual.history.num_epochs
 
 
