@@ -40,7 +40,8 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
     device = find_device(has_gpu=bool(gpus) or on_cluster)
     found = [r.environment.threads for r in results.values() if device.made(r)]
     threads = max(found, key=found.count) if found else THREADS
-    estimator = Estimator(results.values(), device, threads)
+    shares_gpu = bool(gpus) and not on_cluster
+    estimator = Estimator(results.values(), device, threads, shares_gpu=shares_gpu)
 
     def share(run: str) -> float:
         if on_cluster:

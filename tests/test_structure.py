@@ -32,7 +32,7 @@ ALLOWED: dict[str, str] = {
     "data": "errors io data",
     "engine": "errors gpus data layers optimizers history training engine",
     "evaluation": "engine data",
-    "runs": "errors io gpus history config data engine evaluation runs",
+    "runs": "errors io gpus gpu_share history config data engine evaluation runs",
     "gpu_share": "config data",
     "gpu_locks": "gpus",
     "progress": "errors config gpus gpu_share runs",

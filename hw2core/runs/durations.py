@@ -15,6 +15,7 @@ from hw2core.config.arithmetic import count_work
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
+from hw2core.gpu_share import estimate_gpu_percent
 from hw2core.runs.environment import describe_environment
 from hw2core.runs.files import ResultError, read_run
 from hw2core.runs.schema import Result
@@ -24,8 +25,7 @@ ON_CLUSTER = "a GPU, one run after the other"
 SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run, on an AMD EPYC
 SECONDS_BEFORE = 2  # for the first batches of a run, which are slow
 FORWARD_AND_BACKWARD = 3  # times the forward pass
-# Normalisation reads and writes the outputs of a convolution again. Fitted with the CPU's rates.
-OUTPUTS_WITH_NORM = 1.75
+LARGE = 1 << 40  # bytes of a GPU whose memory limits no share
 
 
 class Rates(NamedTuple):
@@ -35,18 +35,19 @@ class Rates(NamedTuple):
     flops: float  # floating-point operations per second
     outputs: float  # outputs of layers per second, limited by memory bandwidth
     step: float  # minimum seconds of a training step
+    norm: float = 1.75  # times the outputs of a convolution, with the normalisation that follows
 
 
 # The rates of CPUs are fitted, by least relative error, to finished runs with one thread: 145
 # published runs (report/reference) on an AMD EPYC, and 35 runs of 20 epochs on a shared Intel Xeon.
-# In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). The rates of GPUs are not
-# measured: they are a third of the published FLOP/s of an H100 or an M3, and 40 bytes of memory
-# bandwidth per output.
+# In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). Those of an H200 are
+# fitted to four networks that had it for themselves (the same table), within 20 %. Those of an M3
+# are not measured: a third of its published FLOP/s, and 40 bytes of memory bandwidth per output.
 RATES = {
     "amx_bf16": Rates("rates measured on an Intel Xeon with AMX", 2.5e12, 0.53e9, 1e-3),
     "avx512_bf16": Rates("rates measured on an AMD EPYC with AVX512", 207e9, 0.85e9, 1e-3),
     "fp32": Rates("rates measured on an AMD EPYC in fp32", 83e9, 0.34e9, 5e-4),
-    "cuda": Rates("the published rates of an H100, not measured", 3e14, 80e9, 1e-3),
+    "cuda": Rates("rates measured on an NVIDIA H200", 8e14, 186e9, 3.4e-4, 6.0),
     "mps": Rates("the published rates of an Apple M3, not measured", 1e12, 2.5e9, 2e-3),
 }
 
@@ -97,11 +98,18 @@ class Estimator:
 
     The correction is the median of measured / estimated over the finished runs of the same model,
     or of all models if there is none.
+
+    ``shares_gpu``: as many runs as fit train on a GPU at once, and each takes longer in proportion
+    to its share. Of 49 runs on an H200, each took 0.15 to 0.76 times as long as expected so, and
+    all together 6 minutes instead of 8.
     """
 
-    def __init__(self, finished: Iterable[Result], device: Device, threads: int) -> None:
+    def __init__(
+        self, finished: Iterable[Result], device: Device, threads: int, *, shares_gpu: bool = False
+    ) -> None:
         self._device = device
         self._threads = threads
+        self._shares_gpu = shares_gpu
         measured = defaultdict(list)
         for result in finished:
             try:
@@ -131,7 +139,11 @@ class Estimator:
         source = f"{self._num_finished} finished run{'s'[: self._num_finished > 1]}"
         if not self._num_finished:
             source = RATES[self._device.arithmetic].source
-        total = format_seconds(add_up(seconds))
+        pairs = list(seconds)
+        if self._shares_gpu:  # too few runs to fill it are faster
+            filled = min(1.0, sum(share for _, share in pairs))
+            pairs = [(alone * filled, share / filled) for alone, share in pairs]
+        total = format_seconds(add_up(pairs))
         return f"about {total} on {where or self._device} (from {source})"
 
     def _count_seconds(self, spec: RunSpec, threads: int) -> float:
@@ -140,14 +152,15 @@ class Estimator:
         cpu = self._device.kind == "cpu"
         rates = RATES["fp32" if cpu and slow else self._device.arithmetic]
         work = count_work(spec.architecture, spec.data.num_classes)
-        norm = OUTPUTS_WITH_NORM if getattr(spec.architecture, "batchnorm", False) else 1
+        norm = rates.norm if getattr(spec.architecture, "batchnorm", False) else 1
         forward = 2 * work.multiply_adds / rates.flops + norm * work.outputs / rates.outputs
         steps = math.ceil(spec.data.train / spec.training.batch_size)
         steps = min(steps, spec.training.batches or steps)
         trained = min(spec.data.train, steps * spec.training.batch_size)
         images = FORWARD_AND_BACKWARD * trained + spec.data.validation
         per_epoch = images * forward / (threads if cpu else 1) + steps * rates.step
-        return SECONDS_BEFORE + spec.training.epochs * per_epoch
+        share = estimate_gpu_percent(spec, LARGE) / 100 if self._shares_gpu else 1
+        return SECONDS_BEFORE + spec.training.epochs * per_epoch / share
 
 
 def add_up(seconds: Iterable[tuple[float, float]]) -> float:

@@ -44,7 +44,8 @@ def describe_plan(
     ``status`` is the command that lists the runs.
     """
     device = find_device(has_gpu=has_gpu or on_cluster)
-    estimator = Estimator(read_finished(study).values(), device, pending[0].threads)
+    finished, shares_gpu = read_finished(study).values(), has_gpu and not on_cluster
+    estimator = Estimator(finished, device, pending[0].threads, shares_gpu=shares_gpu)
     seconds = [
         (estimator.estimate(study.runs[training.run]), 1.0 if on_cluster else training.share)
         for training in pending

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hw2core.config.spec import RunSpec
+from hw2core.gpu_share import estimate_gpu_percent
 from hw2core.runs import durations
 from hw2core.runs.durations import (
     SECONDS_BEFORE,
@@ -96,6 +97,17 @@ def test_an_estimate_says_what_it_comes_from(long_values, make_result):
     gpu = find_device(has_gpu=True)._replace(kind="cuda", arithmetic="cuda")  # whatever its name
     made = finish(make_result, specify(long_values), 60.0, device="cuda:1", processor="H100")
     assert "on a GPU (from 1 finished run)" in Estimator([made], gpu, 2).describe([(60, 1)])
+
+
+def test_runs_that_share_a_gpu_take_as_long_together_as_one_after_the_other(long_values):
+    gpu = find_device(has_gpu=True)._replace(kind="cuda", arithmetic="cuda")
+    small = specify(long_values)
+    share = estimate_gpu_percent(small, 1 << 40) / 100
+    alone, shared = (Estimator([], gpu, 1, shares_gpu=shares) for shares in (False, True))
+    slowed = (shared.estimate(small) - FIXED) / (alone.estimate(small) - FIXED)
+    assert slowed == pytest.approx(1 / share)
+    assert shared.describe([(200.0, 0.1)] * 20).startswith("about 7 min")
+    assert shared.describe([(200.0, 0.1)]).startswith("about 20 s")
 
 
 def test_the_arithmetic_of_a_cpu_is_read_from_its_flags(tmp_path, monkeypatch):

@@ -133,7 +133,7 @@ def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
     assert line.endswith("python workflow_scripts/status.py")
     line = describe_plan(study_of(), trainings[1:], on_cluster=True, **where)
     assert line.startswith("1 run to train, about ")
-    assert " on a GPU, one run after the other (from the published rates" in line
+    assert " on a GPU, one run after the other (from rates measured on an NVIDIA" in line
 
 
 @pytest.mark.parametrize(
