@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from hw2core.config.errors import ConfigError
@@ -46,9 +46,16 @@ class TrainedNetwork:
     result: Result = field(repr=False)
 
     def normalise(self, picture: Path | str | Image.Image) -> Tensor:
-        """Return a picture (an image or its file) of any size as input of shape (1, 3, 32, 32)."""
+        """Return a picture (an image or its file) of any size as input of shape (1, 3, 32, 32).
+
+        It is turned as its EXIF orientation says.
+
+        Raises:
+            DataError: its pixels are neither 8 nor 16 bits, so their range is unknown.
+        """
         opened = picture if isinstance(picture, Image.Image) else Image.open(picture)
-        scaled = opened.convert("RGB").resize(self.in_size[:0:-1], Image.Resampling.BILINEAR)
+        upright = _reduce_depth(ImageOps.exif_transpose(opened))
+        scaled = upright.convert("RGB").resize(self.in_size[:0:-1], Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(scaled, dtype=np.float32) / 255)  # (H, W, C)
         normalised = (pixels - torch.tensor(self.mean)) / torch.tensor(self.std)
         return normalised.permute(2, 0, 1).unsqueeze(0)
@@ -61,10 +68,19 @@ class TrainedNetwork:
         return logits
 
     def classify(self, picture: Path | str | Image.Image) -> dict[str, float]:
-        """Return the probability of each class, the most likely first."""
+        """Return the probability of each class, the most likely first; see ``normalise``."""
         probabilities = self.compute_logits(self.normalise(picture)).softmax(dim=1)[0].tolist()
         named = zip(self.classes, probabilities, strict=True)
         return dict(sorted(named, key=lambda pair: -pair[1]))
+
+
+def _reduce_depth(picture: Image.Image) -> Image.Image:
+    """Return a picture of 16 bits with 8; Pillow would cut its values off at 255."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise DataError(f"the picture has pixels of 32 bits (mode {picture.mode}); save it with 8")
+    return picture
 
 
 def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> TrainedNetwork:

@@ -62,6 +62,22 @@ def test_a_network_gives_the_logits_of_its_weights(study, tiny_data):
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
+def test_a_picture_is_turned_as_its_exif_says_and_keeps_its_16_bits(tmp_path):
+    network = load_network(RUN, folder=PUBLISHED)
+    grey = Image.open(PUBLISHED / "data/cifar10/cat.png").convert("L")
+    expected = network.normalise(grey)
+    deep = np.asarray(grey).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert torch.equal(network.normalise(tmp_path / "deep.png"), expected)
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    grey.rotate(90).save(tmp_path / "turned.png", exif=orientation)
+    assert torch.equal(network.normalise(tmp_path / "turned.png"), expected)
+    for wide in (deep.astype(np.int32), deep.astype(np.float32) / 65535):
+        with pytest.raises(UserError, match="pixels of 32 bits"):
+            network.classify(Image.fromarray(wide))
+
+
 def test_the_folder_may_be_that_of_the_results_or_the_working_one(study, monkeypatch):
     folder, spec = study
     assert load_network(spec.name, folder=folder / "results").classes
