@@ -61,7 +61,7 @@ DATA = {spec.data.folder: spec.data for spec in STUDY.runs.values()}
 
 
 def match_names(names):
-    return "|".join(map(re.escape, names)) or "none"
+    return "|".join(map(re.escape, names)) or "(?!)"  # without names, nothing
 
 
 wildcard_constraints:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
 
 import pytest
-from checkout import ROOT, copy_sources, count_jobs
+import yaml
+from checkout import ROOT, TINY, copy_sources, count_jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -101,6 +103,15 @@ def test_every_gpu_of_the_machine_is_offered(fresh, tmp_path, monkeypatch):
     (offered,) = [line for line in log.read_text().splitlines() if "Provided resources" in line]
     assert "gpu_percent" in offered
     assert "400" in offered
+
+
+def test_an_experiment_may_have_any_name(fresh, tmp_path):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["none"] = config["experiments"].pop("exp2")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    plan = fresh.plan("results/none", "--directory", str(tmp_path))
+    assert plan["train"] == plan["experiment_figures"] == 1
+    assert plan["setting_figures"] == 0
 
 
 def test_demo_trains_at_least_eight_runs_beside_the_study(fresh):
