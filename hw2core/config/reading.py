@@ -100,6 +100,11 @@ class _StrictLoader(yaml.SafeLoader):
             raise _refuse(node, f"{node.value}: YAML reads {value}; write {value} or use quotes")
         return node
 
+    def construct_scalar(self, node: Any) -> str:
+        # JSON, as in the copy for jobs, writes a character beyond U+FFFF as a pair of escapes.
+        pairs = str(super().construct_scalar(node)).encode("utf-16", "surrogatepass")
+        return pairs.decode("utf-16", "surrogatepass")
+
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
         # Checked as written: the key << adds its keys later, and they may be given again.
         node = super().compose_mapping_node(anchor)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_yaml_itself_is_checked(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_config(file)
+
+
+def test_json_gives_every_character_as_it_is(tmp_path):
+    text = "\U0001f600 \u2028 \ufffe é"
+    (tmp_path / "copied_config.json").write_text(json.dumps({"question": text}))
+    assert read_config(tmp_path / "copied_config.json") == {"question": text}
 
 
 @pytest.mark.parametrize(
