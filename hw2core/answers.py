@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from hw2core.config.errors import ConfigError
 from hw2core.config.networks import MLPArchitecture
 from hw2core.config.reading import read_config
 from hw2core.config.study import STUDY_FILE, load_experiments, load_study
@@ -61,8 +62,14 @@ def part2_dropout_hp(*, normalised: bool = False) -> dict[str, float]:
 
 @cache
 def _read_hp(name: str) -> dict[str, float]:
-    """Return wstd, lr and reg of a run of config.yaml."""
-    run = load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs[name]
-    assert isinstance(run.architecture, MLPArchitecture)
+    """Return wstd, lr and reg of a run of config.yaml.
+
+    Raises:
+        ConfigError: there is no such run of an MLP.
+    """
+    run = load_study(read_config(STUDY_FILE), str(STUDY_FILE)).runs.get(name)
+    if run is None or not isinstance(run.architecture, MLPArchitecture):
+        problem = f"has no run {name} of model mlp, which normalised=True needs"
+        raise ConfigError(str(STUDY_FILE), [problem])
     recipe = run.training
     return {"wstd": run.architecture.wstd, "lr": recipe.lr, "reg": recipe.weight_decay}

@@ -59,7 +59,10 @@ def read_spec(given: Mapping[str, Any]) -> RunSpec:
     training = {key: given[name] for name, key in TRAINING.items()}
     data = given["data"]
     if data is None or isinstance(data, Mapping):
-        data = {**read_config(STUDY_FILE)["data"], **(data or {})}
+        defaults = read_config(STUDY_FILE).get("data")
+        if not isinstance(defaults, Mapping):
+            raise ConfigError(str(STUDY_FILE), [f"data: {defaults!r}: must be a mapping"])
+        data = {**defaults, **(data or {})}
     try:
         spec = RunSpec.model_validate(
             {

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from hw2core import answers
+from hw2core.config.errors import ConfigError
+from hw2core.config.reading import read_config
+from hw2core.config.study import STUDY_FILE
 from hw2core.runs import files, paths
 
 sys.path.insert(0, str(Path(__file__).parent / "analysis"))
@@ -56,3 +59,16 @@ def test_hyper_parameters_need_no_pandas():
     code = "import sys; from hw2core import answers; answers.part2_optim_hp()"
     code += "; assert 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("part", ["overfit", "optim", "dropout"])
+def test_a_study_without_the_runs_of_part_2_is_one_line(part, monkeypatch):
+    config = read_config(STUDY_FILE)
+    config["experiments"] = {"exp1_1": config["experiments"]["exp1_1"]}
+    Path("config.yaml").write_text(json.dumps(config))
+    monkeypatch.setattr(answers, "STUDY_FILE", Path("config.yaml"))
+    answers._read_hp.cache_clear()
+    hyper_parameters = getattr(answers, f"part2_{part}_hp")
+    assert hyper_parameters()["wstd"]
+    with pytest.raises(ConfigError, match=f"^config.yaml: has no run part2_{part}.* of model mlp"):
+        hyper_parameters(normalised=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hw2core import experiments
+from hw2core import arguments, experiments
 from hw2core.arguments import make_plain, read_spec
 from hw2core.config.errors import ConfigError
 from hw2core.config.reading import read_config
@@ -218,6 +218,14 @@ def test_fewer_images_are_those_of_config_yaml_but_for_what_is_given():
     data = read(data={"validation": 10, "test": 20}).data
     train = read_config(STUDY_FILE)["data"]["train"]
     assert (data.train, data.validation, data.test) == (train, 10, 20)
+
+
+@pytest.mark.parametrize("text", ["seeds: [0]", "data:", "data: [1]"])
+def test_a_config_without_images_is_one_line(text, monkeypatch):
+    Path("config.yaml").write_text(text)
+    monkeypatch.setattr(arguments, "STUDY_FILE", Path("config.yaml"))
+    with pytest.raises(ConfigError, match=r"^config\.yaml: data: .*: must be a mapping$"):
+        read()
 
 
 @pytest.mark.parametrize(
