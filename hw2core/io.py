@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -57,6 +58,23 @@ def write_text_atomically(path: Path | str, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def make_temporary_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a new folder next to ``path`` that is deleted after the block.
+
+    Those of processes killed on this machine are deleted first.
+    """
+    path = Path(path)
+    remove_leftovers(path)
+    folder = path.with_name(f"{_begin_temporary(path)}{os.getpid()}.tmp{path.suffix}")
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier process with this number
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def hash_file(path: Path | str) -> str:
@@ -145,7 +163,7 @@ def prepare_writing(path: Path | str) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete the temporary files of writers of ``path`` that have ended on this machine."""
+    """Delete the temporary files or folders for ``path`` of processes that have ended here."""
     start, end = _begin_temporary(path), f".tmp{path.suffix}"
     for leftover in path.parent.glob(f"{glob.escape(start)}*{end}"):
         writer = leftover.name.removeprefix(start).removesuffix(end)
@@ -153,7 +171,10 @@ def remove_leftovers(path: Path) -> None:
             import psutil  # here, because it is slow to import and there is seldom a leftover
 
             if not psutil.pid_exists(int(writer)):
-                leftover.unlink(missing_ok=True)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
 
 
 def _begin_temporary(path: Path) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hw2core.io import (
     check_exist,
     check_writable,
     hash_file,
+    make_temporary_folder,
     prepare_writing,
     replace_atomically,
     write_text_atomically,
@@ -68,6 +70,23 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path,
     write_text_atomically(tmp_path / name, "text")
     assert not dead.exists()
     assert all(path.exists() for path in (alive, remote, other))
+
+
+def test_a_temporary_folder_is_deleted_also_those_of_killed_processes(tmp_path):
+    code = """import os, signal, sys; from hw2core.io import make_temporary_folder
+with make_temporary_folder(sys.argv[1]) as folder:
+    (folder / "file").touch()
+    os.kill(os.getpid(), signal.SIGKILL)"""
+    path = tmp_path / "unpack"
+    assert subprocess.run([sys.executable, "-c", code, path]).returncode == -signal.SIGKILL
+    (killed,) = tmp_path.iterdir()
+    assert (killed / "file").exists()
+    alive = tmp_path / f".unpack.{socket.gethostname()}.{os.getppid()}.tmp"
+    alive.mkdir()
+    with make_temporary_folder(path) as folder:
+        assert set(tmp_path.iterdir()) == {folder, alive}
+        (folder / "file").touch()
+    assert list(tmp_path.iterdir()) == [alive]
 
 
 def test_a_file_that_cannot_be_written_is_one_error_with_the_way_out(tmp_path):

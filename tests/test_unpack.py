@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
 import sys
 import tarfile
@@ -55,6 +56,16 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
     assert {path: path.read_bytes() for path in packed} == packed
     assert Path("logs/train/a.log").read_bytes() == b"???"
     assert {path.name for path in Path().iterdir()} == {"results", "logs"}
+
+
+def test_what_a_killed_call_left_is_removed(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "study.tar.gz")
+    monkeypatch.chdir(elsewhere)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    Path(f".unpack.{socket.gethostname()}.{process.pid}.tmp/results").mkdir(parents=True)
+    unpack(archive, code=0)
+    assert [path.name for path in Path().iterdir()] == ["results"]
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,19 @@ import lzma
 import shutil
 import sys
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 
 import use_checkout  # noqa: F401
 
 from hw2core.errors import UserError, make_line
-from hw2core.io import WriteError, check_writable, hash_file, replace_atomically
+from hw2core.io import (
+    WriteError,
+    check_writable,
+    hash_file,
+    make_temporary_folder,
+    replace_atomically,
+)
 from hw2core.runs import paths
 from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.paths import RESULT_GLOB
@@ -52,8 +57,7 @@ def unpack(archive: Path, *, replace: bool) -> int:
             replace what is there; nothing has changed.
         WriteError: a file cannot be written; others are.
     """
-    with tempfile.TemporaryDirectory(dir=".", prefix=".unpack-") as name:
-        folder = Path(name)
+    with make_temporary_folder("unpack") as folder:
         extract(archive, folder)
         with contextlib.chdir(folder):
             results = read_results()
