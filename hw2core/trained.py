@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
+from hw2core.config.study import load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
@@ -87,7 +88,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     """Load the network that a run trained with a seed.
 
     Args:
-        run: its name, such as ``exp1_1_L2_K32``.
+        run: its name, such as ``exp1_1_L2_K32``; a run that config.yaml renamed has its new name.
         seed: that of the run.
         folder: has ``results/``, and ``data/`` with the manifest of the images, or is ``results/``
             itself; by default the working folder, then the published results.
@@ -103,9 +104,12 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         spec = RunSpec.from_config(result.config, str(path))
     except ConfigError as error:
         raise ResultError(error.lines[0]) from None
-    if (run, seed) != (result.name, result.seed):
+    if seed != result.seed or (run != result.name and not _has_settings(run, spec)):
         name = f"results/{result.name}/seed{result.seed}.json"
-        raise ResultError(f"{path}: the result of another run; it has to be {name}")
+        raise ResultError(
+            f"{path}: the result of another run, and config.yaml has no {run} with its settings; "
+            f"it has to be {name}"
+        )
     weights_path = path.with_suffix(".safetensors")
     if not weights_path.exists() and result.same_as:  # those of the run that was trained for it
         weights_path = path.parent.parent / result.same_as / weights_path.name
@@ -127,6 +131,12 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         in_size=(3, 32, 32),
         result=result,
     )
+
+
+def _has_settings(run: str, spec: RunSpec) -> bool:
+    """Return whether config.yaml has a run with the settings of ``spec``: a renamed run."""
+    specs = (each.specs.get(run) for each in load_experiments())
+    return any(planned and planned.identity() == spec.identity() for planned in specs)
 
 
 def _find_result(run: str, seed: int, folder: Path | str | None) -> Path:

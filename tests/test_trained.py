@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 import hw2core
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import Experiment, RunSpec
 from hw2core.config.study import CHECKOUT
 from hw2core.data.loader import Loader
 from hw2core.data.prepared import read_manifest
@@ -94,6 +95,27 @@ def test_a_run_that_shares_a_result_has_the_weights_of_the_other(study):
     shutil.move(weights, folder / "results/other")
     write_result(path, read_result(path).model_copy(update={"same_as": "other"}))
     assert load_network(spec.name, folder=folder).result.same_as == "other"
+
+
+def test_a_renamed_run_has_its_network_and_a_copied_result_none(study, monkeypatch):
+    folder, spec = study
+    renamed = spec.model_copy(update={"experiment": "new"})
+    (folder / "results" / spec.name).rename(folder / "results" / renamed.name)
+    other = renamed.model_copy(
+        update={"training": spec.training.model_copy(update={"batch_size": 8})}
+    )
+    for planned in (spec, other):
+        experiment = Experiment("new", "?", "x", "y", (), (), {}, specs={planned.name: planned})
+        monkeypatch.setattr("hw2core.trained.load_experiments", lambda e=experiment: [e])
+        with pytest.raises(UserError, match=f"the result of another run, .* no {renamed.name} "):
+            load_network(renamed.name, folder=folder)
+    same = replace(experiment, specs={renamed.name: renamed})
+    monkeypatch.setattr("hw2core.trained.load_experiments", lambda: [same])
+    assert load_network(renamed.name, folder=folder).result.name == spec.name
+    path = folder / paths.result_path(renamed.name, 0)
+    path.rename(path.with_name("seed1.json"))
+    with pytest.raises(UserError, match=rf"it has to be results/{spec.name}/seed0\.json"):
+        load_network(renamed.name, 1, folder=folder)
 
 
 def test_what_is_missing_or_not_of_the_result_is_one_line(study, monkeypatch, tmp_path):
