@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from hw2core.config.reading import DEFAULT, list_configs, read_configs  # noqa: E402 (of this checkout)
-from hw2core.config.study import Study, load_study  # noqa: E402
+from hw2core.config.study import STUDY_FILE, Study, load_study  # noqa: E402
 from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
@@ -101,7 +101,7 @@ class Budget:
 
 def train(args: argparse.Namespace, budget: Budget) -> bool:
     """Train stage by stage; return whether runs failed."""
-    files = list_configs(args.configfile)
+    files = list_configs(args.configfile, default=STUDY_FILE)
     study = load_study({**read_configs(files), "seeds": args.seeds}, " + ".join(files))
     command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "gpu")]
     command += ["--snakefile", str(ROOT / "Snakefile")]

@@ -34,8 +34,9 @@ def main() -> int:
     args = parser.parse_args()
 
     def work(log: logging.Logger) -> str:
-        default = [str(copied if copied.exists() else STUDY_FILE)]
-        files = list_configs(args.configfile) if args.configfile else default
+        files = [str(copied)]  # of a call of Snakemake
+        if not copied.exists():
+            files = list_configs(args.configfile, default=STUDY_FILE)
         study = load_study(read_configs(files), " + ".join(files))
         study = study.compare_sizes(
             load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))

@@ -9,7 +9,7 @@ from pathlib import Path
 import use_checkout  # noqa: F401
 
 from hw2core.config.reading import list_configs, read_configs
-from hw2core.config.study import Study, load_study
+from hw2core.config.study import STUDY_FILE, Study, load_study
 from hw2core.runs.selection import select_runs
 
 
@@ -31,7 +31,7 @@ def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
         UserError: the configuration or a name is wrong.
         OSError: there is no such folder.
     """
-    files = list_configs(args.configfile)
+    files = list_configs(args.configfile, folder=args.directory, default=STUDY_FILE)
     study = load_study(read_configs(files), " + ".join(files))
     pairs = select_runs(study, args.names)
     os.chdir(args.directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,10 +49,20 @@ def read_config(path: Path | str) -> dict[str, Any]:
     return values
 
 
-def list_configs(given: Iterable[Path | str]) -> list[str]:
-    """Return the files that Snakemake merges: config.yaml, if it is there, below those given."""
-    default = [DEFAULT] if Path(DEFAULT).exists() else []
-    return list(dict.fromkeys([*default, *map(str, given)])) or [DEFAULT]
+def list_configs(
+    given: Iterable[Path | str], *, folder: Path | str = "", default: Path
+) -> list[str]:
+    """Return the files that a call of Snakemake merges, the first below the others.
+
+    Args:
+        given: its ``--configfile``.
+        folder: its ``--directory``, whose config.yaml comes first.
+        default: comes first where ``folder`` has none.
+    """
+    own = Path(folder, DEFAULT)
+    first = own if own.exists() else default
+    others = [str(path) for path in given if Path(path).resolve() != first.resolve()]
+    return [os.path.relpath(first), *others]
 
 
 def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:

@@ -116,8 +116,15 @@ def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
     assert read_config(path)["d"] == {"lr": 3, "epochs": 2}
 
 
-def test_config_yaml_is_merged_first_if_it_is_there(in_folder):
-    assert list_configs([]) == ["config.yaml"]
-    assert list_configs(["a.yaml"]) == ["a.yaml"]
+def test_one_config_yaml_is_merged_first_that_of_the_folder_or_the_checkout(in_folder):
+    default = Path("checkout/config.yaml")
+    assert list_configs([], default=default) == ["checkout/config.yaml"]
+    assert list_configs(["a.yaml", default], default=default) == ["checkout/config.yaml", "a.yaml"]
     Path("config.yaml").touch()
-    assert list_configs(["a.yaml", "config.yaml"]) == ["config.yaml", "a.yaml"]
+    assert list_configs(["a.yaml", "config.yaml"], default=default) == ["config.yaml", "a.yaml"]
+    Path("own").mkdir()
+    own = {"folder": "own", "default": Path("config.yaml")}
+    assert list_configs([], **own) == ["config.yaml"]
+    Path("own/config.yaml").touch()
+    assert list_configs(["own/config.yaml"], **own) == ["own/config.yaml"]
+    assert list_configs(["config.yaml"], **own) == ["own/config.yaml", "config.yaml"]

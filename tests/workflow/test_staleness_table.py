@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+import yaml
 from checkout import NUM_RUNS, TINY, count_jobs, read_only
 
 from hw2core.runs.files import hash_content
@@ -279,6 +280,20 @@ def test_status_knows_a_study_laid_over_the_configuration_in_a_folder_of_its_own
         "exp1_4_L4_K4": "current",
         "exp2_L4_K4": "stale training.lr: was 0.003, is 0.001",
     }
+
+
+def test_the_states_of_a_study_in_a_folder_of_its_own_are_those_of_its_configuration(clone):
+    """By the command that Snakemake itself prints, too; no other config.yaml is merged into it."""
+    own = copy.deepcopy(TINY) | {"experiments": {"mine": TINY["experiments"]["exp2"]}}
+    (clone / "own").mkdir()
+    (clone / "own/config.yaml").write_text(yaml.safe_dump(own))
+    output = clone.snakemake("-n", "--directory", "own", "results/mine")
+    command = output.splitlines()[-1].partition("Each run: python workflow_scripts/status.py ")[2]
+    assert command == "--configfile own/config.yaml --directory own"
+    for arguments in (command.split(), ["--directory", "own"], ["mine", "--directory", "own"]):
+        states = ask_status(clone, *arguments)
+        assert list(states) == ["mine_L4_K4"]
+        assert states["mine_L4_K4"].startswith("not trained")
 
 
 def ask_status(clone, *arguments):
