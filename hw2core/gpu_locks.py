@@ -49,12 +49,9 @@ def lock_share(names: Iterable[str], percent: int) -> str | None:
     Raises:
         OSError: the files cannot be made or locked.
     """
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
-    if FOLDER.lstat().st_uid != os.getuid():
-        raise PermissionError(0, "it belongs to another user")
-    with Path(FOLDER, "choosing").open("w") as gate:
+    with os.fdopen(open_file("choosing"), "w") as gate:
         fcntl.lockf(gate, fcntl.LOCK_EX)  # one process at a time counts what is free and takes it
-        files = {name: _open_file(name) for name in names}
+        files = {name: open_file(name) for name in names}
         free = {name: _lock_free(file) for name, file in files.items()}
         best = max(free, key=lambda name: len(free[name]))
         chosen = best if len(free[best]) >= percent else None
@@ -69,7 +66,15 @@ def lock_share(names: Iterable[str], percent: int) -> str | None:
     return chosen
 
 
-def _open_file(name: str) -> int:
+def open_file(name: str) -> int:
+    """Open a file in the folder of locks; its content does not matter.
+
+    Raises:
+        OSError: it cannot be made, or the folder belongs to another user.
+    """
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    if FOLDER.lstat().st_uid != os.getuid():
+        raise PermissionError(0, "it belongs to another user")
     path = FOLDER / re.sub(r"[^\w.-]", "_", name)
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

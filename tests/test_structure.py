@@ -35,6 +35,7 @@ ALLOWED: dict[str, str] = {
     "runs": "errors io gpus gpu_share history config data engine evaluation runs",
     "gpu_share": "config data",
     "gpu_locks": "gpus",
+    "run_locks": "gpu_locks",
     "progress": "errors config gpus gpu_share runs",
     "code_copy": "errors runs",
     "retries": "runs",

@@ -23,9 +23,11 @@ from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
 from hw2core.gpu_locks import take_gpu
 from hw2core.gpus import CUDA_GRAPH, VISIBLE
+from hw2core.run_locks import hold_run
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
 from hw2core.runs.log import NO_EPOCH, format_epoch, run_job
+from hw2core.runs.staleness import Identity, explain_result
 
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
@@ -37,6 +39,10 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def main() -> int:
     """Train; return 1 if the prepared images are damaged or a file cannot be written."""
     args = parse_arguments()
+    try:
+        args.waited = hold_run(args.result)  # before the log of the other process is overwritten
+    except KeyboardInterrupt:
+        return 130
     # Imports create hundreds of thousands of permanent objects. Collecting garbage among them takes
     # a third of the time of importing torch.
     gc.disable()
@@ -66,6 +72,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.Logger) -> str:
     """Train when the images are loaded; return the last line of the log."""
+    if args.waited and not explain_result(args.spec, args.seed):
+        return f"trained by another process meanwhile -> {args.result}"
     take_gpu(args.gpu_percent, log)
     import torch
 
@@ -76,7 +84,6 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
     from hw2core.runs.make import make_result
     from hw2core.runs.outcome import judge_status
     from hw2core.runs.plan import check_replacing
-    from hw2core.runs.staleness import Identity
     from hw2core.runs.weights import write_weights
 
     torch.set_num_threads(args.threads)

@@ -151,6 +151,28 @@ def test_a_gpu_that_torch_cannot_use_is_one_line_unless_the_cpu_is_asked_for(
     assert start(tiny_spec, tiny_manifest, tmp_path, 0, variables=variables).wait(120) == 0
 
 
+@pytest.mark.parametrize("end", [signal.SIGCONT, signal.SIGKILL])
+def test_a_run_is_trained_by_one_process_at_a_time(tiny_spec, tiny_manifest, tmp_path, end):
+    folder = Path("results", tiny_spec.name)
+    first = start(tiny_spec, tiny_manifest, folder, 0, cwd=tmp_path)
+    wait_for(first, tmp_path / folder / "log", "torch")
+    first.send_signal(signal.SIGSTOP)
+    log = (tmp_path / folder / "log").read_text()
+    options = {"stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    second = start(tiny_spec, tiny_manifest, folder, 0, **options)
+    assert "another process trains this run; waiting" in second.stderr.readline()
+    assert (tmp_path / folder / "log").read_text() == log
+    first.send_signal(end)
+    if end == signal.SIGKILL:
+        first.send_signal(signal.SIGCONT)
+    assert first.wait(120) == (0 if end == signal.SIGCONT else -signal.SIGKILL)
+    second.communicate(timeout=120)
+    assert second.returncode == 0
+    shared = "trained by another process meanwhile" in (tmp_path / folder / "log").read_text()
+    assert shared == (end == signal.SIGCONT)
+    assert (tmp_path / folder / "seed0.json").exists()
+
+
 # Replaces the GPU: the step of each run is captured, and that fails with an error of CUDA.
 ON_A_GPU = f"""
 import os, runpy, sys
