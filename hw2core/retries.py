@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from hw2core.runs.log import NO_EPOCH
+from hw2core.runs.log import NO_EPOCH, parse_epoch
 from hw2core.runs.paths import checkpoint_path, log_path, result_path
 
 Pair = tuple[str, str]  # run and seed
 
 
 class Retries:
-    """Counts the attempts of each job that finished an epoch; these do not use up retries.
+    """Counts the attempts of each job that got further than any before; these use up no retries.
 
     Args:
         pairs: the runs and seeds that are to be trained.
@@ -22,20 +22,29 @@ class Retries:
 
     def __init__(self, pairs: Collection[Pair]) -> None:
         self._checkpoints = {pair: _identify_checkpoint(pair) for pair in pairs}
+        self._epochs: dict[Pair, int] = {}  # the last epoch of the attempts so far
         self._fruitful: Counter[frozenset[Pair]] = Counter()
 
     def count(self, pairs: Collection[Pair], retries: int) -> int:
         """Return how often a job that trains ``pairs``, and just failed, may be resubmitted.
 
-        That is ``retries`` times, not counting attempts that finished an epoch. It is 0 if the time
-        limit is shorter than an epoch, because a retry would not help.
+        That is ``retries`` times, not counting attempts that saved an epoch which none before them
+        had reached: on a node whose setting differs, a run starts from the beginning. It is 0 if
+        the time limit is shorter than an epoch, because a retry would not help.
         """
-        found = {pair: _identify_checkpoint(pair) for pair in pairs}
-        changed = any(found[pair] != self._checkpoints.get(pair) for pair in pairs)
-        self._checkpoints |= found
-        if changed:
+        saved = {pair: _identify_checkpoint(pair) for pair in pairs}
+        lines = {pair: _read_log(pair) for pair in pairs}
+        reached = {
+            pair: max((x.epoch for line in lines[pair] if (x := parse_epoch(line))), default=0)
+            for pair in pairs
+            if saved[pair] != self._checkpoints.get(pair)
+        }
+        further = {pair: n for pair, n in reached.items() if n > self._epochs.get(pair, 0)}
+        self._checkpoints |= saved
+        self._epochs |= further
+        if further:
             self._fruitful[frozenset(pairs)] += 1
-        elif any(NO_EPOCH in _read_last_line(pair) for pair in pairs):
+        elif any(NO_EPOCH in line for pair in pairs for line in lines[pair][-1:]):
             return 0
         return retries and retries + self._fruitful[frozenset(pairs)]
 
@@ -51,11 +60,11 @@ def _identify_checkpoint(pair: Pair) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _read_last_line(pair: Pair) -> str:
-    """Return the last line of the log of a run; an empty string if there is none."""
+def _read_log(pair: Pair) -> list[str]:
+    """Return the lines of the log of a run; none if there is no log."""
     run, seed = pair
     try:
         log = Path(log_path("train", run, f"seed{seed}")).read_text(encoding="utf-8")
     except OSError:
-        return ""
-    return log.rstrip().rpartition("\n")[2]
+        return []
+    return log.rstrip().splitlines()

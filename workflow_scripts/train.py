@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import os
 import signal
@@ -97,12 +96,7 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, stop)
     data = loading.result()
-    # The whole config: the spec's hash leaves out defaults, which an edit of the code may change.
-    identity = {
-        **Identity.of(spec, args.seed).hash_parts(),
-        "config": json.dumps(spec.describe(args.seed)),
-        "data_sha256": data.sha256,
-    }
+    identity = Identity.of(spec, args.seed).describe() | {"data_sha256": data.sha256}
     pause = SECONDS_BETWEEN_WRITES if args.checkpoint_seconds is None else args.checkpoint_seconds
     checkpoint = Checkpoint(
         paths.checkpoint_path(args.result), identity, log, seconds_between_writes=pause

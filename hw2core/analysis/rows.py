@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hw2core.config.spec import Size
 from hw2core.runs.outcome import judge_status
 from hw2core.runs.schema import Epochs, Result
-
-if TYPE_CHECKING:
-    from hw2core.config.spec import Size
 
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
@@ -102,12 +100,17 @@ def describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
     """Return in which quantities a run is smaller than ``size``, or an empty string."""
-    data = config["data"]
+    found = Size.of(config["data"], config["training"])
     amounts = {
-        "epochs": (config["training"]["epochs"], size.epochs),
-        "training images": (data["train"], size.train),
-        "validation images": (data["validation"], size.validation),
-        "test images": (data["test"], size.test),
+        "epochs": (found.epochs, size.epochs),
+        "training images": (found.train, size.train),
+        "validation images": (found.validation, size.validation),
+        "test images": (found.test, size.test),
     }
+    # A part of these is no other reduction.
+    if found.train >= size.train:
+        amounts["training images per epoch"] = (found.per_epoch, size.per_epoch)
+    if found.epochs >= size.epochs:
+        amounts["epochs before early stopping"] = (found.patience, size.patience)
     less = [f"{a:,} of {asked:,} {what}" for what, (a, asked) in amounts.items() if a < asked]
-    return "; ".join([f"{data['name']} images"] * (data["name"] != size.data) + less)
+    return "; ".join([f"{found.data} images"] * (found.data != size.data) + less)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -44,6 +44,30 @@ class Size(NamedTuple):
     train: int
     validation: int
     test: int
+    per_epoch: int  # training images; fewer than ``train`` with ``training.batches``
+    patience: int  # epochs before early stopping, at most ``epochs``
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], training: Mapping[str, Any]) -> Size:
+        """Return the size of a run from two sections of its configuration."""
+        train, epochs = data["train"], training["epochs"]
+        batches = training.get("batches") or train
+        return cls(
+            data=data["name"],
+            epochs=epochs,
+            train=train,
+            validation=data["validation"],
+            test=data["test"],
+            per_epoch=min(train, batches * training["batch_size"]),
+            patience=min(training.get("early_stopping") or epochs, epochs),
+        )
+
+    def find_loss(self, new: Size) -> str:
+        """Return what a run is that would lose something if it replaced one of this size; or ""."""
+        if self.data not in (new.data, "generated"):
+            return "run on other images"
+        smaller = any(a > b for a, b in zip(self[1:], new[1:], strict=True))
+        return "smaller run" if smaller else ""
 
 
 class RunSpec(Frozen):
@@ -134,8 +158,7 @@ class RunSpec(Frozen):
     @property
     def size(self) -> Size:
         """The name of the data set, the epochs and the images of each part."""
-        data = self.data
-        return Size(data.name, self.training.epochs, data.train, data.validation, data.test)
+        return Size.of(vars(self.data), vars(self.training))
 
     @property
     def implementation(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,13 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, TypeAdapter
 
+from hw2core.config.spec import RunSpec
 from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.io import check_regular, remove_leftovers, replace_atomically
+from hw2core.runs import paths
+from hw2core.runs.checkpoint_head import LARGEST, Head, add_head
 
 FORMAT = 3
-LARGEST = 8 << 30  # bytes
 # In a run of seconds, writing after every epoch would take longer than the epochs.
 SECONDS_BETWEEN_WRITES = 10.0
 CURVE = TypeAdapter(list[tuple[list[float], Annotated[float, Field(ge=0, le=100)]]])
@@ -34,8 +37,9 @@ class Checkpoint:
     """The checkpoint of one run and seed.
 
     Args:
-        path: the file; the previous one is kept as ``<path>.previous``, and one that cannot be
-            loaded as ``<path>.damaged`` until the run is done.
+        path: the file; the previous one is kept as ``<path>.previous``, one that cannot be loaded
+            as ``<path>.damaged``, and one of another identity or setting under a name of its own,
+            until the run is done.
         identity: spec, and hashes of code and data; a file with another identity is not used.
         seconds_between_writes: minimum time between two writes.
     """
@@ -75,6 +79,7 @@ class Checkpoint:
             return
         content = io.BytesIO()
         torch.save({"format": FORMAT, "identity": self.identity, **self._unwritten}, content)
+        add_head(content, Head(self.identity, self._unwritten["setting"]))
         try:
             with replace_atomically(self.path) as temporary:
                 digest = hashlib.sha256(content.getbuffer()).digest()
@@ -91,13 +96,16 @@ class Checkpoint:
         """Call ``use`` with the last state of this run that it accepts; return whether it did.
 
         The log says which file is used, or why none is. A state saved in another setting (threads,
-        device, precision) is not used, because the run's numbers would match neither setting.
+        device, precision) is not used, because the run's numbers would match neither setting. It is
+        set aside, so that this run does not overwrite it, and found again in its own setting.
         """
-        for path in filter(Path.exists, (self.path, self.previous)):
+        kept = self._name_kept(Head(self.identity, dict(setting)))
+        for path in filter(Path.exists, (self.path, self.previous, kept)):
             try:
                 state = read_state(path)
                 if reason := self._find_difference(state, setting):
-                    self.log.warning(f"{path}: not used: {reason}")
+                    place = self._keep(path, state)
+                    self.log.warning(f"{path}: not used: {reason}; kept as {place.name}")
                     continue
                 check_histories(state)
                 use(state)
@@ -111,27 +119,58 @@ class Checkpoint:
                     path.replace(self.damaged)
             else:
                 self.log.info(f"resuming after epoch {len(state['train'])}, from {path}")
+                if path == kept:
+                    with suppress(OSError):
+                        path.replace(self.path)
                 return True
         return False
 
     def remove(self) -> None:
-        """Delete all checkpoint files, including what a killed run left."""
+        """Delete all checkpoint files when the run is done, including what a killed run left.
+
+        Those of larger runs are kept.
+        """
         self._unwritten = None
         remove_leftovers(self.path)
-        for path in (self.path, self.previous, self.damaged):
+        kept = (path for path in paths.list_kept(self.path) if not self._is_larger(path))
+        for path in (self.path, self.previous, self.damaged, *kept):
             path.unlink(missing_ok=True)
+
+    def _name_kept(self, head: Head) -> Path:
+        """Return the path under which a checkpoint of another run or setting is kept."""
+        text = json.dumps(head, sort_keys=True, default=str)
+        return self.path.with_name(
+            f"{self.path.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        )
+
+    def _keep(self, path: Path, state: dict[str, Any]) -> Path:
+        """Set a checkpoint aside, unless one of the same run with as many epochs is there."""
+        kept = self._name_kept(Head(state["identity"], state["setting"]))
+        if kept.exists():
+            with suppress(Exception):  # damaged
+                if len(read_state(kept)["train"]) >= len(state["train"]):
+                    path.unlink()
+                    return kept
+        path.replace(kept)
+        return kept
+
+    def _is_larger(self, path: Path) -> bool:
+        """Return whether a checkpoint is of a larger run than this one; see ``Size.find_loss``."""
+        try:
+            sizes = [
+                RunSpec.from_config(json.loads(identity["config"])).size
+                for identity in (read_state(path)["identity"], self.identity)
+            ]
+        except Exception:  # reading may raise any kind
+            return False
+        return bool(sizes[0].find_loss(sizes[1]))
 
     def _find_difference(self, state: dict[str, Any], setting: Mapping[str, Any]) -> str:
         """Return why a state does not belong to this run and setting; "" if it does."""
         if state["format"] != FORMAT:
             return f"format {state['format']!r}, not {FORMAT!r}"
-        changed = find_changes(state["identity"], self.identity)
-        if changed:
-            return f"of another run ({', '.join(changed)} changed)"
-        saved = state["setting"]
-        changed = find_changes(saved, setting)
-        values = (f"{key} {saved.get(key)}, now {setting[key]}" for key in changed)
-        return f"saved with {'; '.join(values)}" if changed else ""
+        head = Head(state["identity"], state["setting"])
+        return head.find_difference(self.identity, setting)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -161,8 +200,3 @@ def check_histories(state: Mapping[str, Any]) -> None:
         raise ValueError("no weights of the best epoch")
     CURVE.validate_python([*state["train"], *state["test"]])
     TIMES.validate_python(state["seconds"] + state["speeds"])
-
-
-def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the keys of ``new`` whose values differ from those in ``old``."""
-    return [key for key, value in new.items() if old.get(key) != value]

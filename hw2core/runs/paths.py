@@ -5,6 +5,7 @@ The functions also build patterns for Snakemake: ``result_path("{run}", "{seed}"
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 
@@ -46,7 +47,8 @@ COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
 OF_RUN = re.compile(
-    r"results/[^/]+/seed[0-9]+\.(json|test\.json|safetensors|checkpoint(\.previous)?)"
+    r"results/[^/]+/seed[0-9]+\.(json|test\.json|safetensors"
+    r"|checkpoint(\.previous|\.[0-9a-f]{8})?)"
 )
 
 
@@ -73,6 +75,11 @@ def weights_path(run: str, seed: int | str) -> str:
 def checkpoint_path(result: Path) -> Path:
     """Return the path of the checkpoint of an unfinished run, next to its future result."""
     return result.with_suffix(".checkpoint")
+
+
+def list_kept(checkpoint: Path) -> list[Path]:
+    """Return the checkpoints that were set aside for a run with other settings."""
+    return sorted(checkpoint.parent.glob(f"{glob.escape(checkpoint.name)}.{'[0-9a-f]' * 8}"))
 
 
 def flat_result_path(out_dir: str, run: str) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import RunSpec, Size
 from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.runs import paths
+from hw2core.runs.checkpoint_head import explain_unused
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
 from hw2core.runs.files import ForeignResultError, ResultError, read_result
 from hw2core.runs.selection import UnknownName, split_name, suggest
@@ -62,6 +63,14 @@ def describe_plan(
         shown = [f"{reason} ({runs})" for reason, runs in reasons.most_common(MOST_REASONS)]
         more = len(reasons) - len(shown)
         line += f"; stale: {'; '.join(shown)}" + (f"; and {more} other reasons" if more else "")
+    unused = Counter(
+        reason
+        for run, seed, threads, _ in pending
+        if (reason := explain_unused(study.runs[run], seed, threads=threads))
+    )
+    if unused:
+        shown = [f"{reason} ({runs})" for reason, runs in unused.most_common(MOST_REASONS)]
+        line += f"; not resumed from their checkpoints: {'; '.join(shown)}"
     return f"{line}. Each run: {status}"
 
 
@@ -151,21 +160,21 @@ def describe_loss(path: str, new: RunSpec) -> str | None:
         return str(error)
     except (ResultError, ConfigError):  # nothing that this version can use
         return None
-    if old.size.data not in (new.size.data, "generated"):
-        kind = "run on other images"
-    elif any(a > b for a, b in zip(old.size[1:], new.size[1:], strict=True)):
-        kind = "smaller run"
-    else:
+    if not (kind := old.size.find_loss(new.size)):
         return None
-    sizes = describe_size(old), describe_size(new)
+    sizes = describe_size(old.size), describe_size(new.size)
     return "{} ({}) would be replaced by a {kind} ({})".format(path, *sizes, kind=kind)
 
 
-def describe_size(spec: RunSpec) -> str:
+def describe_size(size: Size) -> str:
     """Return the size of a run in words."""
-    data, epochs, *images = spec.size
-    counts = " + ".join(f"{count:,}" for count in images)
-    return f"{epochs} epoch{'s'[: epochs > 1]}, {counts} images of {data}"
+    counts = " + ".join(f"{count:,}" for count in (size.train, size.validation, size.test))
+    words = f"{size.epochs} epoch{'s'[: size.epochs > 1]}, {counts} images of {size.data}"
+    if size.per_epoch < size.train:
+        words += f", {size.per_epoch:,} per epoch"
+    if size.patience < size.epochs:
+        words += f", early stopping after {size.patience}"
+    return words
 
 
 def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:

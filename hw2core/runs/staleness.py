@@ -6,6 +6,7 @@ copied from a cluster or came with a clone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,17 @@ class Identity:
             "spec_hash": self.spec.hash_identity(self.seed),
             "code_hash": combine_hashes(self.code),
             "data_sha256": self.data_sha256 or "",
+        }
+
+    def describe(self) -> dict[str, str]:
+        """Return what a checkpoint must be of to be resumed, as far as it is known.
+
+        The whole configuration is part of it: the hash of the spec leaves out defaults, which an
+        edit of the code may change.
+        """
+        config = json.dumps(self.spec.describe(self.seed))
+        return {key: value for key, value in self.hash_parts().items() if value} | {
+            "config": config
         }
 
     def find_differences(self, result: Result) -> list[str]:

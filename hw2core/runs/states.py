@@ -16,6 +16,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
 from hw2core.io import check_regular
 from hw2core.runs import paths
+from hw2core.runs.checkpoint_head import explain_unused
 from hw2core.runs.durations import Estimator, format_seconds
 from hw2core.runs.files import read_run
 from hw2core.runs.log import parse_epoch
@@ -94,6 +95,10 @@ class Reporter:
         here = paths.result_path(run, seed) in trained_here
         if log := read_log("train", run, seed):
             if found := describe_training(spec, seed, log, seconds, here=here):
+                unused = found.state == INTERRUPTED and explain_unused(spec, seed)
+                if unused:
+                    detail = f"{found.detail}; not resumed: {unused}"
+                    return found._replace(detail=detail, seconds_left=seconds)
                 return found
         elif here:
             return RunState(run, seed, RUNNING, "starting", seconds)

@@ -11,7 +11,9 @@ from hw2core.config.study import Study
 from hw2core.errors import make_line
 from hw2core.history import EpochResult, History
 from hw2core.runs import paths
+from hw2core.runs.checkpoint_head import Head
 from hw2core.runs.schema import Epochs, Layers
+from hw2core.runs.staleness import Identity
 
 
 class Unfinished(NamedTuple):
@@ -26,7 +28,8 @@ class Unfinished(NamedTuple):
 def find_unfinished(study: Study, log: logging.Logger) -> list[Unfinished]:
     """Return the runs and seeds of which a checkpoint can be read, in the order of the study.
 
-    A checkpoint of another specification is left out. One that cannot be read is logged.
+    The log says which checkpoints are left out: those of another run, from which training would
+    not resume, and those that cannot be read.
     """
     found = []
     for experiment in study.experiments.values():
@@ -35,21 +38,26 @@ def find_unfinished(study: Study, log: logging.Logger) -> list[Unfinished]:
             path = paths.checkpoint_path(result)
             if not result.exists() and path.exists():
                 try:
-                    found += _read_unfinished(path, study.runs[run], seed)
+                    found.append(_read_unfinished(path, study.runs[run], seed))
                 except Exception as error:  # what is in it may be anything
                     log.warning(make_line(f"{path}: left out: {error or type(error).__name__}"))
     return found
 
 
-def _read_unfinished(path: Path, spec: RunSpec, seed: int) -> list[Unfinished]:
-    """Return the run and seed of a checkpoint, or nothing if it is of another specification."""
+def _read_unfinished(path: Path, spec: RunSpec, seed: int) -> Unfinished:
+    """Return the run and seed of a checkpoint.
+
+    Raises:
+        ValueError: it is of another run.
+    """
     from hw2core.runs.checkpoint import read_state  # imports torch
 
     state = read_state(path)
-    if state["identity"]["spec_hash"] != spec.hash_identity(seed):
-        return []
+    head = Head(state["identity"], {})
+    if reason := head.find_difference(Identity.of(spec, seed).describe(), {}):
+        raise ValueError(reason)
     history = History()
     for train, validation in zip(state["train"], state["test"], strict=True):
         history.add(EpochResult(*train), EpochResult(*validation))
     layers = Layers.model_validate(state["layers"]) if state["layers"] else None
-    return [Unfinished(spec, seed, Epochs.of(history.summarize()), layers)]
+    return Unfinished(spec, seed, Epochs.of(history.summarize()), layers)

@@ -43,7 +43,7 @@ Experiment = partial(
     seeds=(),
     sizes={},
 )
-SIZE = Size("cifar10", epochs=20, train=20_000, validation=6_000, test=10_000)
+SIZE = Size("cifar10", 20, 20_000, 6_000, 10_000, per_epoch=20_000, patience=20)
 
 
 def build_result(

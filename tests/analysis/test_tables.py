@@ -101,13 +101,22 @@ def test_a_training_loss_that_is_not_finite_has_diverged():
     ("asked", "reduced"),
     [
         (SIZE._replace(train=44_000), "3 of 20 epochs; 20,000 of 44,000 training images"),
-        (SIZE._replace(data="other", epochs=3), "cifar10 images"),
-        (SIZE._replace(epochs=3), ""),
+        (SIZE._replace(data="other", epochs=3, patience=3), "cifar10 images"),
+        (SIZE._replace(epochs=3, patience=3), ""),
     ],
 )
 def test_less_than_config_asks_for_is_reduced(asked, reduced):
     experiment = Experiment("exp1_1", sizes={"exp1_1_L2_K32": asked})
     runs = build([experiment], [build_result("exp1_1_L2_K32", epochs=3)]).runs
+    assert list(runs["reduced"]) == [reduced]
+
+
+def test_a_part_of_the_images_per_epoch_and_early_stopping_are_reductions():
+    result = build_result("exp1_1_L2_K32", epochs=20)
+    training = result.config["training"] | {"batches": 2, "early_stopping": 5}
+    result = result.model_copy(update={"config": result.config | {"training": training}})
+    runs = build([Experiment("exp1_1", sizes={result.name: SIZE})], [result]).runs
+    reduced = "256 of 20,000 training images per epoch; 5 of 20 epochs before early stopping"
     assert list(runs["reduced"]) == [reduced]
 
 

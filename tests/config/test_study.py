@@ -141,8 +141,8 @@ def test_sizes_are_those_that_config_yaml_asks_for_whatever_is_laid_over_it(conf
     config["experiments"]["exp1_1"]["grid"]["filters_per_layer"] = [[16]]
     study = load_study(config).compare_sizes(asked)
     run = "exp2_L3_K32-64-128"
-    assert study.runs[run].size == ("cifar10", 20, 5_000, 6_000, 10_000)
-    assert study.experiments["exp2"].sizes[run] == ("cifar10", 20, 20_000, 6_000, 10_000)
+    assert study.runs[run].size == ("cifar10", 20, 5_000, 6_000, 10_000, 5_000, 20)
+    assert study.experiments["exp2"].sizes[run] == asked.runs[run].size
     # A run that config.yaml does not have is compared with the others of its experiment.
     assert study.experiments["exp1_1"].sizes["exp1_1_L2_K16"].train == 20_000
     # A run of an experiment that config.yaml does not have is of the size that it asks for itself.

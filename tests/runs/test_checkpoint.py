@@ -14,9 +14,12 @@ from hw2core.config.spec import RunSpec
 from hw2core.engine.recorder import Recorder
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.checkpoint_head import read_head
+from hw2core.runs.staleness import Identity
 
 IDENTITY = {"spec_hash": "a", "code_hash": "b", "data_sha256": "c"}
 SETTING = {"device": "cpu", "precision": "fp32", "threads": 2, "torch": "2.14.1"}
+SETTING |= {"instructions": "AVX512"}
 LOG = logging.getLogger("test")
 
 CASES = {
@@ -184,15 +187,21 @@ def test_the_last_state_is_loaded_with_every_bit(saved):
         ({}, {"device": "cuda"}, "saved with device cpu, now cuda"),
         ({}, {"precision": "bf16"}, "saved with precision fp32, now bf16"),
         ({}, {"torch": "2.15.0"}, "saved with torch 2.14.1, now 2.15.0"),
-        ({}, {"instructions": "AVX2"}, "saved with instructions None, now AVX2"),
+        ({}, {"instructions": "AVX2"}, "saved with instructions AVX512, now AVX2"),
     ],
 )
 def test_a_checkpoint_of_another_run_or_setting_is_not_used_and_says_so(
     saved, identity, setting, reason, caplog
 ):
     assert load(Checkpoint(saved.path, IDENTITY | identity, LOG), SETTING | setting) is None
-    assert f"{saved.path}: not used: {reason}" in caplog.text
+    assert f"{saved.path}: not used: {reason}; kept as {saved.path.name}." in caplog.text
+    other = Checkpoint(saved.path, IDENTITY | identity, LOG, seconds_between_writes=0)
+    for epoch in (1, 2, 3):  # does not overwrite it
+        other.save(make_state(epoch) | {"setting": SETTING | setting})
     assert count_epochs(saved) == 2  # in its own setting it still is
+    assert len(load(other, SETTING | setting)["train"]) == 3
+    assert count_epochs(saved) == 2
+    assert read_head(saved.path) == (IDENTITY, SETTING)
 
 
 def test_another_format_is_not_used(saved, monkeypatch, caplog):
@@ -350,6 +359,24 @@ def test_a_state_is_written_once(saved):
     before = saved.path.stat()
     saved.flush()
     assert saved.path.stat() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "stays"), [({"epochs": 2}, True), ({"batches": 1}, True), ({"lr": 0.5}, False)]
+)
+def test_a_smaller_run_leaves_the_checkpoint_of_a_larger_one(tiny_spec, tmp_path, changes, stays):
+    small = tiny_spec.training.model_copy(update=changes)
+    larger, other = (
+        Checkpoint(tmp_path / "c", Identity.of(spec, 0).describe(), LOG, seconds_between_writes=0)
+        for spec in (tiny_spec, tiny_spec.model_copy(update={"training": small}))
+    )
+    larger.save(make_state(2))
+    assert load(other) is None
+    other.save(make_state(1))
+    other.remove()
+    assert (count_epochs(larger) == 2) == stays
+    larger.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_when_the_run_is_done(saved, slow):

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from hw2core.config.spec import RunSpec
-from hw2core.runs import paths
+from hw2core.runs import paths, plan
 from hw2core.runs.plan import (
     LossError,
     Training,
     check_replacing,
     describe_outputs,
     describe_plan,
+    describe_size,
     find_start,
     format_status_command,
     refuse_loss,
@@ -46,6 +47,11 @@ def study_of(tiny_values):
         ("data", {"test": 50}, True),
         # More of one makes up for less of the other to nobody.
         ("data", {"train": 200, "validation": 200}, True),
+        ("training", {"batches": 1}, True),
+        ("training", {"batches": 99}, False),
+        ("training", {"early_stopping": 1}, True),
+        ("training", {"early_stopping": 3}, False),
+        ("training", {"epochs": 4, "early_stopping": 3}, False),
         ("training", {"epochs": 4}, False),
         ("training", {"lr": 0.1}, False),
         ("data", {"train": 250, "validation": 100, "split_seed": 1}, True),
@@ -103,6 +109,13 @@ def test_the_refusal_counts_what_would_be_lost_and_names_ways_out(write_run, stu
     )
 
 
+def test_a_part_of_the_images_and_early_stopping_are_in_the_words_of_a_size(study_of):
+    size = study_of(batches=1, early_stopping=1).runs[NAME].size
+    assert describe_size(size) == (
+        "3 epochs, 300 + 100 + 100 images of generated, 16 per epoch, early stopping after 1"
+    )
+
+
 def test_what_cannot_be_read_is_not_lost(write_run, study_of):
     write_run()
     Path(RESULT).write_text('{"format": 3}')
@@ -123,7 +136,7 @@ def test_what_this_version_did_not_write_is_lost(write_run, study_of, text, reas
         refuse_loss(study_of(), [RESULT])
 
 
-def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
+def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of, monkeypatch):
     write_run()
     trainings = [Training(NAME, seed, 1, 0.5) for seed in (0, 1)]
     where = {"has_gpu": False, "status": "python workflow_scripts/status.py"}
@@ -134,6 +147,10 @@ def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of):
     line = describe_plan(study_of(), trainings[1:], on_cluster=True, **where)
     assert line.startswith("1 run to train, about ")
     assert " on a GPU, one run after the other (from rates measured on an NVIDIA" in line
+    assert "not resumed" not in line
+    monkeypatch.setattr(plan, "explain_unused", lambda spec, seed, threads: f"threads {threads}")
+    line = describe_plan(study_of(), trainings, on_cluster=False, **where)
+    assert "; not resumed from their checkpoints: threads 1 (2)." in line
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_the_last_line_of_a_log_and_its_age_tell_the_state(
         assert 0 < status.seconds_left < 4  # a third of the run
 
 
+def test_an_interrupted_run_whose_checkpoint_will_not_be_used_says_so(report, monkeypatch):
+    write_log(EPOCH, seconds_ago=9999)
+    monkeypatch.setattr(states, "explain_unused", lambda spec, seed: "of another run")
+    status = report()
+    assert status[2:4] == ("interrupted", f"{PROGRESS}; not resumed: of another run")
+    assert status.seconds_left > 6  # of the whole run
+
+
 def test_a_silent_run_is_running_while_its_checkpoint_is_young(report):
     write_log(EPOCH, seconds_ago=9999)
     assert report().state == "interrupted"
