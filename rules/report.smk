@@ -21,7 +21,8 @@ rule written_report:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
         code=hash_code("hw2core.analysis.report"),
-        sources=pipeline.hash_files(REPORT_SOURCES),
+        # The style decides the figures in it, whatever their times.
+        sources=pipeline.hash_files([*REPORT_SOURCES, STYLE]),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_report.py --experiments {params.experiments:q}"
         " --log {log:q}"
