@@ -9,7 +9,7 @@ from pathlib import Path
 
 import use_checkout  # noqa: F401
 
-from hw2core.analysis.publish import publish
+from hw2core.analysis.publish import check_plan, publish
 from hw2core.config.study import STUDY_FILE
 from hw2core.errors import UserError
 
@@ -32,6 +32,7 @@ def main() -> int:
     configs = [path.resolve() for path in args.configfile]
     try:
         os.chdir(args.directory)
+        check_plan(configs, args.seeds)
         print(f"wrote {publish(configs, args.seeds)} and the table in README.md")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)

@@ -6,6 +6,8 @@ import gzip
 import io
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,8 @@ from hw2core.runs.staleness import Identity
 
 BEGIN = "<!-- results: written by workflow_scripts/publish_reference.py -->"
 END = "<!-- end of results -->"
+FIGURES = paths.study_figure_paths()
+MADE = (paths.SUMMARY_TABLE, paths.REPORT, paths.REPORT_PDF, paths.EXPLORE, *FIGURES)
 
 
 class PublishError(UserError):
@@ -68,16 +72,13 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
         problems += [f"{result.name} seed {result.seed}: {reason}" for reason in reasons]
     if problems:
         raise PublishError("these results cannot be published:\n  " + "\n  ".join(problems[:10]))
-    figures = [Path(path) for path in paths.study_figure_paths()]
-    pages = paths.REPORT, paths.REPORT_PDF, paths.EXPLORE
-    made = [Path(paths.SUMMARY_TABLE), *map(Path, pages), *figures]
-    check_made(made, study)
+    check_made(study)
     readme = root / "README.md"
     block = replace_block(readme.read_text(encoding="utf-8"), write_block(study))
     folder = root / paths.REFERENCE
     with replace_folder(folder) as new:
-        for path in made:
-            target = new / (paths.REFERENCE_FIGURES if path in figures else "")
+        for path in MADE:
+            target = new / (paths.REFERENCE_FIGURES if path in FIGURES else "")
             target.mkdir(exist_ok=True)
             shutil.copy(path, target)
         write_archive(new / paths.REFERENCE_RESULTS, study.results)
@@ -125,22 +126,35 @@ def _has(path: Path, expected: str | None, read: Callable[[Path], str]) -> bool:
     return path.exists() and read(path) == expected
 
 
-def check_made(made: Iterable[Path], study: Study) -> None:
-    """Check that the files in ``made`` exist and belong to the results of ``study``.
+def check_plan(configs: Sequence[Path], seeds: Sequence[int] = ()) -> None:
+    """Check by a dry run that Snakemake would make none of the files to publish again.
 
     Raises:
-        PublishError: a file is missing, older than a result, or made from other results.
+        PublishError: a file was not made from these results, this configuration and this code.
     """
-    for path in made:
-        if not path.exists():
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--profile=none"]
+    command += [f"--snakefile={CHECKOUT / 'Snakefile'}", "--configfile", *map(str, configs)]
+    command += ["--config", f"seeds={list(seeds)}"] if seeds else []
+    done = subprocess.run([*command, "--", *MADE], capture_output=True, text=True)
+    printed = done.stdout + done.stderr
+    if "Nothing to be done" not in printed:
+        rules = dict.fromkeys(re.findall(r"^(?:local)?rule (\w+):", printed, flags=re.MULTILINE))
+        why = text.join_words(rules) or printed.strip().rpartition("\n")[2]
+        raise PublishError(f"snakemake with this configuration is not done ({why}); run it first")
+
+
+def check_made(study: Study) -> None:
+    """Check that the files in ``MADE`` exist, and that the table is of the results of ``study``.
+
+    Raises:
+        PublishError: a file is missing, or the table was made from other results.
+    """
+    for path in MADE:
+        if not Path(path).exists():
             raise PublishError(f"{path}: missing; run snakemake first")
     summary = format_table(study.runs[list(SUMMARY_COLUMNS)])
     if summary.encode() != Path(paths.SUMMARY_TABLE).read_bytes():
         raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
-    newest = max(Path(name).stat().st_mtime for name in list_files(study.results))
-    for path in made:
-        if path.stat().st_mtime < newest:
-            raise PublishError(f"{path}: older than a result; run snakemake first")
 
 
 def write_block(study: Study) -> str:
