@@ -19,6 +19,7 @@ from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.prepared import load_prepared
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import COPIED_CONFIG, EXPLORE, manifest_path
+from hw2core.runs.staleness import warn_of_stale
 from hw2core.runs.unfinished import find_unfinished
 
 
@@ -44,7 +45,9 @@ def main() -> int:
         unfinished = find_unfinished(study, log)
         manifest = Path(manifest_path(study.data.folder))
         prepared = load_prepared(manifest, verify=False) if manifest.exists() else None
-        write_page(Path(EXPLORE), load(study.experiments.values()), unfinished, prepared)
+        experiments = study.experiments.values()
+        write_page(Path(EXPLORE), load(experiments), unfinished, prepared)
+        warn_of_stale(experiments, log)
         return f"wrote {EXPLORE}, with {len(unfinished)} unfinished"
 
     return run_job(work, "explore", args.log)

@@ -7,13 +7,14 @@ copied from a cluster or came with a clone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.spec import RunSpec
+from hw2core.config.spec import Experiment, RunSpec
 from hw2core.data.prepared import DataError, read_manifest
 from hw2core.runs import paths
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
@@ -100,6 +101,22 @@ def explain_result(spec: RunSpec, seed: int) -> list[str]:
     except ResultError as error:
         return [str(error)]
     return Identity.of(spec, seed).find_differences(result)
+
+
+def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:
+    """Log how many existing results are stale, if any, and where the reasons are.
+
+    Experiments from JSON, as Snakemake passes them, have no specs, and their results are current.
+    """
+    stale = sum(
+        Path(paths.result_path(run, seed)).exists() and bool(explain_result(spec, seed))
+        for each in experiments
+        for run, spec in each.specs.items()
+        for seed in each.seeds
+    )
+    if stale:
+        results = "1 result is" if stale == 1 else f"{stale} results are"
+        log.warning(f"{results} stale but shown; workflow_scripts/status.py gives the reasons")
 
 
 def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:

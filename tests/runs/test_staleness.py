@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import copy
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hw2core.config.spec import Experiment
 from hw2core.runs import files, paths
 from hw2core.runs.files import write_evaluation
-from hw2core.runs.staleness import Identity, explain_evaluation, explain_result
+from hw2core.runs.staleness import Identity, explain_evaluation, explain_result, warn_of_stale
 
 # The same accuracies on 40 test images.
 OF_40 = {
@@ -28,6 +30,28 @@ def change(config: dict, section: str, **values: object) -> dict:
     changed[section] |= values
     changed[section] = {k: v for k, v in changed[section].items() if v is not None}
     return changed
+
+
+def test_stale_results_are_counted(tiny_spec, write_run, caplog):
+    other = tiny_spec.model_copy(update={"label": "other"})
+    specs = {spec.name: spec for spec in (tiny_spec, other)}
+    sizes = {name: spec.size for name, spec in specs.items()}
+    experiment = Experiment("exp", "?", "x", "y", tuple(specs), (0, 1), sizes, specs=specs)
+
+    def warn(experiment: Experiment) -> list[str]:
+        caplog.clear()
+        warn_of_stale([experiment], logging.getLogger())
+        return [message.partition(" but")[0] for message in caplog.messages]
+
+    for seed in (0, 1):
+        write_run(seed=seed)
+    assert warn(experiment) == []
+    recipe = tiny_spec.training.model_copy(update={"lr": 0.5})
+    specs[tiny_spec.name] = tiny_spec.model_copy(update={"training": recipe})
+    assert warn(experiment) == ["2 results are stale"]
+    Path(paths.result_path(tiny_spec.name, 1)).unlink()
+    assert warn(experiment) == ["1 result is stale"]
+    assert warn(replace(experiment, specs={})) == []
 
 
 @pytest.mark.parametrize(
