@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -78,7 +79,12 @@ def make_temporary_folder(path: Path | str) -> Iterator[Path]:
 
 
 def hash_file(path: Path | str) -> str:
-    """Return the sha256 of a file, in hexadecimal digits."""
+    """Return the sha256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: the file is missing, or no regular file: a pipe would wait for its writer.
+    """
+    check_regular(path, sys.maxsize)
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -19,9 +20,10 @@ REFUSED = "not a file or folder in results/ or logs/"
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
 
 
-def unpack(archive: Path, *options: str, code: int) -> str:
+def unpack(archive: Path, *options: str, code: int, **variables: str) -> str:
     command = [sys.executable, SCRIPT, archive, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -56,6 +58,26 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
     assert {path: path.read_bytes() for path in packed} == packed
     assert Path("logs/train/a.log").read_bytes() == b"???"
     assert {path.name for path in Path().iterdir()} == {"results", "logs"}
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "\u6f22.tar.gz")
+    monkeypatch.chdir(elsewhere)
+    shown = f"{archive.parent}/\\u6f22.tar.gz: 1 results\n"
+    assert unpack(archive, code=0, PYTHONIOENCODING="latin-1") == shown
+
+
+@pytest.mark.parametrize("file", ["results/tiny_L2_K8/seed0.json", "logs/train/a.log"])
+def test_a_pipe_in_place_of_a_file_is_named(elsewhere, monkeypatch, file):
+    archive = pack(elsewhere.parent / "study.tar.gz", "logs/train/a.log", size=3)
+    monkeypatch.chdir(elsewhere)
+    Path(file).parent.mkdir(parents=True)
+    os.mkfifo(file)
+    (line,) = unpack(archive, code=1).splitlines()
+    assert "nothing is unpacked: " in line
+    assert "not a regular file" in line
+    assert file in line
+    assert [path for path in Path().rglob("*") if path.is_file()] == []
 
 
 def test_what_a_killed_call_left_is_removed(elsewhere, monkeypatch):

@@ -38,11 +38,12 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true", help="replace results that differ")
     args = parser.parse_args()
     try:
-        print(f"{args.archive}: {unpack(args.archive, replace=args.replace)} results")
+        number = unpack(args.archive, replace=args.replace)
     except (UserError, OSError, tarfile.TarError, EOFError, *DAMAGES) as error:
         done = "unpacked in part" if isinstance(error, WriteError) else "nothing is unpacked"
         print(make_line(f"{args.archive}: {done}: {error}"), file=sys.stderr)
         return 1
+    print(f"{args.archive}: {number} results")
     return 0
 
 

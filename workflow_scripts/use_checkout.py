@@ -1,5 +1,9 @@
-"""Makes scripts import hw2core from their own checkout, and end on Ctrl-C without a traceback."""
+"""Makes scripts import hw2core from their own checkout, and end on Ctrl-C without a traceback.
 
+They print what the terminal cannot show, such as a letter in a file name, as an escape.
+"""
+
+import io
 import os
 import sys
 from pathlib import Path
@@ -8,6 +12,8 @@ from types import TracebackType
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # A backend that a notebook has set may not be installed here. Scripts write files only.
 os.environ["MPLBACKEND"] = "agg"
+if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is
 
 
 def show_error(
