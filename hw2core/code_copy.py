@@ -6,6 +6,7 @@ being trained. Cluster jobs, each of which starts Snakemake again, parse the cop
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from hw2core.runs.paths import (
 PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm")
 # After a call is killed, its jobs may still wait in a cluster's queue for days.
 DAYS_KEPT = 30
+IN_USE = "in_use"  # in a copy: locked by each call that works from it
 
 
 class CodeCopy:
@@ -65,6 +67,7 @@ class CodeCopy:
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self._copy(self.folder.with_name(f".{self.folder.name}.{os.getpid()}"))
+            self._hold()
         except OSError as error:
             raise UserError(
                 f"{self.folder}: the code cannot be copied ({error.strerror or error}); "
@@ -72,8 +75,15 @@ class CodeCopy:
             ) from None
         for folder in self.folder.parent.iterdir():
             with suppress(FileNotFoundError):  # another call has just renamed or removed it
-                if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
+                old = folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600
+                if old and not _is_held(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _hold(self) -> None:
+        """Keep the copy from being deleted until this process ends, if the disk has locks."""
+        with suppress(OSError):
+            self._held = (self.folder / IN_USE).open("a")  # closed, and unlocked, by the system
+            fcntl.flock(self._held, fcntl.LOCK_SH)
 
     def _copy(self, unfinished: Path) -> None:
         try:
@@ -113,3 +123,13 @@ class CodeCopy:
         for path in sorted(found):
             if path.is_file() and path.suffix != ".pyc":
                 yield path.relative_to(root)
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether a call works from a copy, however long ago it began."""
+    with suppress(OSError), (folder / IN_USE).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -97,6 +97,17 @@ def test_copies_that_no_call_used_for_long_are_removed(checkout):
     assert sorted(copy.folder.parent.iterdir()) == sorted([copy.folder, folders[0]])
 
 
+def test_a_copy_that_a_call_works_from_stays_however_old(checkout):
+    running, later = CodeCopy(checkout, CONFIG), CodeCopy(checkout, {})
+    running.write()
+    os.utime(running.folder, (0, 0))
+    later.write()
+    assert (running.folder / "Snakefile").exists()
+    running._held.close()  # as when its process ends
+    later.write()
+    assert not running.folder.exists()
+
+
 def test_a_copy_that_another_call_has_just_removed_is_no_error(checkout):
     copies = Path(paths.CODE_COPIES)
     copies.mkdir(parents=True)
