@@ -50,6 +50,7 @@ def trains_on_cluster(jobs):
 
 def check_plan():
     planned = list(workflow.dag.needrun_jobs())
+    plan.refuse_no_threads((job.rule.name, job.threads) for job in planned)
     pending = [describe_training(job) for job in planned if job.rule.name == "train"]
     TERMINAL.planned = [(run, seed) for run, seed, *_ in pending]
     if pending:

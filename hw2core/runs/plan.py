@@ -177,6 +177,20 @@ def describe_size(size: Size) -> str:
     return words
 
 
+def refuse_no_threads(jobs: Iterable[tuple[str, int]]) -> None:
+    """Refuse jobs without a thread.
+
+    Args:
+        jobs: the rule and the threads of each.
+
+    Raises:
+        UserError: with the first rule.
+    """
+    for rule, threads in jobs:
+        if threads < 1:
+            raise UserError(f"--set-threads {rule}={threads}: must be at least 1")
+
+
 def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:
     """Refuse targets that Snakemake cannot make, and suggest the most similar that it can make.
 

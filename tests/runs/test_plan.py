@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError
 from hw2core.runs import paths, plan
 from hw2core.runs.plan import (
     LossError,
@@ -17,6 +18,7 @@ from hw2core.runs.plan import (
     find_start,
     format_status_command,
     refuse_loss,
+    refuse_no_threads,
     refuse_unknown,
 )
 from hw2core.runs.selection import UnknownName
@@ -114,6 +116,12 @@ def test_a_part_of_the_images_and_early_stopping_are_in_the_words_of_a_size(stud
     assert describe_size(size) == (
         "3 epochs, 300 + 100 + 100 images of generated, 16 per epoch, early stopping after 1"
     )
+
+
+def test_a_job_needs_a_thread():
+    refuse_no_threads([("train", 1), ("evaluate", 2)])
+    with pytest.raises(UserError, match="--set-threads evaluate=0: must be at least 1"):
+        refuse_no_threads([("train", 1), ("evaluate", 0)])
 
 
 def test_what_cannot_be_read_is_not_lost(write_run, study_of):
