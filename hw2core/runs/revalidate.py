@@ -27,7 +27,7 @@ from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.code_hash import NETWORKS, combine_hashes
+from hw2core.runs.code_hash import NETWORKS, combine_hashes, hash_run_code
 from hw2core.runs.files import (
     ResultError,
     read_evaluation,
@@ -118,10 +118,18 @@ class Comparer:
         if not result.revalidated:
             self._commits.setdefault(result.code_hash, name)
         tiny = shrink_spec(result)
+        # The modules that read the run's images are not in a tiny run, whose images are generated.
+        readers = identity.code.keys() - hash_run_code(tiny).keys()
+        if changed := sorted(x for x in readers if result.code.get(x) != identity.code[x]):
+            raise UserError(f"{', '.join(changed)}: reads the images, and changed; train again")
         started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
         old, new = (run.result() for run in started)
         # "<=", because tiny runs also depend on the modules that generate their images.
-        made_by, today = _drop_arguments(result.code), _drop_arguments(identity.code)
+        left_out = {*readers, NETWORKS}  # the tiny network has arguments of its own
+        made_by, today = (
+            {name: value for name, value in code.items() if name not in left_out}
+            for code in (result.code, identity.code)
+        )
         if not (result.revalidated or made_by.items() <= old.code.items()):
             raise UserError(f"the code of {commit} did not make it; {WAY_OUT}")
         if not today.items() <= new.code.items():
@@ -153,11 +161,6 @@ class Comparer:
 
     def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
-
-
-def _drop_arguments(code: dict[str, str]) -> dict[str, str]:
-    """Return the hashes that a tiny run shares: its network has arguments of its own."""
-    return {name: value for name, value in code.items() if name != NETWORKS}
 
 
 def _call_git(name: str, *arguments: str) -> bytes:

@@ -102,6 +102,22 @@ def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, tra
     assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}
 
 
+def test_the_code_that_reads_the_images_has_to_be_equal(
+    tiny_spec, write_stale, train_tiny, report, monkeypatch
+):
+    """Tiny runs, on generated images, do not have it."""
+    reader = "hw2core.data.generated"
+    tiny = {name: x for name, x in stale_code(tiny_spec).items() if name != reader}
+    monkeypatch.setattr(revalidate, "hash_run_code", lambda spec: tiny)
+    write_stale(code=stale_code(tiny_spec) | {reader: "0f"})
+    calls = train_tiny(tiny)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"refused": 1}
+    assert report[0].endswith(f"{reader}: reads the images, and changed; train again")
+    assert calls == []
+    write_stale()
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"revalidated": 1}, report
+
+
 def test_a_second_refactoring_is_compared_with_the_code_that_trained(
     tiny_spec, write_stale, train_tiny, report
 ):
