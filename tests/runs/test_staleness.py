@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hw2core.config.spec import Experiment
-from hw2core.runs import files, paths
+from hw2core.runs import files, paths, values
 from hw2core.runs.files import write_evaluation
 from hw2core.runs.staleness import Identity, explain_evaluation, explain_result, warn_of_stale
 
@@ -148,6 +148,15 @@ def test_an_evaluation_is_current_until_what_it_depends_on_changes(
     write_evaluation(paths.evaluation_path(tiny_spec.name, 0), evaluation)
     assert explain_evaluation(tiny_spec, 0) == reasons
     assert explain_result(tiny_spec, 0) == []
+
+
+def test_another_accuracy_per_class_makes_evaluations_stale(tiny_spec, write_run, monkeypatch):
+    """Its code is not hashed with that of the evaluation, but checks each that is read."""
+    write_run()
+    assert explain_evaluation(tiny_spec, 0) == []
+    monkeypatch.setattr(values, "measure_class_accuracy", lambda confusion: [50.0] * len(confusion))
+    (reason,) = explain_evaluation(tiny_spec, 0)
+    assert "class_accuracy" in reason
 
 
 def test_an_evaluation_that_cannot_be_made_again_is_current_unless_of_other_weights(
