@@ -96,7 +96,8 @@ def test_the_quick_look_has_all_runs_with_few_real_images_and_epochs():
     assert all(len(experiment.seeds) == 1 for experiment in quick.experiments.values())
 
 
-def test_the_quick_look_leaves_the_results_where_they_are(study):
+def test_the_quick_look_leaves_the_results_where_they_are(study, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "/missing")  # as if it was full: no call writes there
     data = {**TINY["data"], "train": 100}
     (study / "quick/study.yaml").write_text(json.dumps({"data": data, "training": {"epochs": 1}}))
     kept = [path for path in (study / "results").rglob("*") if path.is_file()]
