@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,6 +57,8 @@ def read_spec(given: Mapping[str, Any]) -> RunSpec:
         "hidden_dims": _make_list(given["hidden_dims"]),
         **keywords,
     }
+    if (weights := given["checkpoints"]) is not None and not os.path.split(str(weights))[1]:
+        raise _refuse("checkpoints", weights, "must end in a file name, without extension")
     training = {key: given[name] for name, key in TRAINING.items()}
     data = given["data"]
     if data is None or isinstance(data, Mapping):
@@ -88,6 +91,16 @@ def read_number(name: str, value: object, allowed: range, words: str) -> int:
     if type(value) is not int or value not in allowed:
         raise _refuse(name, value, f"must be a whole number from {words}")
     return value
+
+
+def read_or(word: str) -> dict[str, Any]:
+    """Return how an option of the command line takes a number, or a word that stands for None."""
+
+    def read(text: str) -> int | None:
+        return None if text == word else int(text)
+
+    read.__name__ = f"number or {word}"  # in the error of argparse
+    return {"type": read, "metavar": f"N|{word}"}
 
 
 def _refuse(name: str, value: object, rule: str) -> ConfigError:

@@ -6,14 +6,24 @@ import argparse
 import inspect
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # here, because the imports take seconds
+
+    def stop(*_: object) -> None:
+        """Exit on Ctrl-C without a traceback."""
+        print("run-exp: stopped; no result is written", file=sys.stderr)
+        sys.exit(130)
+
+    signal.signal(signal.SIGINT, stop)
+
 import torch
 
-from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_spec
+from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_or, read_spec
 from hw2core.config.fields import MOST
 from hw2core.config.images import DataSpec
 from hw2core.data.datasets import prepare
@@ -31,6 +41,7 @@ from hw2core.runs.files import write_single_file
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
+from hw2core.runs.plan import check_replacing
 
 DESCRIPTION = """Train one network on CIFAR-10 and write its result.
 
@@ -105,6 +116,8 @@ def run_experiment(
     Raises:
         ConfigError: an argument is not allowed; names it, its value and what is allowed.
         WriteError: the result or the weights cannot be written.
+        ResultError: a file that is not a result is in its place.
+        LossError: a larger result is in its place.
         DeviceError: the device is not available.
         DataError: the images are damaged or cannot be downloaded.
     """
@@ -114,8 +127,11 @@ def run_experiment(
     seed = read_number("seed", seed, range(2**64), "0 to 2**64 - 1")
     batch_size = EVALUATION_BATCH if bs_test is None else given["bs_test"]
     batch_size = read_number("bs_test", batch_size, range(1, MOST + 1), f"1 to {MOST:,}")
-    path = paths.flat_result_path(str(out_dir), spec.name)
+    path = paths.flat_result_path(str(out_dir) or ".", spec.name)
     prepare_writing(path)
+    if Path(path).exists():
+        read_fit(path)  # refuses files of others
+        check_replacing(path, spec)
     if checkpoints is not None:
         prepare_writing(f"{checkpoints}.pt")
     target = str(pick_device(device))
@@ -197,11 +213,11 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add("-d", "--device", help="cuda, mps or cpu")
     add("--bs-train", help="images per training batch", **number)
     add("--bs-test", help="images per evaluation batch", **number)
-    add("--batches", **_number_or("all"), help="batches per epoch, or all: every training image")
+    add("--batches", **read_or("all"), help="batches per epoch, or all: every training image")
     add("--epochs", help="largest number of epochs", **number)
     add(
         "--early-stopping",
-        **_number_or("off"),
+        **read_or("off"),
         help="epochs without a lower validation loss before training stops, or off",
     )
     add("--checkpoints", metavar="FILE", help="file for the best weights, without extension")
@@ -213,16 +229,6 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     del given["command"]
     data = {part: given.pop(part) for part in DATA_PARTS if part in given}
     return {**given, "data": data} if data else given
-
-
-def _number_or(word: str) -> dict[str, Any]:
-    """Return how an option takes a number, or a word that stands for None."""
-
-    def read(text: str) -> int | None:
-        return None if text == word else int(text)
-
-    read.__name__ = f"number or {word}"  # in the error of argparse
-    return {"type": read, "metavar": f"N|{word}"}
 
 
 def main() -> int:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +169,23 @@ def test_seed_zero_is_a_seed_and_none_draws_one():
     assert load_experiment(f"out/{NAME}")[0]["seed"] > 0
 
 
+def test_neither_a_larger_result_nor_a_file_of_others_is_replaced(monkeypatch):
+    run(epochs=2)
+    path = Path("out", NAME)
+    monkeypatch.setattr(experiments, "make_result", pytest.fail)
+    for text in (path.read_text(), dump(), "notes", path.read_text()[:-40]):
+        path.write_text(text)
+        with pytest.raises(UserError, match=re.escape(NAME)) as caught:
+            run()
+        assert "\n" not in str(caught.value)
+        assert path.read_text() == text
+
+
+def test_an_empty_folder_is_the_working_folder():
+    run(out_dir="")
+    assert Path(NAME).exists()
+
+
 PAIRS = {"kernel_size": (3, 3), "padding": (1, 1)}
 
 
@@ -258,6 +278,8 @@ def test_a_config_without_images_is_one_line(text, monkeypatch):
         ("data", 5, "data: 5: "),
         ("data", DATA | {"test": 0}, "data.test: 0: must be at least 1"),
         ("data", DATA | {"colour": 0}, "data.colour: .*unknown"),
+        ("checkpoints", "", "checkpoints: '': must end in a file name"),
+        ("checkpoints", "weights/", "checkpoints: 'weights/': must end in a file name"),
         ("seed", 1.5, "seed: 1.5: "),
         ("seed", -1, r"seed: -1: .*0 to 2\*\*64 - 1"),
         ("seed", 2**64, r"seed: .*0 to 2\*\*64 - 1"),
@@ -363,6 +385,26 @@ def test_the_threads_that_the_environment_asks_for_are_kept(variable, threads, m
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     assert experiments.main() == 0
     assert asked == threads
+
+
+def test_a_wrong_number_of_threads_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "two")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("sys.argv", ["experiments", *LINE])
+    assert experiments.main() == 2
+    assert capsys.readouterr().err.startswith("run-exp: SLURM_CPUS_PER_TASK='two': must be")
+
+
+def test_ctrl_c_ends_in_one_line_also_during_the_imports():
+    Path("torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "hw2core.experiments", *LINE],
+        env={**os.environ, "PYTHONPATH": str(STUDY_FILE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == "run-exp: stopped; no result is written\n"
+    assert done.returncode == 130
 
 
 @pytest.mark.parametrize(

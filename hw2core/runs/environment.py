@@ -9,6 +9,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from hw2core.errors import UserError
 from hw2core.runs.code_hash import CHECKOUT
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
@@ -72,8 +73,13 @@ def count_allotted_threads() -> int:
 
     ``os.cpu_count()`` also counts the cores of other jobs; threads beyond the allotment make a run
     several times slower.
+
+    Raises:
+        UserError: ``SLURM_CPUS_PER_TASK`` is not a whole number of at least 1.
     """
     if slurm := os.environ.get("SLURM_CPUS_PER_TASK"):
+        if not slurm.isdecimal() or int(slurm) < 1:
+            raise UserError(f"SLURM_CPUS_PER_TASK={slurm!r}: must be a whole number, at least 1")
         return int(slurm)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.errors import UserError
 from hw2core.runs import environment
 
 
 def test_threads_are_slurms_allotment_or_the_affinity(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     assert environment.count_allotted_threads() == 3
+    for wrong in ("0", "abc", "-1", "2.5"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", wrong)
+        with pytest.raises(UserError, match=f"SLURM_CPUS_PER_TASK='{wrong}': must be"):
+            environment.count_allotted_threads()
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5}, raising=False)
     assert environment.count_allotted_threads() == 2
