@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from hw2core.runs.log import NO_EPOCH, parse_epoch
+from hw2core.runs.log import NEVER_STARTS, NO_EPOCH, parse_epoch
 from hw2core.runs.paths import checkpoint_path, log_path, result_path
 
+HOPELESS = (NO_EPOCH, NEVER_STARTS)
 Pair = tuple[str, str]  # run and seed
 
 
@@ -30,7 +31,8 @@ class Retries:
 
         That is ``retries`` times, not counting attempts that saved an epoch which none before them
         had reached: on a node whose setting differs, a run starts from the beginning. It is 0 if
-        the time limit is shorter than an epoch, because a retry would not help.
+        a retry would not help: the time limit is shorter than an epoch, or Slurm would never start
+        the job.
         """
         saved = {pair: _identify_checkpoint(pair) for pair in pairs}
         lines = {pair: _read_log(pair) for pair in pairs}
@@ -44,7 +46,7 @@ class Retries:
         self._epochs |= further
         if further:
             self._fruitful[frozenset(pairs)] += 1
-        elif any(NO_EPOCH in line for pair in pairs for line in lines[pair][-1:]):
+        elif any(text in line for pair in pairs for line in lines[pair][-1:] for text in HOPELESS):
             return 0
         return retries and retries + self._fruitful[frozenset(pairs)]
 

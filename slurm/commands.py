@@ -6,6 +6,7 @@ job, does not answer, or has no accounting database, and no call waits for a job
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -19,6 +20,7 @@ from pathlib import Path
 RECORDS = Path(".snakemake/slurm")  # a folder per Snakemake call, a file per job
 SUBMITTED = "submitted."  # with its number: a file of each job that the plugin knows
 INTERRUPTED = "interrupted"  # a file in the folder of an interrupted call
+WAITING = "waiting"  # a file there with a line per reason why jobs wait; Snakemake shows them
 NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
 DAYS_KEPT = 30
 SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
@@ -34,7 +36,23 @@ LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
 # job that Slurm does restart is pending in squeue.
 LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
 # It holds a job that did not start on a broken node until somebody releases it, which may be never.
-HELD = re.compile("launch failed|SPECIAL_EXIT")
+HELD = re.compile("launch failed|SPECIAL_EXIT|JobHoldMaxRequeue")
+ORDINARY = ("", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog")
+# A job that waits for one of these reasons requests what the site never grants.
+NEVER = re.compile(
+    r"Partition(Time|Node)Limit|(QOS|Assoc)Max\w*Per(Job|Node)|QOSMin|MaxMemPerLimit|BadConstraints"
+    r"|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied|ReservationDeleted"
+)
+SETTINGS = {  # of slurm/config.yaml, by a part of the reason
+    "Time|Wall|Minutes": "runtime",
+    "Mem": "mem_mb",
+    "GRES": "gres",
+    "Account": "slurm_account",
+    "QOSNot|InvalidQOS": "qos",
+    "": "default-resources and set-resources",
+}
+RUN = re.compile(r"train:run=([^,]+),seed=(\d+)")  # in the command of a job
+NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -90,7 +108,7 @@ def submit(arguments: list[str]) -> int:
             done = call("sbatch", *wrapped, timeout=None)
             job = done.stdout.strip().partition(";")[0]
             if done.returncode == 0:
-                keep(folder, job)
+                keep(folder, job, arguments)
             elif is_temporary(done.stderr) and not is_hopeless(folder, started):
                 unheard = bool(UNHEARD.search(done.stderr))
                 time.sleep(SECONDS_BETWEEN_TRIES)
@@ -101,7 +119,7 @@ def submit(arguments: list[str]) -> int:
                 unheard = False
                 if not found:
                     continue
-                keep(folder, found)
+                keep(folder, found, arguments)
                 done = subprocess.CompletedProcess("sbatch", 0, f"{found}\n", "")
             print(done.stdout, end="", flush=True)
             print(done.stderr, end="", file=sys.stderr)
@@ -109,14 +127,15 @@ def submit(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         interrupted.touch()
     if unheard and (found := find_accepted(folder, arguments)):
-        keep(folder, found)
+        keep(folder, found, arguments)
     print("not submitted: Snakemake was interrupted", file=sys.stderr)
     return 130
 
 
-def keep(folder: Path, job: str) -> None:
+def keep(folder: Path, job: str, arguments: list[str]) -> None:
     """Record a job that Slurm accepted; cancel it if the call was interrupted meanwhile."""
-    (folder / f"{SUBMITTED}{job}").touch()
+    logs = ["logs/train/{}/seed{}.log".format(*run) for run in RUN.findall(" ".join(arguments))]
+    (folder / f"{SUBMITTED}{job}").write_text("".join(logs[:1]))
     (folder / job).touch()  # the job may have written to it by now
     if (folder / INTERRUPTED).exists():  # the plugin does not know this job yet
         call("scancel", job)
@@ -176,13 +195,18 @@ def is_read() -> bool:
 
 def report_states(name: str) -> int:
     """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
-    query = ("--format=%i|%T|%r", "--states=all", "--noheader", "--name", name)
+    query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader", "--name", name)
     done = call("squeue", *query)
     answers = done.returncode == 0
     states = {}
     for line in done.stdout.splitlines() if answers else ():
-        job, state, reason = f"{line}||".split("|")[:3]
-        if HELD.search(f"{state} {reason}"):
+        job, state, reason, partitions = f"{line}|||".split("|")[:4]
+        # With several partitions, the reason is that of the last one that Slurm tried.
+        never = state == "PENDING" and "," not in partitions and NEVER.search(reason)
+        if state == "PENDING":
+            with contextlib.suppress(OSError):
+                (explain_failure if never else report_waiting)(RECORDS / name, job, reason)
+        if never or HELD.search(f"{state} {reason}"):
             call("scancel", job)
             state = "FAILED"
         if job:
@@ -195,6 +219,24 @@ def report_states(name: str) -> int:
     for job, state in states.items():
         print(f"{job}|{'FAILED' if state in LOST else state}")
     return 0
+
+
+def explain_failure(folder: Path, job: str, reason: str) -> None:
+    """Write to the log of a run why its job will not start; Snakemake shows the log."""
+    setting = next(name for part, name in SETTINGS.items() if re.search(part, reason))
+    if log := (folder / f"{SUBMITTED}{job}").read_text():
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        line = f"job {job}: {reason}: it {NEVER_STARTS}; change {setting} in slurm/config.yaml"
+        Path(log).write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+
+def report_waiting(folder: Path, job: str, reason: str) -> None:
+    """Record why a job waits, once for each reason of a call, unless jobs usually wait for it."""
+    reason = reason.partition(",")[0]  # without names of nodes
+    with (folder / WAITING).open("a+") as file:
+        file.seek(0)
+        if reason not in ORDINARY and f": {reason}\n" not in file.read():
+            file.write(f"job {job} waits: {reason}\n")
 
 
 def remove_old_records() -> None:

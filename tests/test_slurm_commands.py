@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.retries import Retries
+from hw2core.runs.paths import log_path
+
 COMMANDS = Path(__file__).parents[1] / "slurm/bin"
 NAME = "call-1"
 SUBMIT = ("--parsable", "--job-name", NAME, "--output", "x")
@@ -86,6 +89,11 @@ def test_a_job_writes_its_exit_status(slurm, status):
         ("PENDING|JobHeldUser", "", "PENDING"),  # its user will release it
         ("PENDING|launch failed requeued held", "", "FAILED"),
         ("SPECIAL_EXIT|job requeued in special exit state", "", "FAILED"),
+        ("PENDING|Priority|main", "", "PENDING"),
+        ("PENDING|PartitionTimeLimit|main", "", "FAILED"),
+        ("PENDING|PartitionTimeLimit|short,long", "", "PENDING"),  # it may start in the other
+        ("PENDING|QOSMaxJobsPerUserLimit|main", "", "PENDING"),
+        ("RUNNING|PartitionTimeLimit|main", "", "RUNNING"),
         (None, "", "FAILED"),  # killed, and forgotten
         (None, "1", "FAILED"),
         (None, "0", "COMPLETED"),
@@ -96,6 +104,51 @@ def test_every_job_has_a_state(slurm, command, listed, status, expected):
     slurm("squeue", f"echo '7|{listed}'" if listed else "true")
     slurm("scancel", "true")
     assert ask(command) == {"7": expected}
+
+
+@pytest.mark.parametrize(
+    ("reason", "setting"),
+    [
+        ("PartitionTimeLimit", "runtime"),
+        ("QOSMaxWallDurationPerJobLimit", "runtime"),
+        ("AssocMaxCpuMinutesPerJobLimit", "runtime"),
+        ("QOSMaxMemoryPerJob", "mem_mb"),
+        ("AssocMaxGRESPerJob", "gres"),
+        ("QOSMinGRES", "gres"),
+        ("InvalidAccount", "slurm_account"),
+        ("InvalidQOS", "qos"),
+        ("BadConstraints", "default-resources and set-resources"),
+        ("PartitionNodeLimit", "default-resources and set-resources"),
+        ("DependencyNeverSatisfied", "default-resources and set-resources"),
+    ],
+)
+def test_a_job_that_never_starts_is_cancelled_and_not_resubmitted(slurm, reason, setting):
+    submit(slurm, 7, "snakemake --target-jobs 'evaluate:run=a,seed=3' 'train:run=a,seed=3'")
+    slurm("squeue", f"echo '7|PENDING|{reason}|main'")
+    slurm("scancel", 'echo "$@" >> cancelled')
+    retries = Retries([("a", "3")])
+    assert retries.count([("a", "3")], 2) == 2
+    assert ask() == {"7": "FAILED"}
+    assert Path("cancelled").read_text() == "7\n"
+    log = Path(log_path("train", "a", "seed3")).read_text()
+    line = f"job 7: {reason}: it never starts; change {setting} in slurm/config.yaml\n"
+    assert log.endswith(f" {line}")
+    assert retries.count([("a", "3")], 2) == 0
+
+
+def test_each_unusual_reason_to_wait_is_recorded_once(slurm):
+    submit(slurm, 7)
+    lines = [
+        "7|PENDING|Priority|main",
+        "8|PENDING|PartitionDown|main",
+        "9|PENDING|PartitionDown|main",
+    ]
+    lines += ["10|PENDING|ReqNodeNotAvail, UnavailableNodes:n1|main", "11|RUNNING|None|main"]
+    slurm("squeue", "".join(f"echo '{line}';" for line in lines))
+    for _ in range(2):
+        assert set(ask().values()) == {"PENDING", "RUNNING"}
+        recorded = Path(f".snakemake/slurm/{NAME}/waiting").read_text()
+        assert recorded == "job 8 waits: PartitionDown\njob 10 waits: ReqNodeNotAvail\n"
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; exit 1"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0  # of a job on the terminal
 NO_EPOCH = "no epoch fitted into"  # in the last line of a run whose time limit is too short
+NEVER_STARTS = "never starts"  # in the line of a job that the site does not allow
 EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
 
 
