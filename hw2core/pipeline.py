@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -38,18 +37,6 @@ def use_checkout(folder: str) -> None:
         os.environ[variable] = os.pathsep.join(
             [*first, *(p for p in known if p and p not in first)]
         )
-
-
-def refuse_missing_slurm(folder: str) -> None:
-    """Refuse to submit jobs where Slurm itself is missing, behind the commands in slurm/bin.
-
-    Raises:
-        UserError: there is no sbatch.
-    """
-    ours = str(Path(folder, "slurm", "bin"))
-    known = os.environ["PATH"].split(os.pathsep)
-    if not shutil.which("sbatch", path=os.pathsep.join(p for p in known if p != ours)):
-        raise UserError("sbatch: not found; --profile slurm is for the login node of a cluster")
 
 
 def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:

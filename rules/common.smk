@@ -8,8 +8,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.jobs import GroupJob
+from snakemake.logging import logger
 
-from hw2core import gpu_share, gpus, pipeline
+from hw2core import gpu_share, gpus, pipeline, slurm
 from hw2core.code_copy import CodeCopy
 from hw2core.config.reading import read_config
 from hw2core.config.spec import dump_experiments
@@ -221,7 +222,9 @@ onstart:
         CODE_COPY.write()
         pipeline.use_checkout(str(CODE.resolve()))
         # A cluster job starts Snakemake again, which then reads the copy.
-        workflow.scheduler._executor.snakefile = str(CODE.resolve() / "Snakefile")
+        executor = workflow.scheduler._executor
+        executor.snakefile = str(CODE.resolve() / "Snakefile")
+        slurm.show_waiting(executor, logger.warning)
         workflow.config_settings.configfiles = []
         retries = Retries(trained_by(planned))
         # For cluster jobs: Snakemake itself would count every attempt as a retry.

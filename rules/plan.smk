@@ -110,7 +110,7 @@ def build_dag_with_checks(build=workflow._build_dag):
     trust_files(workflow.persistence)
     try:
         if getattr(workflow.executor_plugin, "name", "") == "slurm":
-            pipeline.refuse_missing_slurm(workflow.basedir)
+            slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         if UNWRITTEN:

@@ -11,7 +11,6 @@ import pytest
 
 from hw2core import pipeline
 from hw2core.config.spec import RunSpec
-from hw2core.errors import UserError
 from hw2core.io import WriteError, write_text_atomically
 from hw2core.pipeline import (
     Planner,
@@ -158,18 +157,6 @@ def test_without_weights_an_older_result_passes_its_evaluation_on(
     result = make_result()
     files.write_single_file(paths.result_path(tiny_spec.name, 0), result, make_evaluation(result))
     assert plan(tiny_spec) == (False, True, False)
-
-
-def test_a_machine_without_slurm_is_told_from_one_with_it(tmp_path, monkeypatch):
-    ours, theirs = tmp_path / "slurm/bin", tmp_path / "usr/bin"
-    for folder in (ours, theirs):
-        folder.mkdir(parents=True)
-        (folder / "sbatch").touch(0o755)
-    monkeypatch.setenv("PATH", f"{ours}{os.pathsep}{theirs}")
-    pipeline.refuse_missing_slurm(str(tmp_path))
-    (theirs / "sbatch").unlink()
-    with pytest.raises(UserError, match="sbatch: not found"):
-        pipeline.refuse_missing_slurm(str(tmp_path))
 
 
 def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):

@@ -39,6 +39,7 @@ ALLOWED: dict[str, str] = {
     "progress": "errors config gpus gpu_share runs",
     "code_copy": "errors runs",
     "retries": "runs",
+    "slurm": "errors",
     "pipeline": "errors config data io runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
