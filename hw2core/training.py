@@ -63,6 +63,8 @@ class Trainer(abc.ABC):
 
         Args:
             dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called if it has one.
+                ``y`` are class numbers (N,), or (N, H, W) for logits (N, classes, H, W). This is
+                not checked: with labels (N, 1) or one-hot labels, accuracies are wrong.
             dl_test: batches to evaluate on after each epoch.
             num_epochs: number of passes over ``dl_train``.
             checkpoints: file name without extension; the weights are saved there as ``.pt``
