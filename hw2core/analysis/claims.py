@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hw2core.analysis import statistics
-from hw2core.analysis.findings.core import split_groups, summarize_experiments
+from hw2core.analysis.findings.core import keep_course, split_groups, summarize_experiments
 from hw2core.analysis.findings.residual import pair_with_plain
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import Estimate
@@ -35,10 +35,11 @@ def judge(study: Study) -> pd.DataFrame:
     that train. ``verdict`` is ``yes``, ``the opposite`` or ``not significant``, by the p value
     corrected within the family.
     """
+    course = keep_course(study)
     rows = [
         [family, claim, found.n, found.value, found.low, found.high, found.p]
         for family, list_cases in FAMILIES.items()
-        for claim, found in list_cases(study)
+        for claim, found in list_cases(course)
         if found
     ]
     judged = pd.DataFrame(rows, columns=COLUMNS[:7])

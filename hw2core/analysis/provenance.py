@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -42,6 +43,47 @@ def describe_scope(study: Study) -> str:
         f"{_span(runs['epochs'])} epochs. For each, the epoch with the best accuracy on "
         f"{validation} validation images was evaluated once on {test} test images."
     )
+
+
+def describe_recipe(runs: pd.DataFrame) -> str:
+    """Return in Markdown the optimizers, schedules and augmentations that ``runs`` train with."""
+    rows = runs.filter(like="training.").rename(columns=lambda name: name.removeprefix("training."))
+    recipes = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    optimizers, schedules, images = (
+        join_words(dict.fromkeys(map(name, recipes)), "or")
+        for name in (_name_optimizer, _name_schedule, _name_augmentation)
+    )
+    return f"{optimizers} and {schedules} on images that are {images}"
+
+
+def _name_optimizer(recipe: Mapping[Any, Any]) -> str:
+    if recipe["optimizer"] == "adamw":
+        return "AdamW"
+    if not recipe.get("momentum"):
+        return "SGD"
+    return "Nesterov momentum [@nesterov1983]" if recipe.get("nesterov") else "momentum SGD"
+
+
+def _name_schedule(recipe: Mapping[Any, Any]) -> str:
+    named = {"one_cycle": "a one-cycle schedule [@smith2018]", "constant": "a constant rate"}
+    name = recipe["schedule"]
+    return named.get(name, f"a {escape_markdown(name)} schedule")
+
+
+def _name_augmentation(recipe: Mapping[Any, Any]) -> str:
+    words = {"flip": "flipped", "translate": "shifted"}
+    changes = [word for key, word in words.items() if recipe.get(key)]
+    return f"{join_words(changes)} at random" if changes else "neither flipped nor shifted"
+
+
+def describe_images(runs: pd.DataFrame) -> str:
+    """Return ``one data set of small images, one split``, with as many as ``runs`` have."""
+    sets = runs["data"].nunique()
+    seeds = runs.get("data.split_seed", pd.Series(0, index=runs.index))
+    splits = int(seeds.groupby(runs["data"]).nunique().max()) if sets else 1
+    some = f"{sets} data sets" if sets > 1 else "one data set"
+    each = "one split" if splits == 1 else f"up to {splits} splits"
+    return f"{some} of small images, {each}{' of each' if sets > 1 else ''}"
 
 
 def describe_machines(runs: pd.DataFrame) -> str:

@@ -19,7 +19,7 @@ import pypandoc
 import typst
 
 from hw2core.analysis import claims, figures, findings, provenance, text
-from hw2core.analysis.findings.core import FINDINGS
+from hw2core.analysis.findings.core import FINDINGS, keep_course
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
 from hw2core.analysis.tables import Study, list_rows
@@ -77,21 +77,24 @@ class Document:
             comment_end_string="#>",
         )
         self.environment.globals |= FORMATS
+        course = keep_course(study)
+        asked = {experiment.name for experiment in course.experiments} & ANSWERED
         names = study.runs["data"].unique() if len(study.runs) else ["cifar10"]
         self.environment.globals |= {
             "study": study,
+            "course": course,
             "claims": claims,
             "findings": findings,
             "answer": self.answer,
             "figure": self.figure,
             "table": self.table,
             "title": title_study(study),
-            "FINDINGS": FINDINGS,
+            "FINDINGS": FINDINGS.keys() - ANSWERED,
             "QUESTIONS": QUESTIONS if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
             "status_rule": describe_status_rule(count_classes(name) for name in names),
-            "others": [one for one in study.experiments if one.name not in ANSWERED],
+            "others": [one for one in study.experiments if one.name not in asked],
         }
 
     def render(self, template: str, **variables: Any) -> str:
@@ -101,18 +104,18 @@ class Document:
 
     def answer(self, name: str) -> str:
         """Return the direct answer to a question as a separate block."""
-        sentences = findings.list_sentences(name, self.study)
+        sentences = findings.list_sentences(name, keep_course(self.study))
         if self.plain:
             return " ".join(sentences)
         sentences[:1] = [f"**{first}**" for first in sentences[:1]]
         return f"\n::: {{.answer}}\n{' '.join(sentences)}\n:::\n"
 
-    def figure(self, kind: str, experiment: str | None = None) -> str:
-        """Return a figure with its number, caption and alternative text.
+    def figure(self, kind: str, experiment: str | None = None, study: Study | None = None) -> str:
+        """Return a figure of ``study``, by default of all, with number, caption and alternative.
 
         The result is empty if there is nothing to show; a missing file is named in the caption.
         """
-        caption, alt = figures.describe(kind, self.study, experiment)
+        caption, alt = figures.describe(kind, study or self.study, experiment)
         if not alt:
             return ""
         path = Path(locate_figure(kind, experiment))
@@ -142,7 +145,7 @@ class Document:
 
 def has_course(study: Study) -> bool:
     """Return whether an experiment of the assignment is planned; without one, no question is."""
-    return not ANSWERED.isdisjoint(experiment.name for experiment in study.experiments)
+    return not ANSWERED.isdisjoint(each.name for each in keep_course(study).experiments)
 
 
 def title_study(study: Study) -> str:

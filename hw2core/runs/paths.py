@@ -21,6 +21,7 @@ REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_PAPER = "report/paper.typ"
 BASELINES = "report/baselines.csv"
 RATES = "search/README.md"  # how learning rates were chosen
+RATES_OF_PART_2 = "search/part2_optim.yaml"
 # The published results of this study, and the files in their folder.
 REFERENCE = "report/reference"
 REFERENCE_TABLE = "summary.csv"
@@ -148,7 +149,7 @@ def list_report_sources(checkout: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
     )
-    return [*templates, checkout / RATES]
+    return [*templates, checkout / RATES, checkout / RATES_OF_PART_2]
 
 
 def manifest_path(data_folder: str) -> str:

@@ -82,3 +82,13 @@ def test_networks_of_two_names_are_counted_once():
         provenance.describe_time(runs)
     )
     assert provenance.describe_time(runs.assign(device="cuda")) == ""
+
+
+def test_data_sets_and_splits_are_counted():
+    runs = tabulate(build_results("exp1_1")).runs
+    assert provenance.describe_images(runs) == "one data set of small images, one split"
+    seeds = runs.assign(**{"data.split_seed": [0, 1, *[0] * (len(runs) - 2)]})
+    assert provenance.describe_images(seeds).endswith(" small images, up to 2 splits")
+    sets = runs.assign(data=["svhn", *["cifar10"] * (len(runs) - 1)])
+    assert provenance.describe_images(sets) == "2 data sets of small images, one split of each"
+    assert provenance.describe_images(runs[:0]) == "one data set of small images, one split"

@@ -186,6 +186,45 @@ def test_a_study_of_ones_own_has_a_report_of_its_own(write, seeds):
         assert "the best by validation, exp3_bn-true_lr0.01_L4_K32" in page.text
 
 
+ADAMW = {"optimizer": "adamw", "schedule": "constant", "lr": 0.003, "flip": False, "translate": 0}
+NESTEROV = {"momentum": 0.9, "nesterov": True, "schedule": "one_cycle", "flip": True}
+
+
+def render(*results):
+    return Document(tabulate(results)).render("report.md.j2")
+
+
+def test_fixed_sentences_are_those_of_the_settings():
+    off = {"label_smoothing": 0, "cutout": 0, "average": 0}
+    plain = build_results("exp1_1", training=ADAMW)
+    own = build_results("exp2", training=ADAMW | off)
+    text = render(*plain, *own, *build_results("exp1_4", training=ADAMW))
+    recipe = "Part 3 trains with AdamW and a constant rate on images that are neither flipped nor"
+    assert recipe in text
+    assert "Both kinds of network are best at" not in text
+    assert "The custom network has 5 changes" in text
+    assert re.search("smoothing|Cutout|EMA|own recipe", text) is None
+    assert "one data set of small images, one split" in text
+    published = build_results("exp1_1", training=NESTEROV)
+    text = render(*published, *build_results("exp2"))
+    assert "Part 3 trains with Nesterov momentum [@nesterov1983]" in text
+    assert "Both kinds of network are best at" in text
+    assert "The custom network has 8 changes" in text
+    assert "own recipe" in text
+
+
+def test_an_experiment_that_shares_only_its_name_with_the_course_answers_no_question():
+    other = build_results("exp2", model="cnn")
+    text = render(*other)
+    assert re.search(r"[Qq]uestion \d|YourCode|custom network", text) is None
+    assert "# Experiments" in text
+    assert report.title_study(tabulate(other)) == "Results of exp2"
+    text = render(*other, *build_results("exp1_1"))
+    assert "Experiment `exp2` is not part of this study." in text
+    assert "YourCode" not in text
+    assert "## exp2 {#experiment-exp2}" in text
+
+
 @pytest.mark.parametrize(
     ("number", "title"), [(0, "no experiment"), (2, "a and b"), (4, "a study")]
 )

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from result_documents import build_results, tabulate
+from result_documents import build_result, build_results, tabulate
 from torch import nn
 
 from hw2core import layers
@@ -70,7 +70,16 @@ def test_networks_are_listed_with_their_share():
 
 
 def test_the_rates_are_those_of_the_search():
-    assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates()
+    study = tabulate(build_results("exp1_1", "part2_optim"))
+    assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates(study)
+    assert theory.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
+    assert not theory.has_searched_rates(study)  # SGD with a rate of 0.1
+    published = {"vanilla": 0.12, "momentum": 0.01, "rmsprop": 5e-4}
+    results = [
+        build_result(name, experiment="part2_optim", training={"optimizer": name, "lr": rate})
+        for name, rate in published.items()
+    ]
+    assert theory.has_searched_rates(tabulate(results))
 
 
 def test_every_layer_by_hand_agrees_with_autograd():

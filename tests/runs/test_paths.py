@@ -35,4 +35,4 @@ def test_of_the_published_results_the_report_reads_the_table_only(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     found = {path.relative_to(tmp_path).as_posix() for path in paths.list_report_sources(tmp_path)}
-    assert found == {f"report/{name}" for name in sources} | {paths.RATES}
+    assert found == {f"report/{name}" for name in sources} | {paths.RATES, paths.RATES_OF_PART_2}

@@ -6,7 +6,13 @@ from itertools import islice
 
 from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
 from hw2core.analysis.findings.brief import say_briefly
-from hw2core.analysis.findings.core import FINDINGS, has_results, say_missing, summarize_experiments
+from hw2core.analysis.findings.core import (
+    FINDINGS,
+    has_results,
+    keep_course,
+    say_missing,
+    summarize_experiments,
+)
 from hw2core.analysis.findings.say import accuracy, train
 from hw2core.analysis.tables import Study, find_best
 
@@ -44,11 +50,12 @@ def list_findings(study: Study) -> list[str]:
 
     A study without the assignment's experiments has one finding per experiment, at most five.
     """
+    course = keep_course(study)
     found = [
         f"**{topic}.** {sentence}"
         for topic, name in HEADLINES.items()
-        if has_results(study, FINDINGS[name].needs)
-        for sentence in islice(FINDINGS[name].say(study), 1)
+        if has_results(course, FINDINGS[name].needs)
+        for sentence in islice(FINDINGS[name].say(course), 1)
     ]
     return found or [
         f"**{experiment.name}.** {describe_experiment(study, experiment.name)}"
@@ -59,7 +66,7 @@ def list_findings(study: Study) -> list[str]:
 
 def list_briefly(study: Study) -> list[str]:
     """Return what was found in few sentences with few numbers, or as ``list_findings`` does."""
-    return list(say_briefly(study)) or list_findings(study)
+    return list(say_briefly(keep_course(study))) or list_findings(study)
 
 
 def describe_experiment(study: Study, experiment: str) -> str:

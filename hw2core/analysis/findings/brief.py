@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, split_groups, summarize_experiments
+from hw2core.analysis.findings.core import Sentences, is_used, split_groups, summarize_experiments
 from hw2core.analysis.findings.own import EXPERIMENT_1
+from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.findings.width import list_steps
-from hw2core.analysis.tables import Study, find_best, split_trained
+from hw2core.analysis.tables import Study, find_best, select, split_trained
 from hw2core.analysis.text import format_number
 
 
@@ -26,7 +27,7 @@ def say_briefly(study: Study) -> Sentences:
         if len(trained) < len(residual):
             some = f"{len(trained)} of {len(residual)} networks"
         yield (
-            f"With skip connections and batch norm, {some} {say.train(len(trained))}, with up to "
+            f"With {name_parts(study)}, {some} {say.train(len(trained))}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
     yield from _say_width_and_best(study, plain)
@@ -54,7 +55,9 @@ def _say_width_and_best(study: Study, plain: pd.DataFrame) -> Sentences:
     other = find_best(summarize_experiments(study, *EXPERIMENT_1))
     if best and other:
         lead = say.difference(best.test - other.test, "the best of the others")
+        scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
+        blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
         yield (
-            "The custom network (pre-activation blocks with squeeze and excitation) classifies "
-            f"{format_number(best.test)} % of the test images correctly, {lead}."
+            f"The custom network ({blocks}) classifies {format_number(best.test)} % of the test "
+            f"images correctly, {lead}."
         )

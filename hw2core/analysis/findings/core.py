@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -23,6 +24,37 @@ class Finding(NamedTuple):
 
 
 FINDINGS: dict[str, Finding] = {}
+# The assignment's experiments, with the models that their answers are about.
+PLAIN, SCRATCH = {"cnn"}, {"mlp"}
+COURSE = {
+    **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), PLAIN),
+    **{
+        "exp1_4": {"resnet"},
+        "exp1_5": {"cnn", "resnet"},
+        "exp2": {"ycn"},
+        "exp2_ablation": {"ycn"},
+    },
+    **dict.fromkeys(("part2_overfit", "part2_optim", "part2_dropout"), SCRATCH),
+}
+
+
+def keep_course(study: Study) -> Study:
+    """Return a study without experiments that share only their name with the assignment's."""
+    models = study.runs.groupby("experiment")["model"].agg(set)
+    others = [name for name, used in models.items() if not used <= COURSE.get(str(name), used)]
+    runs, epochs, layers = (
+        frame[~frame["experiment"].isin(others)]
+        for frame in (study.runs, study.epochs, study.layers)
+    )
+    return replace(
+        study,
+        experiments=[each for each in study.experiments if each.name not in others],
+        results=[result for result in study.results if result.experiment not in others],
+        runs=runs,
+        epochs=epochs,
+        layers=layers,
+        baselines=study.baselines[study.baselines["run"].isin(runs["run"])],
+    )
 
 
 def finding(name: str, needs: Sequence[str] = (), uses: Sequence[str] = ()) -> Callable[[Say], Say]:
@@ -43,6 +75,16 @@ def has_results(study: Study, experiments: Iterable[str]) -> bool:
 def summarize_experiments(study: Study, *experiments: str) -> pd.DataFrame:
     """Return a row per run of ``experiments``, in natural order."""
     return study.summary[study.summary["experiment"].isin(experiments)]
+
+
+def is_used(runs: pd.DataFrame, setting: str) -> bool:
+    """Return whether any of ``runs`` has a setting (``key=value``) or, by ``key``, one not zero.
+
+    A setting that no result records is taken as used.
+    """
+    key, _, value = setting.partition("=")
+    found = runs[key].dropna() if key in runs else ()
+    return not len(found) or any(str(x) == value if value else bool(x) for x in found)
 
 
 def split_groups(summary: pd.DataFrame, column: str) -> dict[Any, pd.DataFrame]:

@@ -7,6 +7,7 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups
 from hw2core.analysis.findings.depth import REMEDIES
+from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.signal import measure_signal
 from hw2core.analysis.tables import Study, count_classes, select, split_trained
 from hw2core.analysis.text import format_scientific, join_words
@@ -16,7 +17,7 @@ from hw2core.runs.outcome import TRAINED_FACTOR, measure_chance
 def tabulate_signal(study: Study) -> pd.DataFrame:
     """Return the signal before and after training, by remedy and number of convolutions."""
     signal = measure_signal(study, "exp1_1", "exp1_5", "exp1_4")
-    others = {"exp1_1": "none", "exp1_4": "residual blocks and batch norm (1.4)"}
+    others = {"exp1_1": "none", "exp1_4": f"{name_parts(study)} (1.4)"}
     remedies = signal["experiment"].map(others).fillna(signal["label"].map(REMEDIES))
     remedies = remedies.fillna(signal["label"])
     group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # 1.4 is one row

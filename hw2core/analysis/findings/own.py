@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
+from hw2core.analysis.findings.core import Sentences, finding, is_used, summarize_experiments
 from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
-from hw2core.analysis.text import format_change, join_words
+from hw2core.analysis.text import count_things, format_change, join_words
 
 CHANGES = Path(__file__).parents[3] / "report" / "changes.csv"
 AUGMENTATION = {"no_augmentation": "Augmentation"}  # used in all experiments; for comparison
@@ -20,9 +20,22 @@ EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
 EXPERIMENTS_1 = "experiments 1.1 to 1.4"
 
 
-def read_changes() -> pd.DataFrame:
-    """Return the modifications: ``what``, ``why``, ``source``, ``without`` (label of a run)."""
-    return pd.read_csv(CHANGES, comment="#", keep_default_na=False)
+def read_changes(study: Study) -> pd.DataFrame:
+    """Return the modifications that experiment 2 uses, or all if it has no result.
+
+    The columns are ``what``, ``why``, ``source`` and ``without`` (label of a run).
+    """
+    changes = pd.read_csv(CHANGES, comment="#", keep_default_na=False)
+    own = select(study.runs, experiment="exp2")
+    return changes[[is_used(own, setting) for setting in changes.pop("setting")]]
+
+
+def has_own_recipe(study: Study) -> bool:
+    """Return whether experiment 2 trains in another way than experiment 1."""
+    recorded = study.runs.filter(like="training.").fillna(0).map(str)  # without a newer key: off
+    recipes = [recorded[study.runs["experiment"].isin(names)] for names in (["exp2"], EXPERIMENT_1)]
+    own, others = (set(recipe.itertuples(index=False, name=None)) for recipe in recipes)
+    return bool(own and others and own != others)
 
 
 def measure_ablation(study: Study) -> dict[Any, float | None]:
@@ -43,10 +56,10 @@ def measure_ablation(study: Study) -> dict[Any, float | None]:
 @finding("part3_q6_1", uses=["exp2_ablation"])
 def say_changes(study: Study) -> Sentences:
     """Yield the number of modifications, and the gain from each in the ablation."""
-    changes = read_changes()
+    changes = read_changes(study)
     yield (
-        f"The custom network has {len(changes)} changes, each of which addresses a limitation of "
-        "the plain networks."
+        f"The custom network has {count_things(len(changes), 'change')}, each of which addresses a "
+        "limitation of the plain networks."
     )
     records = [select(study.runs, experiment=x).to_dict("records") for x in ("exp2", "exp1_1")]
     if all(records):
@@ -87,7 +100,7 @@ def tabulate_changes(study: Study) -> pd.DataFrame:
         label: "does not train without" if points is None else format_change(points)
         for label, points in measure_ablation(study).items()
     }
-    changes = read_changes().rename(columns={"what": "change"})
+    changes = read_changes(study).rename(columns={"what": "change"})
     labels = changes.pop("without")
     if labels.isin(list(texts)).any():
         changes["gain"] = [texts.get(label, "not measured") for label in labels]

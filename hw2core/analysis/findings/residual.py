@@ -5,7 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
+from hw2core.analysis.findings.core import (
+    Sentences,
+    finding,
+    is_used,
+    split_groups,
+    summarize_experiments,
+)
 from hw2core.analysis.findings.depth import say_failures
 from hw2core.analysis.tables import Study, list_rows, select, split_trained
 from hw2core.analysis.text import format_change, format_number, join_words
@@ -19,9 +25,9 @@ def say_skip_connections(study: Study) -> Sentences:
     size = f"with {say.span(summary['num_conv'], 0)} convolutions"
     if len(summary) == 1:
         verb = "trains" if len(trained) else "does not train"
-        text = f"The network with skip connections and batch norm, {size}, {verb}"
+        text = f"The network with {name_parts(study)}, {size}, {verb}"
     else:
-        things = "networks with skip connections and batch norm"
+        things = f"networks with {name_parts(study)}"
         share = say.share(len(trained), len(summary), things)
         text = f"{share[0].upper()}{share[1:]}, {size}"
     if not trained.empty:
@@ -56,6 +62,23 @@ def say_skip_connections(study: Study) -> Sentences:
     ]
     if said:
         yield (f"Batch norm alone and shortcuts alone (experiment 1.5) reach {join_words(said)}.")
+
+
+def name_parts(study: Study) -> str:
+    """Return what the networks of experiment 1.4 have that plain ones have not."""
+    norm = is_used(select(study.runs, experiment="exp1_4"), "architecture.batchnorm")
+    return "skip connections and batch norm" if norm else "skip connections"
+
+
+def list_differences(study: Study) -> list[str]:
+    """Return in what the networks of experiment 1.4 differ from those of 1.1 besides shortcuts."""
+    runs = [select(study.runs, experiment=name) for name in ("exp1_4", "exp1_1")]
+    if any(each.empty for each in runs):
+        return []
+    pools = [(each["num_conv"] // each["architecture.pool_every"]).max() for each in runs]
+    norms = [is_used(each, "architecture.batchnorm") for each in runs]
+    differs = {"batch norm": norms[0] and not norms[1], "the number of pools": pools[0] != pools[1]}
+    return [what for what, found in differs.items() if found]
 
 
 def pair_with_plain(study: Study) -> pd.DataFrame:

@@ -13,13 +13,15 @@ from torch import nn
 from hw2core import layers
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding
+from hw2core.analysis.findings.own import EXPERIMENT_1
 from hw2core.analysis.tables import Study, select
 from hw2core.analysis.text import format_number
 from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock
+from hw2core.config.reading import read_config
 from hw2core.data.arrays import IMAGE_SHAPE
 from hw2core.engine.flops import count_parameters
 from hw2core.grad_check import compare_layer_to_torch
-from hw2core.runs.paths import RATES
+from hw2core.runs.paths import RATES, RATES_OF_PART_2
 
 BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of part 1
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
@@ -174,10 +176,26 @@ def count_head(widths: str, num_conv: int, pool_every: int, hidden: int) -> int:
     return (int(widths.rpartition("-")[2]) * side**2 + 1) * hidden
 
 
-def read_rates() -> str:
-    """Return the section of ``search/README.md`` on the learning rates of part 3."""
+def read_rates(study: Study) -> str:
+    """Return the section of ``search/README.md`` on the learning rates of part 3.
+
+    It is empty unless experiments 1.1 to 1.4 have results, all on its images with the rate found.
+    """
     section = SEARCH.read_text(encoding="utf-8").partition("## Results of `part3_rates.yaml`\n")[2]
+    runs = study.runs[study.runs["experiment"].isin(EXPERIMENT_1)]
+    found = all(f"best at {rate:g}," in section for rate in runs.get("training.lr", ()))
+    if not found or set(runs["data"]) != {"cifar10"}:
+        return ""
     return section.partition("\n")[2].strip()
+
+
+def has_searched_rates(study: Study) -> bool:
+    """Return whether the runs of ``part2_optim`` have images and rates that were searched."""
+    searched = read_config(SEARCH.parents[1] / RATES_OF_PART_2)["experiments"]["exp0_part2_optim"]
+    runs = select(study.runs, experiment="part2_optim")
+    rates = zip(runs["training.optimizer"], runs["training.lr"], strict=True) if len(runs) else ()
+    names = {f"{optimizer}_{rate:g}" for optimizer, rate in rates}
+    return names <= searched["runs"].keys() and set(runs["data"]) == {"cifar10"}
 
 
 def list_networks(study: Study, experiment: str) -> pd.DataFrame:
