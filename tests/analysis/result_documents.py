@@ -283,7 +283,8 @@ def tabulate(
     """
     sizes: dict[str, dict[str, Size]] = {name: {} for name in missing}
     for result in results:
-        size = SIZE._replace(epochs=len(result.epochs))
+        epochs = len(result.epochs)
+        size = SIZE._replace(epochs=epochs, patience=epochs)
         sizes.setdefault(result.experiment, {})[result.name] = size
     planned = [
         Experiment(

@@ -1,8 +1,10 @@
-"""Only what Snakemake made from the present results and configuration is published."""
+"""Nothing is published that Snakemake would make again, such as a report in another style."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 
 import pytest
 from checkout import Checkout
@@ -31,3 +33,12 @@ def test_what_snakemake_would_make_again_is_refused(study):
     assert "explore_page" in publish(study)
     study.edit("config.yaml", "Shortcuts?", "Skips?")
     publish(study, succeeds=True)
+
+
+def test_a_report_of_another_figure_style_is_made_again_whatever_its_time(study):
+    later = time.time() + 24 * 3600  # left by a wrong clock
+    for path in ("report/report.html", "report/report.pdf"):
+        os.utime(study / path, (later, later))
+    (study / "hw2core/analysis/figures/style.mplstyle").open("a").write("lines.linewidth: 9\n")
+    study.snakemake("figures")
+    assert study.plan("report") == {"written_report": 1}
