@@ -26,7 +26,6 @@ import torch
 from hw2core.arguments import MODEL_TYPES, make_plain, read_number, read_or, read_spec
 from hw2core.config.fields import MOST
 from hw2core.config.images import DataSpec
-from hw2core.data.datasets import prepare
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.engine.device import pick_device
 from hw2core.engine.recorder import Recorder
@@ -38,6 +37,7 @@ from hw2core.runs import paths
 from hw2core.runs.course import read_fit
 from hw2core.runs.environment import count_allotted_threads, use_large_pages
 from hw2core.runs.files import write_single_file
+from hw2core.runs.images import prepare_images
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
@@ -180,7 +180,7 @@ def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
     manifest = Path(paths.manifest_path(spec.folder))
     if not manifest.exists():
         log.info(f"preparing {spec.folder} in {manifest.parent}")
-        prepare(spec, manifest.parent)
+        prepare_images(spec, manifest.parent)
     return load_prepared(manifest)
 
 

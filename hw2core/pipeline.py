@@ -6,20 +6,23 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2core.data.prepared import PREPARED_FILES, DataError, read_manifest
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically
 from hw2core.runs import paths
 from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.files import read_result
+from hw2core.runs.images import explain_images
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
 if TYPE_CHECKING:
+    from hw2core.config.images import DataSpec
     from hw2core.config.study import Study
 
 NOTICES = ".snakemake/stale"
@@ -42,6 +45,12 @@ def use_checkout(folder: str) -> None:
 def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:
     """Return the result and evaluation files of (run, seed) pairs."""
     return [file(*pair) for pair in pairs for file in (paths.result_path, paths.evaluation_path)]
+
+
+def list_prepared(folder: str) -> list[str]:
+    """Return the files of a prepared data set, the manifest first."""
+    arrays = [paths.array_path(folder, file) for file in PREPARED_FILES]
+    return [paths.manifest_path(folder), *arrays]
 
 
 class Planner:
@@ -111,6 +120,11 @@ class Planner:
             )
 
 
+def list_image_notices(data: DataSpec) -> list[str]:
+    """Return the notice of stale images, as an input of the rule that prepares them."""
+    return write_notice(paths.manifest_path(data.folder), explain_images(data))
+
+
 def write_notice(path: str, reasons: list[str]) -> list[str]:
     """Write a notice why an existing file is stale; return its path, or nothing without reasons.
 
@@ -133,25 +147,36 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
     return [str(notice)]
 
 
-def record_made(files: Iterable[str]) -> None:
+def record_made(files: Iterable[str], images: Iterable[str] = ()) -> None:
     """Record what files contain that a job has just made; see ``list_changes``."""
     files = list(files)
-    write_text_atomically(_record_path(files), hash_files(files))
+    lines = [hash_files(files), *_describe_images(images)]
+    write_text_atomically(_record_path(files), "\n".join(lines))
 
 
-def list_changes(files: Iterable[str]) -> list[str]:
-    """Return a notice if files exist, but not as a job here made them.
+def list_changes(files: Iterable[str], images: Iterable[str] = ()) -> list[str]:
+    """Return a notice if files exist, but not as a job here would make them.
 
     They came from elsewhere, such as a backup, and may show other results. Snakemake would compare
-    only its records of their names with the results.
+    only its records of their names with the results. Or they show images, and those of a data set
+    in ``images`` (names of its folder) were prepared later. They stay when images are deleted.
     """
     files = list(files)
-    record = _record_path(files)
+    recorded = []
     with suppress(OSError):
-        if record.read_text(encoding="utf-8") == hash_files(files):
-            return []
+        recorded = _record_path(files).read_text(encoding="utf-8").splitlines()
+    reasons = ["not as it was made here"] if recorded[:1] != [hash_files(files)] else []
+    if set(_describe_images(images)) - set(recorded[1:]):
+        reasons.append("the prepared images changed")
     existing = [path for path in files if Path(path).exists()]
-    return write_notice(existing[0], ["not as it was made here"]) if existing else []
+    return write_notice(existing[0], reasons) if existing else []
+
+
+def _describe_images(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        if all(Path(path).exists() for path in list_prepared(folder)):
+            with suppress(DataError):
+                yield f"{folder} {read_manifest(paths.manifest_path(folder)).sha256}"
 
 
 def _record_path(files: Iterable[str]) -> Path:

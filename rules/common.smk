@@ -15,7 +15,6 @@ from hw2core.code_copy import CodeCopy
 from hw2core.config.reading import read_config
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
-from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import check_exist, check_places, check_writable
 from hw2core.retries import Retries
@@ -93,15 +92,20 @@ def figures_of(experiment):
     return paths.figure_paths(experiment, STUDY.experiments[experiment].settings)
 
 
+def images_of(wildcards, needed):
+    # Only of what is made anyway: changed images are detected by their hash, not by their time. Not
+    # ancient: Snakemake overlooks what else makes a job stale if it makes such an input first.
+    return pipeline.list_prepared(spec_of(wildcards).data.folder) if needed else []
+
+
 def images_to_train(wildcards):
-    # Changed images are detected by their hash, not by their modification time.
-    trains = PLANNER.trains(wildcards.run, int(wildcards.seed))
-    return ancient(manifest_of(wildcards)) if trains else []
+    return images_of(wildcards, PLANNER.trains(wildcards.run, int(wildcards.seed)))
 
 
 def images_to_evaluate(wildcards):
-    needed = PLANNER.needs_test_images(wildcards.run, int(wildcards.seed))
-    return ancient(manifest_of(wildcards)) if needed else []
+    return images_of(
+        wildcards, PLANNER.needs_test_images(wildcards.run, int(wildcards.seed))
+    )
 
 
 def result_to_evaluate(wildcards):
@@ -134,14 +138,18 @@ def stale_evaluation(wildcards):
     return show(PLANNER.list_evaluation_notices, wildcards.run, int(wildcards.seed))
 
 
+def stale_images(wildcards):
+    return show(pipeline.list_image_notices, DATA[wildcards.data])
+
+
 def result_to_share(wildcards):
     _, seed, original = twin_of(wildcards)
     return pipeline.list_results([(original, seed)])
 
 
-def changed(files):
+def changed(files, images=()):
     # What is made from results is made again unless it is as a job here left it.
-    return lambda wildcards: show(pipeline.list_changes, files)
+    return lambda wildcards: show(pipeline.list_changes, files, images)
 
 
 def stale_twin(wildcards):

@@ -2,21 +2,22 @@
 #
 # in   the original files in data.root or HW2_DATA, else downloaded; nothing for generated images
 # out  data/<name>/*.npy, and the manifest with their hashes
+#
+# The manifest decides whether they are made again: not a param, because they depend neither on the
+# split nor on the folder of the source. update(): they stay until new ones have been read.
 
 
 rule prepare_data:
     """Prepare the images of a data set: arrays, and a manifest with their hashes."""
+    input:
+        stale=stale_images,
     output:
-        manifest=paths.manifest_path("{data}"),
-        arrays=[paths.array_path("{data}", file) for file in PREPARED_FILES],
+        update(pipeline.list_prepared("{data}")),
     log:
         paths.log_path("prepare_data", "{data}"),
     params:
-        # The arrays depend neither on the split nor on the source folder, so changing those must not
-        # prepare them again.
         spec=not_compared(lambda wildcards: DATA[wildcards.data].model_dump_json()),
         root=not_compared(lambda wildcards: str(DATA[wildcards.data].root or "")),
-        code=hash_code("hw2core.data.datasets"),
     shell:
         "exec python {CODE:q}/workflow_scripts/prepare_data.py --data {params.spec:q}"
-        " --root={params.root:q} --manifest {output.manifest:q} --log {log:q}"
+        " --root={params.root:q} --manifest {output[0]:q} --log {log:q}"

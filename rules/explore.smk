@@ -9,7 +9,7 @@ rule explore_page:
     input:
         results=ALL_RESULTS,
         sources=EXPLORE_SOURCES,
-        changed=changed([paths.EXPLORE]),
+        changed=changed([paths.EXPLORE], DATA),
     output:
         paths.EXPLORE,
     log:

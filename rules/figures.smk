@@ -46,7 +46,7 @@ rule study_figures:
         results=ALL_RESULTS,
         style=STYLE,
         baselines=BASELINES,
-        changed=changed(paths.study_figure_paths()),
+        changed=changed(paths.study_figure_paths(), DATA),
     output:
         show_in_report(paths.study_figure_paths(), "The whole study"),
     log:

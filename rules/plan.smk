@@ -5,11 +5,13 @@ import atexit
 
 from snakemake.jobs import Job
 from snakemake.logging import logger
+from snakemake.persistence import NO_PARAMS_CHANGE
 
 from hw2core.progress import Terminal
 from hw2core.runs import plan
 
 TRAINING = ("train", "share_result")  # rules whose first output is a result
+WHOLE = (*TRAINING, "evaluate", "prepare_data")
 
 
 TERMINAL = Terminal(STUDY)
@@ -78,19 +80,24 @@ def check_plan():
 
 
 def trust_files(records):
-    # Jobs write a file of a run whole or not at all, and the planner knows whether it is current,
-    # also after Snakemake was killed. So it needs no backup from update(), and no mark while a job
-    # is at work.
+    # Jobs write a file of a run whole or not at all, and of images the manifest last; the planner
+    # knows whether they are current, also after Snakemake was killed. So they need no backup from
+    # update(), and no mark while a job is at work.
     async def find_incomplete(job, find=records.incomplete):
-        return [] if job.rule.name in (*TRAINING, "evaluate") else await find(job)
+        return [] if job.rule.name in WHOLE else await find(job)
+
+    # A manifest says what its images are made from; records of older versions had a param of it.
+    def find_changed_params(job, file=None, find=records.params_changed):
+        return NO_PARAMS_CHANGE if job.rule.name == "prepare_data" else find(job, file)
 
     # For list_changes, which is an input of what is made from results.
     async def record_finished(job, finish=records.finished):
         await finish(job)
         if "changed" in job.input.keys() and not workflow.touch:
-            pipeline.record_made(job.output)
+            pipeline.record_made(job.output, DATA)
 
     records.incomplete = find_incomplete
+    records.params_changed = find_changed_params
     records.finished = record_finished
     records.backup_output = lambda path: None
     records.restore_output = pipeline.keep_older

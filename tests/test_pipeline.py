@@ -16,6 +16,7 @@ from hw2core.pipeline import (
     Planner,
     hash_files,
     list_changes,
+    list_prepared,
     record_made,
     settle_times,
     write_notice,
@@ -65,6 +66,22 @@ def test_files_that_are_not_as_they_were_made_have_a_notice(in_folder):
     assert len(list_changes(files)) == 1
     Path(files[1]).unlink()
     assert len(list_changes(files)) == 1
+
+
+def test_what_shows_images_is_made_again_when_they_are_there_and_not_when_they_go(
+    in_folder, tiny_manifest
+):
+    shown = (["report/explore.html"], ["tiny"])
+    write_text_atomically(shown[0][0], "")
+    record_made(*shown)
+    assert list_changes(*shown) == []
+    shutil.copytree(tiny_manifest.parent, "data/tiny")
+    assert len(list_changes(*shown)) == 1
+    assert list_changes(shown[0]) == []
+    record_made(*shown)
+    assert list_changes(*shown) == []
+    Path(list_prepared("tiny")[1]).unlink()
+    assert list_changes(*shown) == []
 
 
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])

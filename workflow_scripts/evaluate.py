@@ -14,6 +14,7 @@ from hw2core.data.prepared import load_prepared
 from hw2core.gpu_locks import take_gpu
 from hw2core.runs.environment import use_large_pages
 from hw2core.runs.files import ResultError, read_result, write_evaluation
+from hw2core.runs.images import check_same_images
 from hw2core.runs.log import run_job
 
 
@@ -57,6 +58,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     check_weights(args.weights, result)
     weights = read_weights(args.weights)
     data = load_prepared(args.data)
+    check_same_images(result, args.result, data.sha256)
     try:
         evaluation = make_evaluation(result, weights, data, num_images=args.num_images)
     except (KeyError, ValueError, RuntimeError):

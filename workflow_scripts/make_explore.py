@@ -16,7 +16,7 @@ from hw2core.analysis.explore import write_page
 from hw2core.analysis.tables import load
 from hw2core.config.reading import list_configs, read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
-from hw2core.data.prepared import load_prepared
+from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import COPIED_CONFIG, EXPLORE, manifest_path
 from hw2core.runs.staleness import warn_of_stale
@@ -44,7 +44,12 @@ def main() -> int:
         )
         unfinished = find_unfinished(study, log)
         manifest = Path(manifest_path(study.data.folder))
-        prepared = load_prepared(manifest, verify=False) if manifest.exists() else None
+        prepared = None
+        if manifest.exists():
+            try:
+                prepared = load_prepared(manifest, verify=False)
+            except DataError as error:
+                log.warning(f"no pictures: {error}")
         experiments = study.experiments.values()
         write_page(Path(EXPLORE), load(experiments), unfinished, prepared)
         warn_of_stale(experiments, log)

@@ -12,7 +12,7 @@ import use_checkout  # noqa: F401
 from json_options import parse_json
 
 from hw2core.config.images import DataSpec
-from hw2core.data.datasets import prepare
+from hw2core.runs.images import prepare_images
 from hw2core.runs.log import run_job
 
 
@@ -20,7 +20,7 @@ def main() -> int:
     """Prepare the images; return 1 if they cannot be read, downloaded or written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=partial(parse_json, DataSpec), required=True, help="as JSON")
-    parser.add_argument("--root", default="", help="folder of CIFAR-10; empty: see config.yaml")
+    parser.add_argument("--root", default="", help="folder of the original files")
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
@@ -29,7 +29,7 @@ def main() -> int:
         spec = spec.model_copy(update={"root": Path(args.root)})
 
     def work(log: logging.Logger) -> str:
-        return f"wrote {prepare(spec, args.manifest.parent)}"
+        return f"wrote {prepare_images(spec, args.manifest.parent)}"
 
     return run_job(work, f"prepare {spec.folder}", args.log)
 

@@ -16,8 +16,10 @@ from hw2core.config.spec import RunSpec
 from hw2core.io import replace_atomically
 from hw2core.runs import paths
 from hw2core.runs.files import read_run, share_result, write_evaluation, write_result
+from hw2core.runs.images import check_same_images
 from hw2core.runs.log import run_job
 from hw2core.runs.plan import check_replacing
+from hw2core.runs.staleness import Identity
 from hw2core.runs.weights import check_weights
 
 
@@ -38,6 +40,8 @@ def share(args: argparse.Namespace, log: logging.Logger) -> str:
     """Copy weights, evaluation and result of the trained run."""
     spec: RunSpec = args.spec
     original = read_run(args.original, args.seed)
+    now = Identity.of(spec, args.seed).data_sha256
+    check_same_images(original, paths.result_path(args.original, args.seed), now)
     check_replacing(paths.result_path(spec.name, args.seed), spec)
     result, evaluation = share_result(original, spec)
     weights = Path(paths.weights_path(args.original, args.seed))

@@ -16,12 +16,14 @@ class DataSet(NamedTuple):
         title: its name in sentences.
         reader: ``module:function``, imported when images are prepared. The function gets ``root``,
             the folder that config.yaml gives or None, and ``download_dir``, and returns
-            :class:`hw2core.data.arrays.Arrays`.
+            :class:`hw2core.data.arrays.Arrays`. With ``files``, ``root`` is the folder they are in.
         sizes: training and test images; None where config.yaml says how many are made.
         num_classes: how many classes.
         balanced: training images that can be drawn with as many of each class; None for all.
         checksummed: whether the reader checks published checksums. If not, its code decides the
             images, and is part of a run's code hash.
+        files: the files that the reader reads, as names or patterns (``*/*.png``) in its folder,
+            where it checks no checksums: when they change, the images are prepared again.
     """
 
     title: str
@@ -30,6 +32,7 @@ class DataSet(NamedTuple):
     num_classes: int
     balanced: int | None = None
     checksummed: bool = False
+    files: tuple[str, ...] = ()
 
 
 DATA_SETS = {

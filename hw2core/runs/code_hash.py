@@ -25,6 +25,8 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGE = "hw2core"
 RUN = f"{PACKAGE}.engine.run"
 NETWORKS = f"{PACKAGE}.config.networks"
+PREPARATION = f"{PACKAGE}.data.datasets"
+REGISTRY = f"{PACKAGE}.data.registry"
 EVALUATION = (f"{PACKAGE}.evaluation",)
 # Messages, atomic writes and the search for a GPU change no number.
 LEFT_OUT = tuple(
@@ -51,6 +53,18 @@ def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict
     if data_name in DATA_SETS and not DATA_SETS[data_name].checksummed:
         entries.append(DATA_SETS[data_name].reader.split(":")[0])
     return hash_modules(entries)
+
+
+@cache
+def hash_image_code(data_name: str) -> str:
+    """Return the hash of the code that prepares the images of a data set, with its reader.
+
+    The list of data sets is left out: an entry that is added changes no other data set.
+    """
+    reader = DATA_SETS[data_name].reader
+    hashes = hash_modules([PREPARATION, reader.split(":")[0]])
+    hashes.pop(REGISTRY)
+    return combine_hashes(hashes | {"reader": reader})
 
 
 @cache

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from checkout import NUM_RUNS, TINY, count_jobs, read_only
 
+from hw2core.pipeline import list_prepared
 from hw2core.runs.files import hash_content
 
 pytestmark = pytest.mark.workflow
@@ -96,6 +97,28 @@ def test_what_is_stale_stays_until_it_is_replaced(study):
         assert [path.read_bytes() for path in files] == before
         assert study.plan(RUN) == planned  # what failed is still to be done
         study.edit(source, f"{line}raise RuntimeError\n", line)
+    assert study.plan(RUN) == {}
+
+
+def test_images_are_prepared_again_before_the_runs_and_stay_until_they_have_been_read(study):
+    """New code of the images makes their runs stale as well; another data set in the list none."""
+    files = [study / path for path in list_prepared("generated_240_60")]
+    before = [path.read_bytes() for path in files]
+    source = "hw2core/data/generated.py"
+    study.edit(source, "import math\n", "import math\nraise RuntimeError\n")
+    assert study.plan(RUN) == {"prepare_data": 1, **ONE_RUN}
+    study.snakemake(RUN, succeeds=False)
+    assert [path.read_bytes() for path in files] == before
+    assert study.plan(RUN) == {"prepare_data": 1, **ONE_RUN}
+    study.edit(source, "import math\nraise RuntimeError\n", "import math\n")
+    study.edit("hw2core/data/registry.py", "DATA_SETS = {", 'MORE = "mine"\nDATA_SETS = {')
+    assert study.plan(RUN, "--config", "seeds=[1]") == ONE_RUN
+    files[1].unlink()  # a manifest alone, as in the published results
+    assert study.plan(RUN, "--config", "seeds=[1]") == {"prepare_data": 1, **ONE_RUN}
+    assert "report/explore.html" in study.snakemake("explore")
+    study.edit(source, "NOISE = 8", "NOISE = 9")
+    study.snakemake(RUN)
+    assert files[1].read_bytes() != before[1]
     assert study.plan(RUN) == {}
 
 

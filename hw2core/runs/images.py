@@ -1,0 +1,128 @@
+"""Prepares the images of a data set, and finds why prepared ones have to be made again.
+
+The manifest records the code that made them and, where no published checksums fix the original
+files, what these were. Images that an older version prepared have no such records, and are current.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2core.data.datasets import find_root, prepare
+from hw2core.data.prepared import DataError, read_manifest
+from hw2core.io import check_regular, hash_file
+from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_image_code
+from hw2core.runs.files import ResultError
+
+if TYPE_CHECKING:
+    from hw2core.config.images import DataSpec
+    from hw2core.runs.schema import Result
+
+# Entries of a manifest's source.
+CODE = "code"
+CONTENT = "files"  # names and bytes of the original files
+TIMES = "file_times"  # places, sizes and times of these, so that most calls need not read them
+LARGEST_FILE = 1 << 40  # bytes
+
+
+def prepare_images(spec: DataSpec, directory: Path) -> Path:
+    """Prepare the images of ``spec`` in ``directory`` and return the manifest.
+
+    Raises:
+        DataError: the original files are missing or damaged, or cannot be downloaded; what
+            ``directory`` holds is unchanged.
+    """
+    origin = {CODE: hash_image_code(spec.name)}
+    if spec.entry.files:
+        try:  # before they are read: an edit meanwhile is found by the next call
+            found = _list_files(spec, directory)
+            origin |= {TIMES: _hash_times(found), CONTENT: _hash_content(found)}
+        except OSError as error:
+            raise DataError(
+                f"{error.filename}: {error.strerror}; give the folder of {spec.entry.title} as "
+                "data.root or HW2_DATA"
+            ) from None
+    return prepare(spec, directory, origin)
+
+
+def explain_images(spec: DataSpec) -> list[str]:
+    """Return why the prepared images are not current; nothing if they are, or if there are none."""
+    made_by = _read_source(spec).get(CODE)
+    changed = made_by is not None and made_by != hash_image_code(spec.name)
+    return [*(["the code that prepares them changed"] if changed else []), *explain_originals(spec)]
+
+
+def explain_originals(spec: DataSpec) -> list[str]:
+    """Return whether the original files are others than those that the images were made from.
+
+    Files that cannot be read, such as those of a disk that is not mounted, count as unchanged.
+    """
+    source = _read_source(spec) if spec.entry.files else {}
+    if CONTENT not in source:
+        return []
+    directory = Path(paths.manifest_path(spec.folder)).parent
+    try:
+        found = _list_files(spec, directory)
+        if source.get(TIMES) == _hash_times(found) or source[CONTENT] == _hash_content(found):
+            return []
+    except OSError:
+        return []
+    return [f"{find_root(spec, directory)}: the original images changed"]
+
+
+def check_same_images(result: Result, path: Path | str, sha256: str | None) -> None:
+    """Check that the images that are prepared now, if any, are those of a result.
+
+    Raises:
+        ResultError: they are others.
+    """
+    if sha256 and result.data_sha256 != sha256:
+        raise ResultError(f"{path}: the prepared images are not those of this result; run again")
+
+
+def _read_source(spec: DataSpec) -> dict[str, str]:
+    """Return what the manifest says of the source; nothing if it is missing or damaged."""
+    try:
+        return read_manifest(paths.manifest_path(spec.folder)).source
+    except DataError:  # the job that reads the images reports it
+        return {}
+
+
+def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
+    """Return the original files with their names in the folder of the data set.
+
+    Raises:
+        OSError: one is missing, or is no file.
+    """
+    root, found = find_root(spec, directory), []
+    for pattern in spec.entry.files:
+        matches = sorted(root.glob(pattern))
+        for path in matches or [root / pattern]:
+            check_regular(path, LARGEST_FILE)
+            found.append((path.relative_to(root).as_posix(), path))
+    return found
+
+
+def _hash_times(found: Iterable[tuple[str, Path]]) -> str:
+    statuses = ((path.resolve(), path.stat()) for _, path in found)
+    return _hash_lines(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in statuses)
+
+
+def _hash_content(found: Iterable[tuple[str, Path]]) -> str:
+    return _hash_lines(
+        f"{name} {_hash_once(path, path.stat().st_mtime_ns)}" for name, path in found
+    )
+
+
+@cache
+def _hash_once(path: Path, _changed: int) -> str:
+    return hash_file(path)
+
+
+def _hash_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hw2core.config.images import DataSpec
+from hw2core.data.arrays import Arrays
+from hw2core.data.prepared import DataError, read_manifest
+from hw2core.data.registry import DATA_SETS, DataSet
+from hw2core.runs import code_hash, images, paths
+from hw2core.runs.files import ResultError
+from hw2core.runs.images import (
+    check_same_images,
+    explain_images,
+    explain_originals,
+    prepare_images,
+)
+
+MANIFEST = Path(paths.manifest_path("mine"))
+
+
+def read_mine(*, root: Path, download_dir: Path) -> Arrays:
+    """Read all pixels of an image from one byte; the last image is for the test."""
+    values = [path.read_bytes()[0] for path in sorted(root.glob("*/*.byte"))]
+    pixels = np.full((len(values), 32, 32, 3), 255, np.uint8)
+    pixels[:, 1:] = np.array(values, np.uint8)[:, None, None, None]
+    labels = (np.arange(len(values)) % 2).astype(np.uint8)
+    return Arrays(pixels[:-1], labels[:-1], pixels[-1:], labels[-1:], ("a", "b"))
+
+
+def write(root: Path, *values: int) -> Path:
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    for place, value in enumerate(values):
+        (root / f"images/{place}.byte").write_bytes(bytes([value]))
+    return root
+
+
+@pytest.fixture
+def mine(in_folder, tmp_path_factory, monkeypatch) -> DataSpec:
+    """A data set without checksums, prepared from five small files."""
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(read_mine=read_mine))
+    entry = DataSet("Mine", "mine:read_mine", (4, 1), 2, files=("images/*.byte",))
+    monkeypatch.setitem(DATA_SETS, "mine", entry)
+    monkeypatch.setattr(images, "hash_image_code", lambda name: f"code of {name}")
+    root = write(tmp_path_factory.mktemp("root"), 1, 2, 3, 4, 5)
+    spec = DataSpec(name="mine", train=2, validation=2, test=1, root=root)
+    prepare_images(spec, MANIFEST.parent)
+    return spec
+
+
+def test_prepared_images_are_current_until_original_files_change(mine):
+    assert explain_images(mine) == explain_originals(mine) == []
+    write(mine.root, 9)
+    assert explain_images(mine) == [f"{mine.root}: the original images changed"]
+    write(mine.root, 1)  # with a new time
+    assert explain_images(mine) == []
+    write(mine.root, 1, 2, 3, 4, 5, 6)
+    assert explain_images(mine) == [f"{mine.root}: the original images changed"]
+    prepare_images(mine, MANIFEST.parent)
+    assert explain_images(mine) == []
+
+
+def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine):
+    before = {path: path.read_bytes() for path in MANIFEST.parent.iterdir()}
+    away = mine.root.rename(mine.root.with_name("away"))
+    assert explain_images(mine) == []
+    with pytest.raises(DataError, match=r"No such file.* give the folder of Mine as data.root or"):
+        prepare_images(mine, MANIFEST.parent)
+    assert {path: path.read_bytes() for path in MANIFEST.parent.iterdir()} == before
+    (mine.root / "images").mkdir(parents=True)
+    os.mkfifo(mine.root / "images/0.byte")
+    assert explain_images(mine) == []
+    assert away.exists()
+
+
+def test_another_folder_with_the_same_files_is_the_same_source(mine, tmp_path, monkeypatch):
+    same, other = write(tmp_path / "same", 1, 2, 3, 4, 5), write(tmp_path / "other", 1, 2, 3, 4, 6)
+    assert explain_images(mine.model_copy(update={"root": same})) == []
+    there = mine.model_copy(update={"root": other})
+    assert explain_images(there) == [f"{other}: the original images changed"]
+    anywhere = mine.model_copy(update={"root": None})
+    assert explain_images(anywhere) == []  # nowhere
+    monkeypatch.setenv("HW2_DATA", str(other))
+    assert explain_images(anywhere) == [f"{other}: the original images changed"]
+    sha256 = read_manifest(MANIFEST).sha256
+    prepare_images(anywhere, MANIFEST.parent)
+    assert read_manifest(MANIFEST).sha256 != sha256
+
+
+def test_another_reader_is_a_reason_to_prepare_and_an_older_manifest_is_current(mine, monkeypatch):
+    monkeypatch.setattr(images, "hash_image_code", lambda name: "edited")
+    assert explain_images(mine) == ["the code that prepares them changed"]
+    assert explain_originals(mine) == []
+    content = json.loads(MANIFEST.read_text())
+    content["source"] = {"kind": "Mine"}  # all that older versions recorded
+    MANIFEST.write_text(json.dumps(content))
+    write(mine.root, 9)
+    assert explain_images(mine) == []
+    MANIFEST.unlink()
+    assert explain_images(mine) == []
+
+
+def test_the_code_of_a_data_set_is_its_reader_and_not_the_list_of_all(monkeypatch):
+    before = {name: code_hash.hash_image_code(name) for name in DATA_SETS}
+    assert len(set(before.values())) == len(before)
+    read = code_hash._read_module
+
+    def edit(*modules: str) -> None:
+        code_hash.hash_image_code.cache_clear()
+        edited = {code_hash._find_source(f"hw2core.data.{name}") for name in modules}
+        monkeypatch.setattr(
+            code_hash,
+            "_read_module",
+            lambda path: ("edited", read(path)[1]) if path in edited else read(path),
+        )
+
+    edit("registry", "svhn")
+    after = {name: code_hash.hash_image_code(name) for name in DATA_SETS}
+    assert {name for name in before if after[name] != before[name]} == {"svhn"}
+    edit("prepared")
+    assert all(code_hash.hash_image_code(name) != before[name] for name in before)
+    code_hash.hash_image_code.cache_clear()
+
+
+def test_a_result_on_other_images_is_refused():
+    result = SimpleNamespace(data_sha256="a" * 64)
+    check_same_images(result, "seed0.json", "a" * 64)
+    check_same_images(result, "seed0.json", None)  # none are prepared
+    with pytest.raises(ResultError, match=r"seed0.json: the prepared images are not those of"):
+        check_same_images(result, "seed0.json", "b" * 64)
