@@ -37,7 +37,7 @@ from hw2core.runs import paths
 from hw2core.runs.course import read_fit
 from hw2core.runs.environment import count_allotted_threads, use_large_pages
 from hw2core.runs.files import write_single_file
-from hw2core.runs.images import prepare_images
+from hw2core.runs.images import explain_images, prepare_images
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
@@ -176,10 +176,11 @@ def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
 
 
 def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
-    """Return the images of ``spec``; prepare them first if necessary."""
+    """Return the images of ``spec``; prepare them first if they are missing or not current."""
     manifest = Path(paths.manifest_path(spec.folder))
-    if not manifest.exists():
-        log.info(f"preparing {spec.folder} in {manifest.parent}")
+    reasons = explain_images(spec)
+    if reasons or not manifest.exists():
+        log.info("; ".join([f"preparing {spec.folder} in {manifest.parent}", *reasons]))
         prepare_images(spec, manifest.parent)
     return load_prepared(manifest)
 

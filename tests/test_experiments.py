@@ -316,6 +316,16 @@ def test_a_device_that_is_not_there_is_one_sentence_before_images_are_loaded(dev
     assert len(message) < 400
 
 
+def test_images_are_prepared_again_when_their_code_changes(monkeypatch, capsys):
+    run()
+    assert "preparing" in capsys.readouterr().err
+    run(out_dir="again")
+    assert "preparing" not in capsys.readouterr().err
+    monkeypatch.setattr("hw2core.runs.images.hash_image_code", lambda name: "edited")
+    run(out_dir="edited")
+    assert "; the code that prepares them changed" in capsys.readouterr().err
+
+
 LINE = ["run-exp", "-n", "test", "-K", "32", "64", "-L", "2", "-P", "2", "-H", "100"]
 REQUIRED = {"run_name": "test", "filters_per_layer": [32, 64], "layers_per_block": 2}
 REQUIRED |= {"pool_every": 2, "hidden_dims": [100]}
