@@ -3,7 +3,7 @@
 
 for _name, _experiment in STUDY.experiments.items():
     _targets = {
-        run: pipeline.list_results((run, seed) for seed in _experiment.seeds)
+        run: pipeline.list_results(p for p in _experiment.pairs() if p[0] == run)
         for run in _experiment.runs
     }
     _targets[_name] = [*results_of(_name), *figures_of(_name)]

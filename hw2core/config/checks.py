@@ -11,6 +11,7 @@ from hw2core.config.spec import dump_experiments
 
 if TYPE_CHECKING:
     from hw2core.config.images import DataSpec
+    from hw2core.config.schema import StudyOptions
     from hw2core.config.spec import Experiment, RunSpec
 
 NEEDED = {"question", "varies", "fixed", "model"}  # by an experiment
@@ -64,6 +65,19 @@ def find_clashes(experiments: Mapping[str, Experiment]) -> Iterator[str]:
         _, where = owner.get(name.lower(), ("", name))
         if where != name:
             yield f"experiments.{name}: {name!r}: experiments.{where} has a run of this name"
+
+
+def find_unknown_names(
+    options: StudyOptions, experiments: Mapping[str, Experiment]
+) -> Iterator[str]:
+    """Yield a line for each experiment or run that is selected and does not exist."""
+    for name in options.only or ():
+        if name not in experiments:
+            yield f"study.only: {name!r}: no such experiment; there are {', '.join(experiments)}"
+    runs = [run for experiment in experiments.values() for run in experiment.runs]
+    for name in options.first_seed_only or ():
+        if name not in runs:
+            yield f"study.first_seed_only: {name!r}: no such run; the first of them is {runs[0]!r}"
 
 
 def find_other_roots(specs: Iterable[RunSpec], data: DataSpec) -> Iterator[tuple[str, str]]:

@@ -161,6 +161,8 @@ class StudyOptions(Frozen):
 
     only: Annotated[list[Text], Field(min_length=1)] | None = None
     """Names of the experiments to run; null: all."""
+    first_seed_only: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Names of runs that are trained with the first seed only, such as the most expensive."""
 
 
 class StudyEntry(Frozen):

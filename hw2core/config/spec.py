@@ -194,7 +194,7 @@ class RunSpec(Frozen):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question and the names of the runs that answer it, each run with every seed."""
+    """A question and the names of the runs that answer it, with the seeds of each."""
 
     name: str
     question: str
@@ -204,11 +204,14 @@ class Experiment:
     seeds: tuple[int, ...]
     sizes: dict[str, Size]  # of each run in config.yaml, whatever is merged over it
     settings: tuple[str, ...] = ()  # what its grids vary besides L and K: training.lr
+    first_seed_only: tuple[str, ...] = ()  # those of its runs that are trained with one seed
     specs: dict[str, RunSpec] = field(default_factory=dict, compare=False)  # not in its JSON
 
     def pairs(self) -> Iterator[tuple[str, int]]:
-        """Yield every run with every seed."""
-        return ((run, seed) for run in self.runs for seed in self.seeds)
+        """Yield every run with each of its seeds."""
+        for run in self.runs:
+            seeds = self.seeds[:1] if run in self.first_seed_only else self.seeds
+            yield from ((run, seed) for seed in seeds)
 
 
 def dump_experiments(experiments: Iterable[Experiment]) -> str:

@@ -18,6 +18,7 @@ from hw2core.config.checks import (
     find_keywords,
     find_other_roots,
     find_strays,
+    find_unknown_names,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
@@ -107,6 +108,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
         )
         problems |= {line: [] for line in lines}
     specs = {name: list(_expand_runs(name, entry, problems)) for name in entry.experiments}
+    single = entry.study.first_seed_only or ()
     experiments = {
         name: Experiment(
             name=name,
@@ -117,6 +119,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
             seeds=tuple(given.seeds or entry.seeds),
             sizes={spec.name: spec.size for spec in specs[name]},
             settings=list_settings(given.grid),
+            first_seed_only=tuple(spec.name for spec in specs[name] if spec.name in single),
             specs={spec.name: spec for spec in specs[name]},
         )
         for name, given in entry.experiments.items()
@@ -127,11 +130,8 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     for line, run in itertools.chain(found, find_keywords(valid)):
         problems.setdefault(line, []).append(run)
     planned = entry.study.only or list(experiments)
-    for name in planned:
-        if name not in experiments:
-            known = ", ".join(experiments)
-            problems[f"study.only: {name!r}: no such experiment; there are {known}"] = []
     if not problems:
+        problems |= {line: [] for line in find_unknown_names(entry.study, experiments)}
         problems |= {line: [] for line in check_length(experiments)}
     if problems or data is None:
         lines = [

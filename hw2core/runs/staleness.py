@@ -110,10 +110,10 @@ def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> Non
     Experiments from JSON, as Snakemake passes them, have no specs, and their results are current.
     """
     stale = sum(
-        Path(paths.result_path(run, seed)).exists() and bool(explain_result(spec, seed))
+        Path(paths.result_path(run, seed)).exists() and bool(explain_result(each.specs[run], seed))
         for each in experiments
-        for run, spec in each.specs.items()
-        for seed in each.seeds
+        for run, seed in each.pairs()
+        if run in each.specs
     )
     if stale:
         results = "1 result is" if stale == 1 else f"{stale} results are"

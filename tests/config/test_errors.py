@@ -92,6 +92,10 @@ MERGED = [
     ("training: {milestones: [0.1]}", "training.milestones: [0.1]: has no effect with schedule: "),
     ("training: {milestones: [0.5, 0.5]}", "training.milestones: [0.5, 0.5]: must rise"),
     ("study: {only: [exp9]}", "study.only: 'exp9': no such experiment; there are one"),
+    (
+        "study: {first_seed_only: [one]}",
+        "study.first_seed_only: 'one': no such run; the first of them is 'one_L2_K8'",
+    ),
     one("training: {optimizer: adamw, momentum: 0.9}", ".training.momentum: 0.9: has no effect "),
     one("training: {optimizer: adamw, nesterov: true}", ".training.nesterov: needs optimizer: sgd"),
     one("training: {optimizer: rmsprop}", ".training.optimizer: 'rmsprop': model: cnn has the "),

@@ -134,6 +134,20 @@ def test_only_some_experiments_are_planned_where_the_file_says_so(config):
     assert not study.find_twins()
 
 
+def test_some_runs_are_trained_with_the_first_seed_only_where_the_file_says_so(config):
+    config |= {
+        "seeds": [3, 4],
+        "study": {"first_seed_only": ["exp1_2_L8_K256", "exp2_L3_K32-64-128"]},
+    }
+    experiments = load_study(config).experiments
+    assert [pair for pair in experiments["exp1_2"].pairs() if pair[0] == "exp1_2_L8_K256"] == [
+        ("exp1_2_L8_K256", 3)
+    ]
+    assert len(list(experiments["exp1_2"].pairs())) == 2 * 12 - 1
+    assert len(list(experiments["exp2"].pairs())) == 2 * 4 - 1
+    assert len(list(experiments["exp1_1"].pairs())) == 2 * 8
+
+
 def test_sizes_are_those_that_config_yaml_asks_for_whatever_is_laid_over_it(config):
     asked = load_study(config)
     config["data"] |= {"train": 5_000}
