@@ -20,7 +20,7 @@ from hw2core.analysis import text
 from hw2core.analysis.provenance import CORES, measure_hours
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
-from hw2core.analysis.tables import Study, format_table, list_rows, load, select
+from hw2core.analysis.tables import Study, find_best, format_table, list_rows, load, select
 from hw2core.config.reading import read_config, read_configs
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
@@ -167,13 +167,15 @@ def write_block(study: Study) -> str:
 def list_experiments(study: Study) -> pd.DataFrame:
     """Return a row per experiment: number of trained runs, best run and public solutions."""
     runs = study.summary.merge(study.baselines, on="run", how="left")
-    hours = measure_hours(study.runs).groupby(study.runs["experiment"]).sum()
+    on_cpu = select(study.runs, device="cpu")
+    hours = measure_hours(on_cpu).groupby([on_cpu["experiment"], on_cpu["run"]]).mean()
+    hours = hours.groupby("experiment").sum()
     rows = []
     for experiment in study.experiments:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
-        best = list_rows(own.sort_values(["trained", "validation"], ascending=False))[0]
+        best = find_best(own) or list_rows(own.sort_values("validation", ascending=False))[0]
         public = f"{best.median:.1f}, {best.highest:.1f}"
         row = {
             "Experiment": experiment.name,
@@ -181,7 +183,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
             "Train": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
             "Best by validation": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
-            f"Hours on {CORES} cores": show_hours(hours[experiment.name]),
+            f"Hours per seed on {CORES} cores": show_hours(hours.get(experiment.name)),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
             "Size": "reduced" if best.reduced else "full",
         }
@@ -191,8 +193,10 @@ def list_experiments(study: Study) -> pd.DataFrame:
     return table.drop(columns=[x for x, usual in constant.items() if (table[x] == usual).all()])
 
 
-def show_hours(hours: float) -> str:
-    """Return hours with one decimal, or ``below 0.1``."""
+def show_hours(hours: float | None) -> str:
+    """Return hours with one decimal, or ``below 0.1``; a dash for None."""
+    if hours is None:
+        return text.DASH
     shown = text.format_number(hours)
     return "below 0.1" if shown == "0.0" else shown
 
