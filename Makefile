@@ -53,9 +53,9 @@ lint: $(READY)
 LOCKED := $(if $(filter cpu,$(TORCH)),grep -v 'sys_platform == "linux"',cat)
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
-		{ echo "Python 3.11 or newer is needed; choose it with: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
+		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
 	$(LOCKED) requirements.lock > $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -51,6 +51,7 @@ SETTINGS = {  # of slurm/config.yaml, by a part of the reason
     "QOSNot|InvalidQOS": "qos",
     "": "default-resources and set-resources",
 }
+NUMBER = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)  # of a job, in what sbatch prints
 RUN = re.compile(r"train:run=([^,]+),seed=(\d+)")  # in the command of a job
 NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 
@@ -87,7 +88,7 @@ def call(
     program = find(command) or "/missing"
     try:
         return subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=timeout
+            [program, *arguments], capture_output=True, errors="replace", timeout=timeout
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, "", f"{command}: {error}\n")
@@ -98,7 +99,7 @@ def submit(arguments: list[str]) -> int:
     folder = RECORDS / arguments[arguments.index("--job-name") + 1]
     if not folder.exists():
         remove_old_records()
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
     interrupted = folder / INTERRUPTED
     started = time.monotonic()
@@ -106,10 +107,9 @@ def submit(arguments: list[str]) -> int:
     try:
         while is_read() and not interrupted.exists():
             done = call("sbatch", *wrapped, timeout=None)
-            job = done.stdout.strip().partition(";")[0]
-            if done.returncode == 0:
-                keep(folder, job, arguments)
-            elif is_temporary(done.stderr) and not is_hopeless(folder, started):
+            if done.returncode == 0 and (jobs := NUMBER.findall(done.stdout)):
+                keep(folder, jobs[-1], arguments)
+            elif done.returncode and is_temporary(done.stderr) and not is_hopeless(folder, started):
                 unheard = bool(UNHEARD.search(done.stderr))
                 time.sleep(SECONDS_BETWEEN_TRIES)
                 if not unheard:

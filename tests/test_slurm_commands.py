@@ -63,6 +63,15 @@ def ask(command: str = "squeue") -> dict[str, str]:
     return dict(line.split("|") for line in lines)
 
 
+def test_a_site_may_print_more_than_the_number_of_a_job(slurm, in_folder):
+    slurm(
+        "sbatch", r"printf 'Welcome, 2 new mails\n--> host/a ... OK\n7;main\n'; printf '\344\n' >&2"
+    )
+    done = call("sbatch", *SUBMIT, "--wrap=true")
+    assert done.stdout.endswith("OK\n7;main\n")
+    assert (Path(".snakemake/slurm") / NAME / "7").exists()
+
+
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_job_writes_its_exit_status(slurm, status):
     record = submit(slurm, 7, f'echo "it\'s $0"; exit {status}')

@@ -169,13 +169,13 @@ def list_experiments(study: Study) -> pd.DataFrame:
     runs = study.summary.merge(study.baselines, on="run", how="left")
     on_cpu = select(study.runs, device="cpu")
     hours = measure_hours(on_cpu).groupby([on_cpu["experiment"], on_cpu["run"]]).mean()
-    hours = hours.groupby("experiment").sum()
     rows = []
     for experiment in study.experiments:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
         best = find_best(own) or list_rows(own.sort_values("validation", ascending=False))[0]
+        own_hours = hours[hours.index.isin([experiment.name], level="experiment")]
         public = f"{best.median:.1f}, {best.highest:.1f}"
         row = {
             "Experiment": experiment.name,
@@ -183,7 +183,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
             "Train": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
             "Best by validation": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
-            f"Hours per seed on {CORES} cores": show_hours(hours.get(experiment.name)),
+            f"Hours per seed on {CORES} cores": show_hours(own_hours),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
             "Size": "reduced" if best.reduced else "full",
         }
@@ -193,11 +193,9 @@ def list_experiments(study: Study) -> pd.DataFrame:
     return table.drop(columns=[x for x, usual in constant.items() if (table[x] == usual).all()])
 
 
-def show_hours(hours: float | None) -> str:
-    """Return hours with one decimal, or ``below 0.1``; a dash for None."""
-    if hours is None:
-        return text.DASH
-    shown = text.format_number(hours)
+def show_hours(hours: pd.Series[float]) -> str:
+    """Return the sum of hours with one decimal, or ``below 0.1``; a dash for none."""
+    shown = text.format_number(hours.sum()) if len(hours) else text.DASH
     return "below 0.1" if shown == "0.0" else shown
 
 

@@ -38,11 +38,13 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def hash_run_code(spec: RunSpec) -> dict[str, str]:
     """Return the hash of every module that training ``spec`` depends on.
 
-    Of the configuration's own code, only what it computes for the network matters: its arguments.
+    Of the configuration's own code, only what it computes for the network matters: its class, its
+    trainer and its arguments.
     """
     hashes = dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
     arguments = spec.architecture.build_arguments(spec.data.num_classes)
-    hashes[NETWORKS] = _shorten_hash(json.dumps(arguments, sort_keys=True))
+    computed = {"classes": [spec.implementation, spec.trainer], "arguments": arguments}
+    hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
     return hashes
 
 

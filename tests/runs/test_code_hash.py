@@ -162,6 +162,14 @@ def test_other_arguments_of_the_network_are_other_code(tiny_spec, monkeypatch):
     assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
 
 
+def test_another_class_of_the_same_module_is_other_code(tiny_spec, monkeypatch):
+    before = code_hash.hash_run_code(tiny_spec)
+    module = tiny_spec.implementation.partition(":")[0]
+    monkeypatch.setattr(type(tiny_spec), "implementation", f"{module}:Variant")
+    after = code_hash.hash_run_code(tiny_spec)
+    assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
+
+
 def test_messages_and_atomic_writes_are_in_no_hash():
     assert set(hash_modules(["hw2core.io", "hw2core.errors", "hw2core.data.prepared"])) == {
         "hw2core",
