@@ -3,11 +3,12 @@
 The hyper-parameters are for the images of the notebook, which ``ToTensor`` scales to [0, 1]; with
 ``normalised=True`` they are those of config.yaml, for images of mean 0 and standard deviation 1.
 The texts are those of the report, in Markdown, rendered from ``results/`` in the working directory;
-they list missing runs.
+they list missing runs. A warning is logged if results are stale.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 
 from hw2core.config.errors import ConfigError
@@ -28,8 +29,11 @@ def __getattr__(name: str) -> str:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Imported here, because training needs the hyper-parameters but not pandas.
     from hw2core.analysis import report, tables
+    from hw2core.runs.staleness import warn_of_stale
 
-    return report.render_answer(name, tables.load(load_experiments()))
+    study = tables.load(load_experiments())
+    warn_of_stale(study.experiments, logging.getLogger(__name__))
+    return report.render_answer(name, study)
 
 
 def __dir__() -> list[str]:

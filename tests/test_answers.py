@@ -41,6 +41,15 @@ def test_results_of_the_working_folder_are_used():
     assert "no result yet" not in text
 
 
+def test_stale_results_are_shown_with_a_warning(caplog):
+    results = list(build_part_2(seeds=range(1), epochs=6))  # their code has no hash of today
+    for result in results:
+        files.write_result(paths.result_path(result.name, result.seed), result)
+        files.write_evaluation(paths.evaluation_path(result.name, result.seed), result.test)
+    assert answers.part2_q1
+    assert caplog.messages[0].startswith(f"{len(results)} results are stale but shown")
+
+
 def test_a_damaged_result_is_named():
     path = Path(paths.result_path("part2_overfit", 0))
     path.parent.mkdir(parents=True)
