@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -96,6 +97,8 @@ def plot_exp_results(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the fits of all matching result files in one figure, labelled by run.
 
+    Labels begin with as many folders as it takes to tell the files apart.
+
     Args:
         filename_pattern: a glob for run names, with or without ``.json``: ``exp1_1_L*_K32*.json``.
             It finds files ``<run>.json`` of ``run_experiment`` or of the course and
@@ -116,9 +119,21 @@ def plot_exp_results(
     if not files:
         raise FileNotFoundError(f"{folder}: no result matches {str(filename_pattern)!r}")
     fig: Figure | None = None
+    labels = _label_files(files)
     for file in sorted(files, key=lambda file: split_numbers(file.as_posix())):
-        of_study = re.fullmatch(r"seed\d+", file.stem)
-        name = f"{file.parent.name}, {file.stem}" if of_study else file.stem
-        fig, axes = plot_fit(read_fit(file)[1], fig, legend=name)
+        fig, axes = plot_fit(read_fit(file)[1], fig, legend=labels[file])
     assert fig is not None  # there is a file
     return fig, axes
+
+
+def _label_files(files: Iterable[Path]) -> dict[Path, str]:
+    """Return file -> label: its run, after as many folders as tell the files apart."""
+    labels: dict[Path, str] = {}
+    for parts in range(1, 1 + max(len(file.parts) for file in files)):
+        for file in files:
+            of_study = re.fullmatch(r"seed\d+", file.stem)
+            run, seed = (file.parent, f", {file.stem}") if of_study else (file.with_suffix(""), "")
+            labels[file] = f"{Path(*run.parts[-parts:])}{seed}"
+        if len(set(labels.values())) == len(labels):
+            break
+    return labels

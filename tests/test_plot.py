@@ -154,6 +154,19 @@ def test_files_of_the_course_are_drawn(tmp_path):
     assert get_legend(axes[0]) == ["exp1_1_L2_K32"]
 
 
+def test_files_of_the_same_name_are_labelled_with_their_folders(
+    tmp_path, make_result, make_evaluation
+):
+    for folder in ("a/of", "b/of"):
+        write_files(tmp_path / folder, make_result, make_evaluation)
+    _, axes = plot_exp_results("*/of/exp1_1_L16_K32", tmp_path)
+    assert get_legend(axes[0]) == ["a/of/exp1_1_L16_K32", "b/of/exp1_1_L16_K32"]
+    _, axes = plot_exp_results("*/of/exp1_1_L2_K64", tmp_path)
+    assert get_legend(axes[0]) == ["a/of/exp1_1_L2_K64, seed0", "b/of/exp1_1_L2_K64, seed0"]
+    _, axes = plot_exp_results("a/of/*K64", tmp_path)
+    assert get_legend(axes[0]) == ["exp1_1_L2_K64, seed0"]
+
+
 def test_plotting_imports_no_torch():
     code = "import hw2core.plot, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
