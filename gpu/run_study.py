@@ -23,9 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from hw2core.config.reading import DEFAULT, list_configs, read_configs  # noqa: E402 (of this checkout)
+import use_checkout  # noqa: E402, F401
+
+from hw2core.code_copy import CodeCopy  # noqa: E402 (of this checkout)
+from hw2core.config.reading import DEFAULT, list_configs, read_configs  # noqa: E402
 from hw2core.config.study import STUDY_FILE, Study, load_study  # noqa: E402
 from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
@@ -100,13 +103,14 @@ class Budget:
 
 
 def train(args: argparse.Namespace, budget: Budget) -> bool:
-    """Train stage by stage; return whether runs failed."""
+    """Train stage by stage, all from one copy of the code; return whether runs failed."""
     files = list_configs(args.configfile, default=STUDY_FILE)
-    study = load_study({**read_configs(files), "seeds": args.seeds}, " + ".join(files))
-    command = [sys.executable, "-m", "snakemake", "--profile", str(ROOT / "gpu")]
-    command += ["--snakefile", str(ROOT / "Snakefile")]
-    command += ["--configfile", *args.configfile] if args.configfile else []
-    command += ["--config", f"seeds={args.seeds}".replace(" ", ""), *args.snakemake, "--"]
+    config = {**read_configs(files), "seeds": args.seeds}
+    study = load_study(config, " + ".join(files))
+    copy = CodeCopy(str(ROOT), config)  # held until this process ends
+    copy.write()
+    command = [sys.executable, "-m", "snakemake", "--profile", str(copy.folder.resolve() / "gpu")]
+    command += ["--snakefile", str(copy.folder / "Snakefile"), *args.snakemake, "--"]
     failed = False
     for name, pairs in order_runs(study):
         print(f"{name}: {len(pairs)} runs", flush=True)

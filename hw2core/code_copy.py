@@ -26,7 +26,7 @@ from hw2core.runs.paths import (
     list_report_sources,
 )
 
-PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm")
+PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm", "gpu")
 # After a call is killed, its jobs may still wait in a cluster's queue for days.
 DAYS_KEPT = 30
 IN_USE = "in_use"  # in a copy: locked by each call that works from it

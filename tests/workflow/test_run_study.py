@@ -233,6 +233,28 @@ def test_a_call_trains_every_stage_and_packs_it(checkout):
             assert len(result["epochs"]["train_loss"]) == 3
 
 
+def test_edits_during_a_call_do_not_change_what_later_stages_train(checkout):
+    recipes = [checkout / "config.yaml", checkout / "long.yaml", checkout / "hw2core/engine/run.py"]
+    recipes[1].write_text("training: {epochs: 3}\n")
+    process = start(checkout, "--configfile", "long.yaml", "--seeds", "0", "1")
+    wait_for(lambda: list((checkout / "logs/train").glob("*/*.log")) or process.poll() is not None)
+    for recipe in recipes:
+        recipe.write_text("def (")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "study.tar.gz: 4 results, 0 checkpoints" in output
+    for path in (checkout / "results").glob("*/seed?.json"):
+        assert len(json.loads(path.read_text())["epochs"]["train_loss"]) == 3
+
+
+def test_ctrl_c_during_the_imports_is_no_traceback(checkout):
+    source = (checkout / "hw2core/errors.py").read_text()
+    interrupt = "\nimport signal\nsignal.raise_signal(signal.SIGINT)\n"
+    (checkout / "hw2core/errors.py").write_text(source + interrupt)
+    output, _ = (process := start(checkout)).communicate(timeout=60)
+    assert (process.returncode, output) == (-signal.SIGINT, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
