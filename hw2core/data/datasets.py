@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from hw2core.data.arrays import Arrays, check_arrays
 from hw2core.data.prepared import DataError, write_prepared
 from hw2core.data.registry import DATA_SETS
 
@@ -24,7 +27,8 @@ def prepare(spec: DataSpec, directory: Path, origin: Mapping[str, str] | None = 
         origin: what the images are made from, as an entry of the manifest.
 
     Raises:
-        DataError: the source is damaged or cannot be downloaded; ``directory`` is unchanged.
+        DataError: the source is damaged or cannot be downloaded, or the images are not what their
+            entry says or cannot be trained on; ``directory`` is unchanged.
     """
     entry = DATA_SETS[spec.name]
     # By name, and only here: torchvision is slow to import.
@@ -35,13 +39,36 @@ def prepare(spec: DataSpec, directory: Path, origin: Mapping[str, str] | None = 
     else:
         root = find_root(spec, directory) if entry.files else spec.root
         arrays = read(root=root, download_dir=find_downloads(directory))
-    if len(arrays.classes) != entry.num_classes:
-        raise DataError(
-            f"{entry.title}: {len(arrays.classes)} classes were read, and its entry in "
-            f"hw2core/data/registry.py says {entry.num_classes}"
-        )
+    if problem := _find_problem(arrays, spec):
+        raise DataError(f"{entry.title}: {problem}")
     source = {"kind": entry.title, **(origin or {})}
     return write_prepared(arrays, directory, name=spec.name, source=source)
+
+
+def _find_problem(arrays: Arrays, spec: DataSpec) -> str | None:
+    """Return what is wrong with images that were read, or how they differ from their entry."""
+    entry = "its entry in hw2core/data/registry.py"
+    classes, number = len(arrays.classes), spec.num_classes
+    if classes != number:
+        return f"{classes} classes were read, and {entry} says {number}"
+    try:
+        check_arrays(arrays)
+    except ValueError as error:
+        return str(error)
+    train, test = len(arrays.train_images), len(arrays.test_images)
+    if (train, test) != (spec.source_train, spec.source_test):
+        says = f"{spec.source_train} + {spec.source_test}"
+        return f"{train} + {test} images were read, and {entry} says {says}"
+    _, counts = np.unique(arrays.train_labels, return_counts=True)
+    most = len(counts) * int(counts.min())
+    if (spec.entry.balanced or train) > most:
+        problem = f"only {most} training images can be drawn with as many of each class"
+        return f"{problem}; give {entry} balanced={most}"
+    pixels = (0, 1, 2)  # axes: all but the channels
+    constant = arrays.train_images.min(axis=pixels) == arrays.train_images.max(axis=pixels)
+    if constant.any():
+        return f"channel {constant.argmax()} of the training images has the same value everywhere"
+    return None
 
 
 def find_root(spec: DataSpec, directory: Path) -> Path:

@@ -22,6 +22,7 @@ from hw2core.runs.images import (
     prepare_images,
 )
 
+IMAGES_OF_TWO = np.zeros((2, 32, 32, 3), np.uint8)
 MANIFEST = Path(paths.manifest_path("mine"))
 
 
@@ -62,6 +63,7 @@ def test_prepared_images_are_current_until_original_files_change(mine):
     assert explain_images(mine) == []
     write(mine.root, 1, 2, 3, 4, 5, 6)
     assert explain_images(mine) == [f"{mine.root}: the original images changed"]
+    (mine.root / "images/0.byte").unlink()
     prepare_images(mine, MANIFEST.parent)
     assert explain_images(mine) == []
 
@@ -77,6 +79,42 @@ def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine):
     os.mkfifo(mine.root / "images/0.byte")
     assert explain_images(mine) == []
     assert away.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            lambda right: {"train_labels": right.train_labels.astype(np.int64)},
+            r"train_labels must be uint8 \(4,\), got int64 \(4,\)",
+        ),
+        (
+            lambda right: {"test_images": right.test_images[:, :28, :28]},
+            r"test_images must be uint8 \(N, 32, 32, 3\) .* \(1, 28, 28, 3\)",
+        ),
+        (lambda right: {"train_labels": right.train_labels + np.uint8(1)}, "0..1, got 2"),
+        (
+            lambda right: {"test_images": IMAGES_OF_TWO, "test_labels": np.zeros(2, np.uint8)},
+            r"4 \+ 2 images were read, and its entry in .*registry.py says 4 \+ 1",
+        ),
+        (
+            lambda right: {"train_labels": np.array([0, 1, 1, 1], np.uint8)},
+            "only 2 training images can be drawn .*; give its entry in .* balanced=2",
+        ),
+        (
+            lambda right: {"train_images": right.train_images * np.array([1, 0, 1], np.uint8)},
+            "channel 1 of the training images has the same value everywhere",
+        ),
+    ],
+)
+def test_wrong_images_are_refused_in_one_line_and_lose_nothing(mine, monkeypatch, change, problem):
+    right = read_mine(root=mine.root, download_dir=mine.root)
+    wrong = right._replace(**change(right))
+    monkeypatch.setattr(sys.modules["mine"], "read_mine", lambda **_: wrong)
+    before = {path: path.read_bytes() for path in MANIFEST.parent.iterdir()}
+    with pytest.raises(DataError, match=f"^Mine: .*{problem}$"):
+        prepare_images(mine, MANIFEST.parent)
+    assert {path: path.read_bytes() for path in MANIFEST.parent.iterdir()} == before
 
 
 def test_another_folder_with_the_same_files_is_the_same_source(mine, tmp_path, monkeypatch):
