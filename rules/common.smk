@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 from hw2core import gpu_share, gpus, pipeline, slurm
 from hw2core.code_copy import CodeCopy
-from hw2core.config.reading import read_config
+from hw2core.config.reading import choose_config, read_config
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.errors import UserError
@@ -38,8 +38,9 @@ try:
         read_config(path)  # Snakemake's own reader accepts duplicate keys
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
     # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file.
-    asked = read_config(STUDY_FILE) | {"study": {}}  # all of its experiments
-    STUDY = STUDY.compare_sizes(load_study(asked, str(STUDY_FILE)))
+    asked_file = choose_config(default=STUDY_FILE)
+    asked = read_config(asked_file) | {"study": {}}  # all of its experiments
+    STUDY = STUDY.compare_sizes(load_study(asked, str(asked_file)))
     PLANNER = pipeline.Planner(STUDY)
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -14,7 +14,7 @@ import use_checkout  # noqa: F401
 
 from hw2core.analysis.explore import write_page
 from hw2core.analysis.tables import load
-from hw2core.config.reading import list_configs, read_config, read_configs
+from hw2core.config.reading import choose_config, list_configs, read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs.log import run_job
@@ -39,9 +39,9 @@ def main() -> int:
         if not copied.exists():
             files = list_configs(args.configfile, default=STUDY_FILE)
         study = load_study(read_configs(files), " + ".join(files))
-        study = study.compare_sizes(
-            load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))
-        )
+        asked_file = choose_config(default=STUDY_FILE)
+        asked = load_study(read_config(asked_file) | {"study": {}}, str(asked_file))
+        study = study.compare_sizes(asked)
         unfinished = find_unfinished(study, log)
         manifest = Path(manifest_path(study.data.folder))
         prepared = None

@@ -23,7 +23,7 @@ from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, find_best, format_table, list_rows, load, select
 from hw2core.config.reading import read_config, read_configs
 from hw2core.config.spec import RunSpec
-from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.config.study import CHECKOUT, load_study
 from hw2core.data.prepared import read_manifest
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically
@@ -57,9 +57,8 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
     """
     values = read_configs(configs) | ({"seeds": list(seeds)} if seeds else {})
     planned = load_study(values, " + ".join(map(str, configs)))
-    planned = planned.compare_sizes(
-        load_study(read_config(STUDY_FILE) | {"study": {}}, str(STUDY_FILE))
-    )
+    asked = load_study(read_config(configs[0]) | {"study": {}}, str(configs[0]))
+    planned = planned.compare_sizes(asked)
     study = load(planned.experiments.values())
     if not study.results:
         raise PublishError("there is no result to publish")

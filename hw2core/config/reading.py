@@ -49,6 +49,12 @@ def read_config(path: Path | str) -> dict[str, Any]:
     return values
 
 
+def choose_config(folder: Path | str = "", *, default: Path) -> Path:
+    """Return the config.yaml of ``folder``, or ``default`` if there is none."""
+    own = Path(folder, DEFAULT)
+    return own if own.exists() else default
+
+
 def list_configs(
     given: Iterable[Path | str], *, folder: Path | str = "", default: Path
 ) -> list[str]:
@@ -59,8 +65,7 @@ def list_configs(
         folder: its ``--directory``, whose config.yaml comes first.
         default: comes first where ``folder`` has none.
     """
-    own = Path(folder, DEFAULT)
-    first = own if own.exists() else default
+    first = choose_config(folder, default=default)
     others = [str(path) for path in given if Path(path).resolve() != first.resolve()]
     return [os.path.relpath(first), *others]
 

@@ -127,3 +127,13 @@ def test_a_wrong_configuration_is_one_line_before_any_job(fresh):
     assert "config.yaml: training.lr: -1: must be greater than 0.0" in line
     assert "Traceback" not in output
     assert not (fresh / "data").exists()
+
+
+def test_a_run_is_reduced_if_it_is_smaller_than_in_the_config_yaml_of_its_folder(fresh, tmp_path):
+    own = copy.deepcopy(TINY)
+    own["training"]["epochs"] = 3  # neither the number of the checkout nor that of the call
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "short.yaml").write_text("training: {epochs: 1}")
+    arguments = ["--configfile", str(tmp_path / "short.yaml"), "--directory", str(tmp_path)]
+    output = fresh.snakemake("-n", "-p", *arguments, "results/exp2", "tables")
+    assert '"sizes":{"exp2_L4_K4":["generated",3,' in output
