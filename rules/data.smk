@@ -12,7 +12,8 @@ rule prepare_data:
     input:
         stale=stale_images,
     output:
-        update(pipeline.list_prepared("{data}")),
+        manifest=update(paths.manifest_path("{data}")),
+        arrays=update(pipeline.list_prepared("{data}")[1:]),
     log:
         paths.log_path("prepare_data", "{data}"),
     params:
@@ -20,4 +21,4 @@ rule prepare_data:
         root=not_compared(lambda wildcards: str(DATA[wildcards.data].root or "")),
     shell:
         "exec python {CODE:q}/workflow_scripts/prepare_data.py --data {params.spec:q}"
-        " --root={params.root:q} --manifest {output[0]:q} --log {log:q}"
+        " --root={params.root:q} --manifest {output.manifest:q} --log {log:q}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import select
 import shlex
 import shutil
@@ -21,6 +22,7 @@ RECORDS = Path(".snakemake/slurm")  # a folder per Snakemake call, a file per jo
 SUBMITTED = "submitted."  # with its number: a file of each job that the plugin knows
 INTERRUPTED = "interrupted"  # a file in the folder of an interrupted call
 WAITING = "waiting"  # a file there with a line per reason why jobs wait; Snakemake shows them
+OURS = {"--job-name", "--comment"}  # the plugin's calls have both
 NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
 DAYS_KEPT = 30
 SECONDS_TO_ANSWER = 40  # the plugin gives up after 60
@@ -59,7 +61,7 @@ NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 def main(command: str, arguments: list[str]) -> int:
     """Handle the plugin's calls; pass all others on to Slurm's own command."""
     options = {argument.partition("=")[0] for argument in arguments}
-    if command == "sbatch" and "--job-name" in options and not options & NOT_RECORDED:
+    if command == "sbatch" and options >= OURS and not options & NOT_RECORDED:
         return submit(arguments)
     if command in ("squeue", "sacct") and "--name" in arguments:
         return report_states(arguments[arguments.index("--name") + 1])
@@ -100,7 +102,9 @@ def submit(arguments: list[str]) -> int:
     if not folder.exists():
         remove_old_records()
     folder.mkdir(parents=True, exist_ok=True)
+    mark = f" {secrets.token_hex(8)}"  # the plugin gives many jobs one comment
     wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
+    wrapped[arguments.index("--comment") + 1] += mark
     interrupted = folder / INTERRUPTED
     started = time.monotonic()
     unheard = False  # whether Slurm may have accepted the job
@@ -114,7 +118,7 @@ def submit(arguments: list[str]) -> int:
                 time.sleep(SECONDS_BETWEEN_TRIES)
                 if not unheard:
                     continue
-                while (found := find_accepted(folder, arguments)) is None and is_read():
+                while (found := find_accepted(folder, mark)) is None and is_read():
                     time.sleep(SECONDS_BETWEEN_TRIES)
                 unheard = False
                 if not found:
@@ -126,7 +130,7 @@ def submit(arguments: list[str]) -> int:
             return done.returncode
     except KeyboardInterrupt:
         interrupted.touch()
-    if unheard and (found := find_accepted(folder, arguments)):
+    if unheard and (found := find_accepted(folder, mark)):
         keep(folder, found, arguments)
     print("not submitted: Snakemake was interrupted", file=sys.stderr)
     return 130
@@ -141,17 +145,12 @@ def keep(folder: Path, job: str, arguments: list[str]) -> None:
         call("scancel", job)
 
 
-def find_accepted(folder: Path, arguments: list[str]) -> str | None:
-    """Return the job that Slurm accepted although sbatch did not hear its answer, or "".
-
-    The plugin's comment tells the jobs of a call apart. While squeue does not answer, it is None.
-    """
-    comment = arguments[arguments.index("--comment") + 1] if "--comment" in arguments else None
+def find_accepted(folder: Path, mark: str) -> str | None:
+    """Return the job that Slurm accepted unheard, or ""; None while squeue does not answer."""
     done = call("squeue", "--me", "--noheader", "--format=%i|%k", "--name", folder.name)
     for line in done.stdout.splitlines():
-        job, _, text = line.partition("|")
-        if text == comment and not (folder / f"{SUBMITTED}{job}").exists():
-            return job
+        if line.endswith(mark):
+            return line.partition("|")[0]
     return None if done.returncode else ""
 
 

@@ -17,12 +17,14 @@ from hw2core.runs.paths import log_path
 
 COMMANDS = Path(__file__).parents[1] / "slurm/bin"
 NAME = "call-1"
-SUBMIT = ("--parsable", "--job-name", NAME, "--output", "x")
+SUBMIT = ("--parsable", "--job-name", NAME, "--output", "x", "--comment", "rule_a")
 STATES = {
     "squeue": ("--format=%i|%T", "--states=all", "--noheader", "--name", NAME),
     "sacct": ("-X", "--parsable2", "--noheader", "--format=JobIdRaw,State", "--name", NAME),
 }
 LIMIT = "sbatch: error: AssocMaxSubmitJobLimit"
+KEEP_COMMENT = 'for a; do [ "$before" = --comment ] && echo "$a" > comment; before=$a; done'
+UNHEARD = "echo Socket timed out on send/recv operation >&2; exit 1"
 
 
 @pytest.fixture
@@ -208,12 +210,12 @@ def test_a_submission_waits_where_that_helps_and_else_fails_at_once(slurm, reaso
 
 def test_a_job_that_slurm_accepted_without_an_answer_is_not_submitted_again(slurm):
     Path(f".snakemake/slurm/{NAME}").mkdir(parents=True)
-    Path(f".snakemake/slurm/{NAME}/submitted.7").touch()  # an equal job before
     Path(f".snakemake/slurm/{NAME}/9").touch()  # it has begun
-    slurm("sbatch", "echo x >> tried; echo Socket timed out on send/recv operation >&2; exit 1")
+    slurm("sbatch", f"{KEEP_COMMENT}; echo x >> tried; {UNHEARD}")
     once = "[ -e asked ] || { touch asked; exit 1; }"
-    slurm("squeue", f"{once}; echo '7|rule_a'; echo '8|rule_b'; echo '9|rule_a'")
-    submitted = call("sbatch", *SUBMIT, "--comment", "rule_a", "--wrap=true")
+    # Another process submitted an equal job at the same time, and has not heard of it yet either.
+    slurm("squeue", f"{once}; echo '8|rule_a 0123'; echo \"9|$(cat comment)\"")
+    submitted = call("sbatch", *SUBMIT, "--wrap=true")
     assert submitted.stdout == "9\n"
     assert Path("tried").read_text() == "x\n"
 
@@ -237,10 +239,10 @@ def test_a_job_that_is_submitted_during_an_interrupt_is_cancelled(slurm):
 
 @pytest.mark.parametrize("number", [None, signal.SIGINT])
 def test_a_job_that_was_accepted_without_an_answer_is_cancelled_after_an_interrupt(slurm, number):
-    slurm("sbatch", "touch tried; echo Socket timed out on send/recv operation >&2; exit 1")
-    slurm("squeue", "echo '7|rule_a'")
+    slurm("sbatch", f"{KEEP_COMMENT}; touch tried; {UNHEARD}")
+    slurm("squeue", 'echo "7|$(cat comment)"')
     slurm("scancel", 'echo "$@" > cancelled')
-    command = ["sbatch", *SUBMIT, "--comment", "rule_a", "--wrap=true"]
+    command = ["sbatch", *SUBMIT, "--wrap=true"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -131,7 +131,7 @@ def build_result(
         "epochs": curves,
         "parameters": parameters,
         "flops_per_image": 60 * parameters,
-        "layers": build_layers(depth * len(widths)) if widths else None,
+        "layers": build_layers(depth * len(widths), range(min(epochs, 2) + 1)) if widths else None,
         "timing": {
             "seconds": 3.0 * epochs + seed,
             "seconds_loading": 0.5,
