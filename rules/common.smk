@@ -37,8 +37,10 @@ try:
     for path in CONFIG_FILES:
         read_config(path)  # Snakemake's own reader accepts duplicate keys
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
-    # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file.
-    asked_file = choose_config(default=STUDY_FILE)
+    # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file. Jobs
+    # and later stages parse a copy of it, since it may have been edited.
+    copied = CONFIG.endswith(paths.COPIED_CONFIG)
+    asked_file = STUDY_FILE if copied else choose_config(default=STUDY_FILE)
     asked = read_config(asked_file) | {"study": {}}  # all of its experiments
     STUDY = STUDY.compare_sizes(load_study(asked, str(asked_file)))
     PLANNER = pipeline.Planner(STUDY)
@@ -55,8 +57,6 @@ TWINS = {
     for (run, seed), original in STUDY.find_twins().items()
     if PLANNER.trains(run, seed)
 }
-
-
 # By the name of its prepared folder: splits of one data set share it.
 DATA = {spec.data.folder: spec.data for spec in STUDY.runs.values()}
 
