@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import use_checkout  # noqa: F401
 from pydantic import TypeAdapter, ValidationError
 
 from hw2core.config.errors import describe_errors
+from hw2core.config.spec import Experiment
 from hw2core.errors import make_line
 
 
@@ -23,3 +25,10 @@ def parse_json(kind: Any, text: str) -> Any:
     except ValidationError as error:
         problems = (line.removeprefix(": ") for line in describe_errors(error))
         raise argparse.ArgumentTypeError(make_line("; ".join(problems))) from None
+
+
+def add_experiments_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--experiments``, the experiments to show, as Snakemake passes them."""
+    parser.add_argument(
+        "--experiments", type=partial(parse_json, list[Experiment]), help="as JSON; default: all"
+    )

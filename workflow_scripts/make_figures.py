@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
-from json_options import parse_json
+from json_options import add_experiments_option
 
 from hw2core.analysis.figures import draw_experiment, draw_study
 from hw2core.analysis.tables import Study, find_best_result, load
-from hw2core.config.spec import Experiment, RunSpec
+from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import manifest_path
@@ -31,9 +30,7 @@ def find_manifest(study: Study) -> Path | None:
 def main() -> int:
     """Draw the figures; return 1 if a result cannot be read or a figure cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiments", type=partial(parse_json, list[Experiment]), help="as JSON; default: all"
-    )
+    add_experiments_option(parser)
     parser.add_argument("--only", choices=["experiments", "study"], help="default: both kinds")
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()

@@ -6,15 +6,13 @@ import argparse
 import dataclasses
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
-from json_options import parse_json
+from json_options import add_experiments_option
 
 from hw2core.analysis.report import publish
 from hw2core.analysis.tables import load, read_table
-from hw2core.config.spec import Experiment
 from hw2core.config.study import CHECKOUT, load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_path
@@ -24,9 +22,7 @@ from hw2core.runs.staleness import warn_of_stale
 def main() -> int:
     """Write the report; return 1 if a result cannot be read, or pandoc or Typst fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiments", type=partial(parse_json, list[Experiment]), help="as JSON; default: all"
-    )
+    add_experiments_option(parser)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import use_checkout  # noqa: F401
-from json_options import parse_json
+from json_options import add_experiments_option
 
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import load, write_table
-from hw2core.config.spec import Experiment
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import EPOCHS_TABLE, SUMMARY_TABLE
@@ -23,9 +21,7 @@ from hw2core.runs.staleness import warn_of_stale
 def main() -> int:
     """Write the tables; return 1 if a result cannot be read or a table cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiments", type=partial(parse_json, list[Experiment]), help="as JSON; default: all"
-    )
+    add_experiments_option(parser)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
 
