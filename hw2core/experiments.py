@@ -34,14 +34,13 @@ from hw2core.errors import UserError
 from hw2core.history import FitResult, ValidatedFit
 from hw2core.io import prepare_writing
 from hw2core.runs import paths
-from hw2core.runs.course import read_fit
+from hw2core.runs.course import check_place, find_place, read_fit
 from hw2core.runs.environment import count_allotted_threads, use_large_pages
 from hw2core.runs.files import write_single_file
 from hw2core.runs.images import explain_images, prepare_images
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
-from hw2core.runs.plan import check_replacing
 
 DESCRIPTION = """Train one network on CIFAR-10 and write its result.
 
@@ -85,8 +84,9 @@ def run_experiment(
 
     The optimizer is AdamW at a constant learning rate. Each epoch is evaluated on the validation
     split. The test images are evaluated once, with the weights of the best epoch; the file's
-    metadata has the accuracy. Numbers and arrays may be those of NumPy, and a single width stands
-    for a list with one element.
+    metadata has the accuracy. If a larger result arrives in the file's place meanwhile, the log
+    names another file. Numbers and arrays may be those of NumPy, and a single width stands for a
+    list with one element.
 
     Args:
         run_name: name of the run; the suffix ``_L{L}_K{K}`` is added unless it is there already.
@@ -129,9 +129,7 @@ def run_experiment(
     batch_size = read_number("bs_test", batch_size, range(1, MOST + 1), f"1 to {MOST:,}")
     path = paths.flat_result_path(str(out_dir) or ".", spec.name)
     prepare_writing(path)
-    if Path(path).exists():
-        read_fit(path)  # refuses files of others
-        check_replacing(path, spec)
+    check_place(path, spec)
     if checkpoints is not None:
         prepare_writing(f"{checkpoints}.pt")
     target = str(pick_device(device))
@@ -155,6 +153,7 @@ def run_experiment(
         device=target,
         batch_size=batch_size,
     )
+    path = find_place(path, spec, log)
     write_single_file(path, result, evaluation)
     log.info(
         f"{judge_status(result).replace('_', ' ')}: test accuracy {evaluation.accuracy:.2f} % "

@@ -181,6 +181,26 @@ def test_neither_a_larger_result_nor_a_file_of_others_is_replaced(monkeypatch):
         assert path.read_text() == text
 
 
+@pytest.mark.parametrize("kind", ["larger", "of the course", "notes"])
+def test_what_arrives_in_its_place_while_it_trains_stays(kind, monkeypatch, capsys):
+    path, make = Path("out", NAME), experiments.make_evaluation
+    run(epochs=2)
+    text = {"larger": path.read_text(), "of the course": dump()}.get(kind, "notes")
+    path.unlink()
+
+    def arrive(*arguments, **options):
+        path.write_text(text)
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(experiments, "make_evaluation", arrive)
+    for number in (2, 3):
+        fit, other = run(), path.with_suffix(f".{number}.json")
+        assert path.read_text() == text
+        path.unlink()
+        assert load_experiment(other)[1] == fit
+        assert f"{path}: not replaced, because it changed meanwhile" in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_the_working_folder():
     run(out_dir="")
     assert Path(NAME).exists()

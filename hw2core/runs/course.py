@@ -1,18 +1,23 @@
-"""Reads curves for the course's calls, from files of this project and of the course."""
+"""Reads curves for the course's calls, and checks where these may write their result."""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from hw2core.config.errors import describe_errors
+from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError
 from hw2core.history import FitResult
 from hw2core.io import check_regular
 from hw2core.runs.files import LARGEST_FILE, ResultError, is_own, read_result
+from hw2core.runs.plan import check_replacing
 from hw2core.runs.schema import Result
 
 # The course's names of the keys of ``training``.
@@ -98,3 +103,26 @@ def add_course_keys(result: Result, path: Path) -> dict[str, Any]:
         "checkpoints": None,
         **result.config,
     }
+
+
+def check_place(path: Path | str, new: RunSpec) -> None:
+    """Refuse to write the result of the run ``new`` over a larger one or another kind of file.
+
+    Raises:
+        ResultError, LossError: it names the file.
+    """
+    if Path(path).exists():
+        read_fit(path)
+        check_replacing(str(path), new)
+
+
+def find_place(path: Path | str, new: RunSpec, log: logging.Logger) -> str:
+    """Return ``path``, or a free name next to it if a file that must stay arrived there."""
+    try:
+        check_place(path, new)
+    except UserError:
+        names = (Path(path).with_suffix(f".{number}.json") for number in count(2))
+        free = next(name for name in names if not name.exists())
+        log.warning(f"{path}: not replaced, because it changed meanwhile; this result is in {free}")
+        return str(free)
+    return str(path)
