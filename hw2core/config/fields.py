@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -22,6 +24,10 @@ MOST = 1_000_000
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**32 - 1
 MAX_CONVS = 1000
+FILES_RULE = (
+    'must be a tuple of names or patterns in the folder of the data set, as in ("train/*.png",); '
+    "() if the reader compares the files with checksums"
+)
 MAX_RATE = 1e20  # divided by 1 - momentum, it must stay below 3e38 (single precision)
 
 
@@ -45,7 +51,25 @@ def check_data_set(name: str) -> str:
     """Return ``name``, or raise ValueError where it is no data set."""
     if name not in DATA_SETS:
         raise ValueError(f"must be one of {', '.join(map(repr, DATA_SETS))}")
+    entry = DATA_SETS[name]
+    needs_files = entry.sizes is not None and not entry.checksummed
+    if (needs_files or entry.files is not None) and not _are_patterns(entry.files):
+        raise ValueError(
+            f"its entry in hw2core/data/registry.py has files={entry.files!r}; {FILES_RULE}"
+        )
     return name
+
+
+def _are_patterns(files: object) -> bool:
+    """Return whether ``files`` of a data set are names or patterns in a folder."""
+    if not isinstance(files, tuple | list):
+        return False
+    try:
+        for pattern in files:
+            next(Path(os.devnull).glob(pattern), None)  # checks the pattern, and finds nothing
+    except (ValueError, NotImplementedError, IndexError, TypeError, AttributeError):
+        return False
+    return all(Path(pattern).parts and "\0" not in pattern for pattern in files)
 
 
 _READ = BeforeValidator(read_number)

@@ -22,8 +22,9 @@ class DataSet(NamedTuple):
         balanced: training images that can be drawn with as many of each class; None for all.
         checksummed: whether the reader checks published checksums. If not, its code decides the
             images, and is part of a run's code hash.
-        files: the files that the reader reads, as names or patterns (``*/*.png``) in its folder,
-            where it checks no checksums: when they change, the images are prepared again.
+        files: the files that the reader reads, as names or patterns (``*/*.png``) in its folder:
+            when they change, the images are prepared again. () where the reader compares them with
+            checksums itself; None where ``checksummed`` says so, or there are none.
     """
 
     title: str
@@ -32,7 +33,7 @@ class DataSet(NamedTuple):
     num_classes: int
     balanced: int | None = None
     checksummed: bool = False
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] | None = None
 
 
 DATA_SETS = {
@@ -46,7 +47,11 @@ DATA_SETS = {
         "SVHN", "hw2core.data.svhn:read_svhn", (73_257, 26_032), 10, 46_590, checksummed=True
     ),
     "fashion_mnist": DataSet(
-        "Fashion-MNIST", "hw2core.data.fashion_mnist:read_fashion_mnist", (60_000, 10_000), 10
+        "Fashion-MNIST",
+        "hw2core.data.fashion_mnist:read_fashion_mnist",
+        (60_000, 10_000),
+        10,
+        files=(),
     ),
     "generated": DataSet("generated", "hw2core.data.generated:generate_images", None, 10),
 }

@@ -9,6 +9,7 @@ import pytest
 from hw2core.config.errors import ConfigError
 from hw2core.config.networks import KEYWORDS
 from hw2core.config.study import load_study
+from hw2core.data.registry import DATA_SETS, DataSet
 
 
 def in_one(text: str) -> str:
@@ -240,3 +241,21 @@ def test_all_problems_are_reported_at_once_and_each_once(config):
             "training.lr: -1: must be greater than 0.0 (46 runs, first exp1_1_L2_K32)",
         )
     ]
+
+
+MINE = "data: {name: mine, source_train: 100, source_test: 50}"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [None, "mine.npz", (1,), ("",), (".",), ("/tmp/mine.npz",), ("**.png",), ("a.npz", "a\0b")],
+)
+def test_files_of_a_data_set_are_a_tuple_of_names_or_patterns(refuse, load, monkeypatch, files):
+    entry = DataSet("Mine", "mine:read", (100, 50), 10, files=files)
+    monkeypatch.setitem(DATA_SETS, "mine", entry)
+    (line,) = refuse(MINE)
+    assert line.startswith("data.name: 'mine': its entry in hw2core/data/registry.py has files=")
+    assert f"{files!r}; must be a tuple of names or patterns in the folder" in line
+    for allowed in ((), ("a.npz",), ["a/*.png", "**/*.txt"], ("../b.npz", "./c.npz")):
+        monkeypatch.setitem(DATA_SETS, "mine", entry._replace(files=allowed))
+        assert load(MINE)[0].data.name == "mine"
