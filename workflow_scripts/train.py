@@ -71,8 +71,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.Logger) -> str:
     """Train when the images are loaded; return the last line of the log."""
-    if args.waited and not explain_result(args.spec, args.seed):
-        return f"trained by another process meanwhile -> {args.result}"
+    if note := note_current(args):
+        return f"{note} -> {args.result}"
     take_gpu(args.gpu_percent, log)
     import torch
 
@@ -143,6 +143,21 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         f"validation accuracy {result.validation_accuracy:.2f} % in epoch {result.best_epoch}, "
         f"{result.timing.seconds:.0f} s -> {args.result}"
     )
+
+
+def note_current(args: argparse.Namespace) -> str:
+    """Return why the run has a current result by now; "" if it has none."""
+    files = [args.result, args.weights]
+    # Of own images, only preparing them shows whether they are those of the result.
+    own = args.spec.data.entry.files and all(path.exists() for path in [*files, args.data])
+    compared = own and max(path.stat().st_mtime for path in files) < args.data.stat().st_mtime
+    if not (args.waited or compared) or explain_result(args.spec, args.seed):
+        return ""
+    if compared:
+        for path in files:
+            path.touch()  # so that a later call can force it
+        return "its images are the same as before"
+    return "trained by another process meanwhile"
 
 
 def format_setting(recorder: Recorder) -> str:

@@ -1,13 +1,14 @@
 """Prepares the images of a data set, and finds why prepared ones have to be made again.
 
 The manifest records the code that made them and, where no published checksums fix the original
-files, what these were. Images that an older version prepared have no such records, and are current.
+files, what these were.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,28 +52,37 @@ def prepare_images(spec: DataSpec, directory: Path) -> Path:
 
 
 def explain_images(spec: DataSpec) -> list[str]:
-    """Return why the prepared images are not current; nothing if they are, or if there are none."""
-    made_by = _read_source(spec).get(CODE)
-    changed = made_by is not None and made_by != hash_image_code(spec.name)
-    return [*(["the code that prepares them changed"] if changed else []), *explain_originals(spec)]
+    """Return why the prepared images are not current; nothing if they are."""
+    source = _read_source(spec)
+    made_by = source.get(CODE)
+    # Published checksums fix images that an older version prepared.
+    fixed = not source or (made_by is None and spec.entry.checksummed)
+    changed = not fixed and made_by != hash_image_code(spec.name)
+    reasons = ["the code that prepares them changed"] if changed else []
+    return [*reasons, *_explain_originals(spec, source)]
 
 
-def explain_originals(spec: DataSpec) -> list[str]:
-    """Return whether the original files are others than those that the images were made from.
+def explain_own_images(spec: DataSpec) -> list[str]:
+    """Return why images without checksums have to be prepared before results on them are current.
 
-    Files that cannot be read, such as those of a disk that is not mounted, count as unchanged.
+    The results are current after all if the same images are prepared. Original files that cannot
+    be read, such as those of a disk that is not mounted, count as unchanged.
     """
-    source = _read_source(spec) if spec.entry.files else {}
-    if CONTENT not in source:
+    return explain_images(spec) if _find_originals(spec) else []
+
+
+def _explain_originals(spec: DataSpec, source: dict[str, str]) -> list[str]:
+    """Return whether the images may be of other files than the original ones."""
+    found = _find_originals(spec)
+    if not found:
         return []
     directory = Path(paths.manifest_path(spec.folder)).parent
-    try:
-        found = _list_files(spec, directory)
-        if source.get(TIMES) == _hash_times(found) or source[CONTENT] == _hash_content(found):
-            return []
-    except OSError:
-        return []
-    return [f"{find_root(spec, directory)}: the original images changed"]
+    if CONTENT not in source:
+        return [f"{directory}: its images are not prepared yet from the original files"]
+    with suppress(OSError):
+        if source.get(TIMES) != _hash_times(found) and source[CONTENT] != _hash_content(found):
+            return [f"{find_root(spec, directory)}: the original images changed"]
+    return []
 
 
 def check_same_images(result: Result, path: Path | str, sha256: str | None) -> None:
@@ -93,6 +103,14 @@ def _read_source(spec: DataSpec) -> dict[str, str]:
         return {}
 
 
+def _find_originals(spec: DataSpec) -> list[tuple[str, Path]]:
+    """Return the original files; none if one is missing, or if checksums are compared."""
+    try:
+        return _list_files(spec, Path(paths.manifest_path(spec.folder)).parent)
+    except OSError:
+        return []
+
+
 def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
     """Return the original files with their names in the folder of the data set.
 
@@ -100,7 +118,7 @@ def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
         OSError: one is missing, or is no file.
     """
     root, found = find_root(spec, directory), []
-    for pattern in spec.entry.files:
+    for pattern in spec.entry.files or ():
         matches = sorted(root.glob(pattern))
         for path in matches or [root / pattern]:
             check_regular(path, LARGEST_FILE)

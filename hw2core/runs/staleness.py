@@ -19,7 +19,7 @@ from hw2core.data.prepared import DataError, read_manifest
 from hw2core.runs import paths
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.files import ResultError, read_evaluation, read_result
-from hw2core.runs.images import explain_originals
+from hw2core.runs.images import explain_own_images
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_weights
 
@@ -101,7 +101,7 @@ def explain_result(spec: RunSpec, seed: int) -> list[str]:
         check_weights(paths.weights_path(spec.name, seed), result)
     except ResultError as error:
         return [str(error)]
-    return [*Identity.of(spec, seed).find_differences(result), *explain_originals(spec.data)]
+    return [*Identity.of(spec, seed).find_differences(result), *explain_own_images(spec.data)]
 
 
 def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:

@@ -18,7 +18,7 @@ from hw2core.runs.files import ResultError
 from hw2core.runs.images import (
     check_same_images,
     explain_images,
-    explain_originals,
+    explain_own_images,
     prepare_images,
 )
 
@@ -56,7 +56,7 @@ def mine(in_folder, tmp_path_factory, monkeypatch) -> DataSpec:
 
 
 def test_prepared_images_are_current_until_original_files_change(mine):
-    assert explain_images(mine) == explain_originals(mine) == []
+    assert explain_images(mine) == explain_own_images(mine) == []
     write(mine.root, 9)
     assert explain_images(mine) == [f"{mine.root}: the original images changed"]
     write(mine.root, 1)  # with a new time
@@ -68,7 +68,7 @@ def test_prepared_images_are_current_until_original_files_change(mine):
     assert explain_images(mine) == []
 
 
-def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine):
+def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine, monkeypatch):
     before = {path: path.read_bytes() for path in MANIFEST.parent.iterdir()}
     away = mine.root.rename(mine.root.with_name("away"))
     assert explain_images(mine) == []
@@ -77,7 +77,10 @@ def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine):
     assert {path: path.read_bytes() for path in MANIFEST.parent.iterdir()} == before
     (mine.root / "images").mkdir(parents=True)
     os.mkfifo(mine.root / "images/0.byte")
-    assert explain_images(mine) == []
+    monkeypatch.setattr(images, "hash_image_code", lambda name: "edited")
+    assert explain_own_images(mine) == []
+    MANIFEST.unlink()
+    assert explain_images(mine) == explain_own_images(mine) == []
     assert away.exists()
 
 
@@ -131,17 +134,36 @@ def test_another_folder_with_the_same_files_is_the_same_source(mine, tmp_path, m
     assert read_manifest(MANIFEST).sha256 != sha256
 
 
-def test_another_reader_is_a_reason_to_prepare_and_an_older_manifest_is_current(mine, monkeypatch):
-    monkeypatch.setattr(images, "hash_image_code", lambda name: "edited")
-    assert explain_images(mine) == ["the code that prepares them changed"]
-    assert explain_originals(mine) == []
+def test_own_images_are_current_only_if_prepared_by_todays_code_from_todays_files(
+    mine, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "hash_image_code", lambda name: "edited")
+        changed = ["the code that prepares them changed"]
+        assert explain_images(mine) == explain_own_images(mine) == changed
     content = json.loads(MANIFEST.read_text())
-    content["source"] = {"kind": "Mine"}  # all that older versions recorded
-    MANIFEST.write_text(json.dumps(content))
-    write(mine.root, 9)
-    assert explain_images(mine) == []
+    unprepared = "data/mine: its images are not prepared yet from the original files"
+    for source in ({"kind": "Mine"}, {"kind": "Mine", images.CODE: "code of mine"}):
+        MANIFEST.write_text(json.dumps(content | {"source": source}))  # of an older version
+        assert explain_own_images(mine)[-1] == unprepared
+    MANIFEST.write_text("{")
+    assert explain_images(mine) == explain_own_images(mine) == [unprepared]
     MANIFEST.unlink()
-    assert explain_images(mine) == []
+    assert explain_images(mine) == explain_own_images(mine) == [unprepared]
+
+
+@pytest.mark.parametrize(("name", "fixed"), [("cifar10", True), ("generated", False)])
+def test_images_of_an_older_version_are_prepared_again_unless_checksums_fix_them(
+    in_folder, tiny_manifest, name, fixed
+):
+    spec = DataSpec(name=name, train=10, validation=10, test=10)
+    assert explain_images(spec) == explain_own_images(spec) == []  # none are prepared
+    manifest = Path(paths.manifest_path(spec.folder))
+    manifest.parent.mkdir(parents=True)
+    content = json.loads(tiny_manifest.read_text()) | {"source": {"kind": name}}
+    manifest.write_text(json.dumps(content))
+    assert explain_own_images(spec) == []
+    assert explain_images(spec) == ([] if fixed else ["the code that prepares them changed"])
 
 
 def test_the_code_of_a_data_set_is_its_reader_and_not_the_list_of_all(monkeypatch):
