@@ -54,7 +54,7 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
     packed = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
     monkeypatch.chdir(elsewhere)
     for _ in range(2):
-        assert unpack(archive, code=0) == f"{archive}: 1 results\n"
+        assert unpack(archive, code=0) == f"{archive}: 1 results, 0 checkpoints\n"
     assert {path: path.read_bytes() for path in packed} == packed
     assert Path("logs/train/a.log").read_bytes() == b"???"
     assert {path.name for path in Path().iterdir()} == {"results", "logs"}
@@ -63,7 +63,7 @@ def test_results_and_logs_are_unpacked(elsewhere, monkeypatch):
 def test_a_name_that_the_terminal_cannot_show_is_escaped(elsewhere, monkeypatch):
     archive = pack(elsewhere.parent / "\u6f22.tar.gz")
     monkeypatch.chdir(elsewhere)
-    shown = f"{archive.parent}/\\u6f22.tar.gz: 1 results\n"
+    shown = f"{archive.parent}/\\u6f22.tar.gz: 1 results, 0 checkpoints\n"
     assert unpack(archive, code=0, PYTHONIOENCODING="latin-1") == shown
 
 
@@ -116,20 +116,6 @@ def test_an_archive_with_something_else_or_damaged_is_refused(
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.parametrize("ours", ["checkpoint", "checkpoint.previous", "json"])
-def test_a_checkpoint_replaces_no_progress(elsewhere, monkeypatch, ours):
-    archive = pack(elsewhere.parent / "study.tar.gz", "results/a/seed0.checkpoint", size=3)
-    monkeypatch.chdir(elsewhere)
-    Path("results/a").mkdir(parents=True)
-    Path(f"results/a/seed0.{ours}").write_text("further on")
-    unpack(archive, code=0)
-    assert [path.name for path in Path("results/a").iterdir()] == [f"seed0.{ours}"]
-    assert Path(f"results/a/seed0.{ours}").read_text() == "further on"
-    Path(f"results/a/seed0.{ours}").unlink()
-    unpack(archive, code=0)
-    assert Path("results/a/seed0.checkpoint").read_bytes() == b"???"
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -176,17 +162,6 @@ def test_a_log_that_is_here_stays(elsewhere, monkeypatch):
     Path("logs/train/a.log").write_text("of a later job")
     unpack(archive, code=0)
     assert Path("logs/train/a.log").read_text() == "of a later job"
-
-
-def test_checkpoints_alone_are_unpacked(elsewhere, monkeypatch):
-    archive = elsewhere.parent / "study.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        member = tarfile.TarInfo("results/a/seed0.checkpoint")
-        member.size = 3
-        tar.addfile(member, io.BytesIO(b"???"))
-    monkeypatch.chdir(elsewhere)
-    assert unpack(archive, code=0) == f"{archive}: 0 results\n"
-    assert Path("results/a/seed0.checkpoint").exists()
 
 
 def test_an_archive_that_is_cut_is_refused(elsewhere, monkeypatch):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import lzma
 import shutil
 import sys
-import tarfile
-import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import use_checkout  # noqa: F401
 
@@ -22,13 +20,20 @@ from hw2core.io import (
     replace_atomically,
 )
 from hw2core.runs import paths
+from hw2core.runs.archive import DAMAGES, extract
+from hw2core.runs.checkpoint_merge import merge_checkpoints
 from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.paths import RESULT_GLOB
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_weights
 
-UNPACKED = (("results",), ("logs",))
-DAMAGES = (zlib.error, lzma.LZMAError, ValueError, RecursionError)
+
+class Unpacked(NamedTuple):
+    """How many results and checkpoints an archive has, and how many of these are left out."""
+
+    results: int
+    checkpoints: int
+    left_out: dict[str, int]  # by the reason
 
 
 def main() -> int:
@@ -38,17 +43,21 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true", help="replace results that differ")
     args = parser.parse_args()
     try:
-        number = unpack(args.archive, replace=args.replace)
-    except (UserError, OSError, tarfile.TarError, EOFError, *DAMAGES) as error:
+        unpacked = unpack(args.archive, replace=args.replace)
+    except (UserError, OSError, *DAMAGES) as error:
         done = "unpacked in part" if isinstance(error, WriteError) else "nothing is unpacked"
         print(make_line(f"{args.archive}: {done}: {error}"), file=sys.stderr)
         return 1
-    print(f"{args.archive}: {number} results")
+    left_out = [f"{number} {reason}" for reason, number in unpacked.left_out.items()]
+    print(
+        f"{args.archive}: {unpacked.results} results, {unpacked.checkpoints} checkpoints"
+        + f"; checkpoints left out: {', '.join(left_out)}" * bool(left_out)
+    )
     return 0
 
 
-def unpack(archive: Path, *, replace: bool) -> int:
-    """Unpack into the current folder, replacing files; return the number of results.
+def unpack(archive: Path, *, replace: bool) -> Unpacked:
+    """Unpack into the current folder, replacing files.
 
     Args:
         replace: whether a result may replace one that is not the same.
@@ -65,64 +74,40 @@ def unpack(archive: Path, *, replace: bool) -> int:
         files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
         if not any(path.parts[0] == "results" for path in files):
             raise UserError("it contains no result and no checkpoint")
-        differing = [p for p in files if p.exists() and hash_file(p) != hash_file(folder / p)]
-        others = [path for path in differing if path.suffix in (".json", ".safetensors")]
-        if others and not replace:
-            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        checkpoints = [path for path in files if ".checkpoint" in path.name]
+        others = [path for path in files if path not in checkpoints]
+        differing = [p for p in others if p.exists() and hash_file(p) != hash_file(folder / p)]
+        refused = [path for path in differing if path.suffix in (".json", ".safetensors")]
+        if refused and not replace:
+            more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
             raise UserError(
-                f"{min(others)}{more} would be replaced by another; move what is there, or replace "
-                "it with --replace"
+                f"{min(refused)}{more} would be replaced by another; move what is there, or "
+                "replace it with --replace"
             )
-        # A log that is here may be of a later job, a checkpoint further on, or its run done.
-        files = [
-            path
-            for path in files
-            if path not in differing or path in others
-            if ".checkpoint" not in path.name or is_new(path)
-        ]
+        merge = merge_checkpoints(folder, checkpoints)
+        # A log that is here may be of a later job, unless its run is further on in the archive.
+        logs = [paths.log_path("train", path.parent.name, path.stem) for path in merge.copies]
+        kept = [path for path in differing if path not in refused and path.as_posix() not in logs]
+        copies = {path: folder / path for path in others if path not in kept} | merge.copies
         try:
-            check_writable(files)
+            check_writable(copies)
         except WriteError as error:
             raise UserError(str(error)) from None
-        for path in files:
+        for problem in merge.problems:
+            print(problem, file=sys.stderr)
+        for path, aside in merge.aside.items():
+            path.replace(aside)
+        for path, source in copies.items():
             # Copied, not renamed: results/ may be a link to another disk.
             with replace_atomically(path) as temporary:
-                shutil.copyfile(folder / path, temporary)
+                shutil.copyfile(source, temporary)
         for path, result in results.items():
             weights = path.with_suffix(".safetensors")
             try:
                 check_weights(weights, result)
             except ResultError:  # those of a result that was here before
                 weights.unlink()
-    return len(results)
-
-
-def extract(archive: Path, folder: Path) -> None:
-    """Extract the logs and the files of runs; others in results/, such as tables, are left out.
-
-    Raises:
-        UserError: the archive is damaged, or contains something outside of results/ and logs/.
-    """
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            parts = Path(member.name).parts
-            plain = member.isfile() or member.isdir()
-            if not plain or parts[:1] not in UNPACKED or ".." in parts:
-                raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
-            content = tar.extractfile(member)
-            if content is not None and (parts[0] == "logs" or paths.is_of_run("/".join(parts))):
-                target = folder / member.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    shutil.copyfileobj(content, file)
-        if tar.fileobj is not None:
-            # tarfile takes a header that it cannot read, or none, for the end.
-            tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise UserError("it is cut or damaged")
-            # It does not read the checksum at the end of a compressed archive.
-            while tar.fileobj.read(1 << 20):
-                pass
+    return Unpacked(len(results), len(merge.copies), merge.left_out)
 
 
 def read_results() -> dict[Path, Result]:
@@ -145,13 +130,6 @@ def read_results() -> dict[Path, Result]:
         ):
             raise UserError(f"{path}: not of the weights of its result")
     return results
-
-
-def is_new(checkpoint: Path) -> bool:
-    """Return whether neither a checkpoint nor the result of its run is here."""
-    name = checkpoint.name.partition(".")[0]
-    ours = (f"{name}.{ending}" for ending in ("json", "checkpoint", "checkpoint.previous"))
-    return not any(checkpoint.with_name(path).exists() for path in ours)
 
 
 if __name__ == "__main__":

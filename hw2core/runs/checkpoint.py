@@ -99,7 +99,7 @@ class Checkpoint:
         device, precision) is not used, because the run's numbers would match neither setting. It is
         set aside, so that this run does not overwrite it, and found again in its own setting.
         """
-        kept = self._name_kept(Head(self.identity, dict(setting)))
+        kept = Head(self.identity, dict(setting)).name_kept(self.path)
         for path in filter(Path.exists, (self.path, self.previous, kept)):
             try:
                 state = read_state(path)
@@ -136,16 +136,9 @@ class Checkpoint:
         for path in (self.path, self.previous, self.damaged, *kept):
             path.unlink(missing_ok=True)
 
-    def _name_kept(self, head: Head) -> Path:
-        """Return the path under which a checkpoint of another run or setting is kept."""
-        text = json.dumps(head, sort_keys=True, default=str)
-        return self.path.with_name(
-            f"{self.path.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        )
-
     def _keep(self, path: Path, state: dict[str, Any]) -> Path:
         """Set a checkpoint aside, unless one of the same run with as many epochs is there."""
-        kept = self._name_kept(Head(state["identity"], state["setting"]))
+        kept = Head(state["identity"], state["setting"]).name_kept(self.path)
         if kept.exists():
             with suppress(Exception):  # damaged
                 if len(read_state(kept)["train"]) >= len(state["train"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -32,6 +33,13 @@ class Head(NamedTuple):
         changed = find_changes(self.setting, setting)
         values = (f"{key} {self.setting.get(key)}, now {setting[key]}" for key in changed)
         return f"saved with {'; '.join(values)}" if changed else ""
+
+    def name_kept(self, checkpoint: Path) -> Path:
+        """Return the name under which a run with another head keeps a checkpoint of this one."""
+        text = json.dumps(self, sort_keys=True, default=str)
+        return checkpoint.with_name(
+            f"{checkpoint.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        )
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
