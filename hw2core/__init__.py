@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hw2core.trained import load_network as load_network
 
-# Named as a string, which the code hash does not follow: no run depends on it.
+# Read by runs.imports: the code hash of a run covers such a module only if the run uses the name.
 _MODULE_OF = {"load_network": "trained"}
 
 

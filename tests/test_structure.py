@@ -53,7 +53,7 @@ ALLOWED: dict[str, str] = {
 
 def list_imports(node: ast.AST) -> Iterator[str]:
     """Yield what executing ``node`` may import; what is for type checking only is left out."""
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         for statement in node.orelse:
             yield from list_imports(statement)
         return

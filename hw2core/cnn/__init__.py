@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hw2core.cnn.residual import ResNetClassifier as ResNetClassifier
     from hw2core.cnn.yourcodenet import YourCodeNet as YourCodeNet
 
+# Read by runs.imports, which follows the names that a run uses.
 _MODULE_OF = {
     "ConvClassifier": "conv",
     "ResNetClassifier": "residual",

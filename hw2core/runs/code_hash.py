@@ -10,19 +10,24 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2core.data.registry import DATA_SETS
 from hw2core.errors import UserError
+from hw2core.runs.imports import (
+    PACKAGE,
+    Imports,
+    find_source,
+    read_imports,
+    split_name,
+)
 
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
 
-CHECKOUT = Path(__file__).parents[2]
-PACKAGE = "hw2core"
 RUN = f"{PACKAGE}.engine.run"
 NETWORKS = f"{PACKAGE}.config.networks"
 PREPARATION = f"{PACKAGE}.data.datasets"
@@ -41,19 +46,20 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
     Of the configuration's own code, only what it computes for the network matters: its class, its
     trainer and its arguments.
     """
-    hashes = dict(_hash_run_modules(spec.implementation, spec.trainer, spec.data.name))
+    classes = spec.implementation, spec.trainer
+    hashes = dict(_hash_run_modules(classes, spec.data.name))
     arguments = spec.architecture.build_arguments(spec.data.num_classes)
-    computed = {"classes": [spec.implementation, spec.trainer], "arguments": arguments}
+    computed = {"classes": classes, "arguments": arguments}
     hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
     return hashes
 
 
 @cache
-def _hash_run_modules(implementation: str, trainer: str, data_name: str) -> dict[str, str]:
-    entries = [RUN, implementation.split(":")[0], trainer.split(":")[0]]
+def _hash_run_modules(classes: tuple[str, ...], data_name: str) -> dict[str, str]:
+    entries = [RUN, *classes]
     # Published checksums fix downloaded images; generated images depend on the code.
     if data_name in DATA_SETS and not DATA_SETS[data_name].checksummed:
-        entries.append(DATA_SETS[data_name].reader.split(":")[0])
+        entries.append(DATA_SETS[data_name].reader)
     return hash_modules(entries)
 
 
@@ -64,7 +70,7 @@ def hash_image_code(data_name: str) -> str:
     The list of data sets is left out: an entry that is added changes no other data set.
     """
     reader = DATA_SETS[data_name].reader
-    hashes = hash_modules([PREPARATION, reader.split(":")[0]])
+    hashes = hash_modules([PREPARATION, reader])
     hashes.pop(REGISTRY)
     return combine_hashes(hashes | {"reader": reader})
 
@@ -76,35 +82,40 @@ def hash_evaluation_code() -> str:
     It does not cover the network: changing the network makes the weights stale, and new weights
     are evaluated anyway.
     """
-    return combine_hashes({name: _read_module(_find_source(name))[0] for name in EVALUATION})
+    hashes = hash_modules(EVALUATION)
+    return combine_hashes({name: hashes[name] for name in EVALUATION})
 
 
 def hash_modules(entries: Iterable[str]) -> dict[str, str]:
-    """Return the hash of each module of this package that importing ``entries`` executes.
-
-    Imports are followed wherever they are, in functions too; those under ``if TYPE_CHECKING:``
-    are never executed and are not followed. A module that is imported by a computed name is not
-    found: it has to be among the entries.
+    """Return the hash of each module of this package that importing ``entries`` can execute.
 
     Args:
-        entries: dotted names of modules, such as ``hw2core.engine.run``.
+        entries: dotted names of modules, such as ``hw2core.engine.run``, or ``module:name``.
 
     Returns:
         Module name -> first 16 hexadecimal digits of the sha256 of its normalised source, sorted.
     """
     found: dict[str, str] = {}
-    waiting = list(entries)
+    followed: set[str] = set()
+    waiting = []
+    for entry in entries:
+        module = entry.partition(":")[0]
+        if find_source(module) is None:
+            raise ModuleNotFoundError(f"no module named {module!r}", name=module)
+        waiting.append(entry.replace(":", "."))
     while waiting:
         name = waiting.pop()
-        if name in found or name in LEFT_OUT:
+        if name in followed:
             continue
-        path = _find_source(name)
-        if path is None:
-            raise ModuleNotFoundError(f"no module named {name!r}", name=name)
-        found[name], imports = _read_module(path)
-        waiting += imports
+        followed.add(name)
+        module, names = split_name(name)
+        path = find_source(module)
+        if path is None or module in LEFT_OUT:
+            continue
+        found[module], imports = _read_module(path)
+        waiting += [*imports.used, *imports.look_up(module, names)]
         # Importing a.b.c executes a and a.b first.
-        waiting += [name.rpartition(".")[0]] if "." in name else []
+        waiting += [module.rpartition(".")[0]] if "." in module else []
     return dict(sorted(found.items()))
 
 
@@ -114,16 +125,17 @@ def combine_hashes(hashes: dict[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_module(path: Path | None) -> tuple[str, tuple[str, ...]]:
-    """Return the hash of a source file and the package's modules that it imports."""
-    assert path is not None
+def _read_module(path: Path) -> tuple[str, Imports]:
+    """Return the hash of a source file and its imports; a folder is an empty module."""
     return _parse_module(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
+def _parse_module(path: Path, _changed: int) -> tuple[str, Imports]:
+    source = b"" if path.is_dir() else path.read_bytes()
     try:
-        tree = ast.parse(path.read_bytes(), path)
+        tree = ast.parse(source, path)
+        imports = read_imports(source, tree, path)
     except (SyntaxError, ValueError) as error:  # half-typed
         raise UserError(f"{path}: not valid Python ({error})") from None
     for node in ast.walk(tree):
@@ -132,9 +144,6 @@ def _parse_module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
         if isinstance(node, ast.JoinedStr):
             # Some versions of Python put empty strings between the parts of an f-string.
             node.values = [part for part in node.values if getattr(part, "value", None) != ""]
-    inside = path.is_relative_to(CHECKOUT)
-    package = ".".join(path.relative_to(CHECKOUT).parent.parts) if inside else ""
-    imports = tuple(dict.fromkeys(_list_imports(tree, package)))
     return _shorten_hash(repr(_describe(tree))), imports
 
 
@@ -175,32 +184,3 @@ def _is_message(node: ast.AST) -> bool:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return ast.unparse(node.value.func) in ("print", "warnings.warn")
     return isinstance(node, ast.Raise)
-
-
-def _list_imports(node: ast.AST, package: str) -> Iterator[str]:
-    """Yield the project's modules that executing ``node``, in ``package``, can import."""
-    children = ast.iter_child_nodes(node)
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        children = iter(node.orelse)
-    names: list[str] = []
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        # `from . import name`: from the package that the module is in, or one above.
-        above = package.split(".")[: 1 - node.level or None] if node.level else []
-        base = ".".join([*above, *filter(None, [node.module])])
-        # `from package import name`: the name may be a module itself.
-        names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    yield from (name for name in names if _find_source(name) is not None)
-    for child in children:
-        if not isinstance(child, ast.expr):  # most of the tree, without imports
-            yield from _list_imports(child, package)
-
-
-@cache
-def _find_source(name: str) -> Path | None:
-    """Return the file of a module of this package, without importing it; None for others."""
-    base = CHECKOUT.joinpath(*name.split("."))
-    files = (base / "__init__.py", base.with_suffix(".py"))
-    ours = name.partition(".")[0] == PACKAGE
-    return next((path for path in files if path.is_file()), None) if ours else None

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hw2core.errors import UserError
-from hw2core.runs.code_hash import CHECKOUT
+from hw2core.runs.imports import CHECKOUT
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 

@@ -9,7 +9,7 @@ import pytest
 
 from hw2core.config.networks import MODELS
 from hw2core.errors import UserError
-from hw2core.runs import code_hash
+from hw2core.runs import code_hash, imports
 from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
 
 BEFORE = '''
@@ -162,12 +162,22 @@ def test_other_arguments_of_the_network_are_other_code(tiny_spec, monkeypatch):
     assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
 
 
-def test_another_class_of_the_same_module_is_other_code(tiny_spec, monkeypatch):
+def test_another_class_of_the_same_module_is_other_code(tiny_spec, package, monkeypatch):
+    module, _, name = tiny_spec.implementation.partition(":")
+    with (package / "cnn" / "conv.py").open("a") as file:
+        file.write(f"\n\nclass Variant({name}):\n    pass\n")
     before = code_hash.hash_run_code(tiny_spec)
-    module = tiny_spec.implementation.partition(":")[0]
     monkeypatch.setattr(type(tiny_spec), "implementation", f"{module}:Variant")
     after = code_hash.hash_run_code(tiny_spec)
     assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
+
+
+@pytest.mark.usefixtures("package")
+def test_a_class_may_be_named_by_its_package(tiny_spec, monkeypatch):
+    monkeypatch.setattr(type(tiny_spec), "implementation", "hw2core.cnn:ResNetClassifier")
+    found = code_hash.hash_run_code(tiny_spec).keys()
+    assert "hw2core.cnn.residual" in found
+    assert "hw2core.cnn.yourcodenet" not in found
 
 
 def test_messages_and_atomic_writes_are_in_no_hash():
@@ -181,16 +191,16 @@ def test_messages_and_atomic_writes_are_in_no_hash():
 
 def test_the_hash_of_the_evaluation_follows_its_code(tmp_path, monkeypatch):
     before = code_hash.hash_evaluation_code()
-    source = code_hash._find_source(EVALUATION[0])
+    source = imports.find_source(EVALUATION[0])
     edited = tmp_path / "hw2core" / "evaluation.py"
     edited.parent.mkdir()
     edited.write_text(source.read_text() + "\nNUM_BINS = 16\n")
-    code_hash._find_source.cache_clear()
+    imports.find_source.cache_clear()
     code_hash.hash_evaluation_code.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(code_hash, "CHECKOUT", tmp_path)
+        patch.setattr(imports, "CHECKOUT", tmp_path)
         assert code_hash.hash_evaluation_code() != before
-    code_hash._find_source.cache_clear()
+    imports.find_source.cache_clear()
     code_hash.hash_evaluation_code.cache_clear()
     assert code_hash.hash_evaluation_code() == before
 

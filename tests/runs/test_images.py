@@ -13,7 +13,7 @@ from hw2core.config.images import DataSpec
 from hw2core.data.arrays import Arrays
 from hw2core.data.prepared import DataError, read_manifest
 from hw2core.data.registry import DATA_SETS, DataSet
-from hw2core.runs import code_hash, images, paths
+from hw2core.runs import code_hash, images, imports, paths
 from hw2core.runs.files import ResultError
 from hw2core.runs.images import (
     check_same_images,
@@ -173,7 +173,7 @@ def test_the_code_of_a_data_set_is_its_reader_and_not_the_list_of_all(monkeypatc
 
     def edit(*modules: str) -> None:
         code_hash.hash_image_code.cache_clear()
-        edited = {code_hash._find_source(f"hw2core.data.{name}") for name in modules}
+        edited = {imports.find_source(f"hw2core.data.{name}") for name in modules}
         monkeypatch.setattr(
             code_hash,
             "_read_module",

@@ -1,0 +1,163 @@
+"""Finds the modules of this package that a module can import, without executing any of them.
+
+Names are followed as Python looks them up: through packages that import a name when it is first
+used (PEP 562), through modules that pass on what they import, and through aliases.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import symtable
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+CHECKOUT = Path(__file__).parents[2]
+PACKAGE = "hw2core"
+# Where a package that imports lazily says which of its modules has each name.
+LAZY_TABLE = "_MODULE_OF"
+TYPES_ONLY = r"(\w+\.)*TYPE_CHECKING"
+ANY = "*"  # in place of a name: any of them
+
+
+class Imports(NamedTuple):
+    """The names that a module binds and uses; dotted names are those of this package.
+
+    Attributes:
+        names: what it binds at its top level.
+        bound: imported name -> the dotted names that it may stand for.
+        used: the dotted names that it imports, or looks up in what it imports.
+        lazy: name -> the submodule that has it, for a package that imports lazily.
+    """
+
+    names: frozenset[str]
+    bound: dict[str, set[str]]
+    used: tuple[str, ...]
+    lazy: dict[str, str]
+
+    def look_up(self, module: str, names: Sequence[str]) -> Iterator[str]:
+        """Yield the dotted names that ``names`` may stand for in this module, called ``module``.
+
+        Where the source does not tell which submodule of a package has a name, all of them may.
+        """
+        if not names:
+            return
+        first, *others = names
+        for target in self.bound.get(first, ()):
+            yield ".".join([target, *others])
+        if first == ANY:
+            yield from (f"{name}.{ANY}" for targets in self.bound.values() for name in targets)
+        if find_source(f"{module}.{self.lazy.get(first)}"):
+            yield ".".join([module, self.lazy[first], *names])
+        elif first == ANY or ("__getattr__" in self.names and first not in self.names):
+            yield from _list_submodules(module)
+
+
+def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
+    """Return the imports of the module in ``path``, from its source and its syntax tree.
+
+    Imports count wherever they are, in functions too, but not under ``if TYPE_CHECKING:``. A module
+    that is imported by a computed name is not found.
+    """
+    table = symtable.symtable(source, str(path), "exec")  # type: ignore[arg-type]
+    names = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    inside = path.is_relative_to(CHECKOUT)
+    package = ".".join(path.relative_to(CHECKOUT).parent.parts) if inside else ""
+    nodes = list(_walk_executed(tree))
+    bound: dict[str, set[str]] = {}
+    used = []
+    for node in nodes:
+        for module, name, target in _list_bindings(node, package):
+            if find_source(module):
+                bound.setdefault(name, set()).add(target)
+                used += [module, target]
+    inner = {node.value for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
+        if node not in inner:
+            first, *others = _spell(node)
+            # A package may also be passed on, and any name be looked up in it.
+            used += [".".join([target, *others, ANY]) for target in bound.get(first, ())]
+    return Imports(frozenset(names), bound, tuple(dict.fromkeys(used)), _read_lazy_table(tree))
+
+
+def split_name(name: str) -> tuple[str, list[str]]:
+    """Split a dotted name of this package into a module and the names to look up in it."""
+    parts = name.split(".")
+    end = 1
+    while end < len(parts) and find_source(".".join(parts[: end + 1])):
+        end += 1
+    return ".".join(parts[:end]), parts[end:]
+
+
+@cache
+def find_source(name: str) -> Path | None:
+    """Return the file of a module of this package, without importing it; None for others.
+
+    A package without ``__init__.py`` has no file: its folder is returned.
+    """
+    parts = name.split(".")
+    if parts[0] != PACKAGE or not all(part.isidentifier() for part in parts):
+        return None
+    base = CHECKOUT.joinpath(*parts)
+    files = (base / "__init__.py", base.with_suffix(".py"))
+    found = next((path for path in files if path.is_file()), base)
+    return found if found.exists() else None
+
+
+def _list_submodules(module: str) -> Iterator[str]:
+    """Yield all modules in a package and in the packages in it; nothing for a plain module."""
+    path = find_source(module)
+    folder = path.parent if path and path.name == "__init__.py" else path
+    for file in sorted(folder.rglob("*.py")) if folder else ():
+        parts = file.relative_to(CHECKOUT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if find_source(name):  # not copies such as those in .ipynb_checkpoints
+            yield name
+
+
+def _walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree but those that are for type checking only."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and re.fullmatch(TYPES_ONLY, ast.unparse(node.test)):
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the module that an import in ``package`` loads, the name it binds, and to what."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            top = alias.name.partition(".")[0]
+            yield (alias.name, alias.asname or top, alias.name if alias.asname else top)
+    if isinstance(node, ast.ImportFrom):
+        # `from . import name`: from the package that the module is in, or one above.
+        above = package.split(".")[: 1 - node.level or None] if node.level else []
+        module = ".".join([*above, *filter(None, [node.module])])
+        for alias in node.names:
+            yield module, alias.asname or alias.name, f"{module}.{alias.name}"
+
+
+def _spell(node: ast.AST) -> list[str]:
+    """Return the parts of a name such as ``cnn.ResidualBlock``; [""] for anything else."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else [""]
+
+
+def _read_lazy_table(tree: ast.Module) -> dict[str, str]:
+    """Return the table of a package that imports lazily, if it is written out."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == LAZY_TABLE:
+            try:
+                return dict(ast.literal_eval(node.value))
+            except (ValueError, TypeError):
+                break
+    return {}
