@@ -79,11 +79,12 @@ def hash_image_code(data_name: str) -> str:
 def hash_evaluation_code() -> str:
     """Return the hash of the code that computes the metrics of an evaluation.
 
-    It does not cover the network: changing the network makes the weights stale, and new weights
-    are evaluated anyway.
+    It does not cover the code of all runs, or the network: changing these makes the weights stale,
+    and new weights are evaluated anyway.
     """
+    trained = hash_modules([RUN])
     hashes = hash_modules(EVALUATION)
-    return combine_hashes({name: hashes[name] for name in EVALUATION})
+    return combine_hashes({name: hashes[name] for name in hashes.keys() - trained.keys()})
 
 
 def hash_modules(entries: Iterable[str]) -> dict[str, str]:

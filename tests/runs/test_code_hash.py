@@ -9,7 +9,7 @@ import pytest
 
 from hw2core.config.networks import MODELS
 from hw2core.errors import UserError
-from hw2core.runs import code_hash, imports
+from hw2core.runs import code_hash
 from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
 
 BEFORE = '''
@@ -189,20 +189,39 @@ def test_messages_and_atomic_writes_are_in_no_hash():
     }
 
 
-def test_the_hash_of_the_evaluation_follows_its_code(tmp_path, monkeypatch):
-    before = code_hash.hash_evaluation_code()
-    source = imports.find_source(EVALUATION[0])
-    edited = tmp_path / "hw2core" / "evaluation.py"
-    edited.parent.mkdir()
-    edited.write_text(source.read_text() + "\nNUM_BINS = 16\n")
-    imports.find_source.cache_clear()
-    code_hash.hash_evaluation_code.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(imports, "CHECKOUT", tmp_path)
-        assert code_hash.hash_evaluation_code() != before
-    imports.find_source.cache_clear()
-    code_hash.hash_evaluation_code.cache_clear()
-    assert code_hash.hash_evaluation_code() == before
+@pytest.mark.parametrize(
+    ("imported", "changes"),
+    [
+        ("from hw2core.calibration import scale", True),
+        ("def f():\n    from hw2core import calibration\n    calibration.scale", True),
+        ("import hw2core\nhw2core.calibration.scale", True),
+        ("from hw2core.data import loader", False),
+    ],
+)
+def test_the_hash_of_the_evaluation_follows_its_code(package, imported, changes):
+    def hash_again() -> str:
+        code_hash.hash_evaluation_code.cache_clear()
+        return code_hash.hash_evaluation_code()
+
+    def edit(name: str, text: str) -> None:
+        path = package / f"{name}.py"
+        path.write_text(path.read_text() + text if path.exists() else text)
+        os.utime(path, ns=(0, len(path.read_bytes())))
+
+    published = hash_again()
+    assert published == code_hash.combine_hashes(
+        {name: code_hash.hash_modules([name])[name] for name in EVALUATION}
+    )
+    edit("calibration", "scale = 100\n")
+    edit("evaluation", f"\n\n{imported}\n")
+    before = hash_again()
+    assert before != published
+    edit("calibration", "scale = 50\n")
+    assert (hash_again() != before) is changes
+    # Code of all runs: their weights become stale, and new weights are evaluated anyway.
+    now = hash_again()
+    edit("data/loader", "\nx = 1\n")
+    assert hash_again() == now
 
 
 def test_a_training_process_imports_no_plotting_and_no_torchvision():
