@@ -15,6 +15,7 @@ from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE
+from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.course import TRAINING
 from hw2core.runs.values import Config
 
@@ -42,6 +43,7 @@ def read_spec(given: Mapping[str, Any]) -> RunSpec:
 
     Raises:
         ConfigError: an argument is not allowed; names it, its value and what is allowed.
+        UserError: the class of the model, its trainer or the reader of the images does not exist.
     """
     model, keywords = given["model_type"], given["kw"]
     if model not in MODEL_TYPES:
@@ -78,6 +80,7 @@ def read_spec(given: Mapping[str, Any]) -> RunSpec:
         )
     except ValidationError as error:
         raise ConfigError("run_experiment", describe_errors(error, _name_argument)) from None
+    hash_run_code(spec)  # refuses a class that does not exist
     _check_keywords(spec)
     return spec
 

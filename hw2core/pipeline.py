@@ -60,7 +60,8 @@ class Planner:
     Each file is read once per Snakemake call.
 
     Raises:
-        UserError: a module that a run depends on is not valid Python.
+        UserError: a module that a run depends on is not valid Python, or a class that its entry
+            names does not exist.
     """
 
     def __init__(self, study: Study) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2core.data.registry import DATA_SETS
-from hw2core.errors import UserError
+from hw2core.errors import UserError, make_line
 from hw2core.runs.imports import (
+    CHECKOUT,
     PACKAGE,
     Imports,
     find_source,
@@ -45,9 +46,13 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
 
     Of the configuration's own code, only what it computes for the network matters: its class, its
     trainer and its arguments.
+
+    Raises:
+        UserError: a registry names a class or reader that does not exist, or a module is not valid
+            Python.
     """
     classes = spec.implementation, spec.trainer
-    hashes = dict(_hash_run_modules(classes, spec.data.name))
+    hashes = dict(_hash_run_modules(spec.model, classes, spec.data.name))
     arguments = spec.architecture.build_arguments(spec.data.num_classes)
     computed = {"classes": classes, "arguments": arguments}
     hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
@@ -55,12 +60,36 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
 
 
 @cache
-def _hash_run_modules(classes: tuple[str, ...], data_name: str) -> dict[str, str]:
-    entries = [RUN, *classes]
-    # Published checksums fix downloaded images; generated images depend on the code.
-    if data_name in DATA_SETS and not DATA_SETS[data_name].checksummed:
-        entries.append(DATA_SETS[data_name].reader)
+def _hash_run_modules(model: str, classes: tuple[str, ...], data_name: str) -> dict[str, str]:
+    entries = [RUN, *(_check_entry(NETWORKS, model, name) for name in classes)]
+    if data_name in DATA_SETS:
+        reader = check_reader(data_name)
+        # Published checksums fix downloaded images; generated images depend on the code.
+        entries += [] if DATA_SETS[data_name].checksummed else [reader]
     return hash_modules(entries)
+
+
+def check_reader(data_name: str) -> str:
+    """Return the reader of a data set, as ``module:function``.
+
+    Raises:
+        UserError: there is no such function.
+    """
+    return _check_entry(REGISTRY, data_name, DATA_SETS[data_name].reader)
+
+
+def _check_entry(registry: str, key: str, entry: str) -> str:
+    """Return what an entry of a registry names, as ``module:name``, if it exists."""
+    module, _, name = entry.partition(":")
+    path = find_source(module)
+    problem = f"there is no module {module}"
+    if path is not None:
+        if _read_module(path)[1].defines(name):
+            return entry
+        problem = f"{path.relative_to(CHECKOUT)} has no {name or 'class'}"
+    place = f"{registry.replace('.', '/')}.py: {key}: {entry!r}"
+    rule = f"must be module:name, of a module in {PACKAGE}"
+    raise UserError(make_line(f"{place}: {problem}; {rule}"))
 
 
 @cache
@@ -69,7 +98,7 @@ def hash_image_code(data_name: str) -> str:
 
     The list of data sets is left out: an entry that is added changes no other data set.
     """
-    reader = DATA_SETS[data_name].reader
+    reader = check_reader(data_name)
     hashes = hash_modules([PREPARATION, reader])
     hashes.pop(REGISTRY)
     return combine_hashes(hashes | {"reader": reader})

@@ -37,6 +37,11 @@ class Imports(NamedTuple):
     used: tuple[str, ...]
     lazy: dict[str, str]
 
+    def defines(self, name: str) -> bool:
+        """Return whether the module may have a name, as far as its source tells."""
+        computed = "__getattr__" in self.names and not self.lazy
+        return name in self.names or name in self.lazy or computed or ANY in self.bound
+
     def look_up(self, module: str, names: Sequence[str]) -> Iterator[str]:
         """Yield the dotted names that ``names`` may stand for in this module, called ``module``.
 

@@ -27,7 +27,7 @@ from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.code_hash import NETWORKS, combine_hashes, hash_run_code
+from hw2core.runs.code_hash import NETWORKS, check_reader, combine_hashes, hash_run_code
 from hw2core.runs.files import (
     ResultError,
     read_evaluation,
@@ -58,7 +58,8 @@ def revalidate(
         commit: the commit whose code made the results; None: the commit that each of them names.
 
     Raises:
-        UserError: ``commit`` is not in the repository, or has no such code.
+        UserError: ``commit`` is not in the repository, or has no such code; or a class that the
+            code of today names does not exist.
     """
     counts: Counter[str] = Counter()
     with (
@@ -95,6 +96,7 @@ class Comparer:
     def __init__(self, folder: Path, pool: Executor, commit: str | None) -> None:
         self._folder = folder
         self._pool = pool
+        check_reader(IMAGES.name)
         self._manifest = prepare(IMAGES, folder / "images")
         self._unpack = cache(self._unpack_commit)
         self._start = cache(self._start_tiny)

@@ -26,7 +26,8 @@ def package(tmp_path, monkeypatch) -> Iterator[Path]:
     )
     for function in CACHED:
         function.cache_clear()
-    monkeypatch.setattr(imports, "CHECKOUT", tmp_path)
+    for module in (imports, code_hash):
+        monkeypatch.setattr(module, "CHECKOUT", tmp_path)
     yield folder
     for function in CACHED:
         function.cache_clear()

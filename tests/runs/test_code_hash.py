@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hw2core.config.networks import MODELS
+from hw2core.data.registry import DATA_SETS
 from hw2core.errors import UserError
 from hw2core.runs import code_hash
 from hw2core.runs.code_hash import EVALUATION, LEFT_OUT, RUN, hash_modules
@@ -170,6 +171,67 @@ def test_another_class_of_the_same_module_is_other_code(tiny_spec, package, monk
     monkeypatch.setattr(type(tiny_spec), "implementation", f"{module}:Variant")
     after = code_hash.hash_run_code(tiny_spec)
     assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
+
+
+ENTRIES = [
+    ("hw2core.nothing.net:Net", "there is no module hw2core.nothing.net"),
+    ("hw2core.cnn.conv:Net", "hw2core/cnn/conv.py has no Net"),
+    ("hw2core.cnn.conv:kept", "hw2core/cnn/conv.py has no kept"),
+    ("hw2core.cnn.conv", "hw2core/cnn/conv.py has no class"),
+    ("hw2core.cnn.conv.Net", "there is no module hw2core.cnn.conv.Net"),
+    ("hw2core..cnn.conv:ConvClassifier", "there is no module hw2core..cnn.conv"),
+    ("hw2core.cnn:Net", "hw2core/cnn/__init__.py has no Net"),
+    ("torchvision.models:resnet18", "there is no module torchvision.models"),
+    ("", "there is no module "),
+]
+
+
+@pytest.mark.parametrize(("entry", "problem"), ENTRIES)
+@pytest.mark.parametrize("field", ["implementation", "trainer"])
+def test_a_class_of_a_model_that_does_not_exist_is_one_line(
+    tiny_spec, package, monkeypatch, field, entry, problem
+):
+    with (package / "cnn" / "conv.py").open("a") as file:
+        file.write("\n\ndef f():\n    kept = 1\n")
+    monkeypatch.setattr(type(tiny_spec), field, entry)
+    with pytest.raises(UserError) as error:
+        code_hash.hash_run_code(tiny_spec)
+    place = f"hw2core/config/networks.py: cnn: {entry!r}: {problem}; must be module:name"
+    assert str(error.value).startswith(place)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["generated", "cifar10"])
+@pytest.mark.usefixtures("package")
+def test_a_reader_that_does_not_exist_is_one_line(tiny_spec, monkeypatch, name):
+    module = DATA_SETS[name].reader.partition(":")[0]
+    changed = DATA_SETS[name]._replace(reader=f"{module}:read_nothing")
+    monkeypatch.setitem(DATA_SETS, name, changed)
+    file = f"{module.replace('.', '/')}.py"
+    problem = rf"hw2core/data/registry\.py: {name}: '{changed.reader}': {file} has no read_nothing"
+    data = tiny_spec.data.model_copy(update={"name": name})
+    with pytest.raises(UserError, match=problem):
+        code_hash.hash_run_code(tiny_spec.model_copy(update={"data": data}))
+    with pytest.raises(UserError, match=problem):
+        code_hash.hash_image_code(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from hw2core.cnn import ConvClassifier as Net", "Net"),
+        ("from hw2core.cnn.conv import *", "ConvClassifier"),
+        ("if True:\n    class Net: pass", "Net"),
+        ("try:\n    Net = make(3)\nfinally:\n    pass", "Net"),
+        ("def __getattr__(name):\n    return make(name)", "Net"),
+        ("_MODULE_OF = {'Net': 'conv'}\ndef __getattr__(name):\n    return make(name)", "Net"),
+    ],
+)
+def test_a_class_may_be_defined_in_any_way(tiny_spec, package, monkeypatch, text, name):
+    (package / "nets").mkdir()
+    (package / "nets" / "mine.py").write_text(text)
+    monkeypatch.setattr(type(tiny_spec), "implementation", f"hw2core.nets.mine:{name}")
+    assert "hw2core.nets.mine" in code_hash.hash_run_code(tiny_spec)
 
 
 @pytest.mark.usefixtures("package")

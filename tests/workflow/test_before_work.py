@@ -29,8 +29,8 @@ def untrained(tmp_path_factory):
     return checkout
 
 
-def ask_status(checkout, *arguments):
-    command = [sys.executable, "workflow_scripts/status.py", *arguments]
+def ask_status(checkout, *arguments, script="status.py"):
+    command = [sys.executable, f"workflow_scripts/{script}", *arguments]
     return subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True)
 
 
@@ -63,6 +63,29 @@ def test_half_typed_code_of_a_run_is_one_line(untrained):
         module.write_text(code)
     assert "trainer.py: not valid Python (invalid syntax (trainer.py, line " in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("registry", "old", "new"),
+    [
+        ("config/networks", "conv:ConvClassifier", "conv:Convclassifier"),
+        ("config/networks", "torch_trainer:", "torch_trainr:"),
+        ("data/registry", "generated:generate_images", "generated:generate"),
+    ],
+)
+def test_a_class_that_does_not_exist_is_one_line(untrained, registry, old, new):
+    path = f"hw2core/{registry}.py"
+    untrained.edit(path, old, new)
+    try:
+        output = untrained.snakemake("-n", "results/exp1_1", succeeds=False)
+        asked = [ask_status(untrained), ask_status(untrained, script="revalidate.py")]
+    finally:
+        untrained.edit(path, new, old)
+    assert "Traceback" not in output
+    for answer in (output, *(done.stderr for done in asked)):
+        (line,) = [line for line in answer.splitlines() if f"{new}" in line]
+        assert line.startswith(f"{path}: ")
+    assert [(done.returncode, done.stderr.count("\n")) for done in asked] == [(2, 1), (1, 1)]
 
 
 def test_a_smaller_run_replaces_nothing_and_may_be_made_elsewhere(study, tmp_path):
