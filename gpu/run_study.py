@@ -34,6 +34,7 @@ from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
+from hw2core.runs.archive import explain_loss, keep_older  # noqa: E402
 from hw2core.runs.files import ResultError, read_evaluation, read_result  # noqa: E402
 from hw2core.runs.weights import check_weights  # noqa: E402
 
@@ -60,6 +61,10 @@ def main() -> int:
     budget = Budget(args.minutes)
     try:
         prepare_writing(args.archive)
+        if lost := explain_loss(args.archive, list_files(args.archive)[0]):
+            command = f"python {os.path.relpath(ROOT / 'workflow_scripts/unpack.py')}"
+            print(f"{args.archive} holds {lost}", flush=True)
+            print(f"to resume from it, stop and call: {command} {args.archive}", flush=True)
         failed = train(args, budget)
         failed |= pack(args.archive) == 0
     except UserError as error:
@@ -176,8 +181,36 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def pack(archive: Path) -> int:
     """Pack results, checkpoints and logs into one archive; return the number of results.
 
-    Symbolic links, such as results/ on a large disk, are followed. Damaged files are named and left
-    out. Without results or checkpoints, an older archive is kept.
+    Damaged files are named and left out. An older archive is kept if there are no results or
+    checkpoints, and under another name if it holds some that are not here.
+    """
+    packed, problems = list_files(archive)
+    print("".join(f"{problem}\n" for problem in problems), end="", flush=True)
+    results = sum(path.match(f"results/*/{paths.RESULT_GLOB}") for path in packed)
+    checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
+    if results + checkpoints == 0:
+        raise UserError(f"there is no result and no checkpoint: {archive} is not written")
+    lost = explain_loss(archive, packed)
+    with replace_atomically(archive) as temporary:
+        with tarfile.open(temporary, "w:gz", dereference=True) as tar:
+            for path in packed:
+                tar.add(path)
+        if lost:
+            print(f"{keep_older(archive)}: the older {archive.name}, which holds {lost}")
+    size = archive.stat().st_size / 1e6
+    print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
+    if results:
+        print(
+            "to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md",
+            flush=True,
+        )
+    return results
+
+
+def list_files(archive: Path) -> tuple[list[Path], list[str]]:
+    """Return the files to pack, and a line for each that is damaged.
+
+    Symbolic links, such as results/ on a large disk, are followed.
     """
     packed, problems = [], set()
     for path in sorted(path for pattern in PACKED for path in Path().glob(pattern)):
@@ -191,25 +224,7 @@ def pack(archive: Path) -> int:
             packed.append(path)
         except ResultError as error:
             problems.add(f"not packed: {error}")
-    print("".join(f"{problem}\n" for problem in sorted(problems)), end="", flush=True)
-    results = sum(path.match(f"results/*/{paths.RESULT_GLOB}") for path in packed)
-    checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
-    if results + checkpoints == 0:
-        raise UserError(f"there is no result and no checkpoint: {archive} is not written")
-    with (
-        replace_atomically(archive) as temporary,
-        tarfile.open(temporary, "w:gz", dereference=True) as tar,
-    ):
-        for path in packed:
-            tar.add(path)
-    size = archive.stat().st_size / 1e6
-    print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
-    if results:
-        print(
-            "to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md",
-            flush=True,
-        )
-    return results
+    return packed, sorted(problems)
 
 
 def check(path: Path) -> None:

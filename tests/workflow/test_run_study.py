@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from logging import getLogger
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,8 @@ from checkout import ROOT, TINY, Checkout, copy_sources
 
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
+from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.staleness import Identity
 
 pytestmark = pytest.mark.workflow
 
@@ -129,6 +132,96 @@ def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, write_r
         run_study.pack(archive)
     assert archive.read_text() == "old"
     assert sorted(path.name for path in archive.parent.iterdir()) == ["results", "study.tar.gz"]
+
+
+def test_an_older_archive_is_kept_if_it_holds_results_that_are_not_here(archive, write_run, capsys):
+    for seed in (0, 1):
+        write_run(seed=seed)
+    run_study.pack(archive)
+    both = archive.read_bytes()
+    for path in Path(RUN).glob("seed1.*"):
+        path.unlink()
+    lost = "3 files that are missing or of smaller runs here, such as results/tiny_L2_K8/seed1.json"
+    for number in ("", "1"):
+        archive.write_bytes(both)
+        kept = Path(f"{archive}.previous{number}")
+        capsys.readouterr()
+        assert run_study.pack(archive) == 1
+        line, summary, _ = capsys.readouterr().out.splitlines()
+        assert line == f"{kept}: the older study.tar.gz, which holds {lost}"
+        assert summary.startswith(f"{archive}: 1 results, 0 checkpoints")
+        assert kept.read_bytes() == both
+    write_run(seed=1)
+    write_run(seed=2)
+    assert run_study.pack(archive) == 3
+    assert len(list(Path().glob("study*"))) == 3
+
+
+def test_an_older_archive_is_kept_if_its_results_are_of_larger_runs(archive, write_run, tiny_spec):
+    write_run()
+    run_study.pack(archive)
+    config = tiny_spec.describe(0)
+    config["training"]["lr"] = 0.5  # as a run that was stale
+    write_run(config=config)
+    run_study.pack(archive)
+    assert not Path(f"{archive}.previous").exists()
+    older, config["training"]["epochs"] = archive.read_bytes(), 2
+    write_run(config=config)
+    run_study.pack(archive)
+    assert Path(f"{archive}.previous").read_bytes() == older
+
+
+@pytest.mark.parametrize(("ours", "kept"), [(None, True), (2, True), (3, False), (4, False)])
+def test_an_older_archive_is_kept_if_its_checkpoint_is_further_on(
+    archive, write_run, tiny_spec, ours, kept
+):
+    write_run(seed=1)
+    save_checkpoint(tiny_spec, 3)
+    run_study.pack(archive)
+    Path(RUN, "seed0.checkpoint").unlink()
+    if ours:
+        save_checkpoint(tiny_spec, ours)
+    run_study.pack(archive)
+    assert Path(f"{archive}.previous").exists() == kept
+
+
+def save_checkpoint(spec, epochs: int) -> None:
+    identity = Identity.of(spec, 0).describe()
+    curve = [([1.0], 50.0)] * epochs
+    state = {"setting": {}, "train": curve, "test": curve, "layers": {}, "best_weights": {}}
+    state |= {"seconds": [1.0] * epochs, "speeds": [1.0] * epochs}
+    store = Checkpoint(
+        Path(RUN, "seed0.checkpoint"), identity, getLogger("test"), seconds_between_writes=0
+    )
+    store.save(state)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_results_that_are_only_in_an_older_archive_are_named_before_training(
+    archive, write_run, capsys, monkeypatch
+):
+    write_run(seed=1)
+    run_study.pack(archive)
+    monkeypatch.setattr("sys.argv", ["run_study.py", "--minutes", "0"])
+    monkeypatch.setattr(run_study, "train", lambda *_: print("training") or False)
+    assert run_study.main() == 0
+    assert "holds" not in capsys.readouterr().out
+    for path in Path(RUN).iterdir():
+        path.unlink()
+    assert run_study.main() == 1
+    holds, advice, training = capsys.readouterr().out.splitlines()
+    assert holds.startswith("study.tar.gz holds 3 files that are missing ")
+    assert advice.startswith("to resume from it, stop and call: python ")
+    assert advice.endswith("workflow_scripts/unpack.py study.tar.gz")
+    assert training == "training"
+
+
+def test_what_is_no_archive_is_kept(archive, write_run, capsys):
+    archive.write_text("notes")
+    write_run()
+    run_study.pack(archive)
+    assert Path(f"{archive}.previous").read_text() == "notes"
+    assert "which holds what cannot be read (" in capsys.readouterr().out
 
 
 @pytest.fixture
