@@ -64,6 +64,8 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     except (KeyError, ValueError, RuntimeError):
         check_fit(args.weights, weights, spec)  # the hash may be forged as well
         raise
+    if read_result(args.result).weights_sha256 != result.weights_sha256:
+        raise ResultError(f"{args.result}: another arrived during its evaluation; run again")
     write_evaluation(args.evaluation, evaluation)
     return (
         f"test accuracy {evaluation.accuracy:.2f} % with the weights of epoch "
