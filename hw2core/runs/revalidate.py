@@ -5,8 +5,8 @@ because of code, a tiny version of each run (:mod:`hw2core.runs.tiny`) is traine
 the code that made them, from git, and with today's. If curves, weights and evaluation are bit for
 bit equal, the results get today's hashes and a note of the comparison.
 
-Tiny runs do not detect a change that has an effect only after the second epoch, only on a GPU, or
-only in wider or deeper networks.
+A tiny run has the network of its run, on few images. It does not detect a change that has an effect
+only after the second epoch, only on a GPU, or only with more images.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
@@ -38,7 +39,7 @@ from hw2core.runs.files import (
 from hw2core.runs.schema import Result, Revalidation
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import EPOCHS, IMAGES, find_difference, run_tiny, shrink_spec
-from hw2core.runs.weights import check_weights
+from hw2core.runs.weights import check_fit, check_weights, read_weights
 
 # Outcomes. Kept: missing, current, or stale for other reasons than code.
 REVALIDATED, REFUSED, KEPT = "revalidated", "refused", "kept"
@@ -124,10 +125,14 @@ class Comparer:
         readers = identity.code.keys() - hash_run_code(tiny).keys()
         if changed := sorted(x for x in readers if result.code.get(x) != identity.code[x]):
             raise UserError(f"{', '.join(changed)}: reads the images, and changed; train again")
+        left_out = {*readers}
+        if tiny.data.num_classes != identity.spec.data.num_classes:
+            left_out.add(NETWORKS)  # the tiny network has arguments of its own
+            if result.code.get(NETWORKS) != identity.code[NETWORKS]:
+                raise UserError("class or arguments of the network changed; train again")
         started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
         old, new = (run.result() for run in started)
         # "<=", because tiny runs also depend on the modules that generate their images.
-        left_out = {*readers, NETWORKS}  # the tiny network has arguments of its own
         made_by, today = (
             {name: value for name, value in code.items() if name not in left_out}
             for code in (result.code, identity.code)
@@ -138,6 +143,7 @@ class Comparer:
             raise UserError("the code was edited meanwhile; run again")
         if difference := find_difference(old, new):
             raise UserError(f"{difference}; train again, or find out what changed since {commit}")
+        check_network(result, identity)
         compared = (
             f"{tiny.name} ({tiny.model}, {tiny.training.optimizer}, {tiny.training.precision}), "
             f"{EPOCHS} epochs on a CPU: curves, weights and evaluation are equal"
@@ -163,6 +169,28 @@ class Comparer:
 
     def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+def check_network(result: Result, identity: Identity) -> None:
+    """Check that today's code builds the network that gave a result.
+
+    Raises:
+        UserError: parameters or FLOPs are not those in the result, or a weight does not fit.
+    """
+    import torch
+
+    from hw2core.engine.run import build_trainer
+
+    spec, seed = identity.spec, identity.seed
+    found = build_trainer(spec, torch.device("cpu"), num_steps=1).count_costs(IN_SIZE)
+    recorded = (result.parameters, result.flops_per_image)
+    if found != recorded:
+        pairs = zip(("parameters", "FLOPs"), recorded, found, strict=True)
+        differences = [f"{key}: was {was}, is {now}" for key, was, now in pairs if was != now]
+        raise UserError(f"the network has other {'; '.join(differences)}; train again")
+    weights = paths.weights_path(spec.name, seed)
+    if Path(weights).exists():
+        check_fit(weights, read_weights(weights), spec)
 
 
 def _call_git(name: str, *arguments: str) -> bytes:

@@ -46,3 +46,23 @@ def test_a_rename_is_accepted_and_a_changed_constant_refused_with_the_first_diff
     assert note.compared.startswith("tiny_L4_K4 (resnet, adamw, ")
     status, output = call(study, "revalidate.py", RUN)
     assert (status, "0 refused; 1 missing, current" in output) == (0, True)
+
+
+def test_a_change_of_wider_or_deeper_networks_is_refused(study):
+    study.git("init", "--quiet")
+    study.git("add", "hw2core", "workflow_scripts")
+    study.git("commit", "--quiet", "--message", "Begin")
+    study.overlay("exp1_4", grid={"filters_per_layer": [[24]], "layers_per_block": [6]})
+    study.snakemake("results/exp1_4_L6_K24")
+    networks = "hw2core/config/networks.py"
+    widths = '"channels": [min(k, 20) for k in self.channels],'
+    study.edit(networks, '"channels": self.channels,', widths)
+    status, output = call(study, "revalidate.py", "exp1_4_L6_K24", "--commit", "HEAD")
+    assert (status, "parameters: was" in output) == (1, True)
+    study.edit(networks, widths, '"channels": self.channels,')
+    # The same parameters, but another activation function.
+    wide = "(torch.tanh if x.shape[1] > 20 else torch.relu)(self.main"
+    study.edit("hw2core/cnn/residual.py", "torch.relu(self.main", wide)
+    assert "code of hw2core.cnn.residual changed" in call(study, "status.py", "exp1_4_L6_K24")[1]
+    status, output = call(study, "revalidate.py", "exp1_4_L6_K24", "--commit", "HEAD")
+    assert (status, "refused: exp1_4_L6_K24 seed 0: train_loss: was [" in output) == (1, True)
