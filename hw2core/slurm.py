@@ -1,13 +1,15 @@
-"""Prepares Snakemake's Slurm plugin: its environment, and what it shows of jobs that wait."""
+"""Prepares Snakemake's Slurm plugin: its environment, and what it shows and cancels."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from hw2core.errors import UserError
@@ -43,28 +45,92 @@ def prepare_slurm(checkout: str, folders: Iterable[str]) -> None:
         raise UserError("sbatch: not found; --profile slurm is for the login node of a cluster")
 
 
-def show_waiting(executor: Any, show: Callable[[str], None]) -> None:
-    """Make Slurm's plugin show why jobs wait, as recorded by slurm/commands.py.
+def watch_plugin(executor: Any, show: Callable[[str], None]) -> None:
+    """Make Slurm's plugin show what it otherwise keeps to itself, and leave no job behind.
 
     Args:
         executor: the plugin, or another executor, which is left as it is.
         show: called with each line.
     """
-    name = getattr(executor, "run_uuid", None)
-    if name is None:
-        return
-    check = executor.check_active_jobs
-    file = Path(".snakemake", "slurm", name, "waiting")
-    shown = 0
+    if hasattr(executor, "run_uuid"):
+        _Watch(executor, show)
 
-    async def check_and_show(jobs: list[Any]) -> AsyncIterator[Any]:
-        nonlocal shown
-        async for job in check(jobs):
-            yield job
+
+class _Watch:
+    """Replaces methods of the plugin.
+
+    Jobs and submissions wait for reasons that slurm/records.py records. The errors of jobs in a
+    group, as ours are, have no message, and exceptions in the plugin's threads are lost.
+    """
+
+    def __init__(self, executor: Any, show: Callable[[str], None]) -> None:
+        self._name = executor.run_uuid
+        self._show = show
+        self._shown: set[str] = set()
+        self._ended: list[Any] = []  # jobs of which the plugin has reported the end
+        self._run, self._check = executor.run_job, executor.check_active_jobs
+        self._report_error = executor.report_job_error
+        self._report_success = executor.report_job_success
+        executor.run_job = self.run_job
+        executor.check_active_jobs = self.check_active_jobs
+        executor.cancel_jobs = self.cancel_jobs
+        executor.report_job_error = self.report_job_error
+        executor.report_job_success = self.report_job_success
+
+    def run_job(self, job: Any) -> None:
+        """Submit a job; if the plugin cannot, report it as failed."""
+        try:
+            self._run(job)
+        except Exception as error:
+            # The plugin's own handler fails for groups.
+            reason = error.__context__ or error
+            self.report_job_error(SimpleNamespace(job=job, external_jobid=None), str(reason))
+
+    def report_job_error(self, info: Any, msg: str | None = None, **options: Any) -> None:
+        """Report that a job failed, and why."""
+        if msg:
+            reason = " ".join(msg.partition("\n    sbatch call:")[0].split())
+            self._show(f"{Path(min(info.job.output)).with_suffix('')}: {reason}")
+        self._report_error(info, msg=msg, **options)
+        self._ended.append(info)
+
+    def report_job_success(self, info: Any) -> None:
+        """Report that a job succeeded."""
+        self._report_success(info)
+        self._ended.append(info)
+
+    async def check_active_jobs(self, jobs: list[Any]) -> AsyncIterator[Any]:
+        """Yield the jobs that have not ended; check again later if that fails."""
+        self._ended.clear()
+        running = []
+        try:
+            async for job in self._check(jobs):
+                running.append(job)
+                yield job
+        except Exception as error:
+            self._show_once(f"the jobs could not be checked and will be checked again: {error}")
+            known = set(map(id, [*running, *self._ended]))
+            for job in jobs:
+                if id(job) not in known:
+                    yield job
         with suppress(OSError):
-            lines = file.read_text().splitlines()
-            for line in lines[shown:]:
-                show(line)
-            shown = len(lines)
+            for line in Path(".snakemake", "slurm", self._name, "waiting").read_text().splitlines():
+                self._show_once(line)
 
-    executor.check_active_jobs = check_and_show
+    def _show_once(self, line: str) -> None:
+        if line not in self._shown:
+            self._shown.add(line)
+            self._show(line)
+
+    def cancel_jobs(self, jobs: list[Any]) -> None:
+        """Cancel all jobs of this call, also those that the plugin does not know at the moment."""
+        command = ["scancel", "--name", self._name]  # which submits nothing more, see slurm/
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, errors="replace", timeout=60
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = (getattr(error, "stderr", "") or str(error)).strip()
+            self._show(
+                f"jobs may still run: {reason}; when Slurm answers, call {' '.join(command)}"
+            )

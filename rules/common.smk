@@ -233,7 +233,7 @@ onstart:
         # A cluster job starts Snakemake again, which then reads the copy.
         executor = workflow.scheduler._executor
         executor.snakefile = str(CODE.resolve() / "Snakefile")
-        slurm.show_waiting(executor, logger.warning)
+        slurm.watch_plugin(executor, logger.warning)
         workflow.config_settings.configfiles = []
         retries = Retries(trained_by(planned))
         # For cluster jobs: Snakemake itself would count every attempt as a retry.

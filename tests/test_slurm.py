@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hw2core.errors import UserError
-from hw2core.slurm import prepare_slurm, show_waiting
+from hw2core.slurm import prepare_slurm, watch_plugin
 
 
 @pytest.fixture
@@ -51,25 +52,117 @@ def test_variables_that_change_the_answers_of_slurm_are_removed(tmp_path, monkey
 
 
 class Executor:
+    """Stands for the plugin: each job is as its text says."""
+
     run_uuid = "call-1"
 
+    def __init__(self):
+        self.events = []
+
+    def run_job(self, job):
+        try:
+            if job.error:
+                raise RuntimeError(job.error)
+            self.events.append(("submitted", job))
+        except RuntimeError as error:
+            raise AttributeError(f"no attribute 'rule' to report {error}")  # noqa: B904
+
     async def check_active_jobs(self, jobs):
-        for job in jobs:
-            yield job
+        for info in jobs:
+            if info.job.error:
+                raise OSError(info.job.error)
+            if info.job.state == "running":
+                yield info
+            elif info.job.state == "failed":
+                self.report_job_error(info, msg="failed")
+            else:
+                self.report_job_success(info)
+
+    def cancel_jobs(self, jobs):
+        raise AssertionError("it may not know all jobs")
+
+    def report_job_error(self, info, msg=None, **options):
+        self.events.append(("failed", info.job))
+
+    def report_job_success(self, info):
+        self.events.append(("succeeded", info.job))
 
 
-def test_each_reason_to_wait_is_shown_once(in_folder):
+@pytest.fixture
+def watched(in_folder):
+    executor, shown = Executor(), []
+    watch_plugin(executor, shown.append)
+    return executor, shown
+
+
+def make_info(state="running", error=""):
+    job = SimpleNamespace(state=state, error=error, output=["a.t.json", "a.s"])
+    return SimpleNamespace(job=job, external_jobid="7")
+
+
+def list_active(executor, jobs=()):
+    async def check():
+        return [job async for job in executor.check_active_jobs(jobs)]
+
+    return asyncio.run(check())
+
+
+def test_each_reason_to_wait_is_shown_once(watched):
+    executor, shown = watched
     file = Path(".snakemake/slurm/call-1/waiting")
     file.parent.mkdir(parents=True)
-    executor, shown = Executor(), []
-    show_waiting(executor, shown.append)
-
-    async def list_active():
-        return [job async for job in executor.check_active_jobs(["7"])]
-
-    assert asyncio.run(list_active()) == ["7"]
-    for lines in ("", "a", "a", "a b"):
+    info = make_info()
+    assert list_active(executor, [info]) == [info]
+    for lines in ("", "a", "a", "a a b"):
         file.write_text("".join(f"{line}\n" for line in lines.split()))
-        assert asyncio.run(list_active()) == ["7"]
+        assert list_active(executor, [info]) == [info]
     assert shown == ["a", "b"]
-    show_waiting(object(), shown.append)  # an executor of another kind
+    watch_plugin(object(), shown.append)  # an executor of another kind
+
+
+def test_a_job_that_the_plugin_cannot_submit_has_failed(watched):
+    executor, shown = watched
+    good, bad = make_info().job, make_info(error="The given account\nx is invalid").job
+    executor.run_job(good)
+    executor.run_job(bad)
+    assert executor.events == [("submitted", good), ("failed", bad)]
+    assert shown == ["a: The given account x is invalid"]
+
+
+def test_a_failure_is_shown_in_one_line(watched):
+    executor, shown = watched
+    message = "SLURM sbatch failed. The error message was 'a\nb'.\n    sbatch call:\n  sbatch -p"
+    executor.report_job_error(make_info(), msg=message)
+    executor.report_job_error(make_info())
+    assert shown == ["a: SLURM sbatch failed. The error message was 'a b'."]
+    assert len(executor.events) == 2
+
+
+def test_jobs_that_could_not_be_checked_are_checked_again(watched):
+    executor, shown = watched
+    states = ["running", "failed", "succeeded"]
+    jobs = [make_info(state) for state in states] + [make_info(error="no fork"), make_info()]
+    active = [jobs[0], *jobs[3:]]
+    assert list_active(executor, jobs) == active
+    assert list_active(executor, active) == active
+    assert executor.events == [("failed", jobs[1].job), ("succeeded", jobs[2].job)]
+    assert shown[0] == "a: failed"
+    (line,) = shown[1:]
+    assert line.endswith("will be checked again: no fork")
+
+
+@pytest.mark.usefixtures("sbatch")
+def test_all_jobs_of_an_interrupted_call_are_cancelled(watched, tmp_path, monkeypatch):
+    executor, shown = watched
+    monkeypatch.setenv("PATH", str(tmp_path / "usr/bin"), prepend=os.pathsep)
+    scancel = tmp_path / "usr/bin/scancel"
+    scancel.touch(0o755)
+    scancel.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    executor.cancel_jobs([])
+    assert (tmp_path / "cancelled").read_text() == "--name call-1\n"
+    assert shown == []
+    scancel.write_text("#!/bin/sh\necho no controller >&2; exit 1\n")
+    executor.cancel_jobs([])
+    assert shown == [
+        "jobs may still run: no controller; when Slurm answers, call scancel --name call-1"
+    ]

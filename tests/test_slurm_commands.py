@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,13 @@ def ask(command: str = "squeue") -> dict[str, str]:
     return dict(line.split("|") for line in lines)
 
 
-def test_a_site_may_print_more_than_the_number_of_a_job(slurm, in_folder):
-    slurm(
-        "sbatch", r"printf 'Welcome, 2 new mails\n--> host/a ... OK\n7;main\n'; printf '\344\n' >&2"
-    )
+@pytest.mark.parametrize("numbers", ["7;main", "12\\n7"])
+def test_a_site_may_print_more_than_the_number_of_a_job(slurm, numbers):
+    # The plugin looks for one number, and takes "submission failed" for an error.
+    lines = rf"printf 'Welcome, 2 new mails\n--> host/a ... OK\n{numbers}\n'"
+    slurm("sbatch", rf"{lines}; printf 'mails: submission failed \344\n' >&2")
     done = call("sbatch", *SUBMIT, "--wrap=true")
-    assert done.stdout.endswith("OK\n7;main\n")
+    assert (done.stdout, done.stderr) == ("7\n", "")
     assert (Path(".snakemake/slurm") / NAME / "7").exists()
 
 
@@ -162,13 +164,17 @@ def test_each_unusual_reason_to_wait_is_recorded_once(slurm):
         assert recorded == "job 8 waits: PartitionDown\njob 10 waits: ReqNodeNotAvail\n"
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; exit 1"])
+@pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; echo no answer >&2; exit 1"])
 def test_while_slurm_does_not_answer_only_success_is_known(slurm, script):
     slurm("squeue", script)
     submit(slurm, 7).write_text("1\n")
     submit(slurm, 8).write_text("0\n")
     submit(slurm, 9)
-    assert ask() == {"7": "RUNNING", "8": "COMPLETED", "9": "RUNNING"}
+    for _ in range(2):
+        assert ask() == {"7": "RUNNING", "8": "COMPLETED", "9": "RUNNING"}
+    assert Path(f".snakemake/slurm/{NAME}/waiting").read_text() == (
+        "the states of running jobs are unknown: no answer\n"
+    )
 
 
 def test_other_calls_go_to_slurm(slurm):
@@ -206,6 +212,31 @@ def test_a_submission_waits_where_that_helps_and_else_fails_at_once(slurm, reaso
     done = call("sbatch", *SUBMIT, "--wrap=true", code=code)
     assert done.stdout == ("" if code else "7\n")
     assert done.stderr == f"{reason}\n" or not code
+    waiting = Path(f".snakemake/slurm/{NAME}/waiting")
+    assert waiting.exists() == (code == 0)
+    if code == 0:
+        (line,) = waiting.read_text().splitlines()
+        assert line.startswith("submissions wait: ")
+        assert line.removeprefix("submissions wait: ").partition(";")[0].partition(":")[0] in reason
+        assert ("`jobs:` in slurm/config.yaml" in line) == ("Limit" in reason)
+
+
+def test_each_reason_why_submissions_wait_is_recorded_once(slurm):
+    limits = ["QOSMaxSubmitJobPerUserLimit"] * 2 + ["AssocGrpSubmitJobsLimit", "7"]
+    slurm("squeue", "echo 3 main")
+    tries = f"set -- {' '.join(limits)}; shift $(cat tries 2>/dev/null | wc -l)"
+    slurm("sbatch", f"{tries}; echo >> tries; [ $1 = 7 ] && echo 7 && exit; echo $1 >&2; exit 1")
+    assert call("sbatch", *SUBMIT, "--wrap=true").stdout == "7\n"
+    lines = Path(f".snakemake/slurm/{NAME}/waiting").read_text().splitlines()
+    assert [line.split(": ")[1] for line in lines] == limits[1:3]
+
+
+def test_records_that_cannot_be_written_are_one_line(slurm):
+    Path(".snakemake").mkdir()
+    Path(".snakemake/slurm").touch()
+    (line,) = call("sbatch", *SUBMIT, "--wrap=true", code=1).stderr.splitlines()
+    assert line.startswith("sbatch: ")
+    assert ".snakemake/slurm" in line
 
 
 def test_a_job_that_slurm_accepted_without_an_answer_is_not_submitted_again(slurm):
@@ -220,12 +251,22 @@ def test_a_job_that_slurm_accepted_without_an_answer_is_not_submitted_again(slur
     assert Path("tried").read_text() == "x\n"
 
 
-def test_after_an_interrupt_nothing_is_submitted(slurm):
-    submit(slurm, 7)
+def test_the_number_that_sbatch_did_not_print_is_that_of_the_mark(slurm):
+    slurm("sbatch", f"{KEEP_COMMENT}; echo thank you")
+    slurm("squeue", 'echo "9|$(cat comment)"')
+    assert call("sbatch", *SUBMIT, "--wrap=true").stdout == "9\n"
+    slurm("squeue", "true")
+    assert call("sbatch", *SUBMIT, "--wrap=true").stdout == "thank you\n"
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_after_an_interrupt_nothing_is_submitted(slurm, submits):
+    if submits:
+        submit(slurm, 7)
+        Path("submitted").unlink()
     slurm("scancel", 'echo "$@" > cancelled')
-    call("scancel", "7")
-    assert Path("cancelled").read_text() == "7\n"
-    Path("submitted").unlink()
+    call("scancel", "--name", NAME)
+    assert Path("cancelled").read_text() == f"--name {NAME}\n"
     assert "interrupted" in call("sbatch", *SUBMIT, "--wrap=true", code=130).stderr
     assert not Path("submitted").exists()
 
@@ -235,29 +276,90 @@ def test_a_job_that_is_submitted_during_an_interrupt_is_cancelled(slurm):
     slurm("sbatch", f"touch .snakemake/slurm/{NAME}/interrupted; echo 7")
     call("sbatch", *SUBMIT, "--wrap=true")
     assert Path("cancelled").read_text() == "7\n"
+    slurm("scancel", "echo no answer >&2; exit 1")
+    Path(f".snakemake/slurm/{NAME}/interrupted").unlink()
+    assert call("sbatch", *SUBMIT, "--wrap=true", code=1).stderr == (
+        "job 7 was not cancelled: no answer\n"
+    )
 
 
-@pytest.mark.parametrize("number", [None, signal.SIGINT])
+@contextmanager
+def start(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a group of its own; continue when sbatch has accepted its job."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A test that runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        while not Path("tried").exists():
+            time.sleep(0.05)
+        yield process
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_job_whose_submission_was_interrupted_is_cancelled(slurm, number):
+    slurm("sbatch", "touch tried; sleep 2; echo 7")  # a busy controller answers late
+    slurm("scancel", 'echo "$@" > cancelled')
+    with start("sbatch", *SUBMIT, "--wrap=true") as process:
+        os.killpg(process.pid, number)
+    assert Path("cancelled").read_text() == "7\n"
+    call("sbatch", *SUBMIT, "--wrap=true", code=130)
+
+
+def test_a_call_that_ignores_hangups_goes_on_submitting(slurm):
+    slurm("sbatch", "touch tried; sleep 1; echo 7")
+    with start("nohup", "sbatch", *SUBMIT, "--wrap=true") as process:
+        os.killpg(process.pid, signal.SIGHUP)
+    call("sbatch", *SUBMIT, "--wrap=true")
+
+
+@pytest.mark.parametrize("squeue", ['echo "7|$(cat comment)"', "exit 1"])
+def test_after_an_interrupt_nobody_waits_for_an_sbatch_that_hangs(slurm, squeue):
+    slurm("sbatch", f"{KEEP_COMMENT}; touch tried; sleep 1000; true")
+    slurm("squeue", squeue)
+    slurm("scancel", 'echo "$@" > cancelled')
+    impatient = (
+        f"import sys; sys.path.insert(0, {str(COMMANDS.parent)!r}); import submission as s\n"
+    )
+    impatient += "s.SECONDS_TO_ANSWER = 2; s.SECONDS_BETWEEN_TRIES = 0.1\n"
+    impatient += "sys.exit(s.submit(sys.argv[1:]))"
+    waiting = Path(f".snakemake/slurm/{NAME}/waiting")
+    with start(sys.executable, "-c", impatient, *SUBMIT, "--wrap=true") as process:
+        while not waiting.exists():
+            time.sleep(0.05)
+        time.sleep(2)
+        assert process.poll() is None  # without an interrupt, it waits
+        assert waiting.read_text() == "submissions wait: sbatch: no answer within 2 s\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, message = process.communicate(timeout=30)
+    if squeue == "exit 1":
+        assert f"when Slurm answers, call scancel --name {NAME}" in message
+    else:
+        assert Path("cancelled").read_text() == "7\n"
+
+
+@pytest.mark.parametrize("number", [None, *SIGNALS])
 def test_a_job_that_was_accepted_without_an_answer_is_cancelled_after_an_interrupt(slurm, number):
     slurm("sbatch", f"{KEEP_COMMENT}; touch tried; {UNHEARD}")
     slurm("squeue", 'echo "7|$(cat comment)"')
     slurm("scancel", 'echo "$@" > cancelled')
-    command = ["sbatch", *SUBMIT, "--wrap=true"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # A test that runs in the background ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not Path("tried").exists():
-        time.sleep(0.05)
-    time.sleep(0.5)  # it has read the answer
-    if number:
-        process.send_signal(number)
-    else:
-        Path(f".snakemake/slurm/{NAME}/interrupted").touch()
-    process.communicate(timeout=30)
+    with start("sbatch", *SUBMIT, "--wrap=true") as process:
+        time.sleep(0.5)  # it has read the answer
+        if number:
+            os.killpg(process.pid, number)
+        else:
+            Path(f".snakemake/slurm/{NAME}/interrupted").touch()
     assert Path("cancelled").read_text() == "7\n"
 
 

@@ -1,0 +1,30 @@
+"""The files that tell the calls of one Snakemake call what happened to its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from pathlib import Path
+
+RECORDS = Path(".snakemake/slurm")  # a folder per Snakemake call, a file per job
+SUBMITTED = "submitted."  # with its number: a file of each job that the plugin knows
+INTERRUPTED = "interrupted"  # a file in the folder of an interrupted call
+WAITING = "waiting"  # a file there with a line per reason to wait, shown by hw2core/slurm.py
+DAYS_KEPT = 30
+
+
+def report_waiting(folder: Path, what: str, reason: str) -> None:
+    """Record why something waits, once for each reason of a call."""
+    line = f": {reason}\n"
+    with contextlib.suppress(OSError), (folder / WAITING).open("a+") as file:
+        file.seek(0)
+        if line not in file.read():
+            file.write(f"{what}{line}")
+
+
+def remove_old_records() -> None:
+    """Delete the records of old calls."""
+    for folder in RECORDS.glob("*"):
+        if folder.stat().st_mtime < time.time() - DAYS_KEPT * 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""Reports the state of each job of a Snakemake call, also where Slurm does not know it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from pathlib import Path
+
+from programs import call
+from records import RECORDS, SUBMITTED, report_waiting
+
+# The plugin would wait forever for a job in one of these states, expecting Slurm to restart it. A
+# job that Slurm does restart is pending in squeue.
+LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
+# It holds a job that did not start on a broken node until somebody releases it, which may be never.
+HELD = re.compile("launch failed|SPECIAL_EXIT|JobHoldMaxRequeue")
+ORDINARY = ("", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog")
+# A job that waits for one of these reasons requests what the site never grants.
+NEVER = re.compile(
+    r"Partition(Time|Node)Limit|(QOS|Assoc)Max\w*Per(Job|Node)|QOSMin|MaxMemPerLimit|BadConstraints"
+    r"|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied|ReservationDeleted"
+)
+SETTINGS = {  # of slurm/config.yaml, by a part of the reason
+    "Time|Wall|Minutes": "runtime",
+    "Mem": "mem_mb",
+    "GRES": "gres",
+    "Account": "slurm_account",
+    "QOSNot|InvalidQOS": "qos",
+    "": "default-resources and set-resources",
+}
+NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
+
+
+def report_states(name: str) -> int:
+    """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
+    query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader", "--name", name)
+    done = call("squeue", *query)
+    answers = done.returncode == 0
+    if not answers:
+        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        report_waiting(RECORDS / name, "the states of running jobs are unknown", reason)
+    states = {}
+    for line in done.stdout.splitlines() if answers else ():
+        job, state, reason, partitions = f"{line}|||".split("|")[:4]
+        # With several partitions, the reason is that of the last one that Slurm tried.
+        never = state == "PENDING" and "," not in partitions and NEVER.search(reason)
+        if never:
+            explain_failure(RECORDS / name, job, reason)
+        elif state == "PENDING" and (why := reason.partition(",")[0]) not in ORDINARY:
+            report_waiting(RECORDS / name, f"job {job} waits", why)  # without names of nodes
+        if never or HELD.search(f"{state} {reason}"):
+            call("scancel", job)
+            state = "FAILED"
+        if job:
+            states[job] = state
+    for record in (RECORDS / name).glob("[0-9]*"):
+        status = ""
+        with contextlib.suppress(OSError):
+            status = record.read_text().strip()  # read after asking Slurm
+        # While Slurm does not answer, it may be about to restart a failed job.
+        state = states.get(record.name, "FAILED" if answers else "RUNNING")
+        states[record.name] = "COMPLETED" if status == "0" else state
+    for job, state in states.items():
+        print(f"{job}|{'FAILED' if state in LOST else state}")
+    return 0
+
+
+def explain_failure(folder: Path, job: str, reason: str) -> None:
+    """Write to the log of a run why its job will not start; Snakemake shows the log."""
+    setting = next(name for part, name in SETTINGS.items() if re.search(part, reason))
+    with contextlib.suppress(OSError):
+        if log := (folder / f"{SUBMITTED}{job}").read_text():
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+            line = f"job {job}: {reason}: it {NEVER_STARTS}; change {setting} in slurm/config.yaml"
+            Path(log).write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -1,0 +1,143 @@
+"""Submits a job that records its exit status, and leaves none behind that nobody waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import secrets
+import select
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from programs import SECONDS_TO_ANSWER, call
+from records import INTERRUPTED, RECORDS, SUBMITTED, remove_old_records, report_waiting
+
+SECONDS_BETWEEN_TRIES = 5
+TRIES_TO_FIND = 3  # a job that may have been accepted, after an interrupt
+SECONDS_TO_BEGIN = 600  # a call that cannot submit its first job in this time gives up
+AWAY = re.compile(
+    "Unable to contact slurm controller|Zero Bytes were transmitted|Socket timed out"
+    "|controller in standby mode|temporarily un(able|available)"
+)
+# The job may be accepted.
+UNHEARD = re.compile("Zero Bytes were transmitted|Socket timed out|no answer within")
+LIMIT = re.compile(r"\w*Submit\w*Limit")  # such as AssocMaxSubmitJobLimit
+NUMBER = re.compile(r"^(\d+)(?:;.*)?$", re.MULTILINE)  # of a job, in what sbatch prints
+RUN = re.compile(r"train:run=([^,]+),seed=(\d+)")  # in the command of a job
+
+
+def submit(arguments: list[str]) -> int:
+    """Submit a job; print its number alone. Wait while Slurm is down or accepts no jobs.
+
+    After an interrupt of Snakemake, nothing more is submitted, and a job that Slurm accepts
+    meanwhile is cancelled.
+    """
+    folder = RECORDS / arguments[arguments.index("--job-name") + 1]
+    if not folder.exists():
+        remove_old_records()
+    folder.mkdir(parents=True, exist_ok=True)
+    interrupted = folder / INTERRUPTED
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda *_: interrupted.touch())
+    mark = f" {secrets.token_hex(8)}"  # the plugin gives many jobs one comment
+    wrapped = [record_status(argument, folder.resolve()) for argument in arguments]
+    wrapped[arguments.index("--comment") + 1] += mark
+
+    def waits(seconds: int) -> bool:
+        if seconds == SECONDS_TO_ANSWER:
+            report_waiting(folder, "submissions wait", f"sbatch: no answer within {seconds} s")
+        return seconds < SECONDS_TO_ANSWER or (is_read() and not interrupted.exists())
+
+    started = time.monotonic()
+    while is_read() and not interrupted.exists():
+        done = call("sbatch", *wrapped, waits=waits)
+        jobs = NUMBER.findall(done.stdout) if done.returncode == 0 else []
+        if not jobs and (done.returncode == 0 or UNHEARD.search(done.stderr)):
+            jobs = find_accepted(folder, mark)
+        if jobs:
+            keep(folder, jobs[-1], arguments)
+            if interrupted.exists() and (done := call("scancel", jobs[-1])).returncode:
+                print(f"job {jobs[-1]} was not cancelled: {done.stderr}", end="", file=sys.stderr)
+                return done.returncode
+            print(jobs[-1], flush=True)
+            return 0
+        reason = done.returncode and explain_waiting(done.stderr)
+        if not reason or is_hopeless(folder, started):
+            print(done.stdout, end="", flush=True)
+            print(done.stderr, end="", file=sys.stderr)
+            return done.returncode
+        report_waiting(folder, "submissions wait", reason)
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    print("not submitted: Snakemake was interrupted", file=sys.stderr)
+    return 130
+
+
+def keep(folder: Path, job: str, arguments: list[str]) -> None:
+    """Record a job that Slurm accepted."""
+    logs = ["logs/train/{}/seed{}.log".format(*run) for run in RUN.findall(" ".join(arguments))]
+    with contextlib.suppress(OSError):  # on a full disk, as if Slurm knew the job alone
+        (folder / f"{SUBMITTED}{job}").write_text("".join(logs[:1]))
+        (folder / job).touch()  # the job may have written to it by now
+
+
+def find_accepted(folder: Path, mark: str) -> list[str]:
+    """Return the job that Slurm accepted without a word, as soon as squeue answers."""
+    for tries in itertools.count(1):
+        time.sleep(SECONDS_BETWEEN_TRIES)
+        done = call("squeue", "--me", "--noheader", "--format=%i|%k", "--name", folder.name)
+        lines = done.stdout.splitlines()
+        jobs = [line.partition("|")[0] for line in lines if line.endswith(mark)]
+        if jobs or done.returncode == 0:
+            break
+        if tries >= TRIES_TO_FIND and ((folder / INTERRUPTED).exists() or not is_read()):
+            advice = f"when Slurm answers, call scancel --name {folder.name}"
+            print(f"a job may have been submitted; {advice}", file=sys.stderr)
+            break
+    return jobs
+
+
+def record_status(argument: str, folder: Path) -> str:
+    """Make a job script write its exit status; return other arguments unchanged."""
+    if not argument.startswith("--wrap="):
+        return argument
+    file = f'{shlex.quote(str(folder))}/"$SLURM_JOB_ID"'
+    # Emptied first, because Slurm may restart a job.
+    return f"--wrap=: > {file}\n{argument.removeprefix('--wrap=')}\nstatus=$?\n" + (
+        f"echo $status > {file}\nexit $status"
+    )
+
+
+def explain_waiting(message: str) -> str:
+    """Return why sbatch may succeed later: a job has ended or Slurm is up again; else nothing."""
+    if away := AWAY.search(message) or UNHEARD.search(message):
+        return f"{away.group()}; this call tries again until Slurm answers"
+    if (limit := LIMIT.search(message)) is None:
+        return ""
+    queue = call("squeue", "--me", "--noheader")
+    # If no job of this user is in the queue, the limit is per job: waiting does not help.
+    if "Grp" not in limit.group() and queue.returncode == 0 and not queue.stdout.strip():
+        return ""
+    return (
+        f"{limit.group()}: your site allows no more jobs until others end; `squeue --me` lists "
+        "yours, `jobs:` in slurm/config.yaml sets how many this call submits"
+    )
+
+
+def is_hopeless(folder: Path, started: float) -> bool:
+    """Return whether Slurm has long accepted no job of this call and has none of this user."""
+    if time.monotonic() - started < SECONDS_TO_BEGIN or any(folder.glob("[0-9]*")):
+        return False
+    queue = call("squeue", "--me", "--noheader")
+    return queue.returncode != 0 or not queue.stdout.strip()
+
+
+def is_read() -> bool:
+    """Return whether the caller still reads this process's output."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)

@@ -1,0 +1,125 @@
+"""Tests of Snakemake's Slurm plugin with fakes of Slurm's commands: no call waits in silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from checkout import TINY, copy_sources
+
+from hw2core.runs import paths
+
+pytestmark = pytest.mark.workflow
+
+CALL = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"]
+CALL += ["--retries", "0", "results/exp1_1_L2_K4"]
+LIMIT = "QOSMaxSubmitJobPerUserLimit"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The tiny study with its images, as a file of a cluster's commands finds it."""
+    checkout = copy_sources(tmp_path_factory.mktemp("cluster") / "study")
+    checkout.configure(TINY)
+    checkout.snakemake(paths.manifest_path("generated_240_60"))
+    return checkout
+
+
+@pytest.fixture
+def slurm(prepared, tmp_path, monkeypatch):
+    """Defines a command of Slurm by a shell script; each call is recorded in a file."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+    def define(command: str, script: str) -> None:
+        line = f"echo {command} $@ | head -n 1 >> {tmp_path}/calls"
+        (programs / command).write_text(f"#!/bin/sh\n{line}\n{script}\n")
+        (programs / command).chmod(0o755)
+
+    for command in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "sshare"):
+        define(command, "true")
+    define("sacctmgr", "echo course")
+    return define
+
+
+def list_calls(tmp_path, command: str) -> list[str]:
+    lines = (tmp_path / "calls").read_text().splitlines()
+    return [line for line in lines if line.partition(" ")[0] == command]
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        ("slurm_account='curse'", "The given account curse appears to be invalid."),
+        ("slurm_extra='--partition=gpu'", "The --partition option is not allowed"),
+    ],
+)
+def test_what_the_plugin_refuses_is_a_failed_job(prepared, slurm, tmp_path, resource, reason):
+    output = prepared.snakemake(*CALL, "--set-resources", f"train:{resource}", succeeds=False)
+    (line,) = [line for line in output.splitlines() if reason in line]
+    assert line.startswith(f"results/exp1_1_L2_K4/seed0: {reason}")
+    assert "Error in group run" in output
+    assert not list_calls(tmp_path, "sbatch")
+
+
+def test_why_slurm_refuses_a_job_is_shown(prepared, slurm):
+    slurm("sbatch", "echo sbatch: error: invalid partition specified: x >&2; exit 1")
+    output = prepared.snakemake(*CALL, succeeds=False)
+    (line,) = [line for line in output.splitlines() if "invalid partition" in line]
+    assert line.endswith("The error message was 'sbatch: error: invalid partition specified: x'.")
+
+
+def test_a_folder_of_logs_that_cannot_be_made_is_a_failed_job(prepared, slurm, tmp_path):
+    (tmp_path / "file").touch()
+    output = prepared.snakemake(*CALL, "--slurm-logdir", f"{tmp_path}/file/x", succeeds=False)
+    (line,) = [
+        line for line in output.splitlines() if line.startswith("results/") and "file/x" in line
+    ]
+    assert "Not a directory" in line
+
+
+def read_until(process: subprocess.Popen, text: str) -> str:
+    """Return the output of a call up to the line that has a text."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def test_why_a_submission_waits_is_shown(prepared, slurm):
+    slurm("sbatch", f"echo sbatch: error: {LIMIT} >&2; exit 1")
+    slurm("squeue", 'case "$*" in *--name*) ;; *) echo "77 main";; esac')  # a job of this user
+    process = prepared.start(*CALL, start_new_session=True)
+    try:
+        output = read_until(process, LIMIT)
+        time.sleep(8)
+        os.killpg(process.pid, signal.SIGINT)
+        output += process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+    (line,) = [line for line in output.splitlines() if line.startswith("submissions wait: ")]
+    assert "`jobs:` in slurm/config.yaml" in line
+
+
+@pytest.mark.parametrize("in_group", [True, False])
+def test_ctrl_c_cancels_what_slurm_accepts_meanwhile(prepared, slurm, tmp_path, in_group):
+    slurm("sbatch", f"touch {tmp_path}/accepted; sleep 4; echo 1001")
+    process = prepared.start(*CALL, "results/exp2", start_new_session=True)
+    try:
+        while not (tmp_path / "accepted").exists():
+            time.sleep(0.05)
+        time.sleep(1)
+        (os.killpg if in_group else os.kill)(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 1, output
+    calls = list_calls(tmp_path, "scancel")
+    assert calls[0].startswith("scancel --name ")  # those whose sbatch has not answered yet, too
+    assert calls[1:] == ["scancel 1001"] * len(list_calls(tmp_path, "sbatch"))
