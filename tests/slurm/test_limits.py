@@ -33,7 +33,7 @@ def test_what_the_site_does_not_allow_waits(cluster, tmp_path, monkeypatch):
     )
     call("sacctmgr", "--immediate", "modify", "user", "root", "set", f"MaxSubmitJobs={ALLOWED}")
     command = ["sbatch", "--parsable", "--job-name", "call", "--output", "/dev/null"]
-    command += ["--wrap=sleep 1"]
+    command += ["--comment", "rule_train", "--wrap=sleep 1"]
 
     def submit(_: int) -> tuple[str, int]:
         job = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -46,3 +46,6 @@ def test_what_the_site_does_not_allow_waits(cluster, tmp_path, monkeypatch):
     wait_until(lambda: not cluster.list_jobs(), "the jobs", seconds=60)
     query = ("squeue", "--format=%i|%T", "--states=all", "--noheader", "--name", "call")
     assert sorted(call(*query).split()) == sorted(f"{job}|COMPLETED" for job in jobs)
+    (line,) = (tmp_path / ".snakemake/slurm/call/waiting").read_text().splitlines()
+    assert line.startswith("submissions wait: AssocMaxSubmitJobLimit: ")
+    call("scancel", "--name", "call")  # no error if there is nothing to cancel

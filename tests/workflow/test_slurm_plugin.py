@@ -21,7 +21,7 @@ LIMIT = "QOSMaxSubmitJobPerUserLimit"
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """The tiny study with its images, as a file of a cluster's commands finds it."""
+    """The tiny study with its images."""
     checkout = copy_sources(tmp_path_factory.mktemp("cluster") / "study")
     checkout.configure(TINY)
     checkout.snakemake(paths.manifest_path("generated_240_60"))
@@ -107,19 +107,31 @@ def test_why_a_submission_waits_is_shown(prepared, slurm):
     assert "`jobs:` in slurm/config.yaml" in line
 
 
-@pytest.mark.parametrize("in_group", [True, False])
-def test_ctrl_c_cancels_what_slurm_accepts_meanwhile(prepared, slurm, tmp_path, in_group):
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [
+        (signal.SIGINT, os.killpg),
+        (signal.SIGINT, os.kill),
+        (signal.SIGTERM, os.killpg),
+        (signal.SIGHUP, os.killpg),
+    ],
+)
+def test_what_slurm_accepts_after_a_signal_is_cancelled(prepared, slurm, tmp_path, number, send):
     slurm("sbatch", f"touch {tmp_path}/accepted; sleep 4; echo 1001")
     process = prepared.start(*CALL, "results/exp2", start_new_session=True)
     try:
         while not (tmp_path / "accepted").exists():
             time.sleep(0.05)
         time.sleep(1)
-        (os.killpg if in_group else os.kill)(process.pid, signal.SIGINT)
+        send(process.pid, number)
         output, _ = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == 1, output
-    calls = list_calls(tmp_path, "scancel")
-    assert calls[0].startswith("scancel --name ")  # those whose sbatch has not answered yet, too
-    assert calls[1:] == ["scancel 1001"] * len(list_calls(tmp_path, "sbatch"))
+    assert process.returncode != 0, output
+    if number == signal.SIGHUP:  # which has ended Snakemake at once
+        prepared.snakemake("--unlock")
+        time.sleep(8)
+    cancelled = list_calls(tmp_path, "scancel")
+    if number == signal.SIGINT:
+        assert cancelled.pop(0).startswith("scancel --name ")  # sbatch has not answered yet
+    assert cancelled == ["scancel 1001"] * len(list_calls(tmp_path, "sbatch"))
