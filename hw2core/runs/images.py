@@ -53,13 +53,7 @@ def prepare_images(spec: DataSpec, directory: Path) -> Path:
 
 def explain_images(spec: DataSpec) -> list[str]:
     """Return why the prepared images are not current; nothing if they are."""
-    source = _read_source(spec)
-    made_by = source.get(CODE)
-    # Published checksums fix images that an older version prepared.
-    fixed = not source or (made_by is None and spec.entry.checksummed)
-    changed = not fixed and made_by != hash_image_code(spec.name)
-    reasons = ["the code that prepares them changed"] if changed else []
-    return [*reasons, *_explain_originals(spec, source)]
+    return _compare_images(spec, _find_originals(spec))
 
 
 def explain_own_images(spec: DataSpec) -> list[str]:
@@ -68,21 +62,26 @@ def explain_own_images(spec: DataSpec) -> list[str]:
     The results are current after all if the same images are prepared. Original files that cannot
     be read, such as those of a disk that is not mounted, count as unchanged.
     """
-    return explain_images(spec) if _find_originals(spec) else []
-
-
-def _explain_originals(spec: DataSpec, source: dict[str, str]) -> list[str]:
-    """Return whether the images may be of other files than the original ones."""
     found = _find_originals(spec)
-    if not found:
-        return []
+    return _compare_images(spec, found) if found else []
+
+
+def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
+    """Return how the prepared images may differ from those of today's code and files."""
+    source = _read_source(spec)
+    made_by = source.get(CODE)
+    # Published checksums fix images that an older version prepared.
+    fixed = not source or (made_by is None and spec.entry.checksummed)
+    changed = not fixed and made_by != hash_image_code(spec.name)
+    reasons = ["the code that prepares them changed"] if changed else []
     directory = Path(paths.manifest_path(spec.folder)).parent
-    if CONTENT not in source:
-        return [f"{directory}: its images are not prepared yet from the original files"]
-    with suppress(OSError):
-        if source.get(TIMES) != _hash_times(found) and source[CONTENT] != _hash_content(found):
-            return [f"{find_root(spec, directory)}: the original images changed"]
-    return []
+    if found and CONTENT not in source:
+        reasons.append(f"{directory}: its images are not prepared yet from the original files")
+    elif found:
+        with suppress(OSError):
+            if source.get(TIMES) != _hash_times(found) and source[CONTENT] != _hash_content(found):
+                reasons.append(f"{find_root(spec, directory)}: the original images changed")
+    return reasons
 
 
 def check_same_images(result: Result, path: Path | str, sha256: str | None) -> None:
