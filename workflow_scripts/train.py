@@ -26,7 +26,7 @@ from hw2core.run_locks import hold_run
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
 from hw2core.runs.log import NO_EPOCH, format_epoch, run_job
-from hw2core.runs.staleness import Identity, explain_result
+from hw2core.runs.staleness import Identity, compare_result
 
 if TYPE_CHECKING:
     from hw2core.engine.recorder import Recorder
@@ -151,7 +151,8 @@ def note_current(args: argparse.Namespace) -> str:
     # Of own images, only preparing them shows whether they are those of the result.
     own = args.spec.data.entry.files and all(path.exists() for path in [*files, args.data])
     compared = own and max(path.stat().st_mtime for path in files) < args.data.stat().st_mtime
-    if not (args.waited or compared) or explain_result(args.spec, args.seed):
+    # The spec does not say where the original images are, and they have been prepared.
+    if not (args.waited or compared) or compare_result(args.spec, args.seed):
         return ""
     if compared:
         for path in files:

@@ -93,6 +93,11 @@ class Identity:
 
 def explain_result(spec: RunSpec, seed: int) -> list[str]:
     """Return the reasons why a result is missing, damaged or stale; none if it is current."""
+    return [*compare_result(spec, seed), *explain_own_images(spec.data)]
+
+
+def compare_result(spec: RunSpec, seed: int) -> list[str]:
+    """Return the reasons of ``explain_result``, whatever became of the original images."""
     path = paths.result_path(spec.name, seed)
     if not Path(path).exists():
         return ["not trained yet"]
@@ -101,7 +106,7 @@ def explain_result(spec: RunSpec, seed: int) -> list[str]:
         check_weights(paths.weights_path(spec.name, seed), result)
     except ResultError as error:
         return [str(error)]
-    return [*Identity.of(spec, seed).find_differences(result), *explain_own_images(spec.data)]
+    return Identity.of(spec, seed).find_differences(result)
 
 
 def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:

@@ -71,7 +71,13 @@ def ask_status(own: Checkout) -> str:
     return subprocess.run(command, cwd=own.folder, capture_output=True, text=True).stdout
 
 
-def test_own_images_that_are_missing_are_prepared_before_a_result_counts_as_current(own, originals):
+def test_own_images_that_are_missing_are_prepared_before_a_result_counts_as_current(
+    own, originals, tmp_path, monkeypatch
+):
+    other = tmp_path / "other"
+    other.mkdir()
+    write_originals(other, seed=2)
+    monkeypatch.setenv("HW2_DATA", str(other))  # data.root comes first
     before = read_own_result(own)
     assert own.plan(RUN) == {}
     shutil.rmtree(own / "data")
