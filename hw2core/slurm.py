@@ -64,7 +64,7 @@ class _Watch:
     """
 
     def __init__(self, executor: Any, show: Callable[[str], None]) -> None:
-        self._name = executor.run_uuid
+        self._executor, self._name = executor, executor.run_uuid
         self._show = show
         self._shown: set[str] = set()
         self._ended: list[Any] = []  # jobs of which the plugin has reported the end
@@ -83,8 +83,8 @@ class _Watch:
             self._run(job)
         except Exception as error:
             # The plugin's own handler fails for groups.
-            reason = error.__context__ or error
-            self.report_job_error(SimpleNamespace(job=job, external_jobid=None), str(reason))
+            reason = f"submission failed: {error.__context__ or error}"
+            self.report_job_error(SimpleNamespace(job=job, external_jobid=None), reason)
 
     def report_job_error(self, info: Any, msg: str | None = None, **options: Any) -> None:
         """Report that a job failed, and why."""
@@ -113,6 +113,8 @@ class _Watch:
             for job in jobs:
                 if id(job) not in known:
                     yield job
+        if getattr(self._executor, "_status_query_failures", 0):  # the plugin only counts them
+            self._show_once("squeue or sacct failed and is called again; --verbose shows why")
         with suppress(OSError):
             for line in Path(".snakemake", "slurm", self._name, "waiting").read_text().splitlines():
                 self._show_once(line)

@@ -50,8 +50,8 @@ def report_states(name: str) -> int:
         elif state == "PENDING" and (why := reason.partition(",")[0]) not in ORDINARY:
             report_waiting(RECORDS / name, f"job {job} waits", why)  # without names of nodes
         if never or HELD.search(f"{state} {reason}"):
-            call("scancel", job)
-            state = "FAILED"
+            # If it cannot be cancelled, the next query tries again.
+            state = "PENDING" if call("scancel", job).returncode else "FAILED"
         if job:
             states[job] = state
     for record in (RECORDS / name).glob("[0-9]*"):

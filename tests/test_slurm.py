@@ -126,7 +126,7 @@ def test_a_job_that_the_plugin_cannot_submit_has_failed(watched):
     executor.run_job(good)
     executor.run_job(bad)
     assert executor.events == [("submitted", good), ("failed", bad)]
-    assert shown == ["a: The given account x is invalid"]
+    assert shown == ["a: submission failed: The given account x is invalid"]
 
 
 def test_a_failure_is_shown_in_one_line(watched):
@@ -149,6 +149,15 @@ def test_jobs_that_could_not_be_checked_are_checked_again(watched):
     assert shown[0] == "a: failed"
     (line,) = shown[1:]
     assert line.endswith("will be checked again: no fork")
+
+
+def test_queries_that_failed_are_shown_once(watched):
+    executor, shown = watched
+    for failures in (0, 1, 6):
+        executor._status_query_failures = failures
+        assert list_active(executor) == []
+        assert len(shown) == min(failures, 1)
+    assert "squeue or sacct failed" in shown[0]
 
 
 @pytest.mark.usefixtures("sbatch")

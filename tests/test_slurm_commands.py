@@ -149,6 +149,15 @@ def test_a_job_that_never_starts_is_cancelled_and_not_resubmitted(slurm, reason,
     assert retries.count([("a", "3")], 2) == 0
 
 
+@pytest.mark.parametrize("why", ["PENDING|PartitionTimeLimit|main", "SPECIAL_EXIT|x"])
+def test_a_job_that_cannot_be_cancelled_has_not_failed_yet(slurm, why):
+    submit(slurm, 7)
+    slurm("squeue", f"echo '7|{why}'")
+    assert ask() == {"7": "PENDING"}
+    slurm("scancel", "true")
+    assert ask() == {"7": "FAILED"}
+
+
 def test_each_unusual_reason_to_wait_is_recorded_once(slurm):
     submit(slurm, 7)
     lines = [

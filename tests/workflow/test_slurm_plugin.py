@@ -61,7 +61,7 @@ def list_calls(tmp_path, command: str) -> list[str]:
 def test_what_the_plugin_refuses_is_a_failed_job(prepared, slurm, tmp_path, resource, reason):
     output = prepared.snakemake(*CALL, "--set-resources", f"train:{resource}", succeeds=False)
     (line,) = [line for line in output.splitlines() if reason in line]
-    assert line.startswith(f"results/exp1_1_L2_K4/seed0: {reason}")
+    assert line.startswith(f"results/exp1_1_L2_K4/seed0: submission failed: {reason}")
     assert "Error in group run" in output
     assert not list_calls(tmp_path, "sbatch")
 
