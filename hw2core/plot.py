@@ -115,7 +115,8 @@ def plot_exp_results(
     pattern = Path(str(filename_pattern).removesuffix(".json"))
     folder = Path(pattern.anchor or results_dir)
     runs = pattern.relative_to(pattern.anchor)
-    files = {*folder.glob(f"{runs}.json"), *folder.glob(f"{runs}/{paths.RESULT_GLOB}")}
+    found = (*folder.glob(f"{runs}.json"), *folder.glob(f"{runs}/{paths.RESULT_GLOB}"))
+    files = {file for file in found if not file.match(paths.EVALUATION_GLOB)}
     if not files:
         raise FileNotFoundError(f"{folder}: no result matches {str(filename_pattern)!r}")
     fig: Figure | None = None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,9 +140,12 @@ def test_results_of_both_kinds_are_found_in_natural_order(tmp_path, make_result,
             "exp1_1_L16_K32",
         ]
         assert get_curves(axes, 3)[1][3] == [1.0, 2.0]
+    for pattern in ("exp1_1_*/*", "exp1_1_L2_K*/seed*", "exp1_1_L2_K*/seed*.json"):
+        _, axes = plot_exp_results(pattern, results_dir=tmp_path)
+        assert len(get_legend(axes[0])) == 4  # the evaluations match as well, and are left out
     (tmp_path / "exp1_1_L2_K64/seed0.json").unlink()  # its evaluation alone is no result
-    for pattern in ("exp1_1_L2_K64", "exp9"):
-        with pytest.raises(FileNotFoundError, match=f"'{pattern}'"):
+    for pattern in ("exp1_1_L2_K64", "exp1_1_L2_K64/*", "exp1_1_L2_K64/seed0.test.json", "exp9"):
+        with pytest.raises(FileNotFoundError, match=re.escape(f"'{pattern}'")):
             plot_exp_results(pattern, results_dir=tmp_path)
 
 

@@ -18,7 +18,7 @@ from hw2core.history import FitResult
 from hw2core.io import check_regular
 from hw2core.runs.files import LARGEST_FILE, ResultError, is_own, read_result
 from hw2core.runs.plan import check_replacing
-from hw2core.runs.schema import Result
+from hw2core.runs.schema import EVALUATION_FORMAT, Result
 
 # The course's names of the keys of ``training``.
 TRAINING = {
@@ -62,7 +62,7 @@ def read_fit(path: Path | str) -> tuple[dict[str, Any], FitResult]:
     """Return config and curves of a result of this project, or of a file of the course's format.
 
     Raises:
-        ResultError: it is missing, damaged or neither.
+        ResultError: it is missing, damaged or neither, such as an evaluation.
     """
     try:
         check_regular(path, LARGEST_FILE)
@@ -73,6 +73,9 @@ def read_fit(path: Path | str) -> tuple[dict[str, Any], FitResult]:
         problem = getattr(error, "strerror", None) or error
         raise ResultError(f"{path}: not a result of this project, or damaged ({problem})") from None
     if is_own(document):
+        if document.get("format") == EVALUATION_FORMAT:
+            result_name = f"{Path(path).name.partition('.')[0]}.json"
+            raise ResultError(f"{path}: an evaluation, without curves; its result is {result_name}")
         result = read_result(path)
         return add_course_keys(result, Path(path)), result.epochs.as_fit_result()
     try:

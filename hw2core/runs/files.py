@@ -192,9 +192,10 @@ def _read(path: Path | str, *formats: int) -> dict[str, Any]:
     head = _find_head(document)
     if type(found := head.get("format")) is not int or found not in formats:  # True == 1
         known = " and ".join(map(str, formats))
-        newer = isinstance(found, int) and found > max(formats)
-        kind = ForeignResultError if newer else ResultError
-        raise kind(f"{path}: format {found!r}; this version reads {known}; {WAY_OUT}")
+        line = f"{path}: format {found!r}; this version reads {known}"
+        if isinstance(found, int) and found > max(formats):
+            raise ForeignResultError(f"{line}; update the project, or move it away and run again")
+        raise ResultError(f"{line}; {WAY_OUT}")
     if head.pop("digest", None) != hash_content(document):
         raise ValueError("its content does not match its digest")
     return document

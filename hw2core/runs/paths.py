@@ -47,6 +47,7 @@ CODE_COPIES = ".snakemake/code"
 COPIED_CONFIG = "copied_config.json"  # in a copy: the whole configuration
 COPIED_COMMIT = "copied_commit.txt"  # in a copy: the commit of the checkout; empty outside of git
 RESULT_GLOB = "seed*[0-9].json"  # in the folder of a run; evaluations do not match
+EVALUATION_GLOB = "*.test.json"
 OF_RUN = re.compile(
     r"results/[^/]+/seed[0-9]+\.(json|test\.json|safetensors"
     r"|checkpoint(\.previous|\.[0-9a-f]{8})?)"

@@ -132,7 +132,7 @@ def test_a_file_of_format_2_that_contradicts_itself_is_one_line(tmp_path):
         ('{"metadata": {"format": 2}}', "damaged|format 2; this version reads 1;"),
         ('{"config": {}, "results": {}, "metadata": {"format": 2}}', "damaged|reads 1;"),
         ('{"format": true}', r"not a result of this project \(format True\)"),
-        ('{"format": 99}', "format 99; this version reads (3 and 2|1);"),
+        ('{"format": 99}', "format 99; this version reads (3 and 2|1); update the project"),
         ('{"config": {}, "metadata": {"format": 99}}', "format 99; this version reads"),
     ],
 )
