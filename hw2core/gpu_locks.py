@@ -8,12 +8,15 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from hw2core.gpus import VISIBLE, find_gpus
 
 # Not a folder of the session or of TMPDIR: all calls of a user must find the same files.
 FOLDER = Path(f"/tmp/hw2core-{os.getuid()}")
+GATE = "choosing"
 PERCENT = 100  # a byte of a GPU's file is one percent of it
 SECONDS_BETWEEN_TRIES = 0.2
 
@@ -49,12 +52,14 @@ def lock_share(names: Iterable[str], percent: int) -> str | None:
     Raises:
         OSError: the files cannot be made or locked.
     """
-    with os.fdopen(open_file("choosing"), "w") as gate:
+    with os.fdopen(open_file(GATE), "w") as gate:
         fcntl.lockf(gate, fcntl.LOCK_EX)  # one process at a time counts what is free and takes it
         files = {name: open_file(name) for name in names}
         free = {name: _lock_free(file) for name, file in files.items()}
         best = max(free, key=lambda name: len(free[name]))
-        chosen = best if len(free[best]) >= percent else None
+        # All of them are marked as used.
+        kept = all([keep_file(gate.fileno(), GATE), *map(keep_file, files.values(), files)])
+        chosen = best if kept and len(free[best]) >= percent else None
         for name, file in files.items():
             if name != chosen:
                 os.close(file)  # drops its locks
@@ -75,8 +80,33 @@ def open_file(name: str) -> int:
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     if FOLDER.lstat().st_uid != os.getuid():
         raise PermissionError(0, "it belongs to another user")
-    path = FOLDER / re.sub(r"[^\w.-]", "_", name)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    return os.open(_locate(name), os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def keep_file(file: int, name: str) -> bool:
+    """Mark an open file as used; return whether other processes open the same file.
+
+    They do not if it was deleted meanwhile: many systems clean /tmp of files that were not used for
+    days.
+    """
+    os.utime(file)
+    _lock_folder(FOLDER)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), _locate(name).stat())
+    return False
+
+
+@cache
+def _lock_folder(folder: Path) -> None:
+    """Keep systemd from cleaning the folder until this process ends, however long it runs."""
+    with suppress(OSError):  # not every disk has such locks
+        file = os.open(folder, os.O_RDONLY)
+        os.set_inheritable(file, True)
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def _locate(name: str) -> Path:
+    return FOLDER / re.sub(r"[^\w.-]", "_", name)
 
 
 def _lock_free(file: int) -> list[int]:

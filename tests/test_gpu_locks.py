@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -126,6 +127,35 @@ def test_a_job_takes_the_gpu_with_the_most_room(folder):
     assert waiting.wait_for_gpu() == "GPU-b"
     for job in jobs:
         job.kill()
+
+
+def test_files_that_a_cleaner_of_tmp_deletes_by_age_are_marked_as_used(folder):
+    names = ("choosing", "GPU-a", "GPU-b")
+    assert gpu_locks.lock_share(names[1:], 100) == "GPU-a"
+    for name in names:
+        os.utime(gpu_locks.FOLDER / name, (0, 0))
+    list_gpus(folder, "GPU-a", "GPU-b")
+    job = Job(10, 30)
+    assert job.wait_for_gpu() == "GPU-b"
+    assert min((gpu_locks.FOLDER / name).stat().st_mtime for name in names) > time.time() - 60
+    file = os.open(gpu_locks.FOLDER, os.O_RDONLY)  # systemd skips a folder if it cannot lock it
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(file)
+    job.kill()
+
+
+def test_a_file_that_is_deleted_before_it_is_locked_gives_no_share(folder, monkeypatch):
+    lock_free = gpu_locks._lock_free
+
+    def delete(file):
+        monkeypatch.setattr(gpu_locks, "_lock_free", lock_free)
+        (gpu_locks.FOLDER / "GPU-a").unlink()
+        return lock_free(file)
+
+    monkeypatch.setattr(gpu_locks, "_lock_free", delete)
+    assert gpu_locks.lock_share(["GPU-a"], 100) is None
+    assert gpu_locks.lock_share(["GPU-a"], 100) == "GPU-a"
 
 
 def test_two_calls_of_snakemake_share_the_same_gpu(folder, monkeypatch):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from hw2core import gpu_locks
-from hw2core.run_locks import hold_run
+from hw2core.run_locks import FILE, hold_run
 
 FORK = multiprocessing.get_context("fork")
 
@@ -24,23 +24,44 @@ def hold(result, pipe):
     time.sleep(30)
 
 
+def start_holding(result):
+    """Start a process that holds the run; return it and the end of its pipe."""
+    ours, theirs = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=hold, args=(result, theirs))
+    process.start()
+    return process, ours
+
+
 def test_a_run_is_held_until_its_process_ends_however_it_is_named(folder):
     (folder / "results").mkdir()
     (folder / "link").symlink_to(folder / "results")
     jobs = []
     for name in ("results/seed0.json", "results/seed1.json", "link/seed0.json"):
-        ours, theirs = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=hold, args=(folder / name, theirs))
-        process.start()
-        jobs.append((process, ours))
+        jobs.append(start_holding(folder / name))
         if name != "link/seed0.json":
-            assert ours.recv() is False
+            assert jobs[-1][1].recv() is False
     (first, _), (other, _), (second, answer) = jobs
     assert not answer.poll(0.5)
     first.kill()
     assert answer.recv() is True
     for process in (other, second):
         process.kill()
+
+
+def test_a_lock_that_is_deleted_while_a_process_waits_for_it_is_taken_again(folder):
+    """As a cleaner of /tmp deletes it."""
+    first, answer = start_holding(folder / "seed0.json")
+    assert answer.recv() is False
+    second, waiting = start_holding(folder / "seed0.json")
+    assert not waiting.poll(0.5)
+    (gpu_locks.FOLDER / FILE).unlink()
+    third, answer = start_holding(folder / "seed0.json")
+    assert answer.recv() is False
+    first.kill()
+    assert not waiting.poll(0.5), "two processes hold the run"
+    third.kill()
+    assert waiting.recv() is True
+    second.kill()
 
 
 def test_where_no_lock_can_be_had_training_goes_on(folder, capfd):
