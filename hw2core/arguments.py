@@ -11,6 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.merging import merge_layers
 from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
@@ -63,11 +64,11 @@ def read_spec(given: Mapping[str, Any]) -> RunSpec:
         raise _refuse("checkpoints", weights, "must end in a file name, without extension")
     training = {key: given[name] for name, key in TRAINING.items()}
     data = given["data"]
-    if data is None or isinstance(data, Mapping):
+    if data is None or isinstance(data, dict):
         defaults = read_config(STUDY_FILE).get("data")
-        if not isinstance(defaults, Mapping):
+        if not isinstance(defaults, dict):
             raise ConfigError(str(STUDY_FILE), [f"data: {defaults!r}: must be a mapping"])
-        data = {**defaults, **(data or {})}
+        data = merge_layers([defaults, data or {}])  # another data set does not inherit a size
     try:
         spec = RunSpec.model_validate(
             {

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from hw2core import arguments, experiments
 from hw2core.arguments import make_plain, read_spec
@@ -152,6 +153,14 @@ def test_a_file_of_others_is_never_called_a_damaged_one_to_delete(text, words):
             files.read_result(path)
 
 
+def test_an_evaluation_is_not_called_a_result_to_delete(make_result, make_evaluation):
+    path = Path("results/tiny_L2_K8/seed0.test.json")
+    files.write_evaluation(path, make_evaluation(make_result()))
+    with pytest.raises(files.ResultError) as caught:
+        load_experiment(path)
+    assert str(caught.value) == f"{path}: an evaluation, without curves; its result is seed0.json"
+
+
 def test_a_missing_or_damaged_file_is_named():
     with pytest.raises(files.ResultError, match=r"y\.json: no such result"):
         load_experiment("y.json")
@@ -258,6 +267,15 @@ def test_fewer_images_are_those_of_config_yaml_but_for_what_is_given():
     data = read(data={"validation": 10, "test": 20}).data
     train = read_config(STUDY_FILE)["data"]["train"]
     assert (data.train, data.validation, data.test) == (train, 10, 20)
+
+
+def test_another_data_set_does_not_inherit_the_sizes_of_config_yaml(monkeypatch):
+    Path("config.yaml").write_text(yaml.safe_dump({"data": DATA}))
+    monkeypatch.setattr(arguments, "STUDY_FILE", Path("config.yaml"))
+    data = read(data={"name": "cifar10"}).data
+    assert (data.source_train, data.source_test) == (50_000, 10_000)
+    assert (data.train, data.validation, data.test) == (80, 40, 40)
+    assert read(data={"name": "generated"}) == read(data=None) == read(data=DATA)
 
 
 @pytest.mark.parametrize("text", ["seeds: [0]", "data:", "data: [1]"])
