@@ -7,20 +7,29 @@ from collections.abc import Iterable
 from hw2core.config.fields import Values
 from hw2core.config.schema import NEEDS
 
+SIZES = ("source_train", "source_test")  # of a data set
+
 
 def merge_layers(layers: Iterable[Values]) -> Values:
     """Merge what the layers of a section give, from the outermost to the innermost.
 
-    A layer that chooses another data set, optimizer or schedule leaves out the keys of the outer
-    layers that the new choice does not have: a run with ``optimizer: adamw`` need not say
-    ``nesterov: false``, and another data set does not inherit a size.
+    If the innermost choice of a data set, optimizer or schedule does not have a key of an outer
+    layer, that key is left out: a run with ``optimizer: adamw`` need not say ``nesterov: false``,
+    and another data set does not inherit a size.
     """
+    layers = list(layers)
     merged: Values = {}
+    sizes: dict[object, Values] = {}  # by the data set that they were given for
     for layer in layers:
-        if layer.get("name", merged.get("name")) != merged.get("name"):
-            merged = {k: v for k, v in merged.items() if k not in ("source_train", "source_test")}
         merged |= layer
-        for key, (chosen, values) in NEEDS.items():
-            if chosen in layer and key not in layer and layer[chosen] not in values:
-                merged.pop(key, None)
+        given = {key: layer[key] for key in SIZES if key in layer}
+        sizes[merged.get("name")] = sizes.get(merged.get("name"), {}) | given
+    merged = {key: merged[key] for key in merged if key not in SIZES}
+    merged |= sizes.get(merged.get("name"), {})
+    for key, (chosen, values) in NEEDS.items():
+        choices = [i for i, layer in enumerate(layers) if chosen in layer]
+        if not choices or merged[chosen] in values:
+            continue
+        if not any(key in layer for layer in layers[choices[-1] :]):
+            merged.pop(key, None)
     return merged

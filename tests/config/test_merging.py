@@ -26,6 +26,23 @@ def test_another_optimizer_or_schedule_needs_no_word_about_keys_of_the_first(
     assert run.training == plain.training.model_copy(update=changed)
 
 
+@pytest.mark.parametrize(
+    ("section", "other", "first"),
+    [
+        ("training", "{optimizer: adamw}", "{optimizer: sgd}"),
+        ("training", "{schedule: constant}", "{schedule: one_cycle}"),
+        ("data", "{name: svhn, source_train: 73257}", "{name: generated}"),
+    ],
+)
+def test_a_run_that_chooses_as_the_defaults_inherits_their_keys(small, load, section, other, first):
+    small["training"] |= {"momentum": 0.9, "nesterov": True, "schedule": "one_cycle", "warmup": 0.1}
+    (plain,) = load()
+    (run,) = load(
+        f"experiments: {{one: {{{section}: {other}, runs: {{a: {{{section}: {first}}}}}}}}}"
+    )
+    assert getattr(run, section) == getattr(plain, section)
+
+
 def test_defaults_are_overridden_by_experiment_grid_and_run(load):
     runs = load(
         "experiments: {one: {training: {lr: 0.2, momentum: 0.5}, grid: {data.train: [40]},"
