@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 from hw2core import gpu_share, gpus, pipeline, slurm
 from hw2core.code_copy import CodeCopy
-from hw2core.config.reading import choose_config, read_config
+from hw2core.config.reading import choose_config, read_config, read_configs
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.errors import UserError
@@ -34,8 +34,7 @@ CONFIG_FILES.sort(
     key=lambda path: path != os.path.relpath(CONFIG)
 )  # files merged into it, after
 try:
-    for path in CONFIG_FILES:
-        read_config(path)  # Snakemake's own reader accepts duplicate keys
+    read_configs(CONFIG_FILES)  # Snakemake's own reader accepts duplicate keys
     STUDY = load_study(config, " + ".join(CONFIG_FILES))
     # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file. Jobs
     # and later stages parse a copy of it, since it may have been edited.

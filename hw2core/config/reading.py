@@ -24,7 +24,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
     """Read a YAML configuration; refuse keys and numbers that YAML would silently change.
 
     Unlike in plain YAML, a key given twice is an error, and so is a key or number that YAML would
-    change (``off``, ``0.10`` or ``016`` as a key).
+    change (``off``, ``0.10`` or ``016`` as a key), also to another key (``1.0`` is that of ``1``).
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or has one of these errors.
@@ -74,16 +74,25 @@ def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:
     """Read configurations with ``read_config`` and merge them, as Snakemake does with several.
 
     Mappings are merged key by key; a list, like any other value, replaces the earlier one.
+
+    Raises:
+        ConfigError: a file is wrong, or has the key ``1.0`` where an earlier one has ``1``.
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = _merge(merged, read_config(path))
+        try:
+            merged = _merge(merged, read_config(path))
+        except ValueError as error:
+            raise ConfigError(str(path), [str(error)]) from None
     return merged
 
 
 def _merge(earlier: object, later: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(earlier) if isinstance(earlier, Mapping) else {}
     for key, value in later.items():
+        known = next((other for other in merged if other == key), key)
+        if str(known) != str(key):
+            raise ValueError(_describe_same(key, known))
         merged[key] = _merge(merged.get(key), value) if isinstance(value, Mapping) else value
     return merged
 
@@ -124,17 +133,23 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node] | None) -> yaml.MappingNode:
         # Checked as written: the key << adds its keys later, and they may be given again.
         node = super().compose_mapping_node(anchor)  # type: ignore[arg-type]
-        seen: set[str] = set()
+        seen: dict[object, str] = {}  # keys as read and as written
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
-            if key.value in seen:
-                raise _refuse(key, f"the key {key.value!r} is given twice")
-            seen.add(key.value)
             read = key.value if key.value == "<<" else self.construct_object(key)
             if type(read) not in (str, int, float) or str(read) != key.value:
                 raise _refuse(key, f"the key {key.value}: YAML reads {read!r}; write it in quotes")
+            if key.value in seen.values():
+                raise _refuse(key, f"the key {key.value!r} is given twice")
+            if read in seen:
+                raise _refuse(key, _describe_same(key.value, seen[read]))
+            seen[read] = key.value
         return node
+
+
+def _describe_same(key: object, known: object) -> str:
+    return f"the key {key}: YAML reads it as the key {known}; write both in quotes"
 
 
 def _refuse(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:

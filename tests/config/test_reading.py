@@ -74,6 +74,20 @@ def test_a_label_that_yaml_would_change_is_refused_unless_in_quotes(tmp_path, la
     assert read_config(path) == {"runs": {label: {}}}
 
 
+@pytest.mark.parametrize(("first", "second"), [("1", "1.0"), ("0.0", "-0.0"), ("100.0", "100")])
+def test_two_labels_that_yaml_reads_as_one_are_refused_in_one_file_and_in_two(
+    tmp_path, first, second
+):
+    files = [tmp_path / name for name in ("both.yaml", "first.yaml", "second.yaml")]
+    for file, labels in zip(files, [(first, second), (first,), (second,)], strict=True):
+        file.write_text("runs:\n" + "".join(f"  {label}: {{lr: 1}}\n" for label in labels))
+    words = f"the key {second}: YAML reads it as the key {first}; write both in quotes"
+    with pytest.raises(ConfigError, match=f"both.yaml: line 3, column 3: {words}"):
+        read_config(files[0])
+    with pytest.raises(ConfigError, match=f"second.yaml: {words}"):
+        read_configs(files[1:])
+
+
 @pytest.mark.parametrize("label", ["0", "0.4", "-1", "1e3", "L2", "a.b", "1.0", "2e-3"])
 def test_a_label_is_what_was_written(tmp_path, label):
     path = tmp_path / "config.yaml"
