@@ -25,7 +25,12 @@ sys.path.insert(0, workflow.basedir)  # this checkout's code, not an installed c
 
 from hw2core.config.reading import read_config
 from hw2core.errors import UserError
+from hw2core.runs.images import fix_root
 from hw2core.runs.paths import COPIED_CONFIG
+from hw2core.runs.plan import find_start
+
+START = find_start(workflow.overwrite_workdir)
+fix_root(START)
 
 # A cluster job parses a copy of this file, which comes with the configuration. A call in another
 # folder (--directory) uses the checkout's config.yaml, unless it has one there.

@@ -15,7 +15,6 @@ WHOLE = (*TRAINING, "evaluate", "prepare_data")
 
 
 TERMINAL = Terminal(STUDY)
-START = plan.find_start(workflow.overwrite_workdir)
 SAYS_ALL = workflow.output_settings.verbose or workflow.output_settings.dryrun
 if workflow.is_main_process and not SAYS_ALL:
     for handler in logger.handlers:

@@ -12,6 +12,7 @@ import use_checkout  # noqa: F401
 from hw2core.analysis.publish import check_plan, publish
 from hw2core.config.study import STUDY_FILE
 from hw2core.errors import UserError
+from hw2core.runs.images import fix_root
 
 
 def main() -> int:
@@ -31,6 +32,7 @@ def main() -> int:
         parser.error("--configfile: at most one file can be merged over the first")
     configs = [path.resolve() for path in args.configfile]
     try:
+        fix_root(Path.cwd())
         os.chdir(args.directory)
         check_plan(configs, args.seeds)
         print(f"wrote {publish(configs, args.seeds)} and the table in README.md")

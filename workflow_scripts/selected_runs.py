@@ -11,6 +11,7 @@ import use_checkout  # noqa: F401
 from hw2core.config.reading import list_configs, read_configs
 from hw2core.config.study import STUDY_FILE, Study, load_study
 from hw2core.runs.code_hash import hash_run_code
+from hw2core.runs.images import fix_root
 from hw2core.runs.selection import select_runs
 
 
@@ -37,5 +38,6 @@ def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
     pairs = select_runs(study, args.names)
     for run, _ in pairs:  # a class that does not exist is an error even of an untrained run
         hash_run_code(study.runs[run])
+    fix_root(Path.cwd())
     os.chdir(args.directory)
     return study, pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -80,10 +81,14 @@ def find_unknown_names(
             yield f"study.first_seed_only: {name!r}: no such run; the first of them is {runs[0]!r}"
 
 
-def find_other_roots(specs: Iterable[RunSpec], data: DataSpec) -> Iterator[tuple[str, str]]:
-    """Yield a line and a run for each other ``root``: each data set is read once."""
+def find_wrong_roots(specs: Iterable[RunSpec], data: DataSpec) -> Iterator[tuple[str, str]]:
+    """Yield a line and a run for each relative or other ``root``: each data set is read once."""
     shared = None if data.root is None else str(data.root)
+    # Calls with --profile quick or --directory work in other folders.
+    relative = shared is not None and not os.path.isabs(os.path.expanduser(shared))  # noqa: PTH111, PTH117
     for spec in specs:
+        if relative:
+            yield f"data.root: {shared!r}: must be absolute, or start with ~", spec.name
         if spec.data.root != data.root:
             rule = f"must be that of the study, {shared!r}, where each data set is read once"
             path = f"experiments.{spec.experiment}.data.root"

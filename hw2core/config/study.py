@@ -16,9 +16,9 @@ from hw2core.config.checks import (
     check_length,
     find_clashes,
     find_keywords,
-    find_other_roots,
     find_strays,
     find_unknown_names,
+    find_wrong_roots,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
@@ -126,7 +126,7 @@ def load_study(config: Mapping[str, Any], source: str = "config.yaml") -> Study:
     }
     problems |= {line: [] for line in find_clashes(experiments)}
     valid = list(itertools.chain(*specs.values()))
-    found = find_other_roots(valid, data) if data else ()
+    found = find_wrong_roots(valid, data) if data else ()
     for line, run in itertools.chain(found, find_keywords(valid)):
         problems.setdefault(line, []).append(run)
     planned = entry.study.only or list(experiments)

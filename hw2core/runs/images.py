@@ -7,13 +7,14 @@ files, what these were.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2core.data.datasets import find_root, prepare
+from hw2core.data.datasets import ROOT_VARIABLE, find_root, prepare
 from hw2core.data.prepared import DataError, read_manifest
 from hw2core.io import check_regular, hash_file
 from hw2core.runs import paths
@@ -82,6 +83,12 @@ def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
             if source.get(TIMES) != _hash_times(found) and source[CONTENT] != _hash_content(found):
                 reasons.append(f"{find_root(spec, directory)}: the original images changed")
     return reasons
+
+
+def fix_root(start: Path | str) -> None:
+    """Make a relative HW2_DATA absolute: it is meant from ``start``, where the call was typed."""
+    if root := os.environ.get(ROOT_VARIABLE):
+        os.environ[ROOT_VARIABLE] = str(Path(start, os.path.expanduser(root)))  # noqa: PTH111
 
 
 def check_same_images(result: Result, path: Path | str, sha256: str | None) -> None:

@@ -84,6 +84,7 @@ MERGED = [
     ("data: {test: 51}", "data.test: must be at most 50"),
     (r'data: {root: "/a\0b"}', r"data.root: '/a\x00b': must have at most 1000 characters, and no "),
     (f"data: {{root: {'a' * 1001}}}", "data.root: 'aaaa"),
+    ("data: {root: mine}", "data.root: 'mine': must be absolute, or start with ~"),
     ("seeds: [0, 0]", "seeds: [0, 0]: a seed is given twice"),
     ("training: {lr: .nan}", "training.lr: nan: must be finite"),
     ("training: {nesterov: true}", "training.nesterov: needs optimizer: sgd and a momentum above"),

@@ -134,6 +134,16 @@ def test_another_folder_with_the_same_files_is_the_same_source(mine, tmp_path, m
     assert read_manifest(MANIFEST).sha256 != sha256
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("other", "/start/other"), ("/x", "/x"), ("~/x", "/home/me/x"), ("", "")]
+)
+def test_a_relative_folder_is_meant_from_where_the_call_was_typed(monkeypatch, given, meant):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HW2_DATA", given)
+    images.fix_root("/start")
+    assert os.environ["HW2_DATA"] == meant
+
+
 def test_own_images_are_current_only_if_prepared_by_todays_code_from_todays_files(
     mine, monkeypatch
 ):
