@@ -61,7 +61,10 @@ def check_plan():
             has_gpu=bool(GPUS),
             on_cluster=trains_on_cluster(planned),
             status=plan.format_status_command(
-                CONFIG_FILES, checkout=workflow.basedir, start=START
+                CONFIG_FILES,
+                workflow.config_settings.config_args,
+                checkout=workflow.basedir,
+                start=START,
             ),
         )
         logger.info(line)

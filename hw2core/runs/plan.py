@@ -82,17 +82,22 @@ def find_start(folder: Path | str | None) -> str:
     return next(starts, str(here))
 
 
-def format_status_command(configs: Iterable[str], *, checkout: str, start: str) -> str:
+def format_status_command(
+    configs: Iterable[str], values: Iterable[str], *, checkout: str, start: str
+) -> str:
     """Return the command that lists the runs of a call, as typed in the folder ``start``.
 
     Args:
         configs: the configuration files of the call, from the working folder.
+        values: its ``--config``, as typed.
     """
     script = Path(checkout, "workflow_scripts", "status.py")
     words = ["python", os.path.relpath(script, start)]
     files = [os.path.relpath(path, start) for path in configs]
     if files != ["config.yaml"]:
         words += ["--configfile", *files]
+    if given := list(values):
+        words += ["--config", *given]
     folder = os.path.relpath(".", start)
     if folder != ".":
         words += ["--directory", folder]

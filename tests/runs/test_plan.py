@@ -162,22 +162,23 @@ def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of, monk
 
 
 @pytest.mark.parametrize(
-    ("configs", "folder", "options"),
+    ("configs", "values", "folder", "options"),
     [
-        (["config.yaml"], ".", ""),
-        (["../../config.yaml", "../study.yaml"], "demo/output", None),
-        (["config.yaml"], "mine", " --configfile mine/config.yaml --directory mine"),
+        (["config.yaml"], [], ".", ""),
+        (["config.yaml"], ["seeds=[0, 1]", "a=b"], ".", " --config 'seeds=[0, 1]' a=b"),
+        (["../../config.yaml", "../study.yaml"], [], "demo/output", None),
+        (["config.yaml"], [], "mine", " --configfile mine/config.yaml --directory mine"),
     ],
 )
 def test_the_command_for_the_states_is_that_of_the_call(
-    tmp_path, monkeypatch, configs, folder, options
+    tmp_path, monkeypatch, configs, values, folder, options
 ):
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(tmp_path / folder)
     monkeypatch.setenv("PWD", "/elsewhere")
     assert find_start(None) == str(tmp_path / folder)
     assert find_start(Path(folder) if folder != "." else None) == str(tmp_path)
-    command = format_status_command(configs, checkout=str(tmp_path), start=str(tmp_path))
+    command = format_status_command(configs, values, checkout=str(tmp_path), start=str(tmp_path))
     if options is None:
         options = " --configfile config.yaml demo/study.yaml --directory demo/output"
     assert command == f"python workflow_scripts/status.py{options}"

@@ -178,6 +178,11 @@ def test_status_ends_quietly_and_refuses_unknown_names(untrained):
     done = ask_status(untrained, "exp1_1_L3_K4")
     assert (done.returncode, done.stdout) == (2, "")
     assert "did you mean" in done.stderr
+    for script, status in (("status.py", 2), ("revalidate.py", 1)):
+        done = ask_status(untrained, "--config", "seeds", script=script)
+        assert (done.returncode, done.stdout) == (status, "")
+        assert done.stderr.startswith("--config seeds: Invalid config definition")
+        assert done.stderr.count("\n") == 1
 
 
 def test_status_imports_no_torch(untrained):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shlex
 import shutil
 
 import pytest
@@ -103,6 +104,18 @@ def test_every_gpu_of_the_machine_is_offered(fresh, tmp_path, monkeypatch):
     (offered,) = [line for line in log.read_text().splitlines() if "Provided resources" in line]
     assert "gpu_percent" in offered
     assert "400" in offered
+
+
+def test_the_printed_command_lists_the_runs_of_the_call(fresh):
+    values = ["--config", "seeds=[0, 1]", "training={epochs: 7}"]
+    output = fresh.snakemake("-n", "results/exp1_4", *values)
+    (command,) = set(
+        re.findall("^12 runs to train, .* Each run: python (.*)", output, re.MULTILINE)
+    )
+    status = fresh.execute(*shlex.split(command), environment={})
+    listed, _ = status.communicate(timeout=120)
+    assert status.returncode == 1
+    assert len(re.findall("^exp1_4_.* [01]  not trained", listed, re.MULTILINE)) == 12
 
 
 def test_an_experiment_may_have_any_name(fresh, tmp_path):
