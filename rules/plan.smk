@@ -12,6 +12,7 @@ from hw2core.runs import plan
 
 TRAINING = ("train", "share_result")  # rules whose first output is a result
 WHOLE = (*TRAINING, "evaluate", "prepare_data")
+TAKE_TARGETS = ("targets", "forcerun", "until", "omit_from")  # options of Snakemake
 
 
 TERMINAL = Terminal(STUDY)
@@ -23,18 +24,18 @@ if workflow.is_main_process and not SAYS_ALL:
 
 
 def find_unknown_targets():
-    targets = map(os.path.normpath, workflow.dag_settings.targets or [])
+    settings = workflow.dag_settings
     return [
         target
-        for target in targets
+        for option in TAKE_TARGETS
+        for target in getattr(settings, option)
         if not workflow.is_rule(target)
         and not any(rule.is_producer(target) for rule in workflow.rules)
     ]
 
 
 def list_named_targets():
-    names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    return [name for name in names if not name.endswith("/")]
+    return [rule.name for rule in workflow.rules if not rule.has_wildcards()]
 
 
 def describe_training(job):
@@ -124,7 +125,7 @@ def build_dag_with_checks(build=workflow._build_dag):
         build()
         if UNWRITTEN:
             raise UNWRITTEN[0]
-        if set(workflow.dag_settings.targets or []) == {"explore"}:
+        if set(workflow.dag_settings.targets) == {"explore"}:
             # It writes while others train. When Snakemake unlocks, it deletes the locks of all.
             workflow.persistence.lock = workflow.persistence.noop
         if workflow.is_main_process and workflow.executor_plugin is not None:
@@ -133,7 +134,17 @@ def build_dag_with_checks(build=workflow._build_dag):
         raise WorkflowError(str(error)) from None
 
 
+def prepare_dag_with_plain_names(*args, prepare=workflow._prepare_dag, **options):
+    # As results/exp1_4/ or ./results/exp1_4. Snakemake does so with files, but not with rules.
+    settings = workflow.dag_settings
+    for option in TAKE_TARGETS:
+        names = map(os.path.normpath, getattr(settings, option) or [])
+        setattr(settings, option, list(names))
+    prepare(*args, **options)
+
+
 workflow._build_dag = build_dag_with_checks
+workflow._prepare_dag = prepare_dag_with_plain_names
 
 
 onsuccess:

@@ -1,5 +1,4 @@
-# Defines the targets results/<run> and results/<experiment>. Each also exists with a trailing
-# slash, which shell completion adds to the name of an existing folder.
+# Defines the targets results/<run> and results/<experiment>.
 
 for _name, _experiment in STUDY.experiments.items():
     _targets = {
@@ -8,11 +7,10 @@ for _name, _experiment in STUDY.experiments.items():
     }
     _targets[_name] = [*results_of(_name), *figures_of(_name)]
     for _target, _files in _targets.items():
-        for _slash in ("", "/"):
 
-            rule:
-                name:
-                    f"results/{_target}{_slash}"
-                input:
-                    _files,
-                localrule: True
+        rule:
+            name:
+                f"results/{_target}"
+            input:
+                _files,
+            localrule: True

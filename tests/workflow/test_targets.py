@@ -25,7 +25,8 @@ def fresh(tmp_path_factory):
 
 
 PART_3 = [f"results/{name}" for name in ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")]
-SEVERAL = ["results/exp1_5", "results/part2_optim/", "results/part2_dropout_0.4"]
+# Shell completion adds a slash to the name of an existing folder.
+SEVERAL = ["./results/exp1_5", "results/part2_optim/", "results/../results/part2_dropout_0.4"]
 SEVERAL += ["results/exp1_1_L2_K32/", "./results/exp2_L3_K32-64-128/seed3.test.json"]
 
 
@@ -66,7 +67,13 @@ def test_every_run_and_experiment_is_a_target(fresh):
     rules = fresh.snakemake("--list-target-rules")
     for name in ("results/exp1_1_L16_K64", "results/exp2_L12_K32-64-128", "results/exp1_3"):
         assert f"{name}\n" in rules
-        assert f"{name}/\n" in rules
+
+
+def test_the_options_that_take_targets_take_them_in_the_same_forms(fresh):
+    assert fresh.plan("--until", "./results/exp1_4/")["train"] == 6
+    for option in ("--omit-from", "--until", "--forcerun"):
+        refused = fresh.snakemake("-n", "tables", option, "results/exp1_44", succeeds=False)
+        assert "results/exp1_44: no target of this name; did you mean results/exp1_4" in refused
 
 
 def test_slurm_asks_for_two_cores_and_one_gpu(fresh, tmp_path):
