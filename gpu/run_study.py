@@ -114,7 +114,10 @@ def train(args: argparse.Namespace, budget: Budget) -> bool:
     study = load_study(config, " + ".join(files))
     copy = CodeCopy(str(ROOT), config)  # held until this process ends
     copy.write()
-    command = [sys.executable, "-m", "snakemake", "--profile", str(copy.folder.resolve() / "gpu")]
+    folder = copy.folder.resolve()
+    command = [sys.executable, "-m", "snakemake", "--profile", f"{folder}/gpu"]
+    # Named, because Snakemake looks for it in the working folder first.
+    command += ["--workflow-profile", f"{folder}/profiles/default"]
     command += ["--snakefile", str(copy.folder / "Snakefile"), *args.snakemake, "--"]
     failed = False
     for name, pairs in order_runs(study):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hw2core.config.reading import DEFAULT, choose_config
 from hw2core.errors import UserError
 from hw2core.runs.environment import read_commit
 from hw2core.runs.paths import (
@@ -26,7 +27,8 @@ from hw2core.runs.paths import (
     list_report_sources,
 )
 
-PARTS = ("Snakefile", "config.yaml", "rules", "hw2core", "workflow_scripts", "slurm", "gpu")
+PROFILES = ("profiles", "slurm", "gpu")
+PARTS = ("Snakefile", "rules", "hw2core", "workflow_scripts", *PROFILES)
 # After a call is killed, its jobs may still wait in a cluster's queue for days.
 DAYS_KEPT = 30
 IN_USE = "in_use"  # in a copy: locked by each call that works from it
@@ -46,13 +48,17 @@ class CodeCopy:
 
     def __init__(self, checkout: str, config: Mapping[str, Any]) -> None:
         self.checkout = Path(checkout)
-        self._config: str | None = None  # None: this is a copy already
+        self._texts: dict[str, str] | None = None  # None: this is a copy already
         if (self.checkout / COPIED_CONFIG).exists():
             self.folder = Path(os.path.relpath(checkout))
             return
-        # Not sorted, because order matters: of equal runs, only the first is trained.
-        self._config = json.dumps(config)
-        self._commit = read_commit(self.checkout) or ""
+        asked = choose_config(default=self.checkout / DEFAULT)
+        self._texts = {
+            # Not sorted, because order matters: of equal runs, only the first is trained.
+            COPIED_CONFIG: json.dumps(config),
+            COPIED_COMMIT: read_commit(self.checkout) or "",
+            DEFAULT: asked.read_text(encoding="utf-8"),
+        }
         self.folder = Path(CODE_COPIES, self._hash(self.checkout))
 
     def write(self) -> None:
@@ -62,7 +68,7 @@ class CodeCopy:
             UserError: the copy cannot be written, or the code was edited since Snakemake read it.
         """
         try:
-            if self._config is None or self._is_whole():
+            if self._texts is None or self._is_whole():
                 os.utime(self.folder)
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
@@ -93,8 +99,8 @@ class CodeCopy:
                 shutil.copy2(self.checkout / path, target)
             if self._hash(unfinished) != self.folder.name:
                 raise UserError(f"{self.checkout}: edited while Snakemake started; call it again")
-            (unfinished / COPIED_CONFIG).write_text(str(self._config), encoding="utf-8")
-            (unfinished / COPIED_COMMIT).write_text(self._commit, encoding="utf-8")
+            for name, text in (self._texts or {}).items():
+                (unfinished / name).write_text(text, encoding="utf-8")
             try:
                 unfinished.rename(self.folder)
             except OSError:
@@ -105,11 +111,11 @@ class CodeCopy:
 
     def _is_whole(self) -> bool:
         """Return whether the copy is complete: cleaners of scratch disks delete single files."""
-        written = (self.folder / COPIED_CONFIG).is_file()
+        written = all((self.folder / name).is_file() for name in self._texts or {})
         return written and self._hash(self.folder) == self.folder.name
 
     def _hash(self, root: Path) -> str:
-        digest = hashlib.sha256(f"{self._config}\n{self._commit}\n".encode())
+        digest = hashlib.sha256(json.dumps(self._texts).encode())
         for path in self._list_files(root):
             digest.update(f"{path}\n".encode())
             digest.update(hashlib.sha256((root / path).read_bytes()).digest())

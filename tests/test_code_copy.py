@@ -23,7 +23,9 @@ CONFIG = {"experiments": {"exp1_1": {}}}
 
 @pytest.fixture
 def checkout(in_folder) -> Path:
-    return copy_sources(in_folder / "checkout").folder
+    checkout = copy_sources(in_folder / "checkout")
+    checkout.configure(CONFIG)
+    return checkout.folder
 
 
 def test_planning_writes_nothing(checkout, in_folder):
@@ -34,7 +36,9 @@ def test_planning_writes_nothing(checkout, in_folder):
 def test_the_copy_has_what_jobs_need(checkout):
     copy = CodeCopy(checkout, CONFIG)
     copy.write()
-    for path in ("Snakefile", "rules/train.smk", "workflow_scripts/train.py", "slurm/bin/sbatch"):
+    paths = ["Snakefile", "config.yaml", "rules/train.smk", "workflow_scripts/train.py"]
+    paths += ["profiles/default/config.yaml", "slurm/bin/sbatch", "report/baselines.csv"]
+    for path in paths:
         assert (copy.folder / path).read_bytes() == (checkout / path).read_bytes()
     assert os.access(copy.folder / "slurm/bin/sbatch", os.X_OK)
     assert not list(copy.folder.rglob("*.pyc"))
@@ -51,12 +55,20 @@ def test_the_same_code_and_configuration_have_one_copy(checkout):
     again = CodeCopy(checkout, dict(CONFIG))
     again.write()
     assert again.folder == first.folder
-    (first.folder / "rules/train.smk").unlink()  # as those who clean scratch disks do
-    again.write()
-    assert (first.folder / "rules/train.smk").exists()
+    for path in ("rules/train.smk", "config.yaml"):
+        (first.folder / path).unlink()  # as those who clean scratch disks do
+        again.write()
+        assert (first.folder / path).exists()
     assert CodeCopy(checkout, {**CONFIG, "seeds": [1]}).folder != first.folder
     (checkout / "hw2core/io.py").write_text("half(")
     assert CodeCopy(checkout, CONFIG).folder != first.folder
+
+
+def test_a_study_in_a_folder_of_its_own_is_copied_with_its_own_configuration(checkout, in_folder):
+    (in_folder / "config.yaml").write_text("experiments: {}")
+    copy = CodeCopy(checkout, CONFIG)
+    copy.write()
+    assert (copy.folder / "config.yaml").read_text() == "experiments: {}"
 
 
 def test_an_edit_between_reading_and_copying_is_an_error(checkout):

@@ -37,7 +37,7 @@ ALLOWED: dict[str, str] = {
     "gpu_locks": "gpus",
     "run_locks": "gpu_locks",
     "progress": "errors config gpus gpu_share runs",
-    "code_copy": "errors runs",
+    "code_copy": "errors config runs",
     "retries": "runs",
     "slurm": "errors",
     "pipeline": "errors config data io runs",

@@ -35,11 +35,11 @@ def main() -> int:
     args = parser.parse_args()
 
     def work(log: logging.Logger) -> str:
-        files = [str(copied)]  # of a call of Snakemake
+        files, asked_file = [str(copied)], STUDY_FILE  # of a call of Snakemake
         if not copied.exists():
             files = list_configs(args.configfile, default=STUDY_FILE)
+            asked_file = choose_config(default=STUDY_FILE)
         study = load_study(read_configs(files), " + ".join(files))
-        asked_file = choose_config(default=STUDY_FILE)
         asked = load_study(read_config(asked_file) | {"study": {}}, str(asked_file))
         study = study.compare_sizes(asked)
         unfinished = find_unfinished(study, log)

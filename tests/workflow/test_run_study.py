@@ -327,17 +327,30 @@ def test_a_call_trains_every_stage_and_packs_it(checkout):
 
 
 def test_edits_during_a_call_do_not_change_what_later_stages_train(checkout):
-    recipes = [checkout / "config.yaml", checkout / "long.yaml", checkout / "hw2core/engine/run.py"]
-    recipes[1].write_text("training: {epochs: 3}\n")
+    (checkout / "long.yaml").write_text("training: {epochs: 3}\n")
+    recipes = ["config.yaml", "long.yaml", "hw2core/engine/run.py"]
+    recipes += ["gpu/config.yaml", "profiles/default/config.yaml"]
     process = start(checkout, "--configfile", "long.yaml", "--seeds", "0", "1")
     wait_for(lambda: list((checkout / "logs/train").glob("*/*.log")) or process.poll() is not None)
     for recipe in recipes:
-        recipe.write_text("def (")
+        (checkout / recipe).write_text("def (")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "study.tar.gz: 4 results, 0 checkpoints" in output
     for path in (checkout / "results").glob("*/seed?.json"):
         assert len(json.loads(path.read_text())["epochs"]["train_loss"]) == 3
+
+
+def test_a_study_in_a_folder_of_its_own_is_trained_with_the_settings_of_every_call(checkout):
+    own = Checkout(checkout / "own")
+    own.folder.mkdir()
+    own.configure(TINY | {"experiments": {"exp2": TINY["experiments"]["exp2"]}})
+    (checkout / "config.yaml").unlink()
+    command = ("../gpu/run_study.py", "--seeds", "0", "--minutes", "5")
+    output, _ = (process := own.execute(*command, environment={})).communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "workflow specific profile" in output
+    assert "study.tar.gz: 1 results, 0 checkpoints" in output
 
 
 def test_ctrl_c_during_the_imports_is_no_traceback(checkout):
