@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 from hw2core import gpu_share, gpus, pipeline, slurm
 from hw2core.code_copy import CodeCopy
-from hw2core.config.reading import choose_config, read_config, read_configs
+from hw2core.config.reading import read_config, read_configs
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.errors import UserError
@@ -23,7 +23,8 @@ from hw2core.runs import code_hash, paths
 logging.raiseExceptions = False  # on a full disk, each line would print a traceback
 pipeline.use_checkout(workflow.basedir)
 
-# Relative, so that moving a checkout does not redraw its figures.
+# Compared by content as params. Not inputs: jobs read the copies of these files, so edits must not
+# affect a call. Relative, so that moving a checkout does not redraw its figures.
 SOURCES = Path(os.path.relpath(workflow.basedir))
 STYLE = str(SOURCES / paths.FIGURE_STYLE)
 BASELINES = str(SOURCES / paths.BASELINES)
@@ -39,7 +40,7 @@ try:
     # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file. Jobs
     # and later stages parse a copy of it, since it may have been edited.
     copied = CONFIG.endswith(paths.COPIED_CONFIG)
-    asked_file = STUDY_FILE if copied else choose_config(default=STUDY_FILE)
+    asked_file = STUDY_FILE if copied else CONFIG
     asked = read_config(asked_file) | {"study": {}}  # all of its experiments
     STUDY = STUDY.compare_sizes(load_study(asked, str(asked_file)))
     PLANNER = pipeline.Planner(STUDY)
@@ -206,7 +207,7 @@ try:
         [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, *manifests]
     )
     check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
-    # Snakemake takes outputs whose sources are missing for sources themselves.
+    # Otherwise only the jobs that read them, after all training, would find out.
     check_exist([STYLE, BASELINES, *REPORT_SOURCES, *EXPLORE_SOURCES])
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -8,7 +8,6 @@ rule explore_page:
     """Write the explore page of all results."""
     input:
         results=ALL_RESULTS,
-        sources=EXPLORE_SOURCES,
         changed=changed([paths.EXPLORE], DATA),
     output:
         paths.EXPLORE,

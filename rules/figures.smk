@@ -11,7 +11,6 @@ rule experiment_figures:
     """Draw the figures of one experiment."""
     input:
         results=lambda wildcards: results_of(wildcards.experiment),
-        style=STYLE,
         changed=lambda wildcards: show(
             pipeline.list_changes, figures_of(wildcards.experiment)
         ),
@@ -23,7 +22,6 @@ rule experiment_figures:
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
         code=hash_code("hw2core.analysis.figures"),
-        # A style that is edited while the figure is drawn ends up older than the figure.
         style=pipeline.hash_files([STYLE]),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_figures.py --only experiments"
@@ -44,8 +42,6 @@ rule study_figures:
     """Draw the figures of the whole study."""
     input:
         results=ALL_RESULTS,
-        style=STYLE,
-        baselines=BASELINES,
         changed=changed(paths.study_figure_paths(), DATA),
     output:
         show_in_report(paths.study_figure_paths(), "The whole study"),

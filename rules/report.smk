@@ -9,7 +9,6 @@ rule written_report:
     input:
         results=ALL_RESULTS,
         figures=ALL_FIGURES,
-        sources=REPORT_SOURCES,
         changed=changed([paths.REPORT, paths.REPORT_PDF]),
     output:
         paths.REPORT,

@@ -8,23 +8,28 @@ import time
 from collections.abc import Callable
 
 import pytest
-from checkout import TINY, Checkout
+from checkout import PARTS, TINY, Checkout
 
 from hw2core.runs.code_hash import NETWORKS
 
 pytestmark = pytest.mark.workflow
 
 RUNS = ("exp1_1_L2_K4", "exp1_1_L4_K4")
-TRACKED = ("Snakefile", "rules", "hw2core", "workflow_scripts", "config.yaml")
+TRACKED = (*PARTS, "config.yaml", ":!report/*.html", ":!report/*.pdf")
 
 
 def type_half_a_line(checkout: Checkout) -> None:
-    for path in ("hw2core/engine/run.py", "hw2core/pipeline.py", "workflow_scripts/train.py"):
+    modules = ["hw2core/engine/run.py", "hw2core/pipeline.py", "workflow_scripts/train.py"]
+    for path in [*modules, "config.yaml", "report/baselines.csv"]:
         (checkout / path).write_text((checkout / path).read_text() + "\ndef half(")
 
 
 def check_out_another_branch(checkout: Checkout) -> None:
     checkout.git("checkout", "other")
+
+
+def remove_all_sources(checkout: Checkout) -> None:
+    checkout.git("rm", "-r", ".")
 
 
 def commit(checkout: Checkout) -> str:
@@ -37,7 +42,7 @@ def commit(checkout: Checkout) -> str:
     config["training"]["lr"] = 0.01
     checkout.configure(config)
     checkout.edit("hw2core/runs/files.py", "import json", "import json\n\nOTHER = 1")
-    checkout.git("rm", "workflow_scripts/evaluate.py")
+    checkout.git("rm", "workflow_scripts/evaluate.py", "report/page.html.j2")
     checkout.git("commit", "-am", "other")
     checkout.git("checkout", "main")
     return checkout.git("rev-parse", "HEAD")
@@ -48,6 +53,7 @@ def commit(checkout: Checkout) -> str:
     ("edit", "expected"),
     [
         pytest.param(type_half_a_line, None, marks=pytest.mark.slow),
+        pytest.param(remove_all_sources, None, marks=pytest.mark.slow),
         (check_out_another_branch, 2),
     ],
 )
@@ -60,7 +66,7 @@ def test_runs_that_begin_after_an_edit_are_those_of_the_call(
     logs = [study / f"logs/train/{run}/seed0.log" for run in RUNS]
     for log in logs:
         log.unlink()
-    call = study.start("--cores", "1", *(f"results/{run}" for run in RUNS))
+    call = study.start("--cores", "1", *(f"results/{run}" for run in RUNS), "report")
     while not any(log.exists() for log in logs):  # one is running, the other is queued
         assert call.poll() is None, call.communicate()[0]
         time.sleep(0.05)
@@ -81,4 +87,4 @@ def test_runs_that_begin_after_an_edit_are_those_of_the_call(
     else:
         assert study.plan("results/exp1_1")["train"] == expected
     study.git("checkout", "--force", "main")
-    assert study.plan(*(f"results/{run}" for run in RUNS)) == {}
+    assert study.plan(*(f"results/{run}" for run in RUNS), "report") == {}
