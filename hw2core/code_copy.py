@@ -24,6 +24,7 @@ from hw2core.runs.paths import (
     CODE_COPIES,
     COPIED_COMMIT,
     COPIED_CONFIG,
+    list_below,
     list_report_sources,
 )
 
@@ -124,7 +125,7 @@ class CodeCopy:
     @staticmethod
     def _list_files(root: Path) -> Iterator[Path]:
         """Yield the files that jobs may read, relative to ``root``, in a fixed order."""
-        found = [path for part in PARTS for path in (root / part, *(root / part).rglob("*"))]
+        found = [path for part in PARTS for path in (root / part, *list_below(root / part))]
         found += list_report_sources(root)
         for path in sorted(found):
             if path.is_file() and path.suffix != ".pyc":

@@ -48,6 +48,17 @@ def test_the_copy_has_what_jobs_need(checkout):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
+def test_linked_folders_are_copied(checkout, in_folder):
+    for name in ("hw2core/cnn", "report/answers"):
+        moved = in_folder / Path(name).name
+        shutil.move(checkout / name, moved)
+        (checkout / name).symlink_to(moved)
+    copy = CodeCopy(checkout, CONFIG)
+    copy.write()
+    for path in ("hw2core/cnn/conv.py", "report/answers/rates.md.j2"):
+        assert (copy.folder / path).is_file(), path
+
+
 def test_the_same_code_and_configuration_have_one_copy(checkout):
     first = CodeCopy(checkout, CONFIG)
     first.write()

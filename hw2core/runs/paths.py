@@ -135,19 +135,26 @@ def reference_path(file: str) -> str:
     return f"{REFERENCE}/{file}"
 
 
+def list_below(folder: Path) -> list[Path]:
+    """Return what is in a folder and, other than ``rglob``, in folders that are linked there.
+
+    Hidden files and folders, which a killed writer may have left, are skipped.
+    """
+    names = glob.glob("**", root_dir=folder, recursive=True)  # noqa: PTH207
+    return [folder / name for name in names]
+
+
 def list_report_sources(checkout: Path) -> list[Path]:
     """Return the files that the report is made from, besides results and figures.
 
-    Of the published results, only the table is among them. Hidden folders, which a killed writer
-    may have left, are skipped.
+    Of the published results, only the table is among them.
     """
     folder = (checkout / REPORT_TEMPLATE).parent
     reference = checkout / REFERENCE
     templates = sorted(
         path
-        for path in folder.rglob("*")
+        for path in list_below(folder)
         if path.suffix in REPORT_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
     )
     return [*templates, checkout / RATES, checkout / RATES_OF_PART_2]
