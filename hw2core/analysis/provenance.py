@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,14 +47,26 @@ def describe_scope(study: Study) -> str:
 
 
 def describe_recipe(runs: pd.DataFrame) -> str:
-    """Return in Markdown the optimizers, schedules and augmentations that ``runs`` train with."""
+    """Return in Markdown the optimizer, schedule and augmentation that most of ``runs`` train with.
+
+    Experiments with a run that trains otherwise are named.
+    """
     rows = runs.filter(like="training.").rename(columns=lambda name: name.removeprefix("training."))
     recipes = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    optimizers, schedules, images = (
-        join_words(dict.fromkeys(map(name, recipes)), "or")
-        for name in (_name_optimizer, _name_schedule, _name_augmentation)
+    texts = pd.Series(list(map(_describe_one_recipe, recipes)), index=runs.index)
+    usual = texts.value_counts().index[0]
+    others = runs.loc[texts != usual, "experiment"].unique()
+    exception = (
+        f", except runs of {join_words(f'`{name}`' for name in others)}" if len(others) else ""
     )
-    return f"{optimizers} and {schedules} on images that are {images}"
+    return f"{usual}{exception}"
+
+
+def _describe_one_recipe(recipe: Mapping[Any, Any]) -> str:
+    return (
+        f"{_name_optimizer(recipe)} and {_name_schedule(recipe)} on images that are "
+        f"{_name_augmentation(recipe)}"
+    )
 
 
 def _name_optimizer(recipe: Mapping[Any, Any]) -> str:
@@ -90,10 +103,15 @@ def describe_machines(runs: pd.DataFrame) -> str:
     """Return a sentence with the processors and precisions that runs were trained on."""
     kinds = runs.value_counts(["processor", "precision"]).reset_index()
     parts = [
-        f"{escape_markdown(kind.processor)} in {kind.precision} ({count_things(kind.count, 'run')})"
+        f"{escape_markdown(_shorten_processor(kind.processor))} in {kind.precision} "
+        f"({count_things(kind.count, 'run')})"
         for kind in list_rows(kinds)
     ]
     return f"Trained on {join_words(parts)}." if parts else ""
+
+
+def _shorten_processor(name: str) -> str:
+    return re.sub(r"\((R|TM)\)| (Processor|CPU)\b", "", name)
 
 
 def describe_time(runs: pd.DataFrame) -> str:

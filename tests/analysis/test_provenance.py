@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 from result_documents import build_result, build_results, tabulate
 
@@ -25,6 +26,15 @@ def test_settings_are_shared_or_by_experiment():
     assert values.loc["training.lr", "exp1_1"] == "0.05"
     assert values.loc["training.lr", "exp1_3"] == "0.05, 0.1"
     assert values.loc["architecture.filters_per_layer", "exp1_3"] == "64-128-256"
+
+
+def test_processors_are_named_without_their_trademarks():
+    names = ["Intel(R) Xeon(R) Processor", "AMD EPYC", "Intel(R) Core(TM) i7 CPU"]
+    runs = pd.DataFrame({"processor": names, "precision": "fp32"})
+    said = (
+        "Trained on Intel Xeon in fp32 (one run), AMD EPYC in fp32 (one run) and Intel Core i7 in"
+    )
+    assert said in provenance.describe_machines(runs)
 
 
 def test_machines_and_provenance_count_the_results_of_each():
