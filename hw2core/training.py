@@ -63,8 +63,7 @@ class Trainer(abc.ABC):
 
         Args:
             dl_train: batches ``(x, y)`` to train on; its ``set_epoch`` is called if it has one.
-                ``y`` are class numbers (N,), or (N, H, W) for logits (N, classes, H, W). This is
-                not checked: with labels (N, 1) or one-hot labels, accuracies are wrong.
+                ``y`` are class numbers (N,), or (N, H, W) for logits (N, classes, H, W).
             dl_test: batches to evaluate on after each epoch.
             num_epochs: number of passes over ``dl_train``.
             checkpoints: file name without extension; the weights are saved there as ``.pt``
@@ -77,7 +76,8 @@ class Trainer(abc.ABC):
 
         Raises:
             TypeError: ``num_epochs`` is not a whole number.
-            ValueError: an epoch has no batches, as if a generator was given.
+            ValueError: labels have another shape, as one-hot labels have; or an epoch has no
+                batches, as if a generator was given.
         """
         num_epochs = operator.index(num_epochs)
         history = History() if history is None else history
@@ -232,5 +232,10 @@ class LayerTrainer(Trainer):
 
 
 def _read(loss: Tensor, logits: Tensor, labels: Tensor) -> BatchResult:
-    correct = logits.argmax(dim=1) == labels.to(logits.device)  # (N,)
-    return BatchResult(loss.item(), int(correct.sum()))
+    predicted = logits.argmax(dim=1)  # (N,)
+    if labels.shape != predicted.shape:  # (N, 1) would be broadcast to (N, N)
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, must be class numbers of shape "
+            f"{tuple(predicted.shape)}"
+        )
+    return BatchResult(loss.item(), int((predicted == labels.to(logits.device)).sum()))

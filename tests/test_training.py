@@ -121,6 +121,15 @@ def test_accuracy_counts_pixels_where_they_have_labels():
     assert fit.test_acc[-1] == 100
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 2), (4, 4)])
+def test_labels_that_are_no_class_numbers_are_refused(shape):
+    net = nn.Linear(3, shape[-1])
+    trainer = TorchTrainer(net, nn.MSELoss(), torch.optim.SGD(net.parameters(), lr=1))
+    batches = [(torch.randn(4, 3), torch.zeros(shape))]
+    with pytest.raises(ValueError, match=r"labels have shape .*, must be .* \(4,\)"):
+        trainer.fit(batches, batches, 2, print_every=0)
+
+
 @pytest.mark.parametrize("epochs", [float("nan"), float("inf"), 2.5])
 def test_a_number_of_epochs_is_whole(epochs):
     net = nn.Linear(3, 2)
