@@ -121,7 +121,7 @@ def train(args: argparse.Namespace, budget: Budget) -> bool:
     command += ["--snakefile", str(copy.folder / "Snakefile"), *args.snakemake, "--"]
     failed = False
     for name, pairs in order_runs(study):
-        print(f"{name}: {len(pairs)} runs", flush=True)
+        print(f"{name}: {len(pairs)} run{'s'[: len(pairs) != 1]}", flush=True)
         status = run_within(budget, [*command, *list_results(pairs)])
         if status is None:
             why = "stopped" if budget.status else "the time is over"

@@ -213,4 +213,4 @@ def summarize(
     total = ", ".join(f"{counts[state]} {state}" for state in reversed(STATES) if counts[state])
     left = [(state.seconds_left, share(state.run)) for state in states if state.seconds_left]
     time_left = f"; left: {estimator.describe(left, where)}" if left else ""
-    return f"{len(states)} runs: {total}{time_left}"
+    return f"{len(states)} run{'s'[: len(states) != 1]}: {total}{time_left}"

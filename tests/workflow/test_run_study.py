@@ -315,7 +315,7 @@ def test_a_call_trains_every_stage_and_packs_it(checkout):
     process = start(checkout, *files, "--seeds", "0", "1")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
-    assert "further seeds of exp2: 1 runs" in output
+    assert "further seeds of exp2: 1 run\n" in output
     assert "study.tar.gz: 4 results, 0 checkpoints" in output
     names = list_names(checkout / "study.tar.gz")
     for run in ("exp1_4_L4_K4", "exp2_L4_K4"):
