@@ -45,7 +45,7 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
     """Return the hash of every module that training ``spec`` depends on.
 
     Of the configuration's own code, only what it computes for the network matters: its class, its
-    trainer and its arguments.
+    trainer and its arguments; and the code that the run itself imports.
 
     Raises:
         UserError: a registry names a class or reader that does not exist, or a module is not valid
@@ -55,6 +55,8 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
     hashes = dict(_hash_run_modules(spec.model, classes, spec.data.name))
     arguments = spec.architecture.build_arguments(spec.data.num_classes)
     computed = {"classes": classes, "arguments": arguments}
+    if imported := hashes.get(NETWORKS):
+        computed["module"] = imported
     hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
     return hashes
 
@@ -96,11 +98,14 @@ def _check_entry(registry: str, key: str, entry: str) -> str:
 def hash_image_code(data_name: str) -> str:
     """Return the hash of the code that prepares the images of a data set, with its reader.
 
-    The list of data sets is left out: an entry that is added changes no other data set.
+    The list of data sets is left out, unless the reader imports it: an entry that is added changes
+    no other data set.
     """
     reader = check_reader(data_name)
-    hashes = hash_modules([PREPARATION, reader])
-    hashes.pop(REGISTRY)
+    read = hash_modules([reader])
+    hashes = hash_modules([PREPARATION]) | read
+    if REGISTRY not in read:
+        hashes.pop(REGISTRY)
     return combine_hashes(hashes | {"reader": reader})
 
 

@@ -22,7 +22,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT
 from hw2core.data.datasets import prepare
@@ -36,10 +35,11 @@ from hw2core.runs.files import (
     write_evaluation,
     write_result,
 )
+from hw2core.runs.rebuild import ImageChecker, check_network
 from hw2core.runs.schema import Result, Revalidation
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import EPOCHS, IMAGES, find_difference, run_tiny, shrink_spec
-from hw2core.runs.weights import check_fit, check_weights, read_weights
+from hw2core.runs.weights import check_weights
 
 # Outcomes. Kept: missing, current, or stale for other reasons than code.
 REVALIDATED, REFUSED, KEPT = "revalidated", "refused", "kept"
@@ -98,7 +98,8 @@ class Comparer:
         self._folder = folder
         self._pool = pool
         check_reader(IMAGES.name)
-        self._manifest = prepare(IMAGES, folder / "images")
+        self._manifest = prepare(IMAGES, self._make_folder())
+        self._images = ImageChecker(self._make_folder())
         self._unpack = cache(self._unpack_commit)
         self._start = cache(self._start_tiny)
         self._commit = commit
@@ -122,15 +123,15 @@ class Comparer:
             self._commits.setdefault(result.code_hash, name)
         tiny = shrink_spec(result)
         # The modules that read the run's images are not in a tiny run, whose images are generated.
-        readers = identity.code.keys() - hash_run_code(tiny).keys()
-        if changed := sorted(x for x in readers if result.code.get(x) != identity.code[x]):
-            raise UserError(f"{', '.join(changed)}: reads the images, and changed; train again")
-        left_out = {*readers}
+        left_out = identity.code.keys() - hash_run_code(tiny).keys()
+        self._images.check(result, identity)
         if tiny.data.num_classes != identity.spec.data.num_classes:
             left_out.add(NETWORKS)  # the tiny network has arguments of its own
             if result.code.get(NETWORKS) != identity.code[NETWORKS]:
                 raise UserError("class or arguments of the network changed; train again")
-        started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
+        started = [
+            self._start(folder, tiny.to_json(), result.seed) for folder in (checkout, CHECKOUT)
+        ]
         old, new = (run.result() for run in started)
         # "<=", because tiny runs also depend on the modules that generate their images.
         made_by, today = (
@@ -146,7 +147,8 @@ class Comparer:
         check_network(result, identity)
         compared = (
             f"{tiny.name} ({tiny.model}, {tiny.training.optimizer}, {tiny.training.precision}), "
-            f"{EPOCHS} epochs on a CPU: curves, weights and evaluation are equal"
+            f"seed {result.seed}, {EPOCHS} epochs on a CPU: "
+            "curves, weights and evaluation are equal"
         )
         return Revalidation(
             commit=commit, date=datetime.date.today().isoformat(), compared=compared
@@ -163,34 +165,13 @@ class Comparer:
             archive.extractall(folder, filter="data")
         return commit, folder
 
-    def _start_tiny(self, checkout: Path, tiny: str) -> Future[Result]:
+    def _start_tiny(self, checkout: Path, tiny: str, seed: int) -> Future[Result]:
         spec = RunSpec.model_validate_json(tiny)
-        return self._pool.submit(run_tiny, checkout, spec, self._manifest, self._make_folder())
+        folder = self._make_folder()
+        return self._pool.submit(run_tiny, checkout, spec, seed, self._manifest, folder)
 
     def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
-
-
-def check_network(result: Result, identity: Identity) -> None:
-    """Check that today's code builds the network that gave a result.
-
-    Raises:
-        UserError: parameters or FLOPs are not those in the result, or a weight does not fit.
-    """
-    import torch
-
-    from hw2core.engine.run import build_trainer
-
-    spec, seed = identity.spec, identity.seed
-    found = build_trainer(spec, torch.device("cpu"), num_steps=1).count_costs(IN_SIZE)
-    recorded = (result.parameters, result.flops_per_image)
-    if found != recorded:
-        pairs = zip(("parameters", "FLOPs"), recorded, found, strict=True)
-        differences = [f"{key}: was {was}, is {now}" for key, was, now in pairs if was != now]
-        raise UserError(f"the network has other {'; '.join(differences)}; train again")
-    weights = paths.weights_path(spec.name, seed)
-    if Path(weights).exists():
-        check_fit(weights, read_weights(weights), spec)
 
 
 def _call_git(name: str, *arguments: str) -> bytes:

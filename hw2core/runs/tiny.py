@@ -48,12 +48,13 @@ def shrink_spec(result: Result) -> RunSpec:
     return RunSpec.model_validate(values)
 
 
-def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Result:
+def run_tiny(checkout: Path, spec: RunSpec, seed: int, manifest: Path, folder: Path) -> Result:
     """Train and evaluate ``spec`` with the code in ``checkout``, on one thread of the CPU.
 
     Args:
         checkout: has ``hw2core`` and ``workflow_scripts``, of this version or an earlier one.
         spec: a tiny spec.
+        seed: that of the result in question, so that code which loses the seed is detected.
         manifest: manifest of its prepared images.
         folder: an empty folder for the files of the run.
 
@@ -63,12 +64,13 @@ def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Res
     Raises:
         UserError: the code fails, with the last line of what it printed.
     """
-    result, weights = folder / "seed0.json", folder / "seed0.safetensors"
+    result, weights = folder / f"seed{seed}.json", folder / f"seed{seed}.safetensors"
     files: list[str | Path] = ["--result", result, "--weights", weights, "--data", manifest]
-    _run_script(checkout, "train.py", "--spec", word_spec(spec, checkout), "--seed", "0", *files)
+    identity = ["--spec", word_spec(spec, checkout), "--seed", str(seed)]
+    _run_script(checkout, "train.py", *identity, *files)
     trained = read_result(result)
     if _evaluates_apart(checkout):
-        evaluation = folder / "seed0.test.json"
+        evaluation = folder / f"seed{seed}.test.json"
         size = ["--num-images", str(spec.data.test)]
         _run_script(checkout, "evaluate.py", *size, "--evaluation", evaluation, *files)
         trained = trained.model_copy(update={"test": read_evaluation(evaluation)})

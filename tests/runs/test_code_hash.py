@@ -173,6 +173,35 @@ def test_another_class_of_the_same_module_is_other_code(tiny_spec, package, monk
     assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
 
 
+def test_a_constant_from_the_module_of_the_architectures_is_code_of_the_run(tiny_spec, package):
+    """Where a network imports it, the module counts beside the arguments that it computes."""
+    unused = code_hash.hash_run_code(tiny_spec)
+    networks = package / "config" / "networks.py"
+
+    def edit(path: Path, text: str) -> dict[str, str]:
+        path.write_text(path.read_text() + text)
+        code_hash._hash_run_modules.cache_clear()
+        return code_hash.hash_run_code(tiny_spec)
+
+    assert edit(networks, "\nSQUEEZE = 8\n") == unused
+    before = edit(package / "cnn" / "conv.py", "\nfrom hw2core.config.networks import SQUEEZE\n")
+    after = edit(networks, "\nSQUEEZE = 4\n")
+    assert {key for key in before if before[key] != after[key]} == {code_hash.NETWORKS}
+
+
+@pytest.mark.parametrize("imports", [False, True])
+def test_a_reader_that_imports_the_list_of_data_sets_depends_on_it(package, imports):
+    def edit(name: str, text: str) -> str:
+        path = package / "data" / name
+        path.write_text(path.read_text() + text)
+        code_hash.hash_image_code.cache_clear()
+        return code_hash.hash_image_code("fashion_mnist")
+
+    line = "\nfrom hw2core.data.registry import SIZE\n" if imports else "\nSIZE = 4\n"
+    before = edit("fashion_mnist.py", line)
+    assert (edit("registry.py", "\nSIZE = 8\n") != before) is imports
+
+
 ENTRIES = [
     ("hw2core.nothing.net:Net", "there is no module hw2core.nothing.net"),
     ("hw2core.cnn.conv:Net", "hw2core/cnn/conv.py has no Net"),

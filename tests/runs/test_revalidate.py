@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ from hw2core.config.networks import IN_SIZE
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
+from hw2core.data.datasets import prepare
+from hw2core.data.prepared import read_manifest
 from hw2core.data.registry import DATA_SETS
 from hw2core.engine.run import build_trainer
 from hw2core.errors import UserError
 from hw2core.runs import paths, revalidate
 from hw2core.runs.code_hash import NETWORKS
-from hw2core.runs.files import hash_content, read_result, read_run
+from hw2core.runs.files import hash_content, read_result, read_run, write_result
+from hw2core.runs.rebuild import check_network
 from hw2core.runs.schema import RESULT_FORMAT, Epochs, Result
 from hw2core.runs.staleness import Identity
 from hw2core.runs.tiny import find_difference, shrink_spec, word_spec
@@ -52,11 +56,11 @@ def report(monkeypatch) -> list[str]:
 def train_tiny(monkeypatch, make_result, make_evaluation):
     """Sets what tiny runs give: with the code of a commit, and with today's."""
 
-    def use(old_code: dict[str, str], **old: object) -> list[Path]:
+    def use(old_code: dict[str, str], **old: object) -> list[tuple[Path, int]]:
         calls = []
 
-        def run(checkout: Path, spec: RunSpec, *_: Path) -> Result:
-            calls.append(checkout)
+        def run(checkout: Path, spec: RunSpec, seed: int, *_: Path) -> Result:
+            calls.append((checkout, seed))
             today = checkout == revalidate.CHECKOUT
             changes = {} if today else {**old, "code": {"hw2core.data.generated": "0", **old_code}}
             result = make_result(spec=spec, **changes)
@@ -109,20 +113,36 @@ def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, tra
     assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}
 
 
-def test_the_code_that_reads_the_images_has_to_be_equal(
-    tiny_spec, write_stale, train_tiny, report, monkeypatch
+@pytest.mark.parametrize("module", ["hw2core.data.generated", "hw2core.data.arrays"])
+def test_a_changed_reader_has_to_generate_the_images_of_the_result(
+    tiny_spec, write_stale, train_tiny, report, module
 ):
-    """Tiny runs, on generated images, do not have it."""
-    reader = "hw2core.data.generated"
-    tiny = {name: x for name, x in stale_code(tiny_spec).items() if name != reader}
-    monkeypatch.setattr(revalidate, "hash_run_code", lambda spec: tiny)
-    write_stale(code=stale_code(tiny_spec) | {reader: "0f"})
-    calls = train_tiny(tiny)
+    """Both tiny runs are trained on images that today's code prepares."""
+    prepared = prepare(tiny_spec.data, Path("prepared"))
+    code = stale_code(tiny_spec) | {module: "0f"}
+    calls = train_tiny(write_stale(code=code, data_sha256="0e").code)
     assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"refused": 1}
-    assert report[0].endswith(f"{reader}: reads the images, and changed; train again")
+    assert report[0].endswith(f"{module}: the generated images are others; train again")
     assert calls == []
-    write_stale()
+    write_stale(code=code, data_sha256=read_manifest(prepared).sha256)
     assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"revalidated": 1}, report
+
+
+@pytest.mark.parametrize("module", ["hw2core.data.generated", "hw2core.data.arrays"])
+def test_the_code_that_reads_original_files_has_to_be_equal(
+    tiny_spec, write_stale, train_tiny, report, monkeypatch, module
+):
+    """A tiny run may have its modules, but its images are generated."""
+    entry = DATA_SETS["generated"]._replace(sizes=(400, 100), files=("mine.npz",))
+    monkeypatch.setitem(DATA_SETS, "mine", entry)
+    spec = tiny_spec.model_copy(update={"data": tiny_spec.data.model_copy(update={"name": "mine"})})
+    calls = train_tiny(write_stale(spec=spec, code=stale_code(spec) | {module: "0f"}).code)
+    assert revalidate.revalidate([(spec, 0)], report.append) == {"refused": 1}
+    assert report[0].endswith(f"{module}: reads the images, and changed; train again")
+    assert calls == []
+    write_stale(spec=spec, code=stale_code(spec) | {"hw2core": "0f"})
+    train_tiny({**stale_code(spec), "hw2core": "0f"})
+    assert revalidate.revalidate([(spec, 0)], report.append) == {"revalidated": 1}, report
 
 
 def test_the_arguments_that_made_a_result_have_to_be_those_of_its_commit(
@@ -147,15 +167,15 @@ def test_todays_network_has_to_be_that_of_the_result(tiny_spec, make_result, in_
     trainer = build_trainer(tiny_spec, torch.device("cpu"), num_steps=1)
     costs = trainer.count_costs(IN_SIZE)._asdict()
     identity, weights = Identity.of(tiny_spec, 0), Path(paths.weights_path(tiny_spec.name, 0))
-    revalidate.check_network(make_result(**costs), identity)
+    check_network(make_result(**costs), identity)
     parameters = costs["parameters"]
     with pytest.raises(UserError, match=f"other parameters: was 10, is {parameters}; train"):
-        revalidate.check_network(make_result(**costs | {"parameters": 10}), identity)
+        check_network(make_result(**costs | {"parameters": 10}), identity)
     write_weights(weights, trainer.get_weights())
-    revalidate.check_network(make_result(**costs), identity)
+    check_network(make_result(**costs), identity)
     write_weights(weights, {"a": torch.ones(3)})
     with pytest.raises(UserError, match="not the weights of a cnn network"):
-        revalidate.check_network(make_result(**costs), identity)
+        check_network(make_result(**costs), identity)
 
 
 def test_a_second_refactoring_is_compared_with_the_code_that_trained(
@@ -169,15 +189,28 @@ def test_a_second_refactoring_is_compared_with_the_code_that_trained(
     assert [note.commit for note in notes] == [OLDER, OLDER]
 
 
-def test_results_of_the_same_code_are_compared_once(tiny_spec, write_stale, train_tiny, report):
-    write_stale(seed=0)
-    calls = train_tiny(write_stale(seed=1, commit=OLDER).code)
-    pairs = [(tiny_spec, 0), (tiny_spec, 1)]
-    assert revalidate.revalidate(pairs, report.append) == {"revalidated": 2}
-    assert len(calls) == 2
-    for seed, line in enumerate(report):
+def test_results_of_the_same_code_and_seed_are_compared_once(
+    specify, write_stale, train_tiny, report
+):
+    """Each seed has tiny runs of its own, which detect code that loses the seed."""
+    short, long = specify(), specify(epochs=5)
+    long = long.model_copy(update={"experiment": "long"})
+    spec = {"config": long.describe(0), "spec_hash": long.hash_identity(0)}
+    calls = train_tiny(write_stale().code)
+    write_stale(seed=1, commit=OLDER)
+    weights = Path(paths.weights_path(long.name, 0))
+    weights.parent.mkdir()
+    shutil.copy(paths.weights_path(short.name, 0), weights)
+    write_result(paths.result_path(long.name, 0), write_stale(**spec))
+    write_stale()
+    pairs = [(short, 0), (short, 1), (long, 0)]
+    assert revalidate.revalidate(pairs, report.append) == {"revalidated": 3}
+    assert [(path.name, seed) for path, seed in calls] == [
+        (COMMIT, 0), (revalidate.CHECKOUT.name, 0), (COMMIT, 1), (revalidate.CHECKOUT.name, 1),
+    ]  # fmt: skip
+    for seed, line in enumerate(report[:2]):
         assert line.startswith(
-            f"revalidated: tiny_L2_K8 seed {seed}: tiny_L2_K8 (cnn, adamw, fp32)"
+            f"revalidated: tiny_L2_K8 seed {seed}: tiny_L2_K8 (cnn, adamw, fp32), seed {seed}"
         )
 
 
