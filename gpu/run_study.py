@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
@@ -29,14 +30,14 @@ import use_checkout  # noqa: E402, F401
 
 from hw2core.code_copy import CodeCopy  # noqa: E402 (of this checkout)
 from hw2core.config.reading import DEFAULT, list_configs, read_configs  # noqa: E402
+from hw2core.config.spec import RunSpec  # noqa: E402
 from hw2core.config.study import STUDY_FILE, Study, load_study  # noqa: E402
 from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
-from hw2core.runs.archive import explain_loss, keep_older  # noqa: E402
-from hw2core.runs.files import ResultError, read_evaluation, read_result  # noqa: E402
-from hw2core.runs.weights import check_weights  # noqa: E402
+from hw2core.runs.archive import check_whole, explain_loss, keep_older  # noqa: E402
+from hw2core.runs.files import ResultError  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
@@ -61,12 +62,15 @@ def main() -> int:
     budget = Budget(args.minutes)
     try:
         prepare_writing(args.archive)
-        if lost := explain_loss(args.archive, list_files(args.archive)[0]):
+        files = list_configs(args.configfile, default=STUDY_FILE)
+        config = {**read_configs(files), "seeds": args.seeds}
+        study = load_study(config, " + ".join(files))
+        if lost := explain_loss(args.archive, list_files(args.archive)[0], study.runs):
             command = f"python {os.path.relpath(ROOT / 'workflow_scripts/unpack.py')}"
             print(f"{args.archive} holds {lost}", flush=True)
             print(f"to resume from it, stop and call: {command} {args.archive}", flush=True)
-        failed = train(args, budget)
-        failed |= pack(args.archive) == 0
+        failed = train(study, config, args.snakemake, budget)
+        failed |= pack(args.archive, study.runs) == 0
     except UserError as error:
         print(f"run_study: {error}", file=sys.stderr)
         return 1
@@ -107,18 +111,15 @@ class Budget:
         self.status = self.status or 128 + number
 
 
-def train(args: argparse.Namespace, budget: Budget) -> bool:
+def train(study: Study, config: dict[str, Any], arguments: list[str], budget: Budget) -> bool:
     """Train stage by stage, all from one copy of the code; return whether runs failed."""
-    files = list_configs(args.configfile, default=STUDY_FILE)
-    config = {**read_configs(files), "seeds": args.seeds}
-    study = load_study(config, " + ".join(files))
     copy = CodeCopy(str(ROOT), config)  # held until this process ends
     copy.write()
     folder = copy.folder.resolve()
     command = [sys.executable, "-m", "snakemake", "--profile", f"{folder}/gpu"]
     # Named, because Snakemake looks for it in the working folder first.
     command += ["--workflow-profile", f"{folder}/profiles/default"]
-    command += ["--snakefile", str(copy.folder / "Snakefile"), *args.snakemake, "--"]
+    command += ["--snakefile", str(copy.folder / "Snakefile"), *arguments, "--"]
     failed = False
     for name, pairs in order_runs(study):
         print(f"{name}: {len(pairs)} run{'s'[: len(pairs) != 1]}", flush=True)
@@ -181,11 +182,12 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         print("killed after a minute: check that no Snakemake runs, then call it with --unlock")
 
 
-def pack(archive: Path) -> int:
+def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
     """Pack results, checkpoints and logs into one archive; return the number of results.
 
     Damaged files are named and left out. An older archive is kept if there are no results or
-    checkpoints, and under another name if it holds some that are not here.
+    checkpoints, and under another name if it holds some that are not here, or are stale here by the
+    configured ``runs``.
     """
     packed, problems = list_files(archive)
     print("".join(f"{problem}\n" for problem in problems), end="", flush=True)
@@ -193,7 +195,7 @@ def pack(archive: Path) -> int:
     checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
     if results + checkpoints == 0:
         raise UserError(f"there is no result and no checkpoint: {archive} is not written")
-    lost = explain_loss(archive, packed)
+    lost = explain_loss(archive, packed, runs)
     with replace_atomically(archive) as temporary:
         with tarfile.open(temporary, "w:gz", dereference=True) as tar:
             for path in packed:
@@ -223,27 +225,11 @@ def list_files(archive: Path) -> tuple[list[Path], list[str]]:
         if path.parts[0] == "results" and not paths.is_of_run(path.as_posix()):
             continue
         try:
-            check(path)
+            check_whole(path)
             packed.append(path)
         except ResultError as error:
             problems.add(f"not packed: {error}")
     return packed, sorted(problems)
-
-
-def check(path: Path) -> None:
-    """Check that a file can be read and, where it belongs to a result, that both are whole.
-
-    Raises:
-        ResultError: it names what is wrong, and what to do.
-    """
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise ResultError(f"{path}: not a file, a link to nothing, or not readable")
-    if path.parts[0] == "results" and path.suffix in (".json", ".safetensors"):
-        result = read_result(path.with_name(f"{path.name.partition('.')[0]}.json"))
-        if path.suffix == ".safetensors":
-            check_weights(path, result)
-        elif path.name.endswith(".test.json"):
-            read_evaluation(path)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Reads archives of results, checkpoints and logs, such as study.tar.gz."""
+"""Reads archives of results, checkpoints and logs, such as study.tar.gz, and checks their files."""
 
 from __future__ import annotations
 
 import lzma
+import os
 import shutil
 import sys
 import tarfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -16,8 +18,12 @@ from hw2core.errors import UserError, make_line
 from hw2core.io import check_regular, make_temporary_folder
 from hw2core.runs import paths
 from hw2core.runs.checkpoint_merge import merge_checkpoints
-from hw2core.runs.files import read_result
+from hw2core.runs.files import ResultError, read_evaluation, read_result
 from hw2core.runs.plan import describe_loss
+from hw2core.runs.schema import Result
+from hw2core.runs.selection import split_name
+from hw2core.runs.staleness import Identity
+from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
 # What reading a damaged archive raises.
@@ -52,16 +58,37 @@ def extract(archive: Path, folder: Path) -> None:
                 pass
 
 
-def explain_loss(archive: Path, packed: Collection[Path]) -> str:
-    """Return what is lost if the files ``packed`` replace those in an archive; "" if nothing is."""
+def check_whole(path: Path) -> None:
+    """Check that a file can be read and, where it belongs to a result, that both are whole.
+
+    Raises:
+        ResultError: it names what is wrong, and what to do.
+    """
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ResultError(f"{path}: not a file, a link to nothing, or not readable")
+    if path.parts[0] == "results" and path.suffix in (".json", ".safetensors"):
+        result = read_result(path.with_name(f"{path.name.partition('.')[0]}.json"))
+        if path.suffix == ".safetensors":
+            check_weights(path, result)
+        elif path.name.endswith(".test.json"):
+            read_evaluation(path)
+
+
+def explain_loss(archive: Path, packed: Collection[Path], runs: Mapping[str, RunSpec]) -> str:
+    """Return what is lost if the files ``packed`` replace those in an archive; "" if nothing is.
+
+    Args:
+        runs: those that are configured, by name.
+    """
     if not archive.exists():
         return ""
     try:
-        lost = find_lost(archive, packed)
+        lost = find_lost(archive, packed, runs)
     except (UserError, OSError, *DAMAGES) as error:
         return make_line(f"what cannot be read ({error})")
     files = f"{len(lost)} file{'s'[: len(lost) > 1]}"
-    return f"{files} that are missing or of smaller runs here, such as {lost[0]}" if lost else ""
+    missing = "that are missing or of smaller or stale runs here, such as"
+    return f"{files} {missing} {lost[0]}" if lost else ""
 
 
 def keep_older(archive: Path) -> Path:
@@ -70,10 +97,11 @@ def keep_older(archive: Path) -> Path:
     return archive.rename(next(name for name in names if not name.exists()))
 
 
-def find_lost(archive: Path, packed: Collection[Path]) -> list[Path]:
+def find_lost(archive: Path, packed: Collection[Path], runs: Mapping[str, RunSpec]) -> list[Path]:
     """Return the files of runs in an archive that the files ``packed`` do not replace.
 
-    They are those that no other file replaces, results of larger runs, and checkpoints further on.
+    They are those that no other file replaces, results of larger runs, results of which a stale one
+    with other settings, code or images is here, and checkpoints further on.
 
     Raises:
         UserError, OSError or one of DAMAGES: a file cannot be read, or the archive has others.
@@ -88,6 +116,21 @@ def find_lost(archive: Path, packed: Collection[Path]) -> list[Path]:
             if path not in packed:
                 lost.append(path)
             elif path.match(paths.RESULT_GLOB):
-                new = RunSpec.from_config(read_result(path).config)
-                lost += [path] if describe_loss(str(folder / path), new) else []
+                ours = read_result(path)
+                smaller = describe_loss(str(folder / path), RunSpec.from_config(ours.config))
+                stale = _is_stale(ours, runs.get(split_name(str(path))[0]))
+                lost += [path] if smaller or (stale and _differs(ours, folder / path)) else []
         return lost + list(merge_checkpoints(folder, checkpoints).copies)
+
+
+def _is_stale(result: Result, spec: RunSpec | None) -> bool:
+    return spec is None or bool(Identity.of(spec, result.seed).find_differences(result))
+
+
+def _differs(ours: Result, path: Path) -> bool:
+    """Return whether the result at ``path``, unless it is damaged, is of another identity."""
+    with suppress(ResultError):
+        theirs = read_result(path)
+        keys = ("spec_hash", "code_hash", "data_sha256")
+        return any(getattr(ours, key) != getattr(theirs, key) for key in keys)
+    return False

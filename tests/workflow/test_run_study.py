@@ -19,6 +19,7 @@ import pytest
 import yaml
 from checkout import ROOT, TINY, Checkout, copy_sources
 
+from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
 from hw2core.runs.checkpoint import Checkpoint
@@ -62,7 +63,7 @@ def test_the_archive_holds_results_and_counts_them(archive, write_run, capsys):
     write_run()
     Path(RUN, "seed1.checkpoint").touch()
     Path(RUN, ".seed1.host.1.tmp.json").touch()
-    assert run_study.pack(archive) == 1
+    assert run_study.pack(archive, {}) == 1
     assert capsys.readouterr().out.startswith(f"{archive}: 1 results, 1 checkpoints")
     suffixes = ("0.json", "0.safetensors", "0.test.json", "1.checkpoint")
     assert list_names(archive) == [f"{RUN}/seed{suffix}" for suffix in suffixes]
@@ -74,7 +75,7 @@ def test_results_behind_a_link_are_in_the_archive(archive, write_run, linked):
     Path("scratch").mkdir()
     Path(linked).rename("scratch/there")
     Path(linked).symlink_to(Path("scratch/there").absolute())
-    assert run_study.pack(archive) == 1
+    assert run_study.pack(archive, {}) == 1
     assert f"{RUN}/seed0.json" in list_names(archive)
 
 
@@ -88,7 +89,7 @@ def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
     Path("logs/train/a.log").symlink_to("missing")
     os.mkfifo(Path(RUN, "seed4.checkpoint"))
     Path(RUN, "loop").symlink_to("..")
-    assert run_study.pack(archive) == 3
+    assert run_study.pack(archive, {}) == 3
     assert list_names(archive) == [
         f"{RUN}/{file}"
         for file in (
@@ -114,10 +115,10 @@ def test_checkpoints_alone_are_packed_and_without_any_an_older_archive_stays(arc
     archive.write_text("old")
     Path(RUN).mkdir(parents=True)
     with pytest.raises(UserError, match="no result and no checkpoint"):
-        run_study.pack(archive)
+        run_study.pack(archive, {})
     assert archive.read_text() == "old"
     Path(RUN, "seed0.checkpoint").touch()
-    assert run_study.pack(archive) == 0
+    assert run_study.pack(archive, {}) == 0
     assert list_names(archive) == [f"{RUN}/seed0.checkpoint"]
 
 
@@ -129,7 +130,7 @@ def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, write_r
     write_run()
     monkeypatch.setattr(tarfile.TarFile, "add", fail)
     with pytest.raises(UserError, match="No space left"):
-        run_study.pack(archive)
+        run_study.pack(archive, {})
     assert archive.read_text() == "old"
     assert sorted(path.name for path in archive.parent.iterdir()) == ["results", "study.tar.gz"]
 
@@ -137,38 +138,65 @@ def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, write_r
 def test_an_older_archive_is_kept_if_it_holds_results_that_are_not_here(archive, write_run, capsys):
     for seed in (0, 1):
         write_run(seed=seed)
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     both = archive.read_bytes()
     for path in Path(RUN).glob("seed1.*"):
         path.unlink()
-    lost = "3 files that are missing or of smaller runs here, such as results/tiny_L2_K8/seed1.json"
+    lost = f"3 files that are missing or of smaller or stale runs here, such as {RUN}/seed1.json"
     for number in ("", "1"):
         archive.write_bytes(both)
         kept = Path(f"{archive}.previous{number}")
         capsys.readouterr()
-        assert run_study.pack(archive) == 1
+        assert run_study.pack(archive, {}) == 1
         line, summary, _ = capsys.readouterr().out.splitlines()
         assert line == f"{kept}: the older study.tar.gz, which holds {lost}"
         assert summary.startswith(f"{archive}: 1 results, 0 checkpoints")
         assert kept.read_bytes() == both
     write_run(seed=1)
     write_run(seed=2)
-    assert run_study.pack(archive) == 3
+    assert run_study.pack(archive, {}) == 3
     assert len(list(Path().glob("study*"))) == 3
 
 
 def test_an_older_archive_is_kept_if_its_results_are_of_larger_runs(archive, write_run, tiny_spec):
     write_run()
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     config = tiny_spec.describe(0)
     config["training"]["lr"] = 0.5  # as a run that was stale
-    write_run(config=config)
-    run_study.pack(archive)
+    runs = write_as_configured(write_run, config)
+    run_study.pack(archive, runs)
     assert not Path(f"{archive}.previous").exists()
     older, config["training"]["epochs"] = archive.read_bytes(), 2
-    write_run(config=config)
-    run_study.pack(archive)
+    run_study.pack(archive, write_as_configured(write_run, config))
     assert Path(f"{archive}.previous").read_bytes() == older
+
+
+def write_as_configured(write_run, config: dict) -> dict[str, RunSpec]:
+    """Write a current result; return the configured runs."""
+    spec = RunSpec.from_config(config)
+    identity = Identity.of(spec, 0)
+    write_run(config=config, code=identity.code, **identity.hash_parts())
+    return {spec.name: spec}
+
+
+def test_an_older_archive_is_kept_if_its_results_are_current_and_those_here_are_not(
+    archive, write_run, tiny_spec, capsys
+):
+    """As those of a machine with a GPU, before they are unpacked."""
+    old = tiny_spec.describe(0)
+    new = {**old, "training": old["training"] | {"lr": 0.5}}
+    runs = write_as_configured(write_run, new)
+    run_study.pack(archive, runs)
+    current = archive.read_bytes()
+    write_as_configured(write_run, old)
+    run_study.pack(archive, runs)
+    kept = Path(f"{archive}.previous")
+    assert kept.read_bytes() == current
+    assert f"{kept}: the older study.tar.gz, which holds 1 file that" in capsys.readouterr().out
+    run_study.pack(archive, runs)  # the same results
+    write_as_configured(write_run, new)
+    run_study.pack(archive, runs)  # current ones
+    assert len(list(Path().glob("study*"))) == 2
 
 
 @pytest.mark.parametrize(("ours", "kept"), [(None, True), (2, True), (3, False), (4, False)])
@@ -177,11 +205,11 @@ def test_an_older_archive_is_kept_if_its_checkpoint_is_further_on(
 ):
     write_run(seed=1)
     save_checkpoint(tiny_spec, 3)
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     Path(RUN, "seed0.checkpoint").unlink()
     if ours:
         save_checkpoint(tiny_spec, ours)
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     assert Path(f"{archive}.previous").exists() == kept
 
 
@@ -201,7 +229,7 @@ def test_results_that_are_only_in_an_older_archive_are_named_before_training(
     archive, write_run, capsys, monkeypatch
 ):
     write_run(seed=1)
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     monkeypatch.setattr("sys.argv", ["run_study.py", "--minutes", "0"])
     monkeypatch.setattr(run_study, "train", lambda *_: print("training") or False)
     assert run_study.main() == 0
@@ -219,7 +247,7 @@ def test_results_that_are_only_in_an_older_archive_are_named_before_training(
 def test_what_is_no_archive_is_kept(archive, write_run, capsys):
     archive.write_text("notes")
     write_run()
-    run_study.pack(archive)
+    run_study.pack(archive, {})
     assert Path(f"{archive}.previous").read_text() == "notes"
     assert "which holds what cannot be read (" in capsys.readouterr().out
 
