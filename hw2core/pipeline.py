@@ -137,15 +137,25 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
     file = Path(path)
     if not reasons or not file.exists():
         return []
-    status = file.stat()
-    key = f"{hash_files([path])}{status.st_ctime_ns}"
-    name = f"{path.replace('/', '_')}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    notice = Path(NOTICES, name)
+    notice, status = _notice_path(path), file.stat()
     if not notice.exists() or notice.stat().st_mtime <= status.st_mtime:
         write_text_atomically(notice, f"{path} is stale:\n  " + "\n  ".join(reasons) + "\n")
         after = max(time.time(), status.st_mtime + 1)  # whatever the clock says
         os.utime(notice, (after, after))
     return [str(notice)]
+
+
+def was_stale_before(path: str, other: Path) -> bool:
+    """Return whether a call found a file stale, as it still is, before ``other`` was made."""
+    notice = _notice_path(path)
+    return notice.exists() and notice.stat().st_mtime < other.stat().st_mtime
+
+
+def _notice_path(path: str) -> Path:
+    key = f"{hash_files([path])}{Path(path).stat().st_ctime_ns}"
+    return Path(
+        NOTICES, f"{path.replace('/', '_')}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    )
 
 
 def record_made(files: Iterable[str], images: Iterable[str] = ()) -> None:

@@ -19,6 +19,7 @@ from hw2core.pipeline import (
     list_prepared,
     record_made,
     settle_times,
+    was_stale_before,
     write_notice,
 )
 from hw2core.runs import files, paths
@@ -105,6 +106,18 @@ def test_a_notice_stays_as_it_is_until_another_file_is_stale(stale):
     shutil.copy2("backup", stale)  # with its old time and content
     assert stale.stat().st_mtime_ns == Path("backup").stat().st_mtime_ns
     assert len({first, second, notice_of()}) == 3
+
+
+def test_what_is_made_after_a_file_was_found_stale_is_known_until_the_file_changes(stale):
+    made = stale.with_name("made")
+    made.touch()
+    assert not was_stale_before(str(stale), made)
+    then = notice_of().stat().st_mtime
+    for before, expected in ((1, False), (-1, True)):
+        os.utime(made, (then - before, then - before))
+        assert was_stale_before(str(stale), made) == expected
+    stale.write_text("trained again")
+    assert not was_stale_before(str(stale), made)
 
 
 def test_a_notice_that_cannot_be_written_is_one_error(stale):

@@ -22,6 +22,7 @@ from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
 from hw2core.gpu_locks import take_gpu
 from hw2core.gpus import CUDA_GRAPH, VISIBLE
+from hw2core.pipeline import was_stale_before
 from hw2core.run_locks import hold_run
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
@@ -148,9 +149,9 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
 def note_current(args: argparse.Namespace) -> str:
     """Return why the run has a current result by now; "" if it has none."""
     files = [args.result, args.weights]
-    # Of own images, only preparing them shows whether they are those of the result.
-    own = args.spec.data.entry.files and all(path.exists() for path in [*files, args.data])
-    compared = own and max(path.stat().st_mtime for path in files) < args.data.stat().st_mtime
+    # Only preparing images shows whether they are those of the result, unless it is made by force.
+    exist = all(path.exists() for path in [*files, args.data])
+    compared = exist and was_stale_before(str(args.result), args.data)
     # The spec does not say where the original images are, and they have been prepared.
     if not (args.waited or compared) or compare_result(args.spec, args.seed):
         return ""

@@ -25,6 +25,7 @@ class DataSet(NamedTuple):
         files: the files that the reader reads, as names or patterns (``*/*.png``) in its folder:
             when they change, the images are prepared again. () where the reader compares them with
             checksums itself; None where ``checksummed`` says so, or there are none.
+        place: without ``files``, a file or folder that is there where the original files are.
     """
 
     title: str
@@ -34,17 +35,34 @@ class DataSet(NamedTuple):
     balanced: int | None = None
     checksummed: bool = False
     files: tuple[str, ...] | None = None
+    place: str = ""
 
 
 DATA_SETS = {
     "cifar10": DataSet(
-        "CIFAR-10", "hw2core.data.cifar:read_cifar10", (50_000, 10_000), 10, checksummed=True
+        "CIFAR-10",
+        "hw2core.data.cifar:read_cifar10",
+        (50_000, 10_000),
+        10,
+        checksummed=True,
+        place="cifar-10-batches-py",
     ),
     "cifar100": DataSet(
-        "CIFAR-100", "hw2core.data.cifar:read_cifar100", (50_000, 10_000), 100, checksummed=True
+        "CIFAR-100",
+        "hw2core.data.cifar:read_cifar100",
+        (50_000, 10_000),
+        100,
+        checksummed=True,
+        place="cifar-100-python",
     ),
     "svhn": DataSet(
-        "SVHN", "hw2core.data.svhn:read_svhn", (73_257, 26_032), 10, 46_590, checksummed=True
+        "SVHN",
+        "hw2core.data.svhn:read_svhn",
+        (73_257, 26_032),
+        10,
+        balanced=46_590,
+        checksummed=True,
+        place="test_32x32.mat",
     ),
     "fashion_mnist": DataSet(
         "Fashion-MNIST",
@@ -52,6 +70,7 @@ DATA_SETS = {
         (60_000, 10_000),
         10,
         files=(),
+        place="FashionMNIST/raw",
     ),
     "generated": DataSet("generated", "hw2core.data.generated:generate_images", None, 10),
 }

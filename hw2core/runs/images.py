@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Entries of a manifest's source.
 CODE = "code"
 CONTENT = "files"  # names and bytes of the original files
-TIMES = "file_times"  # places, sizes and times of these, so that most calls need not read them
+TIMES = "file_times"  # what is asked of these, so that most calls need not read them
 LARGEST_FILE = 1 << 40  # bytes
 
 
@@ -53,18 +53,31 @@ def prepare_images(spec: DataSpec, directory: Path) -> Path:
 
 
 def explain_images(spec: DataSpec) -> list[str]:
-    """Return why the prepared images are not current; nothing if they are."""
+    """Return why the prepared images are not current; nothing if they are.
+
+    Where checksums fix the images, they are also current while the original files are not here.
+    """
+    if spec.entry.checksummed:
+        return explain_unprepared(spec)
     return _compare_images(spec, _find_originals(spec))
 
 
-def explain_own_images(spec: DataSpec) -> list[str]:
-    """Return why images without checksums have to be prepared before results on them are current.
+def explain_unprepared(spec: DataSpec) -> list[str]:
+    """Return why images have to be prepared before results on them are current.
 
     The results are current after all if the same images are prepared. Original files that cannot
     be read, such as those of a disk that is not mounted, count as unchanged.
     """
-    found = _find_originals(spec)
-    return _compare_images(spec, found) if found else []
+    entry, found = spec.entry, _find_originals(spec)
+    here = bool(found) if entry.files else entry.sizes is None or _is_here(spec)
+    return _compare_images(spec, found) if here else []
+
+
+def _is_here(spec: DataSpec) -> bool:
+    """Return whether the original files are here that a reader compares with checksums itself."""
+    root = find_root(spec, Path(paths.manifest_path(spec.folder)).parent)
+    # Path.exists raises where a folder cannot be entered.
+    return os.path.exists(root / spec.entry.place)  # noqa: PTH110
 
 
 def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
@@ -125,7 +138,8 @@ def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
     """
     root, found = find_root(spec, directory), []
     for pattern in spec.entry.files or ():
-        matches = sorted(root.glob(pattern))
+        # Without folders that a pattern matches, such as one of an editor.
+        matches = sorted(path for path in root.glob(pattern) if not path.is_dir())
         for path in matches or [root / pattern]:
             check_regular(path, LARGEST_FILE)
             found.append((path.relative_to(root).as_posix(), path))
@@ -133,20 +147,28 @@ def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
 
 
 def _hash_times(found: Iterable[tuple[str, Path]]) -> str:
-    statuses = ((path.resolve(), path.stat()) for _, path in found)
-    return _hash_lines(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in statuses)
+    return _hash_lines(f"{path.resolve()} {_describe_state(path)}" for _, path in found)
 
 
 def _hash_content(found: Iterable[tuple[str, Path]]) -> str:
-    return _hash_lines(
-        f"{name} {_hash_once(path, path.stat().st_mtime_ns)}" for name, path in found
-    )
+    return _hash_lines(f"{name} {_hash_once(path, _describe_state(path))}" for name, path in found)
+
+
+def _describe_state(path: Path) -> str:
+    """Return what differs after a file was written, also by a program that sets its time.
+
+    Archives set the time of modification, and so does ``cp -p``; nothing sets that of the status.
+    """
+    status = path.stat()
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return " ".join(map(str, (status.st_ino, status.st_size, *times)))
 
 
 @cache
-def _hash_once(path: Path, _changed: int) -> str:
+def _hash_once(path: Path, _state: str) -> str:
     return hash_file(path)
 
 
 def _hash_lines(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    # Names in another encoding, such as those of old archives, are not UTF-8.
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()

@@ -19,7 +19,7 @@ from hw2core.data.prepared import DataError, read_manifest
 from hw2core.runs import paths
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.files import ResultError, read_evaluation, read_result
-from hw2core.runs.images import explain_own_images
+from hw2core.runs.images import explain_unprepared
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_weights
 
@@ -93,11 +93,11 @@ class Identity:
 
 def explain_result(spec: RunSpec, seed: int) -> list[str]:
     """Return the reasons why a result is missing, damaged or stale; none if it is current."""
-    return [*compare_result(spec, seed), *explain_own_images(spec.data)]
+    return [*compare_result(spec, seed), *explain_unprepared(spec.data)]
 
 
 def compare_result(spec: RunSpec, seed: int) -> list[str]:
-    """Return the reasons of ``explain_result``, whatever became of the original images."""
+    """Return the reasons of ``explain_result`` besides images that have to be prepared again."""
     path = paths.result_path(spec.name, seed)
     if not Path(path).exists():
         return ["not trained yet"]

@@ -179,6 +179,11 @@ def test_images_and_labels_keep_their_order_and_layout(original, unused):
         assert array.flags.c_contiguous
 
 
+def test_the_entry_names_a_place_of_the_original_files(original):
+    place = DATA_SETS[original.name].place
+    assert place in original.files or all(name.startswith(f"{place}/") for name in original.files)
+
+
 def test_the_environment_names_the_root_and_an_argument_goes_before(
     original, unused, tmp_path, monkeypatch
 ):

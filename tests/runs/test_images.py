@@ -18,7 +18,7 @@ from hw2core.runs.files import ResultError
 from hw2core.runs.images import (
     check_same_images,
     explain_images,
-    explain_own_images,
+    explain_unprepared,
     prepare_images,
 )
 
@@ -56,7 +56,7 @@ def mine(in_folder, tmp_path_factory, monkeypatch) -> DataSpec:
 
 
 def test_prepared_images_are_current_until_original_files_change(mine):
-    assert explain_images(mine) == explain_own_images(mine) == []
+    assert explain_images(mine) == explain_unprepared(mine) == []
     write(mine.root, 9)
     assert explain_images(mine) == [f"{mine.root}: the original images changed"]
     write(mine.root, 1)  # with a new time
@@ -64,6 +64,36 @@ def test_prepared_images_are_current_until_original_files_change(mine):
     write(mine.root, 1, 2, 3, 4, 5, 6)
     assert explain_images(mine) == [f"{mine.root}: the original images changed"]
     (mine.root / "images/0.byte").unlink()
+    prepare_images(mine, MANIFEST.parent)
+    assert explain_images(mine) == []
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_files_with_the_size_and_time_of_the_old_ones_are_read(mine, replaced):
+    """As those that come from an archive, or from a copy that keeps times."""
+    path = mine.root / "images/0.byte"
+    before = path.stat()
+    if replaced:
+        path.rename(mine.root / "old")
+    write(mine.root, 9)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert explain_images(mine) == [f"{mine.root}: the original images changed"]
+
+
+def test_folders_that_a_pattern_matches_hide_no_change(mine):
+    (mine.root / "images/.checkpoints.byte").mkdir()
+    assert explain_images(mine) == []
+    write(mine.root, 9)
+    assert explain_unprepared(mine) == [f"{mine.root}: the original images changed"]
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(mine):
+    """As from an archive that was made on another system."""
+    try:
+        (mine.root / "images/0.byte").rename(mine.root / "images" / os.fsdecode(b"\xe9.byte"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert explain_images(mine) == [f"{mine.root}: the original images changed"]
     prepare_images(mine, MANIFEST.parent)
     assert explain_images(mine) == []
 
@@ -78,9 +108,9 @@ def test_files_that_cannot_be_read_count_as_unchanged_and_lose_nothing(mine, mon
     (mine.root / "images").mkdir(parents=True)
     os.mkfifo(mine.root / "images/0.byte")
     monkeypatch.setattr(images, "hash_image_code", lambda name: "edited")
-    assert explain_own_images(mine) == []
+    assert explain_unprepared(mine) == []
     MANIFEST.unlink()
-    assert explain_images(mine) == explain_own_images(mine) == []
+    assert explain_images(mine) == explain_unprepared(mine) == []
     assert away.exists()
 
 
@@ -150,30 +180,49 @@ def test_own_images_are_current_only_if_prepared_by_todays_code_from_todays_file
     with monkeypatch.context() as patch:
         patch.setattr(images, "hash_image_code", lambda name: "edited")
         changed = ["the code that prepares them changed"]
-        assert explain_images(mine) == explain_own_images(mine) == changed
+        assert explain_images(mine) == explain_unprepared(mine) == changed
     content = json.loads(MANIFEST.read_text())
     unprepared = "data/mine: its images are not prepared yet from the original files"
     for source in ({"kind": "Mine"}, {"kind": "Mine", images.CODE: "code of mine"}):
         MANIFEST.write_text(json.dumps(content | {"source": source}))  # of an older version
-        assert explain_own_images(mine)[-1] == unprepared
+        assert explain_unprepared(mine)[-1] == unprepared
     MANIFEST.write_text("{")
-    assert explain_images(mine) == explain_own_images(mine) == [unprepared]
+    assert explain_images(mine) == explain_unprepared(mine) == [unprepared]
     MANIFEST.unlink()
-    assert explain_images(mine) == explain_own_images(mine) == [unprepared]
+    assert explain_images(mine) == explain_unprepared(mine) == [unprepared]
 
 
 @pytest.mark.parametrize(("name", "fixed"), [("cifar10", True), ("generated", False)])
 def test_images_of_an_older_version_are_prepared_again_unless_checksums_fix_them(
     in_folder, tiny_manifest, name, fixed
 ):
-    spec = DataSpec(name=name, train=10, validation=10, test=10)
-    assert explain_images(spec) == explain_own_images(spec) == []  # none are prepared
+    spec = DataSpec(name=name, train=10, validation=10, test=10, root=in_folder)
+    (in_folder / spec.entry.place).mkdir(exist_ok=True)
+    assert explain_images(spec) == explain_unprepared(spec) == []  # none are prepared
     manifest = Path(paths.manifest_path(spec.folder))
     manifest.parent.mkdir(parents=True)
     content = json.loads(tiny_manifest.read_text()) | {"source": {"kind": name}}
     manifest.write_text(json.dumps(content))
-    assert explain_own_images(spec) == []
-    assert explain_images(spec) == ([] if fixed else ["the code that prepares them changed"])
+    reasons = [] if fixed else ["the code that prepares them changed"]
+    assert explain_images(spec) == explain_unprepared(spec) == reasons
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "fashion_mnist", "generated"])
+def test_an_edit_of_the_preparation_is_one_where_the_original_files_are_here(
+    in_folder, tiny_manifest, monkeypatch, name
+):
+    spec = DataSpec(name=name, train=10, validation=10, test=10)
+    assert explain_images(spec) == explain_unprepared(spec) == []  # none are prepared
+    manifest = Path(paths.manifest_path(spec.folder))
+    manifest.parent.mkdir(parents=True)
+    source = {"kind": name, images.CODE: "of an older version"}
+    manifest.write_text(json.dumps(json.loads(tiny_manifest.read_text()) | {"source": source}))
+    reasons = ["the code that prepares them changed"]
+    monkeypatch.setenv("HW2_DATA", str(in_folder / "elsewhere"))
+    assert explain_unprepared(spec) == (reasons if name == "generated" else [])
+    assert explain_images(spec) == ([] if spec.entry.checksummed else reasons)
+    (in_folder / "elsewhere" / spec.entry.place).mkdir(parents=True)
+    assert explain_images(spec) == explain_unprepared(spec) == reasons
 
 
 def test_the_code_of_a_data_set_is_its_reader_and_not_the_list_of_all(monkeypatch):

@@ -25,6 +25,8 @@ FIGURES = {"experiment_figures": 3, **OVER_ALL}
 AFTER_ALL = {"experiment_figures": 3, "tables": 1, **OVER_ALL}
 AFTER_ONE_EXPERIMENT = {"experiment_figures": 1, "tables": 1, **OVER_ALL}
 RUN = "results/exp2_L4_K4"
+SOURCE = "    source = {"
+INVERT = "    arrays = arrays._replace(train_images=255 - arrays.train_images)\n"
 
 
 @pytest.mark.smoke
@@ -120,6 +122,32 @@ def test_images_are_prepared_again_before_the_runs_and_stay_until_they_have_been
     study.snakemake(RUN)
     assert files[1].read_bytes() != before[1]
     assert study.plan(RUN) == {}
+
+
+def test_an_edit_of_the_preparation_makes_results_wait_for_the_images(study):
+    """New runs are not shown beside old ones on other images."""
+    result = study / f"{RUN}/seed0.json"
+    before = result.read_bytes()
+    source, line = "hw2core/data/prepared.py", "import numpy as np\n"
+    study.edit(source, line, f"{line}\nEDITED = 1\n")
+    assert study.plan(RUN) == {"prepare_data": 1, **ONE_RUN}
+    assert "its images are the same as before -> " in study.snakemake(RUN)
+    assert result.read_bytes() == before
+    assert study.plan(RUN) == {}
+    study.edit("hw2core/data/datasets.py", SOURCE, f"{INVERT}{SOURCE}")
+    assert study.plan("results/exp1_1", "--config", "seeds=[0,1]")["train"] == 4
+    study.snakemake(RUN)
+    assert json.loads(result.read_text())["data_sha256"] != json.loads(before)["data_sha256"]
+    assert study.plan(RUN) == {}
+
+
+def test_a_result_that_is_older_than_its_images_is_trained_again_by_force(clone):
+    (manifest, *_) = list_prepared("generated_240_60")
+    clone.snakemake(manifest)
+    assert clone.plan(RUN) == {}
+    output = clone.snakemake("-R", "train", "--", RUN)
+    assert "validation accuracy" in output
+    assert "the same as before" not in output
 
 
 def test_snakemakes_own_report_shows_the_figures_with_captions(study):
