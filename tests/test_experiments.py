@@ -361,7 +361,7 @@ def test_images_are_prepared_again_when_their_code_changes(monkeypatch, capsys):
     assert "preparing" not in capsys.readouterr().err
     monkeypatch.setattr("hw2core.runs.images.hash_image_code", lambda name: "edited")
     run(out_dir="edited")
-    assert "; the code that prepares them changed" in capsys.readouterr().err
+    assert "; the code that prepares the images changed" in capsys.readouterr().err
 
 
 LINE = ["run-exp", "-n", "test", "-K", "32", "64", "-L", "2", "-P", "2", "-H", "100"]

@@ -87,7 +87,7 @@ def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
     # Published checksums fix images that an older version prepared.
     fixed = not source or (made_by is None and spec.entry.checksummed)
     changed = not fixed and made_by != hash_image_code(spec.name)
-    reasons = ["the code that prepares them changed"] if changed else []
+    reasons = ["the code that prepares the images changed"] if changed else []
     directory = Path(paths.manifest_path(spec.folder)).parent
     if found and CONTENT not in source:
         reasons.append(f"{directory}: its images are not prepared yet from the original files")

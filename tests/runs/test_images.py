@@ -179,7 +179,7 @@ def test_own_images_are_current_only_if_prepared_by_todays_code_from_todays_file
 ):
     with monkeypatch.context() as patch:
         patch.setattr(images, "hash_image_code", lambda name: "edited")
-        changed = ["the code that prepares them changed"]
+        changed = ["the code that prepares the images changed"]
         assert explain_images(mine) == explain_unprepared(mine) == changed
     content = json.loads(MANIFEST.read_text())
     unprepared = "data/mine: its images are not prepared yet from the original files"
@@ -203,7 +203,7 @@ def test_images_of_an_older_version_are_prepared_again_unless_checksums_fix_them
     manifest.parent.mkdir(parents=True)
     content = json.loads(tiny_manifest.read_text()) | {"source": {"kind": name}}
     manifest.write_text(json.dumps(content))
-    reasons = [] if fixed else ["the code that prepares them changed"]
+    reasons = [] if fixed else ["the code that prepares the images changed"]
     assert explain_images(spec) == explain_unprepared(spec) == reasons
 
 
@@ -217,7 +217,7 @@ def test_an_edit_of_the_preparation_is_one_where_the_original_files_are_here(
     manifest.parent.mkdir(parents=True)
     source = {"kind": name, images.CODE: "of an older version"}
     manifest.write_text(json.dumps(json.loads(tiny_manifest.read_text()) | {"source": source}))
-    reasons = ["the code that prepares them changed"]
+    reasons = ["the code that prepares the images changed"]
     monkeypatch.setenv("HW2_DATA", str(in_folder / "elsewhere"))
     assert explain_unprepared(spec) == (reasons if name == "generated" else [])
     assert explain_images(spec) == ([] if spec.entry.checksummed else reasons)
