@@ -87,8 +87,7 @@ def explain_loss(archive: Path, packed: Collection[Path], runs: Mapping[str, Run
     except (UserError, OSError, *DAMAGES) as error:
         return make_line(f"what cannot be read ({error})")
     files = f"{len(lost)} file{'s'[: len(lost) > 1]}"
-    missing = "that are missing or of smaller or stale runs here, such as"
-    return f"{files} {missing} {lost[0]}" if lost else ""
+    return f"{files} missing or of smaller or stale runs here, such as {lost[0]}" if lost else ""
 
 
 def keep_older(archive: Path) -> Path:

@@ -142,7 +142,7 @@ def test_an_older_archive_is_kept_if_it_holds_results_that_are_not_here(archive,
     both = archive.read_bytes()
     for path in Path(RUN).glob("seed1.*"):
         path.unlink()
-    lost = f"3 files that are missing or of smaller or stale runs here, such as {RUN}/seed1.json"
+    lost = f"3 files missing or of smaller or stale runs here, such as {RUN}/seed1.json"
     for number in ("", "1"):
         archive.write_bytes(both)
         kept = Path(f"{archive}.previous{number}")
@@ -192,7 +192,7 @@ def test_an_older_archive_is_kept_if_its_results_are_current_and_those_here_are_
     run_study.pack(archive, runs)
     kept = Path(f"{archive}.previous")
     assert kept.read_bytes() == current
-    assert f"{kept}: the older study.tar.gz, which holds 1 file that" in capsys.readouterr().out
+    assert f"{kept}: the older study.tar.gz, which holds 1 file missing" in capsys.readouterr().out
     run_study.pack(archive, runs)  # the same results
     write_as_configured(write_run, new)
     run_study.pack(archive, runs)  # current ones
@@ -238,7 +238,7 @@ def test_results_that_are_only_in_an_older_archive_are_named_before_training(
         path.unlink()
     assert run_study.main() == 1
     holds, advice, training = capsys.readouterr().out.splitlines()
-    assert holds.startswith("study.tar.gz holds 3 files that are missing ")
+    assert holds.startswith("study.tar.gz holds 3 files missing ")
     assert advice.startswith("to resume from it, stop and call: python ")
     assert advice.endswith("workflow_scripts/unpack.py study.tar.gz")
     assert training == "training"
