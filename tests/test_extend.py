@@ -8,12 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from checkout import ROOT, Checkout, copy_sources
+
+from hw2core.data.prepared import DataError
 
 DOCUMENT = ROOT / "docs" / "extend.md"
 STEP = re.compile(
@@ -114,6 +117,19 @@ def test_what_is_added_is_in_the_hashes_of_its_own_runs_only(extended):
     owners = {"hw2core.cnn.mixer": {"exp4_dim8", "exp4_dim16"}, "hw2core.data.mine": {"exp5_L2_K8"}}
     for module, names in owners.items():
         assert {name for name, value in after.items() if module in value[1]} == names
+
+
+def test_a_damaged_file_of_own_images_is_one_line(extended, tmp_path):
+    spec = spec_from_file_location("mine", extended[0] / "hw2core/data/mine.py")
+    spec.loader.exec_module(mine := module_from_spec(spec))
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=np.zeros(1000, np.uint8), labels=np.zeros(1000, np.uint8))
+    whole = path.read_bytes()
+    flipped = whole[:500] + bytes([whole[500] ^ 1]) + whole[501:]
+    for damaged in (b"", whole[:800], flipped, b"text", None):
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"^\S+/mine.npz: cannot be read \([^\n]+\)$"):
+            mine.read_mine(root=tmp_path, download_dir=tmp_path)
 
 
 @pytest.mark.slow
