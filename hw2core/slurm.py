@@ -67,6 +67,7 @@ class _Watch:
         self._executor, self._name = executor, executor.run_uuid
         self._show = show
         self._shown: set[str] = set()
+        self._interrupted = False
         self._ended: list[Any] = []  # jobs of which the plugin has reported the end
         self._run, self._check = executor.run_job, executor.check_active_jobs
         self._report_error = executor.report_job_error
@@ -78,8 +79,10 @@ class _Watch:
         executor.report_job_success = self.report_job_success
 
     def run_job(self, job: Any) -> None:
-        """Submit a job; if the plugin cannot, report it as failed."""
+        """Submit a job; if the plugin cannot, or after an interrupt, report it as failed."""
         try:
+            if self._interrupted:
+                raise InterruptedError("Snakemake was interrupted")
             self._run(job)
         except Exception as error:
             # The plugin's own handler fails for groups.
@@ -126,6 +129,7 @@ class _Watch:
 
     def cancel_jobs(self, jobs: list[Any]) -> None:
         """Cancel all jobs of this call, also those that the plugin does not know at the moment."""
+        self._interrupted = True
         command = ["scancel", "--name", self._name]  # which submits nothing more, see slurm/
         try:
             subprocess.run(

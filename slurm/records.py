@@ -23,6 +23,13 @@ def report_waiting(folder: Path, what: str, reason: str) -> None:
             file.write(f"{what}{line}")
 
 
+def record_interrupt(folder: Path) -> None:
+    """Record that a call was interrupted, unless a quota is used up: its jobs end all the same."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / INTERRUPTED).touch()
+
+
 def remove_old_records() -> None:
     """Delete the records of old calls."""
     for folder in RECORDS.glob("*"):

@@ -170,6 +170,9 @@ def test_all_jobs_of_an_interrupted_call_are_cancelled(watched, tmp_path, monkey
     executor.cancel_jobs([])
     assert (tmp_path / "cancelled").read_text() == "--name call-1\n"
     assert shown == []
+    executor.run_job(make_info().job)
+    assert shown.pop() == "a: submission failed: Snakemake was interrupted"
+    assert [event for event, _ in executor.events] == ["failed"]
     scancel.write_text("#!/bin/sh\necho no controller >&2; exit 1\n")
     executor.cancel_jobs([])
     assert shown == [

@@ -66,6 +66,25 @@ def test_what_the_plugin_refuses_is_a_failed_job(prepared, slurm, tmp_path, reso
     assert not list_calls(tmp_path, "sbatch")
 
 
+@pytest.mark.parametrize("account", [[], ["train:slurm_account='course'"]])
+def test_while_slurm_is_away_submissions_wait(prepared, slurm, tmp_path, account):
+    away = f"[ -e {tmp_path}/back ] || {{ echo Unable to contact slurm controller >&2; exit 1; }}"
+    for command in ("sinfo", "sacctmgr", "sshare"):
+        slurm(command, away)
+    refused = "echo sbatch: error: invalid partition specified: x >&2; exit 1"
+    slurm("sbatch", f"touch {tmp_path}/tried; {away}; {refused}")
+    arguments = ["--set-resources", *account] if account else []
+    process = prepared.start(*CALL, *arguments)
+    try:
+        output = read_until(process, "submissions wait: Unable to contact slurm controller")
+        (tmp_path / "back").touch()
+        output += process.communicate(timeout=120)[0]
+    finally:
+        process.kill()
+    assert "invalid partition" in output, "sbatch was called again"
+    assert "submission failed" not in output
+
+
 def test_why_slurm_refuses_a_job_is_shown(prepared, slurm):
     slurm("sbatch", "echo sbatch: error: invalid partition specified: x >&2; exit 1")
     output = prepared.snakemake(*CALL, succeeds=False)
