@@ -217,8 +217,8 @@ if "gpu_percent" not in workflow.global_resources:
     workflow.register_resource("gpu_percent", 100 * max(1, len(GPUS)))
 
 
-def trained_by(jobs):
-    return [tuple(job.wildcards) for job in jobs if job.rule.name == "train"]
+def tasks_of(jobs):
+    return [(job.rule.name, *job.wildcards) for job in jobs if job.rule.group]
 
 
 onstart:
@@ -235,11 +235,11 @@ onstart:
         executor.snakefile = str(CODE.resolve() / "Snakefile")
         slurm.watch_plugin(executor, logger.warning)
         workflow.config_settings.configfiles = []
-        retries = Retries(trained_by(planned))
+        retries = Retries(tasks_of(planned))
         # For cluster jobs: Snakemake itself would count every attempt as a retry.
         GroupJob.restart_times = property(
             lambda group: retries.count(
-                trained_by(group.jobs), max(job.restart_times for job in group.jobs)
+                tasks_of(group.jobs), max(job.restart_times for job in group.jobs)
             )
         )
         pipeline.settle_times(

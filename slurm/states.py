@@ -16,12 +16,15 @@ LOST = ("PREEMPTED", "NODE_FAIL", "REVOKED")
 # It holds a job that did not start on a broken node until somebody releases it, which may be never.
 HELD = re.compile("launch failed|SPECIAL_EXIT|JobHoldMaxRequeue")
 ORDINARY = ("", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog")
+WAITS = re.compile("PENDING|SUSPENDED|STOPPED|[A-Z_]+_HOLD")  # a state
 # A job that waits for one of these reasons requests what the site never grants.
 NEVER = re.compile(
     r"Partition(Time|Node)Limit|(QOS|Assoc)Max\w*Per(Job|Node)|QOSMin|MaxMemPerLimit|BadConstraints"
-    r"|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied|ReservationDeleted"
+    r"|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied"
 )
+RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
 SETTINGS = {  # of slurm/config.yaml, by a part of the reason
+    "Reservation": "slurm-reservation",
     "Time|Wall|Minutes": "runtime",
     "Mem": "mem_mb",
     "GRES": "gres",
@@ -34,27 +37,31 @@ NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 
 def report_states(name: str) -> int:
     """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
+    folder = RECORDS / name
     query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader", "--name", name)
     done = call("squeue", *query)
     answers = done.returncode == 0
     if not answers:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        report_waiting(RECORDS / name, "the states of running jobs are unknown", reason)
+        report_waiting(folder, "the states of running jobs are unknown", reason)
     states = {}
     for line in done.stdout.splitlines() if answers else ():
         job, state, reason, partitions = f"{line}|||".split("|")[:4]
         # With several partitions, the reason is that of the last one that Slurm tried.
-        never = state == "PENDING" and "," not in partitions and NEVER.search(reason)
+        never = state == RESERVATION_ENDED or (
+            state == "PENDING" and "," not in partitions and NEVER.search(reason)
+        )
+        why = reason.partition(",")[0] if state == "PENDING" else state  # without names of nodes
         if never:
-            explain_failure(RECORDS / name, job, reason)
-        elif state == "PENDING" and (why := reason.partition(",")[0]) not in ORDINARY:
-            report_waiting(RECORDS / name, f"job {job} waits", why)  # without names of nodes
+            explain_failure(folder, job, reason)
+        elif WAITS.fullmatch(state) and why not in ORDINARY:
+            report_waiting(folder, f"job {job} waits", why)
         if never or HELD.search(f"{state} {reason}"):
             # If it cannot be cancelled, the next query tries again.
             state = "PENDING" if call("scancel", job).returncode else "FAILED"
         if job:
             states[job] = state
-    for record in (RECORDS / name).glob("[0-9]*"):
+    for record in folder.glob("[0-9]*"):
         status = ""
         with contextlib.suppress(OSError):
             status = record.read_text().strip()  # read after asking Slurm
@@ -67,10 +74,11 @@ def report_states(name: str) -> int:
 
 
 def explain_failure(folder: Path, job: str, reason: str) -> None:
-    """Write to the log of a run why its job will not start; Snakemake shows the log."""
+    """Record why a job will not start, also in the log of its run, which Snakemake shows."""
     setting = next(name for part, name in SETTINGS.items() if re.search(part, reason))
+    why = f"{reason}: it {NEVER_STARTS}; change {setting} in slurm/config.yaml"
+    report_waiting(folder, f"job {job} is cancelled", why)
     with contextlib.suppress(OSError):
         if log := (folder / f"{SUBMITTED}{job}").read_text():
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-            line = f"job {job}: {reason}: it {NEVER_STARTS}; change {setting} in slurm/config.yaml"
-            Path(log).write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            Path(log).write_text(f"{time.strftime('%Y-%m-%d %H:%M:%S')} job {job}: {why}\n")

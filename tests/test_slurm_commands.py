@@ -41,7 +41,7 @@ def slurm(in_folder, monkeypatch) -> Callable[[str, str], None]:
         (programs / command).chmod(mode)
 
     # Whatever this machine has.
-    for command in ("sbatch", "squeue", "sacct", "scancel"):
+    for command in ("sbatch", "squeue", "sacct", "scancel", "sinfo", "sacctmgr", "sshare"):
         define(command, "echo not expected >&2; exit 1")
     return define
 
@@ -107,6 +107,8 @@ def test_a_job_writes_its_exit_status(slurm, status):
         ("PENDING|PartitionTimeLimit|short,long", "", "PENDING"),  # it may start in the other
         ("PENDING|QOSMaxJobsPerUserLimit|main", "", "PENDING"),
         ("RUNNING|PartitionTimeLimit|main", "", "RUNNING"),
+        ("RESV_DEL_HOLD|Reservation course was deleted|a,b", "", "FAILED"),
+        ("REQUEUE_HOLD|job requeued in held state|main", "", "REQUEUE_HOLD"),  # by its user
         (None, "", "FAILED"),  # killed, and forgotten
         (None, "1", "FAILED"),
         (None, "0", "COMPLETED"),
@@ -133,20 +135,26 @@ def test_every_job_has_a_state(slurm, command, listed, status, expected):
         ("BadConstraints", "default-resources and set-resources"),
         ("PartitionNodeLimit", "default-resources and set-resources"),
         ("DependencyNeverSatisfied", "default-resources and set-resources"),
+        ("Reservation LunchTime was deleted", "slurm-reservation"),
     ],
 )
-def test_a_job_that_never_starts_is_cancelled_and_not_resubmitted(slurm, reason, setting):
-    submit(slurm, 7, "snakemake --target-jobs 'evaluate:run=a,seed=3' 'train:run=a,seed=3'")
-    slurm("squeue", f"echo '7|PENDING|{reason}|main'")
+@pytest.mark.parametrize("rules", [("evaluate", "train"), ("evaluate",)])
+def test_a_job_that_never_starts_is_cancelled_and_not_resubmitted(slurm, reason, setting, rules):
+    tasks = [(rule, "a", "3") for rule in rules]
+    submit(slurm, 7, f"snakemake --target-jobs {' '.join(f'{r}:run=a,seed=3' for r in rules)}")
+    state = "RESV_DEL_HOLD" if "deleted" in reason else "PENDING"
+    slurm("squeue", f"echo '7|{state}|{reason}|main'")
     slurm("scancel", 'echo "$@" >> cancelled')
-    retries = Retries([("a", "3")])
-    assert retries.count([("a", "3")], 2) == 2
+    retries = Retries(tasks)
+    assert retries.count(tasks, 2) == 2
     assert ask() == {"7": "FAILED"}
     assert Path("cancelled").read_text() == "7\n"
-    log = Path(log_path("train", "a", "seed3")).read_text()
-    line = f"job 7: {reason}: it never starts; change {setting} in slurm/config.yaml\n"
-    assert log.endswith(f" {line}")
-    assert retries.count([("a", "3")], 2) == 0
+    log = Path(log_path(rules[-1], "a", "seed3")).read_text()
+    why = f"{reason}: it never starts; change {setting} in slurm/config.yaml\n"
+    assert log.endswith(f" job 7: {why}")
+    # Shown also where no log can be written.
+    assert Path(f".snakemake/slurm/{NAME}/waiting").read_text() == f"job 7 is cancelled: {why}"
+    assert retries.count(tasks, 2) == 0
 
 
 @pytest.mark.parametrize("why", ["PENDING|PartitionTimeLimit|main", "SPECIAL_EXIT|x"])
@@ -166,11 +174,16 @@ def test_each_unusual_reason_to_wait_is_recorded_once(slurm):
         "9|PENDING|PartitionDown|main",
     ]
     lines += ["10|PENDING|ReqNodeNotAvail, UnavailableNodes:n1|main", "11|RUNNING|None|main"]
+    lines += ["12|SUSPENDED|None|main"]
     slurm("squeue", "".join(f"echo '{line}';" for line in lines))
     for _ in range(2):
-        assert set(ask().values()) == {"PENDING", "RUNNING"}
+        assert set(ask().values()) == {"PENDING", "RUNNING", "SUSPENDED"}
         recorded = Path(f".snakemake/slurm/{NAME}/waiting").read_text()
-        assert recorded == "job 8 waits: PartitionDown\njob 10 waits: ReqNodeNotAvail\n"
+        assert recorded.splitlines() == [
+            "job 8 waits: PartitionDown",
+            "job 10 waits: ReqNodeNotAvail",
+            "job 12 waits: SUSPENDED",
+        ]
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; echo no answer >&2; exit 1"])
@@ -195,6 +208,14 @@ def test_other_calls_go_to_slurm(slurm):
         assert call("sbatch", *arguments, code=5).stdout == theirs
 
 
+@pytest.mark.parametrize("command", ["sinfo", "sacctmgr", "sshare"])
+def test_without_an_answer_on_partitions_and_accounts_sbatch_decides(slurm, command):
+    slurm(command, "echo half; echo Unable to contact slurm controller >&2; exit 1")
+    assert call(command, "-x").stdout == ""
+    slurm(command, 'echo "theirs $@"')
+    assert call(command, "-x").stdout == "theirs -x\n"
+
+
 def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
     slurm("sacct", "true", mode=0o644)
     folders = (str(COMMANDS), str(Path(sys.executable).parent), "programs")
@@ -211,6 +232,9 @@ def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
         ("Slurm backup controller in standby mode", "exit 1", 0),
         ("Slurm temporarily unable to accept job, sleeping and retrying", "exit 1", 0),
         ("Batch job submission failed: Resource temporarily unavailable", "exit 1", 0),
+        ("Batch job submission failed: Protocol authentication error", "exit 1", 0),
+        ("Required partition not available (inactive or drain)", "true", 0),
+        ("Could not establish a configuration source", "exit 1", 0),
         (LIMIT, "true", 1),  # without a job of this user, waiting does not help
         ("sbatch: error: invalid partition specified: x", "true", 1),
     ],
@@ -252,12 +276,18 @@ def test_a_job_that_slurm_accepted_without_an_answer_is_not_submitted_again(slur
     Path(f".snakemake/slurm/{NAME}").mkdir(parents=True)
     Path(f".snakemake/slurm/{NAME}/9").touch()  # it has begun
     slurm("sbatch", f"{KEEP_COMMENT}; echo x >> tried; {UNHEARD}")
-    once = "[ -e asked ] || { touch asked; exit 1; }"
+    # As before Slurm 20.11.
+    once = (
+        "case $* in *--me*) exit 1;; esac; [ -e asked ] || { touch asked; echo away >&2; exit 1; }"
+    )
     # Another process submitted an equal job at the same time, and has not heard of it yet either.
     slurm("squeue", f"{once}; echo '8|rule_a 0123'; echo \"9|$(cat comment)\"")
     submitted = call("sbatch", *SUBMIT, "--wrap=true")
     assert submitted.stdout == "9\n"
     assert Path("tried").read_text() == "x\n"
+    assert Path(f".snakemake/slurm/{NAME}/waiting").read_text() == (
+        "a job may have been submitted; squeue is asked again: away\n"
+    )
 
 
 def test_the_number_that_sbatch_did_not_print_is_that_of_the_mark(slurm):
@@ -292,6 +322,14 @@ def test_a_job_that_is_submitted_during_an_interrupt_is_cancelled(slurm):
     )
 
 
+def test_jobs_are_cancelled_even_if_that_cannot_be_recorded(slurm):
+    Path(".snakemake").mkdir()
+    Path(".snakemake/slurm").touch()
+    slurm("scancel", 'echo "$@" > cancelled')
+    call("scancel", "--name", NAME)
+    assert Path("cancelled").read_text() == f"--name {NAME}\n"
+
+
 @contextmanager
 def start(*command: str) -> Iterator[subprocess.Popen[str]]:
     """Start a command in a group of its own; continue when sbatch has accepted its job."""
@@ -316,14 +354,27 @@ def start(*command: str) -> Iterator[subprocess.Popen[str]]:
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.mark.parametrize("is_recorded", [True, False])
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_job_whose_submission_was_interrupted_is_cancelled(slurm, number):
-    slurm("sbatch", "touch tried; sleep 2; echo 7")  # a busy controller answers late
+def test_a_job_whose_submission_was_interrupted_is_cancelled(slurm, number, is_recorded):
+    before = "true" if is_recorded else "rm -r .snakemake/slurm; touch .snakemake/slurm"
+    slurm("sbatch", f"{before}; touch tried; sleep 2; echo 7")  # a busy controller answers late
     slurm("scancel", 'echo "$@" > cancelled')
     with start("sbatch", *SUBMIT, "--wrap=true") as process:
         os.killpg(process.pid, number)
     assert Path("cancelled").read_text() == "7\n"
-    call("sbatch", *SUBMIT, "--wrap=true", code=130)
+    if is_recorded:
+        call("sbatch", *SUBMIT, "--wrap=true", code=130)
+
+
+def test_an_interrupt_before_a_submission_is_one_line(slurm, monkeypatch, in_folder):
+    monkeypatch.setenv("PYTHONPATH", str(in_folder))
+    slow = "import pathlib, time; pathlib.Path('tried').touch(); time.sleep(30)"
+    Path("shlex.py").write_text(slow)  # which is imported
+    with start("sbatch", *SUBMIT, "--wrap=true") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, message = process.communicate(timeout=30)
+    assert message == "sbatch: Snakemake was interrupted\n"
 
 
 def test_a_call_that_ignores_hangups_goes_on_submitting(slurm):

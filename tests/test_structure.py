@@ -38,7 +38,7 @@ ALLOWED: dict[str, str] = {
     "run_locks": "gpu_locks",
     "progress": "errors config gpus gpu_share runs",
     "code_copy": "errors config runs",
-    "retries": "runs",
+    "retries": "io runs",
     "slurm": "errors",
     "pipeline": "errors config data io runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
