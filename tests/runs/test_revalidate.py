@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,23 @@ from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.datasets import prepare
 from hw2core.data.prepared import read_manifest
 from hw2core.data.registry import DATA_SETS
-from hw2core.engine.run import build_trainer
+from hw2core.engine.run import EVALUATION_BATCH, build_trainer
 from hw2core.errors import UserError
-from hw2core.runs import paths, revalidate
+from hw2core.runs import paths, revalidate, tiny
 from hw2core.runs.code_hash import NETWORKS
 from hw2core.runs.files import hash_content, read_result, read_run, write_result
 from hw2core.runs.rebuild import check_network
 from hw2core.runs.schema import RESULT_FORMAT, Epochs, Result
 from hw2core.runs.staleness import Identity
-from hw2core.runs.tiny import find_difference, shrink_spec, word_spec
+from hw2core.runs.tiny import (
+    BATCH_SIZE,
+    BATCHES,
+    IMAGES,
+    find_difference,
+    run_tiny,
+    shrink_spec,
+    word_spec,
+)
 from hw2core.runs.weights import write_weights
 
 COMMIT, OLDER = "c" * 40, "a" * 40
@@ -290,6 +299,18 @@ def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spe
     assert "source_train" not in old["data"]
 
 
+@pytest.fixture
+def make_tiny(make_result, make_evaluation) -> Callable[..., Result]:
+    """Builds what a tiny run gives, with other fields of its evaluation and of its result."""
+
+    def make(test: dict[str, object] | None = None, **changes: object) -> Result:
+        epochs = {key: [55.0, 55.0] for key in Epochs.model_fields}
+        result = make_result(**{"epochs": epochs, **changes})
+        return result.model_copy(update={"test": make_evaluation(result, **(test or {}))})
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
@@ -297,12 +318,35 @@ def test_code_before_the_evaluation_script_gets_the_names_that_it_reads(tiny_spe
         ({"parameters": 11}, "parameters: was 10, is 11"),
         ({"best_epoch": 2}, "best epoch: was 1, is 2"),
         ({"weights_sha256": "a"}, "hash of the weights: was None, is a"),
+        ({"test": {"loss": 0.25}}, "test loss: was 0.5, is 0.25"),
+        ({"test": {"calibration_error": 4.0}}, "calibration error: was 3.0, is 4.0"),
+        ({"test": {"mistakes": []}}, "mistakes: was [Mistake(index=3, label=1, predicted=0, "),
+        ({"test": {"mistakes": [], "code": "0a"}}, None),
     ],
 )
-def test_the_first_difference_is_named(changes, place, make_result, make_evaluation):
-    def make(**changes: object) -> Result:
-        epochs = {key: [55.0, 55.0] for key in Epochs.model_fields}
-        result = make_result(epochs=epochs, **changes)
-        return result.model_copy(update={"test": make_evaluation(result)})
+def test_the_first_difference_is_named(changes, place, make_tiny):
+    found = find_difference(make_tiny(), make_tiny(**changes))
+    assert (found or "").startswith(place or "")
+    assert (found is None) == (place is None)
 
-    assert find_difference(make(), make(**changes)) == place
+
+def test_a_loss_that_is_not_finite_is_no_comparison(make_tiny):
+    epochs = {key: [55.0, 55.0] for key in Epochs.model_fields} | {"train_loss": [55.0, None]}
+    found = find_difference(make_tiny(epochs=epochs), make_tiny(epochs=epochs))
+    assert found.startswith("train_loss of the tiny run: not finite")
+
+
+def test_a_tiny_run_is_trained_with_its_seed(tiny_spec, monkeypatch, tmp_path):
+    def stop(checkout: Path, script: str, *options: str | Path) -> None:
+        raise UserError(f"{script} {options[2:4]}")
+
+    monkeypatch.setattr(tiny, "_run_script", stop)
+    with pytest.raises(UserError, match=r"train\.py \('--seed', '3'\)"):
+        run_tiny(CHECKOUT, tiny_spec, 3, tmp_path / "manifest.json", tmp_path)
+
+
+def test_an_evaluation_of_a_tiny_run_has_several_batches_and_a_short_one():
+    for images in (IMAGES.validation, IMAGES.test):
+        assert EVALUATION_BATCH < images < 2 * EVALUATION_BATCH
+    assert IMAGES.train > BATCH_SIZE * BATCHES
+    assert IMAGES.train % BATCH_SIZE
