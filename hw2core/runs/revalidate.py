@@ -5,8 +5,8 @@ because of code, a tiny version of each run (:mod:`hw2core.runs.tiny`) is traine
 the code that made them, from git, and with today's. If curves, weights and evaluation are bit for
 bit equal, the results get today's hashes and a note of the comparison.
 
-A tiny run has the network of its run, on few images. It does not detect a change that has an effect
-only after the second epoch, only on a GPU, or only with more images.
+A tiny run has the network of its run, on few images. docs/reproducibility.md says which changes it
+does not detect.
 """
 
 from __future__ import annotations
