@@ -256,6 +256,23 @@ def test_a_limit_shorter_than_an_epoch_is_no_reason_to_try_again(cluster, study)
     assert output.count(SUBMITTED) == 1
 
 
+@pytest.mark.slow
+def test_a_job_whose_reservation_ends_is_cancelled_and_not_resubmitted(cluster, study):
+    # While a job waits for a reservation, it cannot be deleted.
+    values = ("reservationname=course", "users=root", "starttime=now", "duration=2", "nodes=ALL")
+    call("scontrol", "create", "reservation", *values)
+    other = ("sbatch", "--gres=gpu:1", "--reservation=course", "--output=/dev/null")
+    call(*other, "--wrap", "sleep 1000")
+    snakemake = study.start("hopeless", arguments=("--slurm-reservation", "course"))
+    try:
+        output, _ = snakemake.communicate(timeout=500)
+    finally:
+        snakemake.kill()
+    assert snakemake.returncode != 0
+    assert "Reservation course was deleted: it never starts; change slurm-reservation" in output
+    assert output.count(SUBMITTED) == 1
+
+
 def test_jobs_that_begin_after_an_edit_are_those_of_the_call(cluster, study):
     names, checkout = ("edited1", "edited2"), study.checkout
     targets = [f"results/{name_run(name)}" for name in names]
