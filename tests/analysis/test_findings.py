@@ -8,9 +8,12 @@ import pytest
 from result_documents import SIZE, Experiment, build_result, build_results, tabulate
 
 from hw2core.analysis import findings
-from hw2core.analysis.findings.core import FINDINGS
+from hw2core.analysis.claims import judge
+from hw2core.analysis.figures.dots import describe_ablation
+from hw2core.analysis.findings.core import FINDINGS, keep_course
 from hw2core.analysis.findings.own import tabulate_changes
 from hw2core.analysis.findings.part2 import find_joint_rise
+from hw2core.analysis.findings.residual import tabulate_pairs
 from hw2core.analysis.tables import build, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_number
 
@@ -221,7 +224,12 @@ REST = [x for x in build_results("exp1_1", epochs=3) if x.name != "exp1_1_L4_K32
             {"exp1_1": [f"r{i}" for i in range(9)]},
             "`r0`, `r1`, `r2`, `r3` and 5 more.",
         ),
-        ("part3_q4", [], {}, "Experiment `exp1_3` is not part of this study."),
+        (
+            "part3_q4",
+            [],
+            {},
+            "Experiment `exp1_3` is not part of this study as the assignment defines it.",
+        ),
     ],
 )
 def test_what_is_missing_is_named(name, results, missing, end):
@@ -252,6 +260,62 @@ def test_the_ablation_says_what_each_change_is_worth():
     (broken,) = select(tabulate_changes(study), Gain="does not train without")["Change"]
     text = findings.answer("part3_q6_1", study)
     assert f"Without {broken[0].lower()}{broken[1:]} the network does not train." in text
+
+
+def test_nothing_is_said_of_a_part_without_a_trained_full_network_of_the_same_seed():
+    options = {"experiment": "exp2_ablation", "model": "ycn", "widths": (32, 64, 128), "epochs": 3}
+    full, part = "exp2_ablation_full_L3_K32-64-128", "exp2_ablation_no_cutout_L3_K32-64-128"
+    stuck = [build_result(full, status="at_chance", **options), build_result(part, **options)]
+    other_seed = [build_result(full, **options), build_result(part, seed=1, **options)]
+    for study in map(tabulate, (stuck, other_seed)):
+        assert "does not train" not in findings.answer("part3_q6_1", study)
+        assert "Gain" not in tabulate_changes(study)
+        assert describe_ablation(study)[0] == "No ablation has a result yet."
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "model", "settings"),
+    [
+        ("exp1_1", "part3_q2_1", "cnn", [{"training": {"lr": lr}} for lr in (0.01, 0.1)]),
+        ("exp1_2", "part3_q3", "cnn", [{"training": {"lr": lr}} for lr in (0.01, 0.1)]),
+        ("exp1_4", "part3_q5", "resnet", [{"network": {"batchnorm": b}} for b in (True, False)]),
+    ],
+)
+def test_an_experiment_that_varies_more_than_the_assignment_answers_no_question(
+    name, question, model, settings
+):
+    results = [
+        build_result(f"{name}_{label}_L{depth}_K32", experiment=name, model=model, depth=depth, **x)
+        for label, x in zip("ab", settings, strict=True)
+        for depth in (2, 4)
+    ]
+    said = f"Experiment `{name}` is not part of this study as the assignment defines it."
+    assert findings.answer(question, keep_course(tabulate(results))) == said
+    assert judge(tabulate(results)).empty
+    assert name in keep_course(tabulate(results[:2])).runs["experiment"].tolist()
+
+
+def test_runs_that_diverge_are_not_said_to_be_at_chance_or_to_end_at_their_last_loss():
+    results = build_results("exp1_4", epochs=3)
+    results += [
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, status=status, epochs=3)
+        for depth, status in ((2, "trained"), (4, "trained"), (8, "diverged"), (16, "diverged"))
+    ]
+    study = tabulate(results)
+    assert findings.list_briefly(study)[0].endswith(", and 2 of 2 deeper ones do not train.")
+    assert set(select(tabulate_pairs(study), Difference="–")["Plain (%)"]) == {"does not train"}
+
+    options = {"experiment": "part2_dropout", "model": "mlp", "widths": None}
+    rates = {p: {"network": {"dropout": p}, **options} for p in (0, 0.4, 0.8)}
+    dropout = [build_result(f"part2_dropout_{p}", **rates[p]) for p in (0.4, 0.8)]
+    dropout += [build_result("part2_dropout_0", status="diverged", **rates[0])]
+    study = tabulate(dropout)
+    text = findings.answer("part2_q1_1", study)
+    assert text.startswith("Left out, as the loss diverged: `part2_dropout_0` (one seed).")
+    assert "for p = 0.4 and 0.8" in text
+    assert "part2_dropout_0`" not in findings.answer("part2_q2", study)
+    only = findings.answer("part2_q1_1", tabulate(dropout[2:]))
+    assert only == "Left out, as the loss diverged: `part2_dropout_0` (one seed)."
 
 
 @pytest.mark.parametrize(

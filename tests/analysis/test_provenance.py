@@ -80,7 +80,7 @@ def test_networks_of_two_names_are_counted_once():
         for seed in (0, 1)
     ]
     scope = provenance.describe_scope(tabulate(twins))
-    assert scope.startswith("1 convolutional network was trained under 2 names, as 1 ")
+    assert scope.startswith("1 convolutional network was trained under 2 names, as 1 has several")
     # One thread each of two cores, an hour in all per name; part 2 is not counted.
     runs = tabulate(
         [

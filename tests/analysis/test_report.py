@@ -225,7 +225,7 @@ def test_an_experiment_that_shares_only_its_name_with_the_course_answers_no_ques
     assert "# Experiments" in text
     assert report.title_study(tabulate(other)) == "Results of exp2"
     text = render(*other, *build_results("exp1_1"))
-    assert "Experiment `exp2` is not part of this study." in text
+    assert "Experiment `exp2` is not part of this study as the assignment defines it." in text
     assert "YourCode" not in text
     assert "## exp2 {#experiment-exp2}" in text
 

@@ -104,8 +104,8 @@ def draw_dots(study: Study) -> Figure:
 
 
 def find_ablation(study: Study) -> str:
-    """Return the first experiment with an evaluated run labelled ``full``, or an empty string."""
-    full = select(study.runs, label=FULL).dropna(subset="test_accuracy")
+    """Return the first experiment with a trained run labelled ``full``, or an empty string."""
+    full = select(study.runs, label=FULL, status="trained").dropna(subset="test_accuracy")
     return "" if full.empty else str(full["experiment"].iloc[0])
 
 
@@ -113,13 +113,14 @@ def compare_parts(study: Study) -> pd.DataFrame:
     """Return a row per run of the ablation except the full one, the largest loss first.
 
     ``difference``, ``low`` and ``high`` are in points of test accuracy compared with the full
-    network of the same seed; ``trained`` is whether any seed trained.
+    network of the same seed, if that trained; of seeds that trained, if any did (``trained``).
     """
     runs = select(study.runs, experiment=find_ablation(study))
-    full = select(runs, label=FULL)[["seed", "test_accuracy"]]
+    full = select(runs, label=FULL, status="trained")[["seed", "test_accuracy"]]
     pairs = runs[runs["label"] != FULL].merge(full, on="seed", suffixes=("", "_full"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_full"]
     pairs["trained"] = pairs["status"] == "trained"
+    pairs = pairs[pairs["trained"] | ~pairs.groupby("run")["trained"].transform("any")]
     parts = pairs.groupby(["run", "label", "family"], sort=False, as_index=False).agg(
         difference=("difference", "mean"),
         low=("difference", "min"),
@@ -155,7 +156,7 @@ def draw_ablation(study: Study) -> Figure:
             values = (part.difference, part.low, part.high)
             _draw_row(axes, place, values, colour, text, hover)
         else:
-            dot = _draw_row(axes, place, (edge,) * 3, colour, f"{text} (at chance)", hover)
+            dot = _draw_row(axes, place, (edge,) * 3, colour, f"{text} (does not train)", hover)
             dot.set(marker="<", markerfacecolor=style.PAPER)
     xlabel = "Difference in test accuracy from the full network (points)"
     _finish_rows(axes, range(len(parts)), parts["label"], xlabel)

@@ -96,7 +96,7 @@ def add_legend(
     """Add a legend of colours, hollow dots (if ``failed``) and the grey band (if ``public``)."""
     looks = [(label, colour, colour) for label, colour in colours.items()]
     if failed:
-        looks.append(("at chance", style.INK, style.PAPER))
+        looks.append(("does not train", style.INK, style.PAPER))
     handles: list[Artist] = [
         Line2D([], [], color=colour, marker="o", ls="", label=label, markerfacecolor=face)
         for label, colour, face in looks

@@ -93,7 +93,7 @@ def describe_key(study: Study) -> tuple[str, str]:
     finding = f"{describe_finding(networks)}."
     notes = [finding, "Lines join networks of equal widths; larger markers are wider networks."]
     if (networks["status"] != "trained").any():
-        notes.append("Hollow markers are at chance level.")
+        notes.append("Hollow markers do not train.")
     if not select_baselines(study).empty:
         notes.append(
             "Bands show public solutions of the same runs, from the median of those that train to "

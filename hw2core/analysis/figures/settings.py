@@ -83,7 +83,7 @@ def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
     alt = " ".join(notes)
     runs = select(study.runs, experiment=experiment)
     if (runs["status"] != "trained").any():
-        notes.append("Hollow: at chance.")
+        notes.append("Hollow: does not train.")
     return drawing.join_caption(notes, runs), alt
 
 

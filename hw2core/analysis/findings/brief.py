@@ -43,7 +43,8 @@ def _say_depth(plain: pd.DataFrame) -> Sentences:
     failed = int((deeper["trained"] == 0).sum())
     text = f"Without skip connections, networks with L = {depth} are the most accurate"
     if failed:
-        text += f", and {failed} of {len(deeper)} deeper ones stay at chance level"
+        verb = "does" if failed == 1 else "do"
+        text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"
     yield f"{text}."
 
 

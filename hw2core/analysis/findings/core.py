@@ -24,24 +24,37 @@ class Finding(NamedTuple):
 
 
 FINDINGS: dict[str, Finding] = {}
-# The assignment's experiments, with the models that their answers are about.
-PLAIN, SCRATCH = {"cnn"}, {"mlp"}
+
+
+class Assigned(NamedTuple):
+    """An experiment of the assignment: the models of its answers, and what tells its runs apart."""
+
+    models: set[str]
+    varies: Sequence[str] = ("depth", "widths")  # columns
+
+
+PLAIN, OWN, SCRATCH = {"cnn"}, {"ycn"}, {"mlp"}
 COURSE = {
-    **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), PLAIN),
-    **{
-        "exp1_4": {"resnet"},
-        "exp1_5": {"cnn", "resnet"},
-        "exp2": {"ycn"},
-        "exp2_ablation": {"ycn"},
-    },
-    **dict.fromkeys(("part2_overfit", "part2_optim", "part2_dropout"), SCRATCH),
+    **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), Assigned(PLAIN)),
+    "exp1_4": Assigned({"resnet"}),
+    "exp1_5": Assigned({"cnn", "resnet"}, ("label", "depth", "widths")),
+    "exp2": Assigned(OWN),
+    "exp2_ablation": Assigned(OWN, ("label",)),
+    "part2_overfit": Assigned(SCRATCH, ()),
+    "part2_optim": Assigned(SCRATCH, ("training.optimizer",)),
+    "part2_dropout": Assigned(SCRATCH, ("architecture.dropout",)),
 }
 
 
 def keep_course(study: Study) -> Study:
-    """Return a study without experiments that share only their name with the assignment's."""
-    models = study.runs.groupby("experiment")["model"].agg(set)
-    others = [name for name, used in models.items() if not used <= COURSE.get(str(name), used)]
+    """Return a study without experiments that share only their name with the assignment's.
+
+    They have another model, or runs that differ in something else than the assignment's: answers
+    on depth would compare runs of one depth.
+    """
+    others = [
+        name for name, runs in study.runs.groupby("experiment") if not _is_assigned(name, runs)
+    ]
     runs, epochs, layers = (
         frame[~frame["experiment"].isin(others)]
         for frame in (study.runs, study.epochs, study.layers)
@@ -55,6 +68,14 @@ def keep_course(study: Study) -> Study:
         layers=layers,
         baselines=study.baselines[study.baselines["run"].isin(runs["run"])],
     )
+
+
+def _is_assigned(name: Any, runs: pd.DataFrame) -> bool:
+    if name not in COURSE:
+        return True
+    models, varies = COURSE[name]
+    one = runs.drop_duplicates("run").reindex(columns=["experiment", "model", *varies])
+    return set(one["model"]) <= models and not one.duplicated(["experiment", *varies]).any()
 
 
 def finding(name: str, needs: Sequence[str] = (), uses: Sequence[str] = ()) -> Callable[[Say], Say]:
@@ -106,7 +127,8 @@ def say_missing(study: Study, found: Finding) -> Sentences:
     absent = [name for name in found.needs if name not in planned]
     if absent and not has_results(study, found.needs):
         verb = "is" if len(absent) == 1 else "are"
-        yield f"{_name_experiments(absent)} {verb} not part of this study."
+        where = "part of this study as the assignment defines it"
+        yield f"{_name_experiments(absent)} {verb} not {where}."
     missing = [run for name in asked if name not in empty for run in study.missing.get(name, [])]
     if missing:
         yield f"Without a result: {join_some([f'`{run}`' for run in missing])}."

@@ -41,16 +41,20 @@ def has_own_recipe(study: Study) -> bool:
 def measure_ablation(study: Study) -> dict[Any, float | None]:
     """Return the gain from each part of the full network by label, in points of test accuracy.
 
-    Gains are means over seeds that trained with and without the part; None if it does not train
-    without.
+    Gains are means over seeds that trained with and without the part; None if only the full
+    network trains. A part is left out if the full network does not train, or not with its seeds.
     """
-    runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
-    if "full" not in runs:
+    networks = summarize_experiments(study, "exp2_ablation").set_index("label")
+    if "full" not in networks.index or not networks.loc["full", "trained"]:
         return {}
-    pairs = {
-        label: pair_seeds(study.runs, runs["full"], run) for label, run in runs.drop("full").items()
-    }
-    return {label: sum(gains) / len(gains) if gains else None for label, gains in pairs.items()}
+    worth: dict[Any, float | None] = {}
+    full = networks["run"]["full"]
+    for label, run, trained in networks.drop("full")[["run", "trained"]].itertuples():
+        if gains := pair_seeds(study.runs, full, run):
+            worth[label] = sum(gains) / len(gains)
+        elif not trained:
+            worth[label] = None
+    return worth
 
 
 @finding("part3_q6_1", uses=["exp2_ablation"])

@@ -89,14 +89,18 @@ def _say_interval(found: Judged) -> str:
 
 
 def measure_dropout(study: Study) -> pd.DataFrame:
-    """Return a row per probability with means over seeds of the last epoch and the lowest loss."""
-    epochs = select(study.epochs, experiment="part2_dropout")
+    """Return a row per probability with means over seeds of the last epoch and the lowest loss.
+
+    Seeds that diverged are left out.
+    """
+    runs = select(study.runs, experiment="part2_dropout")
+    runs = runs[runs["status"] != "diverged"]
+    epochs = study.epochs.merge(runs[["run", "seed"]])
     last = epochs.groupby(["run", "seed"], sort=False).last()
     last["lowest_loss"] = epochs.groupby(["run", "seed"])["validation_loss"].min()
     means = last.groupby("run", sort=False).mean(numeric_only=True)
     means["rise"] = means["validation_loss"] - means["lowest_loss"]
     means["gap"] = means["train_accuracy"] - means["validation_accuracy"]
-    runs = select(study.runs, experiment="part2_dropout")
     by_run = runs.groupby("run").agg(
         p=("architecture.dropout", "first"), test=("test_accuracy", "mean")
     )
@@ -106,7 +110,14 @@ def measure_dropout(study: Study) -> pd.DataFrame:
 @finding("part2_q1_1", needs=["part2_dropout"])
 def say_dropout(study: Study) -> Sentences:
     """Yield whether dropout has the expected effect on training images and on new images."""
+    diverged = select(study.runs, experiment="part2_dropout", status="diverged")
+    if not diverged.empty:
+        counts = diverged["run"].value_counts(sort=False).items()
+        left_out = [f"`{run}` ({count_things(count, 'seed')})" for run, count in counts]
+        yield f"Left out, as the loss diverged: {join_words(left_out)}."
     rows = measure_dropout(study)
+    if rows.empty:
+        return
     where = f"for p = {join_words(f'{p:g}' for p in rows['p'])}"
     fits = rows["train_accuracy"]
     expected = "as expected" if fits.is_monotonic_decreasing else "but not in the order of p"
@@ -147,7 +158,7 @@ def say_low_against_high(study: Study) -> Sentences:
     """Yield how low and high dropout compare in speed of learning and overfitting."""
     rows = [row for row in list_rows(measure_dropout(study)) if row.p > 0]
     if len(rows) < 2:
-        yield "Only one probability of dropout has a result."
+        yield "There are no two probabilities of dropout with results to compare."
         return
     low, high = rows[0], rows[-1]
     speed = "more slowly" if high.train_loss > low.train_loss else "faster"
@@ -199,7 +210,8 @@ def find_joint_rise(study: Study) -> Any:
         standard errors, and the numbers of cases ``found`` and of epochs ``compared``; None without
         any case.
     """
-    runs = study.runs.drop_duplicates(["spec_hash", "seed"])  # a run with two names counts once
+    runs = study.runs[study.runs["status"] != "diverged"]
+    runs = runs.drop_duplicates(["spec_hash", "seed"])  # a run with two names counts once
     keys = ["run", "seed"]
     rows = study.epochs.merge(runs[[*keys, "validation_images"]], on=keys)
     rows = rows.rename(columns={"validation_loss": "loss", "validation_accuracy": "accuracy"})

@@ -91,13 +91,18 @@ def pair_with_plain(study: Study) -> pd.DataFrame:
 
 def tabulate_pairs(study: Study) -> pd.DataFrame:
     """Return a table of residual and plain networks with equal convolutions and widths."""
+    failed = "does not train"
     return pd.DataFrame(
         {
             "Network": say.size(row.depth, row.widths),
             "Convolutions": row.num_conv,
-            "Residual (%)": say.accuracy(row).replace(" %", ""),
-            "Plain (%)": format_number(row.test_plain) if row.trained_plain else "chance level",
-            "Difference": format_change(row.test - row.test_plain) if row.trained_plain else "–",
+            "Residual (%)": say.accuracy(row).replace(" %", "") if row.trained else failed,
+            "Plain (%)": format_number(row.test_plain) if row.trained_plain else failed,
+            "Difference": (
+                format_change(row.test - row.test_plain)
+                if row.trained and row.trained_plain
+                else "–"
+            ),
         }
         for row in list_rows(pair_with_plain(study))
     )
