@@ -29,6 +29,17 @@ REFERENCE_RESULTS = "results.tar.gz"
 REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
+REPORT_FILES: tuple[str, ...] = (
+    "page.html.j2",
+    "part1.md.j2",
+    "paper.typ",
+    "paper.yaml",
+    "paper.lua",
+)
+REPORT_FILES += ("questions.csv", "changes.csv", "baselines.csv", "style.css", "report.md.j2")
+# In answers/; of the questions in questions.csv and two more.
+REPORT_ANSWERS: tuple[str, ...] = ("rates", "part1_q1", "part2_optim", "part2_q1", "part2_q2")
+REPORT_ANSWERS += tuple(f"part3_q{question}" for question in range(1, 7))
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
 FIGURE_KINDS = ("curves", "settings")  # the second only of grids over settings
@@ -147,17 +158,20 @@ def list_below(folder: Path) -> list[Path]:
 def list_report_sources(checkout: Path) -> list[Path]:
     """Return the files that the report is made from, besides results and figures.
 
-    Of the published results, only the table is among them.
+    These are those that it needs, and others in their folder, such as templates of one's own. Of
+    the published results, only the table is among them.
     """
     folder = (checkout / REPORT_TEMPLATE).parent
     reference = checkout / REFERENCE
-    templates = sorted(
+    templates = {
         path
         for path in list_below(folder)
         if path.suffix in REPORT_SUFFIXES
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
-    )
-    return [*templates, checkout / RATES, checkout / RATES_OF_PART_2]
+    }
+    templates |= {folder / name for name in REPORT_FILES}
+    templates |= {folder / "answers" / f"{name}.md.j2" for name in REPORT_ANSWERS}
+    return [*sorted(templates), checkout / RATES, checkout / RATES_OF_PART_2]
 
 
 def manifest_path(data_folder: str) -> str:
