@@ -21,7 +21,7 @@ from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.data import registry
 from hw2core.errors import UserError, make_line
 from hw2core.io import write_text_atomically
-from hw2core.runs.files import find_results
+from hw2core.runs.files import find_results, forget_others
 from hw2core.runs.outcome import STATUSES
 from hw2core.runs.paths import BASELINES
 from hw2core.runs.schema import Result
@@ -74,7 +74,7 @@ def build(
     Raises:
         ValueError: a run and seed has two results.
     """
-    results = sorted(results, key=_order)
+    results = sorted(forget_others(list(results)), key=_order)
     for previous, result in pairwise(results):
         if _order(previous) == _order(result):
             raise ValueError(f"{result.name}, seed {result.seed}: two results")

@@ -17,7 +17,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
 from hw2core.gpu_share import estimate_gpu_percent
 from hw2core.runs.environment import describe_environment
-from hw2core.runs.files import ResultError, read_run
+from hw2core.runs.files import ResultError, forget_others, read_run
 from hw2core.runs.schema import Result
 
 # It is unknown how many jobs a cluster runs at once.
@@ -90,7 +90,7 @@ def read_finished(study: Study) -> dict[tuple[str, int], Result]:
         for pair in experiment.pairs():
             with suppress(ResultError):
                 results[pair] = read_run(*pair)
-    return results
+    return dict(zip(results, forget_others(results.values()), strict=True))
 
 
 class Estimator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +148,17 @@ def share_result(original: Result, spec: RunSpec) -> tuple[Result, Evaluation]:
     names = {"config": spec.describe(original.seed), "same_as": original.name}
     evaluation = original.test.model_copy(update={"run": spec.name})
     return original.model_copy(update=names), evaluation
+
+
+def forget_others(results: Collection[Result]) -> list[Result]:
+    """Return results, each with ``same_as`` only if that run is among them and still the same."""
+    known = {(result.name, result.seed): result.spec_hash for result in results}
+    return [
+        result
+        if result.same_as is None or known.get((result.same_as, result.seed)) == result.spec_hash
+        else result.model_copy(update={"same_as": None})
+        for result in results
+    ]
 
 
 def is_own(document: object) -> bool:

@@ -42,8 +42,9 @@ def test_machines_and_provenance_count_the_results_of_each():
     change = {"device": "cuda", "git_commit": None, "seconds": 7200.0}
     results += [
         build_result("exp1_2_L2_K64", experiment="exp1_2", **change),
-        build_result("exp1_2_L4_K64", experiment="exp1_2", same_as="exp1_1_L4_K64", **change),
+        build_result("exp1_2_L4_K64", experiment="exp1_2", same_as="exp1_2_L2_K64", **change),
     ]
+    results[-1] = results[-1].model_copy(update={"spec_hash": results[-2].spec_hash})
     study = tabulate(results)
     machines = provenance.list_machines(study.runs).set_index("Device")
     assert machines.loc["cuda", "Results"] == 1  # the shared one took no time

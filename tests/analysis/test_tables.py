@@ -69,7 +69,6 @@ def test_a_row_holds_what_the_result_says():
         (build_result("e_bn_L2_K32", experiment="e"), "label", "bn"),
         (build_result("e_0.5_L2_K32", experiment="e"), "label", "0.5"),
         (build_result("e_0.5", experiment="e", widths=None), "label", "0.5"),
-        (build_result("x_L2_K32", same_as="y_L2_K32"), "same_as", "y_L2_K32"),
         (MLP, "status", "trained"),
     ],
 )
@@ -137,10 +136,24 @@ def test_rows_are_in_natural_order_whatever_comes_first():
     assert sorted(names, key=split_numbers) == names[::-1]
 
 
+def test_a_shared_result_takes_no_time_while_it_is_that_of_the_other_run():
+    def tabulate_shared(**changes):
+        pair = [build_result("x_L2_K32", same_as="y_L2_K32", spec_hash="a" * 64)]
+        pair.append(build_result("y_L2_K32", **{"spec_hash": "a" * 64, **changes}))
+        return tabulate(pair).runs.set_index("run").loc["x_L2_K32"]
+
+    shared = tabulate_shared()
+    assert shared["same_as"] == "y_L2_K32"
+    assert math.isnan(shared["seconds"])
+    for changes in ({"spec_hash": "b" * 64}, {"seed": 1}):  # trained again, not planned
+        alone = tabulate_shared(**changes)
+        assert pd.isna(alone["same_as"])
+        assert alone["seconds"] > 0
+
+
 def test_what_a_result_does_not_have_is_missing():
     missing = ["depth", "widths", "num_conv", "test_accuracy", "test_loss", "calibration_error"]
     assert tabulate_one(MLP)[missing].isna().all()
-    assert math.isnan(tabulate_one(build_result("x_L2_K32", same_as="y_L2_K32"))["seconds"])
     result = build_result("x_L2_K32", status="diverged", test_accuracy=10.0)
     test = result.test.model_copy(update={"loss": None})
     row = tabulate_one(result.model_copy(update={"test": test}))
