@@ -9,13 +9,14 @@ from result_documents import SIZE, Experiment, build_result, build_results, tabu
 
 from hw2core.analysis import findings
 from hw2core.analysis.claims import judge
-from hw2core.analysis.figures.dots import describe_ablation
+from hw2core.analysis.figures.dots import compare_parts, describe_ablation
 from hw2core.analysis.findings.core import FINDINGS, keep_course
-from hw2core.analysis.findings.own import tabulate_changes
+from hw2core.analysis.findings.own import measure_ablation, tabulate_changes
 from hw2core.analysis.findings.part2 import find_joint_rise
 from hw2core.analysis.findings.residual import tabulate_pairs
 from hw2core.analysis.tables import build, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_number
+from hw2core.runs.outcome import judge_status
 
 SEVERAL = ("part3_q2_1", "part3_q2_2", "part3_q3", "part3_q4", "part3_q5", "part3_q6_1")
 SEVERAL += ("part3_q6_2", "part2_optim", "part2_q1_1", "part2_q1_2", "public")
@@ -271,6 +272,21 @@ def test_nothing_is_said_of_a_part_without_a_trained_full_network_of_the_same_se
         assert "does not train" not in findings.answer("part3_q6_1", study)
         assert "Gain" not in tabulate_changes(study)
         assert describe_ablation(study)[0] == "No ablation has a result yet."
+
+
+def test_the_ablation_is_drawn_with_the_numbers_of_its_text():
+    others = [build_result(f"a_{x}_L2_K8", experiment="a", epochs=3) for x in ("full", "half")]
+    results = build_results("exp2_ablation", seeds=(0, 1, 2), epochs=3)
+    stuck = {("exp2_ablation_full_", 1), ("exp2_ablation_no_batchnorm_", 0)}
+    results = [
+        x.model_copy(update=CHANCE_CURVES) if (x.name.partition("L3")[0], x.seed) in stuck else x
+        for x in results
+    ]
+    assert sum(judge_status(x) == "at_chance" for x in results) == 2
+    study = tabulate([*others, *results])
+    shown = compare_parts(study).set_index("label")["difference"]
+    worth = measure_ablation(study)
+    assert {label: pytest.approx(-points) for label, points in worth.items()} == dict(shown)
 
 
 @pytest.mark.parametrize(
