@@ -107,6 +107,14 @@ def test_images_of_other_data_are_not_shown(results, prepared):
     assert describe_study(study, prepared=few)["pictures"].keys() == {0, 1}
 
 
+def test_mistakes_on_other_images_are_not_counted_together(prepared):
+    first, second = (build_result(RUN, seed=seed, epochs=EPOCHS) for seed in (0, 1))
+    few = {"data_sha256": "e" * 64, "confusion": [[1, 0], [0, 1]]}
+    stale = second.model_copy(update={"test": second.test.model_copy(update=few)})
+    (run,) = describe_study(tabulate([first, stale]), prepared=prepared)["runs"]
+    assert run["confusion"] == first.test.model_dump()["confusion"]
+
+
 def test_a_study_without_results_and_one_that_diverged_are_pages(tmp_path):
     for name, results in {"none": [], "lost": [build_result("a_L2", status="diverged")]}.items():
         write_page(tmp_path / f"{name}.html", tabulate(results))

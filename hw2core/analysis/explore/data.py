@@ -89,6 +89,8 @@ def describe_study(
 def _describe_run(row: Any, results: Sequence[Result]) -> dict[str, Any]:
     """Return what is known of a run over its seeds, from its row in ``Study.summary``."""
     tests = [result.test for result in results if result.test]
+    # A seed may have a stale result, on the images of another data set.
+    tests = [test for test in tests if test.data_sha256 == tests[0].data_sha256]
     return {
         "name": row.run,
         "experiment": row.experiment,
