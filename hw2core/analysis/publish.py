@@ -179,7 +179,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
         row = {
             "Experiment": experiment.name,
             "Networks": ", ".join(own["family"].unique()),
-            "Train": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
+            "Train (all seeds)": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
             "Best by validation": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
             f"Hours per seed on {CORES} cores": show_hours(own_hours),

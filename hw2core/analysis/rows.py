@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from hw2core.config.images import DataSpec
+from hw2core.config.networks import MODELS
+from hw2core.config.schema import RecipeSpec
 from hw2core.config.spec import Size
 from hw2core.runs.outcome import judge_status
 from hw2core.runs.schema import Epochs, Result
@@ -60,6 +65,22 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
         **result.model_dump(include={"parameters", "flops_per_image", "same_as"}),
         **result.model_dump(include={"spec_hash", "code_hash", "data_sha256"}),
     }
+
+
+def read_setting(config: Mapping[str, Any], key: str, otherwise: object = None) -> Any:
+    """Return the value of ``section.field`` in a result's config, or the default it leaves out.
+
+    It is ``otherwise`` if the run has no such key, or one that only stands for others, as ``pools``
+    does.
+    """
+    section, _, field = key.partition(".")
+    if field in config[section]:
+        return config[section][field]
+    kinds: dict[str, type[BaseModel]] = {"data": DataSpec, "training": RecipeSpec}
+    if config["model"] in MODELS:
+        kinds["architecture"] = MODELS[config["model"]].architecture
+    known = kinds[section].model_fields.get(field) if section in kinds else None
+    return otherwise if known is None or known.exclude or known.is_required() else known.default
 
 
 def list_epochs(result: Result) -> Iterator[tuple[Any, ...]]:

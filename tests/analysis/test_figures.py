@@ -385,6 +385,15 @@ def test_colours_of_depth_get_lighter_and_text_is_readable():
         assert style.darken(colour) == style.darken(style.darken(colour))
 
 
+def test_a_grid_with_the_default_among_its_values_is_drawn():
+    results = [
+        build_result("exp3_gamma0.1_L2_K32", experiment="exp3"),
+        build_result("exp3_gamma0.5_L2_K32", experiment="exp3", training={"gamma": 0.5}),
+    ]
+    study = tabulate(results, settings=("training.gamma",))
+    assert settings.find_setting(study, "exp3").distinct == [0.1, 0.5]
+
+
 def test_a_grid_over_rates_is_drawn_against_the_rate(rates):
     caption, _ = figures.describe("settings", rates, "exp3")
     best = select(rates.summary, run="exp3_bn-true_lr0.01_L4_K32")

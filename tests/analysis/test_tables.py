@@ -136,6 +136,17 @@ def test_rows_are_in_natural_order_whatever_comes_first():
     assert sorted(names, key=split_numbers) == names[::-1]
 
 
+def test_a_key_that_a_result_leaves_out_has_its_default():
+    changes = [{"training": {"gamma": 0.5}}, {"network": {"dropout": 0.2}}, {}, {"model": "mine"}]
+    changes.append({"model": "mlp", "widths": None})
+    results = [build_result(f"x{i}_L2_K32", **each) for i, each in enumerate(changes)]
+    runs = tabulate(results).runs
+    assert runs["training.gamma"].tolist() == [0.5, 0.1, 0.1, 0.1, 0.1]
+    dropout = runs["architecture.dropout"].tolist()
+    assert dropout[:3] == [0.0, 0.2, 0.0]
+    assert math.isnan(dropout[3])
+
+
 def test_a_shared_result_takes_no_time_while_it_is_that_of_the_other_run():
     def tabulate_shared(**changes):
         pair = [build_result("x_L2_K32", same_as="y_L2_K32", spec_hash="a" * 64)]

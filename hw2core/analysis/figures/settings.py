@@ -11,10 +11,12 @@ from matplotlib.ticker import NullLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
+from hw2core.analysis.rows import read_setting
 from hw2core.analysis.tables import Study, find_best, select
 from hw2core.analysis.text import format_number, format_setting
 from hw2core.config.grids import name_setting
 
+NOT_THERE = object()
 DECADE = 10  # from the lowest to the highest value of an axis: beyond, it is a logarithm
 
 
@@ -32,15 +34,14 @@ def find_setting(study: Study, experiment: str) -> Setting | None:
     keys = [key for x in study.experiments if x.name == experiment for key in x.settings]
     results = [result for result in study.results if result.experiment == experiment]
     settings = []
-    for section, field in (key.split(".", 1) for key in keys):
-        # What only stands for other keys, as `pools` does, is in no result.
-        found = {x.name: x.config[section][field] for x in results if field in x.config[section]}
-        if len(found) == len({result.name for result in results}) > 0:
+    for key in keys:
+        found = {x.name: read_setting(x.config, key, NOT_THERE) for x in results}
+        if found and NOT_THERE not in found.values():
             values = list(found.values())
             distinct = [value for i, value in enumerate(values) if value not in values[:i]]
             numbers = all(type(value) in (int, float) for value in values)
             distinct = sorted(distinct) if numbers else distinct
-            settings.append(Setting(f"{section}.{field}", found, distinct, numbers))
+            settings.append(Setting(key, found, distinct, numbers))
     return max(settings, key=lambda x: (x.is_number, len(x.distinct)), default=None)
 
 
