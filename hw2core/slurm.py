@@ -132,11 +132,19 @@ class _Watch:
         self._interrupted = True
         command = ["scancel", "--name", self._name]  # which submits nothing more, see slurm/
         try:
-            subprocess.run(
-                command, check=True, capture_output=True, text=True, errors="replace", timeout=60
+            # In a session of its own: another Ctrl-C ends the wait for it, not the cancelling.
+            scancel = subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
             )
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = (getattr(error, "stderr", "") or str(error)).strip()
-            self._show(
-                f"jobs may still run: {reason}; when Slurm answers, call {' '.join(command)}"
-            )
+            _, reason = scancel.communicate(timeout=60)
+            failed = scancel.returncode != 0
+        except (OSError, subprocess.SubprocessError, KeyboardInterrupt) as error:
+            reason, failed = str(error) or "interrupted again", True
+        if failed:
+            advice = f"when Slurm answers, call {' '.join(command)}"
+            self._show(f"jobs may still run: {reason.strip()}; {advice}")

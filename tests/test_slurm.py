@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -178,3 +179,21 @@ def test_all_jobs_of_an_interrupted_call_are_cancelled(watched, tmp_path, monkey
     assert shown == [
         "jobs may still run: no controller; when Slurm answers, call scancel --name call-1"
     ]
+
+
+def test_another_interrupt_ends_the_wait_and_not_the_cancelling(watched, tmp_path, monkeypatch):
+    executor, shown = watched
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.defpath}")
+    scancel, cancelled = tmp_path / "scancel", tmp_path / "cancelled"
+    scancel.touch(0o755)
+    parent = f"kill -INT {os.getpid()}"  # the terminal signals scancel's group too, if it is ours
+    scancel.write_text(f"#!/bin/sh\n{parent}; sleep 1; touch {cancelled}\n")
+    executor.cancel_jobs([])
+    (line,) = shown
+    assert line.startswith(
+        "jobs may still run: interrupted again; when Slurm answers, call scancel"
+    )
+    deadline = time.monotonic() + 30
+    while not cancelled.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
