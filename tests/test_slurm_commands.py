@@ -435,10 +435,15 @@ def test_a_submission_ends_when_snakemake_has_been_killed(slurm):
 
 
 def test_records_of_long_ago_are_removed(slurm):
-    old, recent = (Path(".snakemake/slurm", name) for name in ("old", "recent"))
-    for folder, days in ((old, 31), (recent, 29)):
+    ages = {"old": (31, 31), "recent": (29, 31), "in use": (31, 29)}  # days, of folder and file
+    for name, days in ages.items():
+        folder = Path(".snakemake/slurm", name)
         folder.mkdir(parents=True)
-        os.utime(folder, (0, time.time() - days * 24 * 3600))
-    submit(slurm, 7)
-    assert not old.exists()
-    assert recent.exists()
+        (folder / "7").touch()
+        for path, age in zip((folder, folder / "7"), days, strict=True):
+            os.utime(path, (0, time.time() - age * 24 * 3600))
+    gone = Path(".snakemake/slurm/gone")
+    gone.symlink_to("nowhere")  # as if another submission had just removed it
+    submit(slurm, 8)
+    kept = {path.name for path in gone.parent.iterdir()}
+    assert kept == {"recent", "in use", "gone", NAME}
