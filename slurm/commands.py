@@ -11,6 +11,7 @@ import sys
 
 OURS = {"--job-name", "--comment"}  # the plugin's calls have both
 NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
+SECONDS_TO_EXPLAIN = 3  # the plugin asks sacct often why a job failed, checking no other
 # The plugin asks them for the default partition and the accounts before it submits a job. If they
 # fail, it would give up; without an answer it calls sbatch, which waits while Slurm is away.
 ASKED_BEFORE = ("sinfo", "sacctmgr", "sshare")
@@ -19,7 +20,7 @@ ASKED_BEFORE = ("sinfo", "sacctmgr", "sshare")
 def main(command: str, arguments: list[str]) -> int:
     """Handle the plugin's calls; pass all others on to Slurm's own command."""
     # Here, so that an interrupt while they are imported is one line.
-    from programs import MISSING, call, find
+    from programs import MISSING, SECONDS_TO_ANSWER, call, find
     from records import RECORDS, record_interrupt
     from states import report_states
     from submission import submit
@@ -27,8 +28,10 @@ def main(command: str, arguments: list[str]) -> int:
     options = {argument.partition("=")[0] for argument in arguments}
     if command == "sbatch" and options >= OURS and not options & NOT_RECORDED:
         return submit(arguments)
-    if command in ASKED_BEFORE:
-        done = call(command, *arguments)
+    explains = command == "sacct" and "-j" in arguments
+    if explains or command in ASKED_BEFORE:
+        most = SECONDS_TO_EXPLAIN if explains else SECONDS_TO_ANSWER
+        done = call(command, *arguments, waits=lambda seconds: seconds < most)
         print("" if done.returncode else done.stdout, end="")
         return 0
     if "--name" in arguments:

@@ -216,6 +216,15 @@ def test_without_an_answer_on_partitions_and_accounts_sbatch_decides(slurm, comm
     assert call(command, "-x").stdout == "theirs -x\n"
 
 
+def test_nobody_waits_for_the_reason_why_a_job_failed(slurm):
+    slurm("sacct", 'echo "theirs $@"')
+    assert call("sacct", "-j", "7.0", "-n").stdout == "theirs -j 7.0 -n\n"
+    slurm("sacct", "sleep 1000")
+    started = time.monotonic()
+    assert call("sacct", "-j", "7.0", "-n").stdout == ""
+    assert time.monotonic() - started < 30
+
+
 def test_a_command_that_cannot_be_executed_is_missing(slurm, monkeypatch):
     slurm("sacct", "true", mode=0o644)
     folders = (str(COMMANDS), str(Path(sys.executable).parent), "programs")
