@@ -10,6 +10,7 @@ Ctrl-C, a signal or a lost connection ends the time early.
 from __future__ import annotations
 
 import argparse
+import glob
 import math
 import os
 import select
@@ -115,7 +116,7 @@ def train(study: Study, config: dict[str, Any], arguments: list[str], budget: Bu
     """Train stage by stage, all from one copy of the code; return whether runs failed."""
     copy = CodeCopy(str(ROOT), config)  # held until this process ends
     copy.write()
-    folder = copy.folder.resolve()
+    folder = glob.escape(str(copy.folder.resolve()))  # Snakemake takes a profile for a pattern
     command = [sys.executable, "-m", "snakemake", "--profile", f"{folder}/gpu"]
     # Named, because Snakemake looks for it in the working folder first.
     command += ["--workflow-profile", f"{folder}/profiles/default"]

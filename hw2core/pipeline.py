@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -204,6 +206,20 @@ def keep_older(path: Path) -> bool:
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     return path.exists()
+
+
+def list_included(folder: Path) -> list[Path]:
+    """Return the templates that report.md.j2 in a folder includes.
+
+    Of the questions in questions.csv, if it includes answers.
+    """
+    text = (folder / "report.md.j2").read_text(encoding="utf-8", errors="replace")
+    names = re.findall(r'include "([^"]+\.j2)"', text)
+    if 'include "answers/" ~' in text:
+        lines = (folder / "questions.csv").read_text(encoding="utf-8", errors="replace")
+        rows = csv.DictReader(line for line in lines.splitlines() if line[:1] != "#")
+        names += [f"answers/{row['name']}.md.j2" for row in rows if row.get("name")]
+    return [folder / name for name in names]
 
 
 def hash_files(files: Iterable[str]) -> str:

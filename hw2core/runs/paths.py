@@ -29,17 +29,10 @@ REFERENCE_RESULTS = "results.tar.gz"
 REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
-REPORT_FILES: tuple[str, ...] = (
-    "page.html.j2",
-    "part1.md.j2",
-    "paper.typ",
-    "paper.yaml",
-    "paper.lua",
+REPORT_FILES = (  # in the folder of the report, besides what its template includes
+    *("report.md.j2", "page.html.j2", "style.css", "paper.typ", "paper.yaml", "paper.lua"),
+    *("questions.csv", "changes.csv", "baselines.csv"),
 )
-REPORT_FILES += ("questions.csv", "changes.csv", "baselines.csv", "style.css", "report.md.j2")
-# In answers/; of the questions in questions.csv and two more.
-REPORT_ANSWERS: tuple[str, ...] = ("rates", "part1_q1", "part2_optim", "part2_q1", "part2_q2")
-REPORT_ANSWERS += tuple(f"part3_q{question}" for question in range(1, 7))
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
 FIGURE_KINDS = ("curves", "settings")  # the second only of grids over settings
@@ -170,7 +163,6 @@ def list_report_sources(checkout: Path) -> list[Path]:
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
     }
     templates |= {folder / name for name in REPORT_FILES}
-    templates |= {folder / "answers" / f"{name}.md.j2" for name in REPORT_ANSWERS}
     return [*sorted(templates), checkout / RATES, checkout / RATES_OF_PART_2]
 
 

@@ -268,7 +268,8 @@ def test_nothing_is_said_of_a_part_without_a_trained_full_network_of_the_same_se
     full, part = "exp2_ablation_full_L3_K32-64-128", "exp2_ablation_no_cutout_L3_K32-64-128"
     stuck = [build_result(full, status="at_chance", **options), build_result(part, **options)]
     other_seed = [build_result(full, **options), build_result(part, seed=1, **options)]
-    for study in map(tabulate, (stuck, other_seed)):
+    mine = [build_result(f"mine_{x}_L2_K8", experiment="mine", epochs=3) for x in ("full", "half")]
+    for study in map(tabulate, ([*stuck, *mine], [*other_seed, *mine])):
         assert "does not train" not in findings.answer("part3_q6_1", study)
         assert "Gain" not in tabulate_changes(study)
         assert describe_ablation(study)[0] == "No ablation has a result yet."

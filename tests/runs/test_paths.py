@@ -37,13 +37,3 @@ def test_of_the_published_results_the_report_reads_the_table_only(tmp_path):
     found = {path.relative_to(tmp_path).as_posix() for path in paths.list_report_sources(tmp_path)}
     there = {path for path in found if (tmp_path / path).exists()}
     assert there == {f"report/{name}" for name in sources}
-
-
-def test_what_the_report_needs_is_among_its_sources_also_where_it_is_missing(tmp_path):
-    missing = {path.relative_to(tmp_path) for path in paths.list_report_sources(tmp_path)}
-    checkout = Path(paths.__file__).parents[2]
-    found = {path.relative_to(checkout) for path in paths.list_report_sources(checkout)}
-    assert {path for path in found - missing if path.suffix == ".j2"} == {
-        Path("report/readme.md.j2")  # of publish_reference.py
-    }
-    assert missing <= found

@@ -105,13 +105,14 @@ def draw_dots(study: Study) -> Figure:
 
 
 def find_ablation(study: Study) -> str:
-    """Return the assignment's ablation, or the first experiment with a trained ``full`` network.
+    """Return the first experiment with a trained ``full`` network, or an empty string.
 
-    An empty string if there is none.
+    In a study with the assignment's ablation, no other counts.
     """
     full = select(study.runs, label=FULL, status="trained").dropna(subset="test_accuracy")
-    names = [*select(full, experiment=ABLATION)["experiment"], *full["experiment"]]
-    return next(map(str, names), "")
+    if any(experiment.name == ABLATION for experiment in study.experiments):
+        full = select(full, experiment=ABLATION)
+    return next(map(str, full["experiment"]), "")
 
 
 def compare_parts(study: Study) -> pd.DataFrame:
