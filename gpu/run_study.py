@@ -10,7 +10,6 @@ Ctrl-C, a signal or a lost connection ends the time early.
 from __future__ import annotations
 
 import argparse
-import glob
 import math
 import os
 import select
@@ -116,10 +115,10 @@ def train(study: Study, config: dict[str, Any], arguments: list[str], budget: Bu
     """Train stage by stage, all from one copy of the code; return whether runs failed."""
     copy = CodeCopy(str(ROOT), config)  # held until this process ends
     copy.write()
-    folder = glob.escape(str(copy.folder.resolve()))  # Snakemake takes a profile for a pattern
-    command = [sys.executable, "-m", "snakemake", "--profile", f"{folder}/gpu"]
+    # Relative: Snakemake takes a profile's path for a pattern, and a folder may have [] in it.
+    command = [sys.executable, "-m", "snakemake", "--profile", f"{copy.folder}/gpu"]
     # Named, because Snakemake looks for it in the working folder first.
-    command += ["--workflow-profile", f"{folder}/profiles/default"]
+    command += ["--workflow-profile", f"{copy.folder}/profiles/default"]
     command += ["--snakefile", str(copy.folder / "Snakefile"), *arguments, "--"]
     failed = False
     for name, pairs in order_runs(study):

@@ -325,7 +325,7 @@ def wait_for(condition, seconds: float = 60) -> None:
 @pytest.fixture
 def checkout(tmp_path) -> Checkout:
     """Two runs, long enough to be stopped in the middle."""
-    checkout = copy_sources(tmp_path / "clone")
+    checkout = copy_sources(tmp_path / "clone [v2]")
     config = copy.deepcopy(TINY)
     config["experiments"] = {name: config["experiments"][name] for name in ("exp1_4", "exp2")}
     checkout.configure(config)
