@@ -209,7 +209,6 @@ try:
     check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
     # Otherwise only the jobs that read them, after all training, would find out.
     check_exist([STYLE, BASELINES, *REPORT_SOURCES, *EXPLORE_SOURCES])
-    check_exist(pipeline.list_included(SOURCES / "report"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 GPU_MEMORY = gpus.measure_gpu_memory(GPUS)

@@ -73,6 +73,9 @@ def check_plan():
             # Again after the jobs, which may be many: people look at the end.
             atexit.register(print, line, file=sys.stderr)
     try:
+        if any(job.rule.name == "written_report" for job in planned):
+            # Otherwise only that job, after all training, would find out.
+            check_exist(pipeline.list_needed(SOURCES / "report"))
         plan.refuse_loss(
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )

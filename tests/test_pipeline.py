@@ -16,7 +16,7 @@ from hw2core.pipeline import (
     Planner,
     hash_files,
     list_changes,
-    list_included,
+    list_needed,
     list_prepared,
     record_made,
     settle_times,
@@ -204,11 +204,13 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
     assert os.environ["PYTHONPATH"] == "/checkout"
 
 
-def test_the_templates_that_the_report_includes_are_known_without_rendering_it(tmp_path):
+def test_the_files_that_the_report_needs_are_known_without_rendering_it(tmp_path):
     folder = Path(pipeline.__file__).parents[1] / "report"
-    others = {"report.md.j2", "page.html.j2", "readme.md.j2"}
-    assert set(list_included(folder)) == {x for x in folder.rglob("*.j2") if x.name not in others}
+    needed = set(list_needed(folder))
+    assert all(path.is_file() for path in needed)
+    assert {x for x in folder.rglob("*.j2") if x.name != "readme.md.j2"} <= needed
     (tmp_path / "report.md.j2").write_text("# My study {{ figure('key') }}")  # without answers
-    assert list_included(tmp_path) == []
+    own = set(list_needed(tmp_path))
+    assert {path.name for path in own} == set(paths.REPORT_FILES)
     (tmp_path / "report.md.j2").write_text('{% include "mine.md.j2" %}')
-    assert list_included(tmp_path) == [tmp_path / "mine.md.j2"]
+    assert set(list_needed(tmp_path)) - own == {tmp_path / "mine.md.j2"}

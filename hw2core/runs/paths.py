@@ -29,7 +29,7 @@ REFERENCE_RESULTS = "results.tar.gz"
 REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
-REPORT_FILES = (  # in the folder of the report, besides what its template includes
+REPORT_FILES = (  # that the report needs in its folder, besides what its template includes
     *("report.md.j2", "page.html.j2", "style.css", "paper.typ", "paper.yaml", "paper.lua"),
     *("questions.csv", "changes.csv", "baselines.csv"),
 )
@@ -151,19 +151,17 @@ def list_below(folder: Path) -> list[Path]:
 def list_report_sources(checkout: Path) -> list[Path]:
     """Return the files that the report is made from, besides results and figures.
 
-    These are those that it needs, and others in their folder, such as templates of one's own. Of
-    the published results, only the table is among them.
+    Of the published results, only the table is among them.
     """
     folder = (checkout / REPORT_TEMPLATE).parent
     reference = checkout / REFERENCE
-    templates = {
+    templates = sorted(
         path
         for path in list_below(folder)
         if path.suffix in REPORT_SUFFIXES
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
-    }
-    templates |= {folder / name for name in REPORT_FILES}
-    return [*sorted(templates), checkout / RATES, checkout / RATES_OF_PART_2]
+    )
+    return [*templates, checkout / RATES, checkout / RATES_OF_PART_2]
 
 
 def manifest_path(data_folder: str) -> str:

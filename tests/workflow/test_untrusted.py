@@ -134,7 +134,7 @@ def test_hostile_words_reach_no_shell(tmp_path):
     experiment = config["experiments"]["exp1_4"]
     config["experiments"] = {"exp1_4": experiment}
     experiment |= dict.fromkeys(("question", "varies", "fixed"), HOSTILE)
-    config["data"]["root"] = HOSTILE
+    config["data"]["root"] = f"/{HOSTILE}"
     checkout.configure(config)
     checkout.snakemake("results/exp1_4", "results/summary.csv")
     assert (checkout / "figures/exp1_4_curves.svg").exists()
@@ -146,11 +146,15 @@ def test_a_hostile_root_is_a_folder_that_is_not_there(tmp_path):
     checkout = copy_sources(tmp_path / "clone")
     config = copy.deepcopy(TINY)
     config["data"] = {"name": "cifar10", "train": 100, "validation": 100, "test": 100}
-    config["data"]["root"] = f"--log=pwned {HOSTILE}"
-    checkout.configure(config)
-    output = checkout.snakemake("data/cifar10/manifest.json", succeeds=False)
-    assert "Traceback" not in output
-    assert "touch pwned4 & x/cifar-10-batches-py: no such folder" in output
+    for root, line in (
+        (f"--log=pwned {HOSTILE}", "touch pwned4 & x': must be absolute, or start with ~"),
+        (f"/ --log=pwned {HOSTILE}", "touch pwned4 & x/cifar-10-batches-py: no such folder"),
+    ):
+        config["data"]["root"] = root
+        checkout.configure(config)
+        output = checkout.snakemake("data/cifar10/manifest.json", succeeds=False)
+        assert "Traceback" not in output
+        assert line in output
     assert list(tmp_path.rglob("pwned*")) == []
 
 
