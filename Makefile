@@ -36,8 +36,9 @@ study-gpu: $(READY)
 test: $(READY) lint
 	$(PYTEST) -m "smoke or not (workflow or slurm or bench or slow)"
 
+# Tests of Slurm mostly wait, so three run at once on two cores.
 test-all: test
-	$(PYTEST) -m "(workflow or slurm or bench) and not (smoke or slow)"
+	$(PYTEST) --numprocesses 3 -m "(workflow or slurm or bench) and not (smoke or slow)"
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
