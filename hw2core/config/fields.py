@@ -62,14 +62,16 @@ def check_data_set(name: str) -> str:
 
 def _are_patterns(files: object) -> bool:
     """Return whether ``files`` of a data set are names or patterns in a folder."""
-    if not isinstance(files, tuple | list):
+    if not isinstance(files, tuple | list) or not all(isinstance(name, str) for name in files):
+        return False
+    if not all(Path(name).parts and not Path(name).is_absolute() for name in files):
         return False
     try:
         for pattern in files:
-            next(Path(os.devnull).glob(pattern), None)  # checks the pattern, and finds nothing
-    except (ValueError, NotImplementedError, IndexError, TypeError, AttributeError):
+            next(Path(os.devnull).glob(pattern), None)  # checks `**`, and finds nothing
+    except ValueError:
         return False
-    return all(Path(pattern).parts and "\0" not in pattern for pattern in files)
+    return not any("\0" in name for name in files)
 
 
 _READ = BeforeValidator(read_number)
