@@ -75,7 +75,7 @@ def check_plan():
     try:
         if any(job.rule.name == "written_report" for job in planned):
             # Otherwise only that job, after all training, would find out.
-            check_exist(pipeline.list_needed(SOURCES / "report"))
+            check_exist(pipeline.list_needed(SOURCES))
         plan.refuse_loss(
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )

@@ -205,12 +205,14 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
 
 
 def test_the_files_that_the_report_needs_are_known_without_rendering_it(tmp_path):
-    folder = Path(pipeline.__file__).parents[1] / "report"
-    needed = set(list_needed(folder))
+    checkout, template = Path(pipeline.__file__).parents[1], tmp_path / paths.REPORT_TEMPLATE
+    needed = set(list_needed(checkout))
     assert all(path.is_file() for path in needed)
-    assert {x for x in folder.rglob("*.j2") if x.name != "readme.md.j2"} <= needed
-    (tmp_path / "report.md.j2").write_text("# My study {{ figure('key') }}")  # without answers
+    templates = {x for x in (checkout / "report").rglob("*.j2") if x.name != "readme.md.j2"}
+    assert templates <= needed
+    template.parent.mkdir()
+    template.write_text("# My study {{ figure('key') }}")  # without answers
     own = set(list_needed(tmp_path))
-    assert {path.name for path in own} == set(paths.REPORT_FILES)
-    (tmp_path / "report.md.j2").write_text('{% include "mine.md.j2" %}')
-    assert set(list_needed(tmp_path)) - own == {tmp_path / "mine.md.j2"}
+    assert own == {tmp_path / file for file in paths.REPORT_FILES}
+    template.write_text('{% include "mine.md.j2" %}')
+    assert set(list_needed(tmp_path)) - own == {template.with_name("mine.md.j2")}

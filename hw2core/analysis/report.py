@@ -26,7 +26,7 @@ from hw2core.analysis.tables import Study, list_rows
 from hw2core.data.registry import count_classes
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.outcome import describe_status_rule
-from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
+from hw2core.runs.paths import QUESTIONS_TABLE, REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
 TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent
 PAPER = TEMPLATES.parent / REPORT_PAPER  # with .yaml (layout, references) and .lua (a filter)
@@ -43,7 +43,7 @@ OPTIONS = (
     f"--lua-filter={PAPER.with_suffix('.lua')}",
 )
 
-_QUESTIONS = pd.read_csv(TEMPLATES / "questions.csv", comment="#")
+_QUESTIONS = pd.read_csv(TEMPLATES / Path(QUESTIONS_TABLE).name, comment="#")
 QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
 # Experiments that the answers to the assignment use.
 ANSWERED = {

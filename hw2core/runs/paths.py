@@ -29,9 +29,10 @@ REFERENCE_RESULTS = "results.tar.gz"
 REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
-REPORT_FILES = (  # that the report needs in its folder, besides what its template includes
-    *("report.md.j2", "page.html.j2", "style.css", "paper.typ", "paper.yaml", "paper.lua"),
-    *("questions.csv", "changes.csv", "baselines.csv"),
+QUESTIONS_TABLE = "report/questions.csv"
+REPORT_FILES = (  # that the report needs besides what its template includes
+    *(REPORT_TEMPLATE, REPORT_STYLE, REPORT_PAPER, BASELINES, QUESTIONS_TABLE),
+    *(f"report/{file}" for file in ("page.html.j2", "paper.yaml", "paper.lua", "changes.csv")),
 )
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"
