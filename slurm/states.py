@@ -22,6 +22,8 @@ NEVER = re.compile(
     r"Partition(Time|Node)Limit|(QOS|Assoc)Max\w*Per(Job|Node)|QOSMin|MaxMemPerLimit|BadConstraints"
     r"|Invalid(Account|QOS)|(Account|QOS)NotAllowed|DependencyNeverSatisfied"
 )
+# A node that does not respond keeps a failed job in this state; usually it lasts a few seconds.
+ENDING, ENDING_SECONDS = "COMPLETING", 60
 RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
 SETTINGS = {  # of slurm/config.yaml, by a part of the reason
     "Reservation": "slurm-reservation",
@@ -62,9 +64,12 @@ def report_states(name: str) -> int:
         if job:
             states[job] = state
     for record in folder.glob("[0-9]*"):
-        status = ""
+        status, age = "", 0.0
         with contextlib.suppress(OSError):
             status = record.read_text().strip()  # read after asking Slurm
+            age = time.time() - record.stat().st_mtime
+        if states.get(record.name) == ENDING and status != "0" and age > ENDING_SECONDS:
+            report_waiting(folder, f"job {record.name} waits", ENDING)
         # While Slurm does not answer, it may be about to restart a failed job.
         state = states.get(record.name, "FAILED" if answers else "RUNNING")
         states[record.name] = "COMPLETED" if status == "0" else state

@@ -186,6 +186,21 @@ def test_each_unusual_reason_to_wait_is_recorded_once(slurm):
         ]
 
 
+@pytest.mark.parametrize("status", ["143", ""])
+def test_a_failed_job_that_does_not_end_is_named(slurm, status):
+    record = submit(slurm, 7)
+    record.write_text(status)
+    slurm("squeue", "echo '7|COMPLETING|None|main'")
+    waiting = Path(f".snakemake/slurm/{NAME}/waiting")
+    for age in 10, 90, 90:
+        os.utime(record, (time.time() - age,) * 2)
+        assert ask() == {"7": "COMPLETING"}
+        assert waiting.exists() == (age == 90)
+    assert waiting.read_text() == "job 7 waits: COMPLETING\n"
+    record.write_text("0\n")
+    assert ask() == {"7": "COMPLETED"}
+
+
 @pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; echo no answer >&2; exit 1"])
 def test_while_slurm_does_not_answer_only_success_is_known(slurm, script):
     slurm("squeue", script)
