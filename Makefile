@@ -10,6 +10,13 @@ READY := $(VENV)/.ready
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist loadfile --no-loadscope-reorder
 
+# Snakemake needs a cache in the home folder and the name of the user; in a container, or where the
+# home is full, there may be neither.
+ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}/snakemake" 2>&1),)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+endif
+export LOGNAME ?= $(shell id -un 2>/dev/null)
+
 .PHONY: setup demo test test-all test-slow lint study-gpu help
 
 help:

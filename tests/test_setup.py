@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -32,3 +33,18 @@ def test_a_machine_without_gpu_can_leave_out_cuda(torch):
     left = list_locked(done.stdout.splitlines())
     assert "torch" in {line.partition("==")[0] for line in left}
     assert any(line.startswith(CUDA) for line in left) == (torch == "")
+
+
+@pytest.mark.parametrize("home", ["writable", "a file"])
+def test_snakemake_gets_a_cache_and_a_user_where_the_machine_has_none(tmp_path, home):
+    (tmp_path / "writable").mkdir()
+    (tmp_path / "a file").touch()
+    show = 'include Makefile\nshow:\n\t@echo "$$XDG_CACHE_HOME|$$LOGNAME"\n'
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / home)}
+    command = ["make", "--no-print-directory", "-f", "-", "show"]
+    done = subprocess.run(
+        command, cwd=ROOT, input=show, env=environment, capture_output=True, text=True, check=True
+    )
+    cache, _, user = done.stdout.strip().partition("|")
+    assert cache == ("" if home == "writable" else f"{ROOT}/.snakemake/cache")
+    assert user
