@@ -47,9 +47,9 @@ def check_path(value: object) -> object:
     return value
 
 
-def check_data_set(name: str) -> str:
+def check_data_set(name: object) -> str:
     """Return ``name``, or raise ValueError where it is no data set."""
-    if name not in DATA_SETS:
+    if not isinstance(name, str) or name not in DATA_SETS:
         raise ValueError(f"must be one of {', '.join(map(repr, DATA_SETS))}")
     entry = DATA_SETS[name]
     needs_files = entry.sizes is not None and not entry.checksummed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hw2core.config.errors import refuse
 from hw2core.config.fields import Count, Seed, check_data_set, check_path
@@ -18,7 +18,7 @@ CIFAR10_SIZES = (50_000, 10_000)  # training and test images
 class DataSpec(Frozen):
     """Data options of a run: its data set, and the number of images of each split."""
 
-    name: Annotated[str, AfterValidator(check_data_set)] = Field(
+    name: Annotated[str, BeforeValidator(check_data_set)] = Field(
         json_schema_extra={"enum": list(DATA_SETS)}
     )
     """Name of the data set; generated is synthetic and needs no download."""

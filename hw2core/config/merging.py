@@ -19,13 +19,14 @@ def merge_layers(layers: Iterable[Values]) -> Values:
     """
     layers = list(layers)
     merged: Values = {}
-    sizes: dict[object, Values] = {}  # by the data set that they were given for
+    sizes: dict[str, Values] = {}  # by the data set that they were given for, checked later
     for layer in layers:
         merged |= layer
         given = {key: layer[key] for key in SIZES if key in layer}
-        sizes[merged.get("name")] = sizes.get(merged.get("name"), {}) | given
+        name = str(merged.get("name"))
+        sizes[name] = sizes.get(name, {}) | given
     merged = {key: merged[key] for key in merged if key not in SIZES}
-    merged |= sizes.get(merged.get("name"), {})
+    merged |= sizes.get(str(merged.get("name")), {})
     for key, (chosen, values) in NEEDS.items():
         choices = [i for i, layer in enumerate(layers) if chosen in layer]
         if not choices or merged[chosen] in values:

@@ -79,6 +79,7 @@ KEYS = [
 ]
 # Values that are wrong next to others, or that the JSON Schema cannot express.
 MERGED = [
+    ("data: {name: [cifar10]}", "data.name: ['cifar10']: must be one of 'cifar10', "),
     ("data: {source_train: 104}", "data.source_train: must be a multiple of 10"),
     ("data: {train: 99}", "data.train: train + validation = 99 + 20 must be at most 100"),
     ("data: {test: 51}", "data.test: must be at most 50"),
@@ -116,6 +117,7 @@ MERGED = [
     one("grid: {layers_per_block: [12]}", ".architecture.pool_every: 12 convolutions with a pool "),
     one("grid: {layers_per_block: [2, 2]}", ": 'one_L2_K8': this run name is made twice"),
     one("grid: {training.lr: [0.1, 1e-1]}", ": 'one_lr0.1_L2_K8': this run name is made twice"),
+    one("grid: {data.name: [[svhn]]}", ".grid.data.name: ['svhn']: must be one of 'cifar10', "),
     one("grid: {data.name: [imagenet]}", ".grid.data.name: 'imagenet': must be one of 'cifar10', "),
     one(
         "grid: {layers_per_block: [1000], filters_per_layer: [[8, 8]]}",
