@@ -57,6 +57,17 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench # separate: it has a train.py too
 
+# .venv holds its own path and belongs to its Python: it is made again where one of them has changed.
+PRINT_VERSION = -c "import sys; print(*sys.version_info[:2])"
+version = $(shell $(1) $(PRINT_VERSION) 2>/dev/null)
+FOUND = $(CURDIR): $(call version,$(VENV)/bin/python)
+GIVEN = $(if $(filter file,$(origin PYTHON)),$(FOUND),$(CURDIR): $(call version,$(PYTHON)))
+ifneq ($(wildcard $(READY)),)
+ifneq ($(shell cat $(READY)) $(shell cat $(READY)),$(FOUND) $(GIVEN))
+.PHONY: $(READY)
+endif
+endif
+
 # What torch needs on Linux beside itself is CUDA's.
 LOCKED := $(if $(filter cpu,$(TORCH)),grep -v 'sys_platform == "linux"',cat)
 
@@ -69,4 +80,4 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(VENV)/bin/python -c "import torch, torchvision" || \
 		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: docs/setup.md"; exit 1; }
-	touch $@
+	echo "$(CURDIR): $$($(VENV)/bin/python $(PRINT_VERSION))" > $@

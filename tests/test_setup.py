@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,39 @@ def test_snakemake_gets_a_cache_and_a_user_where_the_machine_has_none(tmp_path, 
     cache, _, user = done.stdout.strip().partition("|")
     assert cache == ("" if home == "writable" else f"{ROOT}/.snakemake/cache")
     assert user
+
+
+@pytest.mark.parametrize(
+    ("change", "python", "again"),
+    [
+        ("", None, False),
+        ("", "same", False),
+        ("", "another", True),
+        ("moved", None, True),
+        ("upgraded", None, True),
+        ("removed", "same", True),
+    ],
+)
+def test_an_environment_that_moved_or_lost_its_python_is_made_again(
+    tmp_path, change, python, again
+):
+    version = "{}.{}".format(*sys.version_info)
+    (tmp_path / "bin").mkdir()
+    for name, printed in ("same", version), ("another", "3.0"), ("bin/python", version):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {printed.replace('.', ' ')}\n")
+        (tmp_path / name).chmod(0o755)
+    folder = "/elsewhere" if change == "moved" else ROOT
+    (tmp_path / ".ready").write_text(f"{folder}: {version.replace('.', ' ')}\n")
+    if change == "upgraded":
+        (tmp_path / "another").replace(tmp_path / "bin/python")
+    if change == "removed":
+        (tmp_path / "bin/python").unlink()
+    make = [
+        "make",
+        "-n",
+        "setup",
+        f"VENV={tmp_path}",
+        *[f"PYTHON={tmp_path}/{python}"] * bool(python),
+    ]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (" -m venv --clear" in done.stdout) == again
