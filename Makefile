@@ -57,13 +57,17 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench # separate: it has a train.py too
 
-# .venv holds its own path and belongs to its Python: it is made again where one of them has changed.
-PRINT_VERSION = -c "import sys; print(*sys.version_info[:2])"
+# .venv contains its own path and belongs to one Python: where these have changed, it is made again;
+# where the locked packages have, they are installed into it. A study may be running from it, so
+# only `make setup` does so.
+PRINT_VERSION := -c "import sys; print(*sys.version_info[:2])"
 version = $(shell $(1) $(PRINT_VERSION) 2>/dev/null)
-FOUND = $(CURDIR): $(call version,$(VENV)/bin/python)
-GIVEN = $(if $(filter file,$(origin PYTHON)),$(FOUND),$(CURDIR): $(call version,$(PYTHON)))
+OWN := $(call version,$(VENV)/bin/python)
+GIVEN := $(if $(filter command,$(origin PYTHON)),$(call version,$(PYTHON)),$(OWN))
+HERE := $(shell pwd | cksum)
+PACKAGES := $(shell cksum < requirements.lock)
 ifneq ($(wildcard $(READY)),)
-ifneq ($(shell cat $(READY)) $(shell cat $(READY)),$(FOUND) $(GIVEN))
+ifneq ($(shell cat $(READY)) $(GIVEN),$(HERE) $(OWN) $(PACKAGES) $(OWN))
 .PHONY: $(READY)
 endif
 endif
@@ -71,13 +75,19 @@ endif
 # What torch needs on Linux beside itself is CUDA's.
 LOCKED := $(if $(filter cpu,$(TORCH)),grep -v 'sys_platform == "linux"',cat)
 
-$(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
-		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+$(READY):
+ifneq ($(filter-out setup,$(MAKECMDGOALS)),)
+	@! test -e $@ || { echo "$(VENV) is of another folder, Python or requirements.lock;" \
+		"run make setup when no study is running"; exit 1; }
+endif
+	@test "$$(head -n 1 $@ 2>&1) $(GIVEN)" = "$(HERE) $(OWN) $(OWN)" || { \
+		$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
+		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; } && \
+		$(PYTHON) -m venv --clear $(VENV); }
 	$(LOCKED) requirements.lock > $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(VENV)/bin/python -c "import torch, torchvision" || \
 		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: docs/setup.md"; exit 1; }
-	echo "$(CURDIR): $$($(VENV)/bin/python $(PRINT_VERSION))" > $@
+	echo "$(HERE) $$($(VENV)/bin/python $(PRINT_VERSION))" > $@
+	echo "$(PACKAGES)" >> $@

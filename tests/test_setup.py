@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,37 +52,73 @@ def test_snakemake_gets_a_cache_and_a_user_where_the_machine_has_none(tmp_path, 
     assert user
 
 
-@pytest.mark.parametrize(
-    ("change", "python", "again"),
-    [
-        ("", None, False),
-        ("", "same", False),
-        ("", "another", True),
-        ("moved", None, True),
-        ("upgraded", None, True),
-        ("removed", "same", True),
-    ],
-)
-def test_an_environment_that_moved_or_lost_its_python_is_made_again(
-    tmp_path, change, python, again
-):
+PYTHON = """#!/bin/sh
+echo "$0 $@" >> {folder}/calls
+case "$*" in *print*) echo {version};; esac
+"""
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """An environment of programs that do nothing, as `make setup` leaves it, and other Pythons."""
+    (tmp_path / "venv/bin").mkdir(parents=True)
     version = "{}.{}".format(*sys.version_info)
-    (tmp_path / "bin").mkdir()
-    for name, printed in ("same", version), ("another", "3.0"), ("bin/python", version):
-        (tmp_path / name).write_text(f"#!/bin/sh\necho {printed.replace('.', ' ')}\n")
+    for name, printed in ("same", version), ("another", "3.0"), ("venv/bin/python", version):
+        text = PYTHON.format(folder=tmp_path, version=printed.replace(".", " "))
+        (tmp_path / name).write_text(text)
+    shutil.copy(tmp_path / "another", tmp_path / "venv/bin/pip")
+    for name in "same", "another", "venv/bin/python", "venv/bin/pip":
         (tmp_path / name).chmod(0o755)
-    folder = "/elsewhere" if change == "moved" else ROOT
-    (tmp_path / ".ready").write_text(f"{folder}: {version.replace('.', ' ')}\n")
+    run_make(tmp_path, f"PYTHON={tmp_path}/same")
+    (tmp_path / "calls").unlink()
+    return tmp_path
+
+
+def run_make(folder, *arguments, goal="setup", code=0):
+    """Run make with the environment of a folder; return what it did and what it said."""
+    command = ["make", goal, f"VENV={folder}/venv", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (code == 0), done
+    calls = folder / "calls"
+    return calls.read_text() if calls.exists() else "", done.stdout
+
+
+def test_an_environment_that_is_ready_is_left_alone(environment):
+    for arguments in (), (f"PYTHON={environment}/same",):
+        calls, _ = run_make(environment, *arguments)
+        assert "venv --clear" not in calls
+        assert "pip" not in calls
+
+
+@pytest.mark.parametrize("change", ["moved", "upgraded", "removed", "chosen"])
+def test_an_environment_that_moved_or_lost_its_python_is_made_again(environment, change):
+    ready = environment / "venv/.ready"
+    if change == "moved":
+        ready.write_text(f"0 {ready.read_text()}")
     if change == "upgraded":
-        (tmp_path / "another").replace(tmp_path / "bin/python")
+        (environment / "another").replace(environment / "venv/bin/python")
     if change == "removed":
-        (tmp_path / "bin/python").unlink()
-    make = [
-        "make",
-        "-n",
-        "setup",
-        f"VENV={tmp_path}",
-        *[f"PYTHON={tmp_path}/{python}"] * bool(python),
-    ]
-    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (" -m venv --clear" in done.stdout) == again
+        (environment / "venv/bin/python").unlink()
+    python = environment / ("another" if change == "chosen" else "same")
+    calls, _ = run_make(environment, f"PYTHON={python}", code=change == "removed")
+    assert f"{python} -m venv --clear" in calls
+
+
+def test_other_packages_are_installed_into_the_environment(environment):
+    ready = environment / "venv/.ready"
+    made = ready.read_text()
+    place, packages = made.splitlines()
+    ready.write_text(f"{place}\n{packages}0\n")
+    calls, _ = run_make(environment)
+    assert "venv --clear" not in calls
+    assert "pip install" in calls
+    assert ready.read_text() == made
+
+
+def test_only_setup_changes_an_environment_from_which_a_study_may_be_running(environment):
+    (environment / "venv/.ready").write_text("another one")
+    for goal in "demo", "test", "lint", "study-gpu":
+        calls, said = run_make(environment, goal=goal, code=2)
+        assert said.splitlines()[-1].endswith("run make setup when no study is running")
+        assert "venv --clear" not in calls
+        assert "pip" not in calls
