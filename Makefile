@@ -12,7 +12,8 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 \
 
 # Snakemake needs a cache in the home folder and the name of the user; in a container, or where the
 # home is full, there may be neither.
-ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}/snakemake" 2>&1),)
+CACHE := "$${XDG_CACHE_HOME:-$$HOME/.cache}/snakemake"
+ifneq ($(shell (mkdir -p $(CACHE) && echo > $(CACHE)/test && rm $(CACHE)/test) 2>&1),)
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 export LOGNAME ?= $(shell id -un 2>/dev/null)
@@ -83,6 +84,8 @@ endif
 	@test "$$(head -n 1 $@ 2>&1) $(GIVEN)" = "$(HERE) $(OWN) $(OWN)" || { \
 		$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
 		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; } && \
+		{ ! test -L $(VENV) || ! test -e $(VENV)/pyvenv.cfg || \
+		{ echo "$(VENV) is a link to the environment of another checkout; remove it"; exit 1; } } && \
 		$(PYTHON) -m venv --clear $(VENV); }
 	$(LOCKED) requirements.lock > $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt

@@ -49,6 +49,7 @@ def test_snakemake_gets_a_cache_and_a_user_where_the_machine_has_none(tmp_path, 
     )
     cache, _, user = done.stdout.strip().partition("|")
     assert cache == ("" if home == "writable" else f"{ROOT}/.snakemake/cache")
+    assert not list(tmp_path.glob("writable/.cache/snakemake/*"))
     assert user
 
 
@@ -122,3 +123,17 @@ def test_only_setup_changes_an_environment_from_which_a_study_may_be_running(env
         assert said.splitlines()[-1].endswith("run make setup when no study is running")
         assert "venv --clear" not in calls
         assert "pip" not in calls
+
+
+@pytest.mark.parametrize("goal", ["setup", "lint"])
+def test_the_environment_of_another_checkout_is_left_alone(tmp_path, environment, goal):
+    (environment / "venv/pyvenv.cfg").touch()
+    (environment / "venv/.ready").unlink()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "venv").symlink_to(environment / "venv")
+    _, said = run_make(other, goal=goal, code=2)
+    assert said.endswith("venv is a link to the environment of another checkout; remove it\n")
+    calls = (environment / "calls").read_text()
+    assert "venv --clear" not in calls
+    assert "pip" not in calls
