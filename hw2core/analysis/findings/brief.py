@@ -12,6 +12,8 @@ from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.tables import Study, find_best, select, split_trained
 from hw2core.analysis.text import format_number
 
+ONE_WIDTH = "`exp1_1`, `exp1_2`"
+
 
 def say_briefly(study: Study) -> Sentences:
     """Yield a sentence each on depth, skip connections, and width with the best network.
@@ -23,11 +25,11 @@ def say_briefly(study: Study) -> Sentences:
     residual = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(residual)
     if len(trained):
-        some = "all networks"
+        kind, some = f"With {name_parts(study)} (`exp1_4`)", "all networks"
         if len(trained) < len(residual):
             some = f"{len(trained)} of {len(residual)} networks"
         yield (
-            f"With {name_parts(study)}, {some} {say.train(len(trained))}, with up to "
+            f"{kind}, {some} {say.train(len(trained))}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
     yield from _say_width_and_best(study, plain)
@@ -41,7 +43,7 @@ def _say_depth(plain: pd.DataFrame) -> Sentences:
     depth = depths.pop()
     deeper = plain[plain["depth"] > depth]
     failed = int((deeper["trained"] == 0).sum())
-    text = f"Without skip connections, networks with L = {depth} are the most accurate"
+    text = f"Plain networks of one width ({ONE_WIDTH}) are most accurate with L = {depth}"
     if failed:
         verb = "does" if failed == 1 else "do"
         text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"
@@ -51,11 +53,11 @@ def _say_depth(plain: pd.DataFrame) -> Sentences:
 def _say_width_and_best(study: Study, plain: pd.DataFrame) -> Sentences:
     steps = list_steps(split_trained(plain)[0].sort_values(["depth", "parameters"]), "depth")
     if steps and all(wide.test > narrow.test for narrow, wide in steps):
-        yield "Wider networks are more accurate wherever they train."
+        yield f"Wider plain networks ({ONE_WIDTH}) are more accurate wherever they train."
     best = find_best(summarize_experiments(study, "exp2"))
     other = find_best(summarize_experiments(study, *EXPERIMENT_1))
     if best and other:
-        lead = say.difference(best.test - other.test, "the best of the others")
+        lead = say.difference(best.test - other.test, "the best of `exp1_1` to `exp1_4`")
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
         blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
         yield (
