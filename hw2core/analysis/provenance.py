@@ -40,8 +40,10 @@ def describe_scope(study: Study) -> str:
     train, validation, test = (
         _span(runs[f"{part}_images"]) for part in ("train", "validation", "test")
     )
+    part = f", {_span(runs['images_per_epoch'])} per epoch,"
+    part = "" if (runs["images_per_epoch"] == runs["train_images"]).all() else part
     return (
-        f"{count} {networks} trained{copies} on {train} {kinds} images for "
+        f"{count} {networks} trained{copies} on {train} {kinds} images{part} for "
         f"{_span(runs['epochs'])} epochs. For each, the epoch with the best accuracy on "
         f"{validation} validation images was evaluated once on {test} test images."
     )

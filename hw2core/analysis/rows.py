@@ -32,6 +32,7 @@ SUMMARY_COLUMNS = {
     **dict.fromkeys(("device", "processor", "precision"), _TEXT),
     **{"threads": _COUNT, "data": _TEXT},
     **dict.fromkeys(("train_images", "validation_images", "test_images"), _COUNT),
+    "images_per_epoch": _COUNT,
     **dict.fromkeys(("reduced", "same_as", "spec_hash", "code_hash"), _TEXT),
     **dict.fromkeys(("data_sha256", "commit"), _TEXT),
 }
@@ -44,6 +45,7 @@ LAYER_COLUMNS |= dict.fromkeys(_QUANTITIES, _NUMBER)
 def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
     """Return a row of ``SUMMARY_COLUMNS``; ``size`` is that of config.yaml, None if not planned."""
     config, data, test = result.config, result.config["data"], result.test
+    made = Size.of(data, config["training"])
     return {
         **dict(zip(_NAMES, _name(result), strict=True)),
         **describe_network(config),
@@ -60,7 +62,8 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
         **result.environment.model_dump(include={"device", "processor", "precision", "threads"}),
         "data": data["name"],
         **{f"{part}_images": data[part] for part in ("train", "validation", "test")},
-        "reduced": _describe_reduction(config, size) if size else "",
+        "images_per_epoch": made.per_epoch,
+        "reduced": _describe_reduction(made, size) if size else "",
         "commit": result.environment.git_commit,
         **result.model_dump(include={"parameters", "flops_per_image", "same_as"}),
         **result.model_dump(include={"spec_hash", "code_hash", "data_sha256"}),
@@ -119,9 +122,8 @@ def describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": model, "family": family, "label": label.strip("_"), **shape}
 
 
-def _describe_reduction(config: Mapping[str, Any], size: Size) -> str:
+def _describe_reduction(found: Size, size: Size) -> str:
     """Return in which quantities a run is smaller than ``size``, or an empty string."""
-    found = Size.of(config["data"], config["training"])
     amounts = {
         "epochs": (found.epochs, size.epochs),
         "training images": (found.train, size.train),

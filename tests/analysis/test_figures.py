@@ -449,3 +449,17 @@ def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
     for kind in (*STUDY_FIGURES, "curves"):
         save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
     assert "the 2 different networks" in figures.describe("cost", study)[1]
+
+
+def test_a_budget_is_what_a_network_was_trained_on():
+    """With ``batches``, an epoch is a part of the images."""
+    part, whole = (
+        build_result(f"exp1_1_L{depth}_K32", depth=depth, epochs=3, training={"batches": batches})
+        for depth, batches in ((2, 2), (4, None))
+    )
+    caption, _ = figures.describe("dots", tabulate([part, whole]))
+    assert "Trained on unequal budgets. exp1_1: 3 epochs of 256 of 20,000 images; exp1_1: 3 " in (
+        caption
+    )
+    assert "3 epochs of 20,000 images." in caption
+    assert "unequal" not in figures.describe("dots", tabulate([part]))[0]

@@ -74,6 +74,17 @@ def test_the_scope_is_counted(results, missing, said):
     assert " names" not in scope
 
 
+def test_the_scope_of_runs_on_a_part_of_the_images_per_epoch():
+    part = build_result("exp1_1_L2_K32", training={"batches": 2})
+    whole = build_result("exp1_1_L4_K32", depth=4, training={"batches": 1000})
+    for results, said in (
+        ([part], r"20,000 CIFAR\-10 images, 256 per epoch, for 20 epochs"),
+        ([part, whole], r"20,000 CIFAR\-10 images, 256 to 20,000 per epoch, for 20 epochs"),
+        ([whole], r"20,000 CIFAR\-10 images for 20 epochs"),
+    ):
+        assert said in provenance.describe_scope(tabulate(results))
+
+
 def test_networks_of_two_names_are_counted_once():
     twins = [
         build_result(name, seed=seed, spec_hash=f"{seed}" * 64)

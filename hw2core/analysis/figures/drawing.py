@@ -22,7 +22,8 @@ from hw2core.analysis.text import describe_evidence, format_range, join_some
 from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
 
-BUDGET = ["epochs", "train_images", "data"]  # columns that make accuracies comparable
+# Columns that make accuracies comparable.
+BUDGET = ["epochs", "images_per_epoch", "train_images", "data"]
 _HOVER = "hover: "  # prefix of an artist's gid; the rest is shown on hover
 # Leaves out date and program, so that the same figure gives the same bytes.
 _METADATA = {
@@ -121,10 +122,12 @@ def join_caption(sentences: Iterable[str], runs: pd.DataFrame) -> str:
 
 
 def describe_budget(runs: pd.DataFrame) -> str:
-    """Return the budget of the first row: ``20 epochs of 20,000 images``."""
+    """Return the budget of the first row: ``20 epochs of 5,000 of 20,000 images``."""
     first = runs.iloc[0]
     kind = "" if first["data"] == "cifar10" else f"{title_data_set(first['data'])} "
-    return f"{first['epochs']} epochs of {first['train_images']:,} {kind}images"
+    numbers = sorted({first["images_per_epoch"], first["train_images"]})
+    images = " of ".join(f"{number:,}" for number in numbers)
+    return f"{first['epochs']} epochs of {images} {kind}images"
 
 
 def lay_out(axes: Axes) -> float:
