@@ -68,7 +68,7 @@ def build_result(
     ``gap`` is how far training accuracies rise above them, ``best_validation`` the validation
     accuracy of the best epoch. A run that diverged has no evaluation unless ``test_accuracy`` is
     given. ``changes`` replaces fields of the result, its curves, timing and environment, and keys
-    of its ``network`` and ``training``.
+    of its ``network``, ``training`` and ``data``.
     """
     rng = random.Random(f"{run}/{seed}")
     top = ceiling + rng.gauss(0, 0.6)
@@ -124,6 +124,7 @@ def build_result(
                 "train": train_images,
                 "validation": SIZE.validation,
                 "test": SIZE.test,
+                **changes.pop("data", {}),
             },
             "seed": seed,
         },

@@ -161,12 +161,12 @@ def test_what_was_found_is_said_in_few_sentences_with_few_numbers():
     study = tabulate(build_results(epochs=3))
     sentences = findings.list_briefly(study)
     assert len(sentences) <= 4
-    assert len(re.findall(r"\d+(?:\.\d+)?", " ".join(sentences))) <= 6
+    assert len(re.findall(r"\d+(?:\.\d+)?", re.sub("`.*?`", "", " ".join(sentences)))) <= 6
     plain = study.summary[study.summary["experiment"].isin(["exp1_1", "exp1_2"])]
     depths = {find_best(rows).depth for _, rows in plain.groupby("widths")}
-    said = [text for text in sentences if "networks with L = " in text]
+    said = [text for text in sentences if "are most accurate with L = " in text]
     assert bool(said) == (len(depths) == 1)
-    assert all(f"L = {depth} are the most accurate" in said[0] for depth in depths if said)
+    assert all(f"are most accurate with L = {depth}" in said[0] for depth in depths if said)
     best = find_best(select(study.summary, experiment="exp2"))
     assert f"classifies {format_number(best.test)} % of the test images" in sentences[-1]
     own = tabulate_study("other")
@@ -310,6 +310,23 @@ def test_an_experiment_that_varies_more_than_the_assignment_answers_no_question(
     assert findings.answer(question, keep_course(tabulate(results))) == said
     assert judge(tabulate(results)).empty
     assert name in keep_course(tabulate(results[:2])).runs["experiment"].tolist()
+
+
+@pytest.mark.parametrize("other", ["svhn", "cifar10"])
+def test_an_experiment_on_another_data_set_is_not_compared_with_the_others(other):
+    def build(experiment, model, depth, data):
+        name = f"{experiment}_L{depth}_K32"
+        options = {"experiment": experiment, "model": model, "data": {"name": data}}
+        return build_result(name, depth=depth, **options)
+
+    results = [build("exp1_1", "cnn", depth, "cifar10") for depth in (2, 4, 8)]
+    results += [build("exp1_4", "resnet", depth, other) for depth in (2, 4)]
+    study = keep_course(tabulate(results))
+    said = "Experiment `exp1_4` is not part of this study as the assignment defines it."
+    assert (said in findings.answer("part3_q5", study)) == (other == "svhn")
+    assert tabulate_pairs(study).empty == (other == "svhn")
+    mixed = [build("exp1_1", "cnn", 2, "cifar10"), build("exp1_1", "cnn", 4, other)]
+    assert keep_course(tabulate(mixed)).runs.empty == (other == "svhn")
 
 
 def test_runs_that_diverge_are_not_said_to_be_at_chance_or_to_end_at_their_last_loss():

@@ -49,11 +49,17 @@ COURSE = {
 def keep_course(study: Study) -> Study:
     """Return a study without experiments that share only their name with the assignment's.
 
-    They have another model, or runs that differ in something else than the assignment's: answers
-    on depth would compare runs of one depth.
+    They have another model, images of another data set than most networks, or runs that differ in
+    something else than the assignment's: answers on depth would compare runs of one depth.
     """
+    networks = study.runs[
+        study.runs["experiment"].isin(COURSE) & ~study.runs["model"].isin(SCRATCH)
+    ]
+    usual = set(networks["data"].mode()[:1])
     others = [
-        name for name, runs in study.runs.groupby("experiment") if not _is_assigned(name, runs)
+        name
+        for name, runs in study.runs.groupby("experiment")
+        if not _is_assigned(name, runs, usual)
     ]
     runs, epochs, layers = (
         frame[~frame["experiment"].isin(others)]
@@ -70,11 +76,14 @@ def keep_course(study: Study) -> Study:
     )
 
 
-def _is_assigned(name: Any, runs: pd.DataFrame) -> bool:
+def _is_assigned(name: Any, runs: pd.DataFrame, usual: set[str]) -> bool:
     if name not in COURSE:
         return True
     models, varies = COURSE[name]
-    one = runs.drop_duplicates("run").reindex(columns=["experiment", "model", *varies])
+    one = runs.drop_duplicates("run").reindex(columns=["experiment", "model", "data", *varies])
+    images = set(one["data"])
+    if len(images) > 1 or (models != SCRATCH and images != usual):
+        return False
     return set(one["model"]) <= models and not one.duplicated(["experiment", *varies]).any()
 
 
