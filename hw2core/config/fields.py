@@ -28,15 +28,17 @@ FILES_RULE = (
     'must be a tuple of names or patterns in the folder of the data set, as in ("train/*.png",); '
     "() if the reader compares the files with checksums"
 )
+WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 MAX_RATE = 1e20  # divided by 1 - momentum, it must stay below 3e38 (single precision)
 
 
-def read_number(value: object) -> object:
-    """Read numbers that YAML (1e-3) and a command line (seeds=[0]) pass as text."""
+def read_scalar(value: object) -> object:
+    """Read what YAML (1e-3) and a command line (training={flip: true}) pass as text."""
     if isinstance(value, str):
         for kind in (int, float):
             with suppress(ValueError):
                 return kind(value)
+        return WORDS.get(value.lower(), value)
     return value
 
 
@@ -74,9 +76,10 @@ def _are_patterns(files: object) -> bool:
     return not any("\0" in name for name in files)
 
 
-_READ = BeforeValidator(read_number)
-Flag = Annotated[bool, Field(strict=True)]
+_READ = BeforeValidator(read_scalar)
+Flag = Annotated[bool, Field(strict=True), _READ]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST), _READ]
+Limit = Annotated[Count | None, _READ]  # None: no limit
 Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), _READ]
 Width = Annotated[int, Field(strict=True, ge=1, le=10_000), _READ]
 Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), _READ]
@@ -89,3 +92,4 @@ Share = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1), _R
 Values = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT)]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000)]
+Names = Annotated[Annotated[list[Text], Field(min_length=1)] | None, _READ]

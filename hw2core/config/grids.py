@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from hw2core.config.fields import SECTIONS, Values, read_number
+from hw2core.config.fields import SECTIONS, Values, read_scalar
 
 # L and K end a run's name anyway.
 IN_SUFFIX = ("architecture.filters_per_layer", "architecture.layers_per_block")
@@ -42,7 +42,7 @@ def _expand(values: object) -> object:
     if not isinstance(values, dict):
         return values
     ends = values.get("log") if values.keys() == {"log"} else None
-    match list(map(read_number, ends)) if isinstance(ends, list) else []:
+    match list(map(read_scalar, ends)) if isinstance(ends, list) else []:
         case [int() | float() as first, int() | float() as last, int() as number] if (
             0 < min(first, last) <= max(first, last) <= LARGEST_END
             and math.isfinite(max(first, last) / min(first, last))
@@ -125,7 +125,7 @@ def name_setting(key: str, value: object) -> str:
 
 
 def _write(value: object) -> str:
-    value = read_number(value)
+    value = read_scalar(value)
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     if isinstance(value, float) and value.is_integer() and value < 1e6:

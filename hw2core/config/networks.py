@@ -19,6 +19,7 @@ from hw2core.config.fields import (
     Count,
     Flag,
     Fraction,
+    Limit,
     Number,
     Width,
 )
@@ -91,7 +92,7 @@ class ConvolutionalArchitecture(Architecture):
     """Number of convolutions L in each stage."""
     pool_every: Count = Field(0, json_schema_extra={"default": None})
     """Number of convolutions before each pooling layer; give either this or ``pools``."""
-    pools: Count | None = Field(None, exclude=True)
+    pools: Limit = Field(None, exclude=True)
     """Maximum number of pooling layers, evenly spaced between the N convolutions.
 
     It sets pool_every = ceil(N / pools), also in a grid over depths.

@@ -13,6 +13,8 @@ from hw2core.config.fields import (
     Epochs,
     Flag,
     Fraction,
+    Limit,
+    Names,
     Number,
     Seeds,
     Share,
@@ -52,7 +54,7 @@ class RecipeSpec(Frozen):
     """Number of epochs."""
     batch_size: Count
     """Number of training images in each batch."""
-    batches: Count | None = None
+    batches: Limit = None
     """Maximum number of batches per epoch; null: the whole training set."""
     optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
     """Optimizer: sgd or adamw for cnn, resnet and ycn; vanilla, momentum or rmsprop for mlp."""
@@ -87,7 +89,7 @@ class RecipeSpec(Frozen):
     """Maximum random translation of training images along each axis, in pixels; 0: none."""
     cutout: Side = 0
     """Side length of the square cut out of training images at random, in pixels; 0: none."""
-    early_stopping: Count | None = None
+    early_stopping: Limit = None
     """Number of epochs without a lower validation loss before training stops; null: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Floating-point precision; auto: bf16 on a GPU that supports it, otherwise fp32."""
@@ -159,9 +161,9 @@ class ExperimentEntry(RunEntry):
 class StudyOptions(Frozen):
     """Options that select a part of the study."""
 
-    only: Annotated[list[Text], Field(min_length=1)] | None = None
+    only: Names = None
     """Names of the experiments to run; null: all."""
-    first_seed_only: Annotated[list[Text], Field(min_length=1)] | None = None
+    first_seed_only: Names = None
     """Names of runs that are trained with the first seed only, such as the most expensive."""
 
 

@@ -78,6 +78,21 @@ def test_labels_and_numbers_may_be_written_as_either(small, load):
     assert (runs[0].training.lr, runs[0].training.epochs) == (0.001, 2)
 
 
+def test_a_command_line_gives_flags_and_null_as_text(small, load):
+    small["training"] |= {"flip": False, "early_stopping": 2, "batches": 3}
+    entry = small["experiments"]["one"]
+    entry["grid"] = entry.get("grid", {}) | {
+        "batchnorm": ["false", "True"],
+        "training.batches": ["null", "2"],
+    }
+    small["study"] = {"only": "null"}
+    runs = load("{training: {flip: 'true', early_stopping: 'null'}}")
+    assert {run.training.flip for run in runs} == {True}
+    assert {run.training.early_stopping for run in runs} == {None}
+    assert {run.architecture.batchnorm for run in runs} == {False, True}
+    assert {run.training.batches for run in runs} == {None, 2}
+
+
 def test_twins_differ_in_name_only(config):
     study = load_study(config)
     twins = study.find_twins()
