@@ -36,7 +36,8 @@ CONFIG_FILES.sort(
 )  # files merged into it, after
 try:
     read_configs(CONFIG_FILES)  # Snakemake's own reader accepts duplicate keys
-    STUDY = load_study(config, " + ".join(CONFIG_FILES))
+    given = ["--config"] if workflow.config_settings.config_args else []
+    STUDY = load_study(config, " + ".join([*CONFIG_FILES, *given]))
     # A run is reduced if it is smaller than in config.yaml, whatever is merged over that file. Jobs
     # and later stages parse a copy of it, since it may have been edited.
     copied = CONFIG.endswith(paths.COPIED_CONFIG)

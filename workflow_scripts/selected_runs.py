@@ -42,7 +42,7 @@ def load_runs(args: argparse.Namespace) -> tuple[Study, list[tuple[str, int]]]:
     config = read_configs(files)
     if args.config:
         _merge_values(config, args.config)
-    study = load_study(config, " + ".join(files))
+    study = load_study(config, " + ".join([*files, *["--config"] * bool(args.config)]))
     pairs = select_runs(study, args.names)
     for run, _ in pairs:  # a class that does not exist is an error even of an untrained run
         hash_run_code(study.runs[run])

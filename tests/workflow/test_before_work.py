@@ -183,6 +183,9 @@ def test_status_ends_quietly_and_refuses_unknown_names(untrained):
         assert (done.returncode, done.stdout) == (status, "")
         assert done.stderr.startswith("--config seeds: Invalid config definition")
         assert done.stderr.count("\n") == 1
+        done = ask_status(untrained, "--config", "training={flip: yes}", script=script)
+        where = "config.yaml + --config: training.flip"
+        assert done.stderr.startswith(f"{where}: 'yes': must be true or false")
 
 
 def test_status_imports_no_torch(untrained):

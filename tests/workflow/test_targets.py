@@ -144,7 +144,7 @@ def test_a_wrong_configuration_is_one_line_before_any_job(fresh):
     wrong = "training={lr: -1}"
     output = fresh.snakemake("results/exp1_4", "--config", wrong, succeeds=False)
     (line,) = [line for line in output.splitlines() if "training.lr" in line]
-    assert "config.yaml: training.lr: -1: must be greater than 0.0" in line
+    assert "config.yaml + --config: training.lr: -1: must be greater than 0.0" in line
     assert "Traceback" not in output
     assert not (fresh / "data").exists()
 
