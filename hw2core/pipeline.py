@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -206,23 +204,6 @@ def keep_older(path: Path) -> bool:
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     return path.exists()
-
-
-def list_needed(checkout: Path) -> Iterator[Path]:
-    """Yield the files that the report needs; reads the first when it has yielded them.
-
-    The last are the templates that report.md.j2 includes, and those of the questions in
-    questions.csv if it includes answers.
-    """
-    yield from (checkout / file for file in paths.REPORT_FILES)
-    template = checkout / paths.REPORT_TEMPLATE
-    text = template.read_text(encoding="utf-8", errors="replace")
-    names = re.findall(r'include "([^"]+\.j2)"', text)
-    if 'include "answers/" ~' in text:
-        lines = (checkout / paths.QUESTIONS_TABLE).read_text(encoding="utf-8", errors="replace")
-        rows = csv.DictReader(line for line in lines.splitlines() if line[:1] != "#")
-        names += [f"answers/{row['name']}.md.j2" for row in rows if row.get("name")]
-    yield from (template.parent / name for name in names)
 
 
 def hash_files(files: Iterable[str]) -> str:

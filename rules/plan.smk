@@ -8,6 +8,7 @@ from snakemake.logging import logger
 from snakemake.persistence import NO_PARAMS_CHANGE
 
 from hw2core.progress import Terminal
+from hw2core.analysis.report_files import check_report_files, read_baselines
 from hw2core.runs import plan
 
 TRAINING = ("train", "share_result")  # rules whose first output is a result
@@ -73,9 +74,10 @@ def check_plan():
             # Again after the jobs, which may be many: people look at the end.
             atexit.register(print, line, file=sys.stderr)
     try:
+        # Otherwise only the jobs that read them, after all training, would find out.
+        read_baselines(Path(BASELINES))
         if any(job.rule.name == "written_report" for job in planned):
-            # Otherwise only that job, after all training, would find out.
-            check_exist(pipeline.list_needed(SOURCES))
+            check_report_files(SOURCES)
         plan.refuse_loss(
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )

@@ -16,7 +16,6 @@ from hw2core.pipeline import (
     Planner,
     hash_files,
     list_changes,
-    list_needed,
     list_prepared,
     record_made,
     settle_times,
@@ -202,17 +201,3 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
     pipeline.use_checkout("/checkout")
     assert os.environ["PYTHONPATH"] == "/checkout"
-
-
-def test_the_files_that_the_report_needs_are_known_without_rendering_it(tmp_path):
-    checkout, template = Path(pipeline.__file__).parents[1], tmp_path / paths.REPORT_TEMPLATE
-    needed = set(list_needed(checkout))
-    assert all(path.is_file() for path in needed)
-    templates = {x for x in (checkout / "report").rglob("*.j2") if x.name != "readme.md.j2"}
-    assert templates <= needed
-    template.parent.mkdir()
-    template.write_text("# My study {{ figure('key') }}")  # without answers
-    own = set(list_needed(tmp_path))
-    assert own == {tmp_path / file for file in paths.REPORT_FILES}
-    template.write_text('{% include "mine.md.j2" %}')
-    assert set(list_needed(tmp_path)) - own == {template.with_name("mine.md.j2")}

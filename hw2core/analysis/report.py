@@ -22,14 +22,16 @@ from hw2core.analysis import claims, figures, findings, provenance, text
 from hw2core.analysis.findings.core import FINDINGS, keep_course
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
-from hw2core.analysis.tables import Study, list_rows
+from hw2core.analysis.report_files import check_report_files, read_questions
+from hw2core.analysis.tables import Study
 from hw2core.data.registry import count_classes
 from hw2core.io import replace_atomically, write_text_atomically
 from hw2core.runs.outcome import describe_status_rule
-from hw2core.runs.paths import QUESTIONS_TABLE, REPORT_PAPER, REPORT_TEMPLATE, locate_figure
+from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
-TEMPLATES = (Path(__file__).parents[2] / REPORT_TEMPLATE).parent
-PAPER = TEMPLATES.parent / REPORT_PAPER  # with .yaml (layout, references) and .lua (a filter)
+CHECKOUT = Path(__file__).parents[2]
+TEMPLATES = (CHECKOUT / REPORT_TEMPLATE).parent
+PAPER = CHECKOUT / REPORT_PAPER  # with .yaml (layout, references) and .lua (a filter)
 TITLE = "Depth, width and skip connections in small CNNs"
 
 # Disables raw HTML, TeX and Typst in the text.
@@ -43,8 +45,6 @@ OPTIONS = (
     f"--lua-filter={PAPER.with_suffix('.lua')}",
 )
 
-_QUESTIONS = pd.read_csv(TEMPLATES / Path(QUESTIONS_TABLE).name, comment="#")
-QUESTIONS = {row.name: row for row in list_rows(_QUESTIONS)}
 # Experiments that the answers to the assignment use.
 ANSWERED = {
     experiment
@@ -90,7 +90,7 @@ class Document:
             "table": self.table,
             "title": title_study(study),
             "FINDINGS": FINDINGS.keys() - ANSWERED,
-            "QUESTIONS": QUESTIONS if has_course(study) else {},
+            "QUESTIONS": read_questions(CHECKOUT) if has_course(study) else {},
             "provenance": provenance,
             "compare": compare,
             "status_rule": describe_status_rule(count_classes(name) for name in names),
@@ -163,8 +163,9 @@ def publish(study: Study, page: Path, pdf: Path) -> None:
     The same study, figures and templates give the same bytes.
 
     Raises:
-        ReportError: a template is invalid, or pandoc or Typst fails.
+        UserError: a template or a table of report/ is wrong, or pandoc or Typst fails.
     """
+    check_report_files(CHECKOUT)
     document = Document(study)
     markdown = document.render(Path(REPORT_TEMPLATE).name)
     body = _convert(markdown, "html5", "--mathml", "--section-divs", "--shift-heading-level-by=1")
@@ -173,7 +174,7 @@ def publish(study: Study, page: Path, pdf: Path) -> None:
 
 
 def render_answer(name: str, study: Study) -> str:
-    """Return the answer to one of ``QUESTIONS`` as Markdown."""
+    """Return the answer to a question of the assignment as Markdown."""
     return Document(study, plain=True).render(f"answers/{name}.md.j2").strip()
 
 

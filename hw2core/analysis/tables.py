@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hw2core.analysis import rows
+from hw2core.analysis.report_files import BASELINE_COLUMNS, read_baselines
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.data import registry
-from hw2core.errors import UserError, make_line
+from hw2core.errors import UserError
 from hw2core.io import write_text_atomically
 from hw2core.runs.files import find_results, forget_others
 from hw2core.runs.outcome import STATUSES
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment
 
 
-BASELINE_COLUMNS = {"run": "str", "solutions": "int", "at_chance_share": "float"} | dict.fromkeys(
-    ("median", "lowest", "highest"), "float"
-)
+BASELINE_TYPES = dict.fromkeys(BASELINE_COLUMNS, "float") | {"run": "str", "solutions": "int"}
 
 
 @dataclass(frozen=True)
@@ -99,27 +98,8 @@ def build(
 def _read_baselines(runs: pd.DataFrame) -> pd.DataFrame:
     """Return accuracies of public solutions of the runs that have CIFAR-10 results of full size."""
     other = runs.loc[(runs["data"] != "cifar10") | (runs["reduced"] != ""), "run"]
-    public = read_baselines(Path(__file__).parents[2] / BASELINES)
+    public = _frame(read_baselines(Path(__file__).parents[2] / BASELINES), BASELINE_TYPES)
     return public[public["run"].isin(runs["run"]) & ~public["run"].isin(other)]
-
-
-def read_baselines(path: Path) -> pd.DataFrame:
-    """Read the accuracies of public solutions: a row per run.
-
-    Raises:
-        UserError: a column or number is missing or wrong, or a run is given twice.
-    """
-    try:
-        table = pd.read_csv(path, comment="#").astype(BASELINE_COLUMNS)[list(BASELINE_COLUMNS)]
-        low, high = table["lowest"], table["highest"]
-        right = (low >= 0) & (low <= table["median"]) & (table["median"] <= high) & (high <= 100)
-        right &= table["at_chance_share"].between(0, 1) & ~table["run"].duplicated()
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(make_line(f"{path}: cannot be read ({error})")) from None
-    if not right.all():
-        run = table["run"][~right].iloc[0]
-        raise UserError(f"{path}: {run}: given twice, or numbers not in order or range")
-    return table
 
 
 def _frame(values: Iterable[Any], types: dict[str, str]) -> pd.DataFrame:

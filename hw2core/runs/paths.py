@@ -30,9 +30,10 @@ REFERENCE_STUDY = "study.yaml"
 REFERENCE_FIGURES = "figures"
 REFERENCE_SUMS = "SHA256SUMS"
 QUESTIONS_TABLE = "report/questions.csv"
+CHANGES_TABLE = "report/changes.csv"
 REPORT_FILES = (  # that the report needs besides what its template includes
-    *(REPORT_TEMPLATE, REPORT_STYLE, REPORT_PAPER, BASELINES, QUESTIONS_TABLE),
-    *(f"report/{file}" for file in ("page.html.j2", "paper.yaml", "paper.lua", "changes.csv")),
+    *(REPORT_TEMPLATE, REPORT_STYLE, REPORT_PAPER, BASELINES, QUESTIONS_TABLE, CHANGES_TABLE),
+    *(f"report/{file}" for file in ("page.html.j2", "paper.yaml", "paper.lua")),
 )
 REPORT_SUFFIXES = (".j2", ".rst", ".css", ".typ", ".yaml", ".lua", ".csv")
 FIGURE_STYLE = "hw2core/analysis/figures/style.mplstyle"

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from hw2core.analysis.page import ReportError, inline_svg, link_figure
-from hw2core.analysis.report import QUESTIONS
+from hw2core.analysis.report_files import read_questions
 from hw2core.analysis.tables import find_best_result
+from hw2core.config.study import CHECKOUT
 from hw2core.runs.paths import locate_figure
 
 
@@ -26,7 +27,7 @@ def test_the_contents_are_collapsed_where_there_is_no_room_beside_the_text(brows
         browser.open(page, width)
         assert browser.evaluate("document.querySelector('.contents').open") is is_open
     links = browser.evaluate("[...document.querySelectorAll('nav a')].map((a) => a.hash).join()")
-    assert {f"#{name}" for name in QUESTIONS} < set(links.split(","))
+    assert {f"#{name}" for name in read_questions(CHECKOUT)} < set(links.split(","))
 
 
 COLOURS = """[

@@ -11,7 +11,6 @@ from hw2core.analysis.tables import (
     build,
     find_best,
     find_best_result,
-    read_baselines,
     read_table,
     split_numbers,
     summarize,
@@ -250,29 +249,3 @@ def test_tables_load_neither_torch_nor_matplotlib():
     code = "import sys, hw2core.analysis.tables; print(*{'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("run,", "name,"),
-        ("64.6", "text"),
-        ("64.6", "80"),
-        ("72.6", "172.6"),
-        ("0.25", "5"),
-        ("b_L2", "a_L2"),
-        ("a_L2,3,0.25,64.6,53.0,72.6\nb_L2,3,0.25,64.6,53.0,72.6\n", ""),
-        ("b_L2,3", "b_L2,3,4,5,6,7,8"),
-    ],
-)
-def test_wrong_accuracies_of_public_solutions_are_one_line(tmp_path, old, new):
-    path = tmp_path / "baselines.csv"
-    text = "# a comment\nrun,solutions,at_chance_share,median,lowest,highest\n"
-    text += "a_L2,3,0.25,64.6,53.0,72.6\nb_L2,3,0.25,64.6,53.0,72.6\n"
-    path.write_text(text)
-    assert list(read_baselines(path)["run"]) == ["a_L2", "b_L2"]
-    assert old in text
-    path.write_text(text.replace(old, new, 1) if new else "")
-    with pytest.raises(UserError, match=f"{path}: ") as caught:
-        read_baselines(path)
-    assert "\n" not in str(caught.value)

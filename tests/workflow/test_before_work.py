@@ -66,6 +66,28 @@ def test_half_typed_code_of_a_run_is_one_line(untrained):
 
 
 @pytest.mark.parametrize(
+    ("path", "text", "problem"),
+    [
+        ("report/questions.csv", "part3_q7,Mine,Which one, and why?\n", "4 values: must be 3 ("),
+        ("report/changes.csv", "Mine,Why,,,training.mine\n", "must be training.average, "),
+        ("report/baselines.csv", "mine,1,0.5,64,65,66\n", "lowest <= median <= highest"),
+        ("report/report.md.j2", "\n![Mine](explore.png)\n", "only figures of the study"),
+    ],
+)
+def test_a_wrong_table_or_template_of_the_report_is_one_line(untrained, path, text, problem):
+    before = (untrained / path).read_text()
+    (untrained / path).write_text(before + text)
+    try:
+        output = untrained.snakemake("report", succeeds=False)
+    finally:
+        (untrained / path).write_text(before)
+    (line,) = [line for line in output.splitlines() if problem in line]
+    assert line.startswith(f"{path}: line ")
+    assert "Traceback" not in output
+    assert not list(untrained.folder.glob("results/*/seed*"))
+
+
+@pytest.mark.parametrize(
     ("registry", "old", "new"),
     [
         ("config/networks", "conv:ConvClassifier", "conv:Convclassifier"),

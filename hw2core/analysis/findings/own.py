@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from hw2core.analysis import report_files
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, is_used, summarize_experiments
 from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, join_words
 
-CHANGES = Path(__file__).parents[3] / "report" / "changes.csv"
 AUGMENTATION = {"no_augmentation": "Augmentation"}  # used in all experiments; for comparison
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
 EXPERIMENTS_1 = "experiments 1.1 to 1.4"
@@ -25,9 +25,10 @@ def read_changes(study: Study) -> pd.DataFrame:
 
     The columns are ``what``, ``why``, ``source`` and ``without`` (label of a run).
     """
-    changes = pd.read_csv(CHANGES, comment="#", keep_default_na=False)
+    changes = report_files.read_changes(Path(__file__).parents[3])
     own = select(study.runs, experiment="exp2")
-    return changes[[is_used(own, setting) for setting in changes.pop("setting")]]
+    used = [change for change in changes if is_used(own, change.pop("setting"))]
+    return pd.DataFrame(used, columns=["what", "why", "source", "without"])
 
 
 def has_own_recipe(study: Study) -> bool:
