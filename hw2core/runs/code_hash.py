@@ -48,8 +48,8 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
     trainer and its arguments; and the code that the run itself imports.
 
     Raises:
-        UserError: a registry names a class or reader that does not exist, or a module is not valid
-            Python.
+        UserError: a registry names a class or reader that does not exist, the arguments of the
+            network are no JSON, or a module is not valid Python.
     """
     classes = spec.implementation, spec.trainer
     hashes = dict(_hash_run_modules(spec.model, classes, spec.data.name))
@@ -57,7 +57,12 @@ def hash_run_code(spec: RunSpec) -> dict[str, str]:
     computed = {"classes": classes, "arguments": arguments}
     if imported := hashes.get(NETWORKS):
         computed["module"] = imported
-    hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
+    try:
+        hashes[NETWORKS] = _shorten_hash(json.dumps(computed, sort_keys=True))
+    except (TypeError, ValueError) as error:
+        place = f"{NETWORKS.replace('.', '/')}.py: {spec.model}: build_arguments"
+        rule = "return numbers, text, true, false, None, and lists and dictionaries of them"
+        raise UserError(make_line(f"{place}: {error}; it must {rule}")) from None
     return hashes
 
 
@@ -161,8 +166,13 @@ def combine_hashes(hashes: dict[str, str]) -> str:
 
 
 def _read_module(path: Path) -> tuple[str, Imports]:
-    """Return the hash of a source file and its imports; a folder is an empty module."""
-    return _parse_module(path, path.stat().st_mtime_ns)
+    """Return the hash of a source file, with the files that it names, and its imports.
+
+    A folder is an empty module.
+    """
+    found, imports = _parse_module(path, path.stat().st_mtime_ns)
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in imports.files]
+    return (_shorten_hash(f"{found} {contents}") if contents else found), imports
 
 
 @cache

@@ -19,6 +19,7 @@ PACKAGE = "hw2core"
 # Where a package that imports lazily says which of its modules has each name.
 LAZY_TABLE = "_MODULE_OF"
 TYPES_ONLY = r"(\w+\.)*TYPE_CHECKING"
+FILE = re.compile(r"[\w/-]*(\.[\w-]+)+")  # a file, or the suffix of one named like the module
 ANY = "*"  # in place of a name: any of them
 
 
@@ -30,12 +31,14 @@ class Imports(NamedTuple):
         bound: imported name -> the dotted names that it may stand for.
         used: the dotted names that it imports, or looks up in what it imports.
         lazy: name -> the submodule that has it, for a package that imports lazily.
+        files: those in its folder, other than Python code, that its source names.
     """
 
     names: frozenset[str]
     bound: dict[str, set[str]]
     used: tuple[str, ...]
     lazy: dict[str, str]
+    files: tuple[Path, ...]
 
     def defines(self, name: str) -> bool:
         """Return whether the module may have a name, as far as its source tells."""
@@ -84,7 +87,14 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
             first, *others = _spell(node)
             # A package may also be passed on, and any name be looked up in it.
             used += [".".join([target, *others, ANY]) for target in bound.get(first, ())]
-    return Imports(frozenset(names), bound, tuple(dict.fromkeys(used)), _read_lazy_table(tree))
+    files = {file for node in nodes for file in _list_files(node, path)}
+    return Imports(
+        names=frozenset(names),
+        bound=bound,
+        used=tuple(dict.fromkeys(used)),
+        lazy=_read_lazy_table(tree),
+        files=tuple(sorted(files)),
+    )
 
 
 def split_name(name: str) -> tuple[str, list[str]]:
@@ -132,6 +142,16 @@ def _walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
             waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
+
+
+def _list_files(node: ast.AST, path: Path) -> Iterator[Path]:
+    """Yield the files in the folder of the module in ``path`` that a text of its source names."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(text, str) and FILE.fullmatch(text):
+        name = Path(text).name
+        for file in path.parent.rglob(f"{path.stem}{name}" if name.startswith(".") else name):
+            if file.is_file() and file.suffix != ".py":
+                yield file
 
 
 def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:

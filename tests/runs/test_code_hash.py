@@ -330,6 +330,36 @@ def test_what_is_drawn_depends_on_what_the_configuration_computes():
     assert "hw2core.config.arithmetic" in hash_modules(["hw2core.analysis.explore"])
 
 
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("module.json", 'Path(__file__).with_suffix(".json").read_text()'),
+        ("filters.npy", 'np.load(Path(__file__).parent / "filters.npy")'),
+        ("tables/filters-5.npy", 'np.load(Path(__file__).parent / "tables/filters-5.npy")'),
+        ("tables/filters.tar.gz", 'open(Path(__file__).parent / "tables" / "filters.tar.gz")'),
+    ],
+)
+def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
+    text = f"X = {reads}\n"
+    without = hash_text(tmp_path, text)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "other.json").write_text("other")
+    assert hash_text(tmp_path, text) == without
+    (tmp_path / name).write_text("1")
+    first = hash_text(tmp_path, text)
+    (tmp_path / name).write_text("2")
+    assert len({without, first, code_hash._read_module(tmp_path / "module.py")[0]}) == 3
+
+
+@pytest.mark.parametrize("value", [float, {1, 2}, {"a": object()}, {(1, 2): 3}])
+def test_arguments_of_a_network_that_are_no_json_are_one_line(tiny_spec, monkeypatch, value):
+    kind = type(tiny_spec.architecture)
+    monkeypatch.setattr(kind, "build_arguments", lambda *_: {"activation": value})
+    line = r"hw2core/config/networks\.py: cnn: build_arguments: .*; it must return numbers, text, "
+    with pytest.raises(UserError, match=line):
+        code_hash.hash_run_code(tiny_spec)
+
+
 def test_an_unknown_module_is_an_error():
     with pytest.raises(ModuleNotFoundError, match=r"hw2core\.nothing"):
         hash_modules(["hw2core.nothing"])
