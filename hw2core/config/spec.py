@@ -91,7 +91,10 @@ class RunSpec(Frozen):
     @classmethod
     def _read_architecture(cls, value: Any, info: ValidationInfo) -> Any:
         model = info.data.get("model")  # absent if it was refused, which is error enough
-        return value if model is None else MODELS[model].architecture.model_validate(value)
+        try:
+            return value if model is None else MODELS[model].architecture.model_validate(value)
+        except TypeError as error:  # a class without build_arguments
+            raise ValueError(f"model: {model}: {error}") from None
 
     @model_validator(mode="after")
     def _check_backend(self) -> RunSpec:

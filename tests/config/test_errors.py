@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import re
 
 import pytest
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.networks import KEYWORDS
+from hw2core.config.networks import KEYWORDS, MODELS
 from hw2core.config.study import load_study
 from hw2core.data.registry import DATA_SETS, DataSet
 
@@ -225,6 +226,15 @@ def test_the_innermost_section_that_gives_the_key_is_named(small, refuse, given,
     for section in (small, entry, entry["runs"]["b"])[:given]:
         section["training"] = {**section.get("training", {}), "lr": 0}
     assert refuse(in_one("grid: {layers_per_block: [1, 2]}")) == lines
+
+
+def test_an_architecture_without_arguments_is_one_line(refuse, monkeypatch):
+    method = abc.abstractmethod(lambda self: {})
+    bare = type("Bare", (MODELS["cnn"].architecture,), {"build_arguments": method})
+    monkeypatch.setitem(MODELS, "cnn", MODELS["cnn"]._replace(architecture=bare))
+    (line,) = refuse("{}")
+    assert "model: cnn: Can't instantiate abstract class Bare" in line
+    assert "build_arguments" in line
 
 
 def test_all_problems_are_reported_at_once_and_each_once(config):
