@@ -245,6 +245,6 @@ def _name_run(values: Values) -> str:
     try:
         entry = MODELS[values["model"]]
         architecture = entry.architecture.model_validate(values["architecture"])
-    except (KeyError, ValidationError):
+    except (KeyError, TypeError, ValidationError):
         return "_".join(filter(None, [values["experiment"], values["label"]]))
     return RunSpec.model_construct(**values | {"architecture": architecture}).name
