@@ -58,14 +58,17 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench # separate: it has a train.py too
 
-# .venv contains its own path and belongs to one Python: where these have changed, it is made again;
-# where the locked packages have, they are installed into it. A study may be running from it, so
-# only `make setup` does so.
+# .venv contains its own path and belongs to one Python: where these have changed, it is made again,
+# and the old one is kept until that has worked. Where the locked packages have changed, they are
+# installed into it. A study may be running from it, so only `make setup` does these things.
 PRINT_VERSION := -c "import sys; print(*sys.version_info[:2])"
+# Not the Python of an environment that is active, which may be the old .venv.
+BASE := import sys; sys.exit(1) if not (3, 11) <= sys.version_info < (3, 14) else 0; \
+	print(sys._base_executable)
 version = $(shell $(1) $(PRINT_VERSION) 2>/dev/null)
 OWN := $(call version,$(VENV)/bin/python)
 GIVEN := $(if $(filter command,$(origin PYTHON)),$(call version,$(PYTHON)),$(OWN))
-HERE := $(shell pwd | cksum)
+HERE := $(shell pwd -P | cksum)
 PACKAGES := $(shell cksum < requirements.lock)
 ifneq ($(wildcard $(READY)),)
 ifneq ($(shell cat $(READY)) $(GIVEN),$(HERE) $(OWN) $(PACKAGES) $(OWN))
@@ -81,12 +84,14 @@ ifneq ($(filter-out setup,$(MAKECMDGOALS)),)
 	@! test -e $@ || { echo "$(VENV) is of another folder, Python or requirements.lock;" \
 		"run make setup when no study is running"; exit 1; }
 endif
-	@test "$$(head -n 1 $@ 2>&1) $(GIVEN)" = "$(HERE) $(OWN) $(OWN)" || { \
-		$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
-		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; } && \
-		{ ! test -L $(VENV) || ! test -e $(VENV)/pyvenv.cfg || \
-		{ echo "$(VENV) is a link to the environment of another checkout; remove it"; exit 1; } } && \
-		$(PYTHON) -m venv --clear $(VENV); }
+	@test -n "$(OWN)" && test "$(OWN)" = "$(GIVEN)" && test -e $@ && \
+	{ ! test -s $@ || test "$$(head -n 1 $@)" = "$(HERE) $(OWN)"; } || { \
+		base=$$($(PYTHON) -c "$(BASE)") || \
+		{ echo "Python 3.11 to 3.13 is needed; choose it with: make PYTHON=python3.11"; exit 1; }; \
+		if test -e $@ || test -L $(VENV); then \
+			echo "$(VENV).old is the old $(VENV), until the new one is complete" && \
+			rm -rf $(VENV).old && mv $(VENV) $(VENV).old; else rm -rf $(VENV); fi && \
+		"$$base" -m venv $(VENV); }
 	$(LOCKED) requirements.lock > $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/packages.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -94,3 +99,4 @@ endif
 		{ echo "torch cannot be imported; TORCH=cpu needs torch's CPU build: docs/setup.md"; exit 1; }
 	echo "$(HERE) $$($(VENV)/bin/python $(PRINT_VERSION))" > $@
 	echo "$(PACKAGES)" >> $@
+	rm -rf $(VENV).old

@@ -55,85 +55,96 @@ def test_snakemake_gets_a_cache_and_a_user_where_the_machine_has_none(tmp_path, 
 
 PYTHON = """#!/bin/sh
 echo "$0 $@" >> {folder}/calls
-case "$*" in *print*) echo {version};; esac
+case "$*" in
+*_base_executable*) echo "$0";;
+*print*) echo {version};;
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/pip";;
+*install*packages.txt) test ! -e {folder}/offline;;
+esac
 """
+VERSION = "{} {}".format(*sys.version_info)
 
 
 @pytest.fixture
-def environment(tmp_path):
-    """An environment of programs that do nothing, as `make setup` leaves it, and other Pythons."""
-    (tmp_path / "venv/bin").mkdir(parents=True)
-    version = "{}.{}".format(*sys.version_info)
-    for name, printed in ("same", version), ("another", "3.0"), ("venv/bin/python", version):
-        text = PYTHON.format(folder=tmp_path, version=printed.replace(".", " "))
-        (tmp_path / name).write_text(text)
-    shutil.copy(tmp_path / "another", tmp_path / "venv/bin/pip")
-    for name in "same", "another", "venv/bin/python", "venv/bin/pip":
+def checkout(tmp_path):
+    """A folder with an environment of programs that do nothing, and with other Pythons."""
+    for name, version in ("same", VERSION), ("another", "3 0"):
+        (tmp_path / name).write_text(PYTHON.format(folder=tmp_path, version=version))
         (tmp_path / name).chmod(0o755)
-    run_make(tmp_path, f"PYTHON={tmp_path}/same")
-    (tmp_path / "calls").unlink()
-    return tmp_path
+    (tmp_path / "real").mkdir()
+    for name in "Makefile", "requirements.lock":
+        shutil.copy(ROOT / name, tmp_path / "real")
+    run_make(tmp_path / "real")
+    (tmp_path / "real/.venv/mine").touch()
+    return tmp_path / "real"
 
 
-def run_make(folder, *arguments, goal="setup", code=0):
-    """Run make with the environment of a folder; return what it did and what it said."""
-    command = ["make", goal, f"VENV={folder}/venv", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == (code == 0), done
-    calls = folder / "calls"
-    return calls.read_text() if calls.exists() else "", done.stdout
+def run_make(folder, *arguments, goal="setup", succeeds=True):
+    """Run make in a folder; return the calls of Python and pip, and what it said."""
+    calls = folder.resolve().parent / "calls"
+    calls.write_text("")
+    python = f"PATH={folder.parent}:{os.environ['PATH']}"
+    command = ["env", python, f"PWD={folder}", "make", goal, *(arguments or ["PYTHON=same"])]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == succeeds, done
+    return calls.read_text(), done.stdout
 
 
-def test_an_environment_that_is_ready_is_left_alone(environment):
-    for arguments in (), (f"PYTHON={environment}/same",):
-        calls, _ = run_make(environment, *arguments)
-        assert "venv --clear" not in calls
-        assert "pip" not in calls
+def test_an_environment_that_is_ready_is_left_alone(checkout):
+    (checkout.parent / "link").symlink_to(checkout)
+    for folder in checkout, checkout.parent / "link":
+        for arguments in (), ("TORCH=cpu",):
+            calls, _ = run_make(folder, *arguments)
+            assert "-m venv" not in calls
+            assert "pip" not in calls
 
 
-@pytest.mark.parametrize("change", ["moved", "upgraded", "removed", "chosen"])
-def test_an_environment_that_moved_or_lost_its_python_is_made_again(environment, change):
-    ready = environment / "venv/.ready"
+@pytest.mark.parametrize("change", ["moved", "upgraded", "removed", "chosen", "linked"])
+def test_an_environment_that_moved_or_lost_its_python_is_made_again(checkout, change):
+    venv, old = checkout / ".venv", checkout / ".venv.old"
     if change == "moved":
-        ready.write_text(f"0 {ready.read_text()}")
+        checkout = checkout.rename(checkout.parent / "moved")
+        venv, old = checkout / ".venv", checkout / ".venv.old"
     if change == "upgraded":
-        (environment / "another").replace(environment / "venv/bin/python")
+        shutil.copy(checkout.parent / "another", venv / "bin/python")
     if change == "removed":
-        (environment / "venv/bin/python").unlink()
-    python = environment / ("another" if change == "chosen" else "same")
-    calls, _ = run_make(environment, f"PYTHON={python}", code=change == "removed")
-    assert f"{python} -m venv --clear" in calls
+        (venv / "bin/python").unlink()
+    if change == "linked":  # to the environment of another checkout
+        other = checkout.parent / "other"
+        other.mkdir()
+        for name in "Makefile", "requirements.lock":
+            shutil.copy(ROOT / name, other)
+        (other / ".venv").symlink_to(venv)
+        checkout, venv, old = other, other / ".venv", other / ".venv.old"
+    python = "another" if change == "chosen" else "same"
+    (checkout.parent / "offline").touch()
+    for _ in range(2):  # the old one is kept until the new one is complete
+        calls, _ = run_make(checkout, f"PYTHON={python}", succeeds=False)
+        assert f"/{python} -m venv .venv\n" in calls
+        assert (old / "mine").exists()
+    (checkout.parent / "offline").unlink()
+    run_make(checkout, f"PYTHON={python}")
+    assert not old.exists()
+    assert not (venv / "mine").exists()
+    assert (checkout.parent / "real/.venv/mine").exists() == (change == "linked")
+    assert "pip" not in run_make(checkout, f"PYTHON={python}")[0]
 
 
-def test_other_packages_are_installed_into_the_environment(environment):
-    ready = environment / "venv/.ready"
-    made = ready.read_text()
-    place, packages = made.splitlines()
-    ready.write_text(f"{place}\n{packages}0\n")
-    calls, _ = run_make(environment)
-    assert "venv --clear" not in calls
+@pytest.mark.parametrize("ready", ["other packages", "an older version"])
+def test_other_packages_are_installed_into_the_environment(checkout, ready):
+    file = checkout / ".venv/.ready"
+    made = file.read_text()
+    file.write_text(made.splitlines()[0] + "\n1 2\n" if ready == "other packages" else "")
+    calls, _ = run_make(checkout)
+    assert "-m venv" not in calls
     assert "pip install" in calls
-    assert ready.read_text() == made
+    assert file.read_text() == made
 
 
-def test_only_setup_changes_an_environment_from_which_a_study_may_be_running(environment):
-    (environment / "venv/.ready").write_text("another one")
+def test_only_setup_changes_an_environment_from_which_a_study_may_be_running(checkout):
+    (checkout / ".venv/.ready").write_text("another one")
     for goal in "demo", "test", "lint", "study-gpu":
-        calls, said = run_make(environment, goal=goal, code=2)
+        calls, said = run_make(checkout, goal=goal, succeeds=False)
         assert said.splitlines()[-1].endswith("run make setup when no study is running")
-        assert "venv --clear" not in calls
+        assert "-m venv" not in calls
         assert "pip" not in calls
-
-
-@pytest.mark.parametrize("goal", ["setup", "lint"])
-def test_the_environment_of_another_checkout_is_left_alone(tmp_path, environment, goal):
-    (environment / "venv/pyvenv.cfg").touch()
-    (environment / "venv/.ready").unlink()
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "venv").symlink_to(environment / "venv")
-    _, said = run_make(other, goal=goal, code=2)
-    assert said.endswith("venv is a link to the environment of another checkout; remove it\n")
-    calls = (environment / "calls").read_text()
-    assert "venv --clear" not in calls
-    assert "pip" not in calls
