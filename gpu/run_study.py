@@ -48,7 +48,7 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 def main() -> int:
     """Train and pack; return 0 even if the time ran out, 1 if runs failed or no result exists."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=read_minutes, required=True, help="time for training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--archive", type=Path, default=Path("study.tar.gz"))

@@ -40,6 +40,7 @@ def use_checkout(folder: str) -> None:
         os.environ[variable] = os.pathsep.join(
             [*first, *(p for p in known if p and p not in first)]
         )
+    os.environ.pop("PYTHONSAFEPATH", None)  # the scripts import from their own folder
 
 
 def list_results(pairs: Iterable[tuple[str, int]]) -> list[str]:

@@ -193,8 +193,10 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
     python = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", f"/bin{os.pathsep}{python}")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     for _ in range(2):
         pipeline.use_checkout("/checkout")
+        assert "PYTHONSAFEPATH" not in os.environ
         programs = ["/checkout/slurm/bin", python, "/bin"]
         assert os.environ["PATH"] == os.pathsep.join(programs)
         assert os.environ["PYTHONPATH"] == f"/checkout{os.pathsep}/elsewhere"
