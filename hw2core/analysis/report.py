@@ -22,7 +22,7 @@ from hw2core.analysis import claims, figures, findings, provenance, text
 from hw2core.analysis.findings.core import FINDINGS, keep_course
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
-from hw2core.analysis.report_files import check_report_files, read_questions
+from hw2core.analysis.report_files import check_report_files, make_environment, read_questions
 from hw2core.analysis.tables import Study
 from hw2core.data.registry import count_classes
 from hw2core.io import replace_atomically, write_text_atomically
@@ -66,16 +66,7 @@ class Document:
         self.study = study
         self.plain = plain
         self.figures: dict[str, Path] = {}  # by their names in the Markdown
-        self.environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,  # keeps the blank line after an included paragraph
-            autoescape=jinja2.select_autoescape(["html.j2"]),
-            comment_start_string="<#",  # in Markdown, {# starts the id of a heading
-            comment_end_string="#>",
-        )
+        self.environment = make_environment(TEMPLATES)
         self.environment.globals |= FORMATS
         course = keep_course(study)
         asked = {experiment.name for experiment in course.experiments} & ANSWERED
@@ -104,6 +95,8 @@ class Document:
 
     def answer(self, name: str) -> str:
         """Return the direct answer to a question as a separate block."""
+        if name not in FINDINGS:
+            raise ReportError(f"answer({name!r}): must be one of {', '.join(FINDINGS)}")
         sentences = findings.list_sentences(name, keep_course(self.study))
         if self.plain:
             return " ".join(sentences)

@@ -9,6 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import jinja2
+from jinja2 import meta, nodes
+
 from hw2core.config.networks import MODELS
 from hw2core.config.schema import RecipeSpec
 from hw2core.errors import UserError, make_line
@@ -30,37 +33,73 @@ def check_report_files(checkout: Path) -> None:
     """Check the files that the report needs.
 
     Raises:
-        UserError: one is missing, a row of a table is wrong, or a template has a picture of its
-            own, which the page would leave out.
+        UserError: one is missing, a row of a table is wrong, or a template is not valid, shows a
+            figure that there is not, or has a picture of its own, which the page would leave out.
     """
     for path in list_needed(checkout):
         check_exist([path])
-        if path.name.endswith(".md.j2"):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if found := PICTURE.search(text):
-                line = text.count("\n", 0, found.start()) + 1
-                raise UserError(
-                    make_line(
-                        f"{path}: line {line}: {found[0]!r}: only figures of the study can be "
-                        'shown, as {{ figure("key") }}'
-                    )
-                )
     read_changes(checkout)
 
 
 def list_needed(checkout: Path) -> Iterator[Path]:
-    """Yield the files that the report needs; reads the first when it has yielded them.
+    """Yield the files that the report needs; reads a template when it has yielded its path.
 
     The last are the templates that report.md.j2 includes, and those of the questions in
     questions.csv if it includes answers.
+
+    Raises:
+        UserError: as ``check_report_files``.
     """
     yield from (checkout / file for file in paths.REPORT_FILES)
     template = checkout / paths.REPORT_TEMPLATE
-    text = template.read_text(encoding="utf-8", errors="replace")
-    names = re.findall(r'include "([^"]+\.j2)"', text)
-    if ASKED in text:
-        names += [f"answers/{name}.md.j2" for name in read_questions(checkout)]
-    yield from (template.parent / name for name in names)
+    environment = make_environment(template.parent)
+    waiting = [template.name]
+    for name in waiting:  # grows
+        path = template.parent / name
+        if name != template.name:
+            yield path
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        waiting += sorted(_check_template(path, text, environment) - set(waiting))
+        if ASKED in text:
+            waiting += [f"answers/{question}.md.j2" for question in read_questions(checkout)]
+
+
+def make_environment(folder: Path) -> jinja2.Environment:
+    """Return the environment of the templates in a folder."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,  # keeps the blank line after an included paragraph
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        comment_start_string="<#",  # in Markdown, {# starts the id of a heading
+        comment_end_string="#>",
+    )
+
+
+def _check_template(path: Path, text: str, environment: jinja2.Environment) -> set[str]:
+    """Return the names of the templates that a template includes."""
+    line = 0
+    try:
+        tree = environment.parse(text, filename=str(path))
+        if found := PICTURE.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            allowed = 'only figures of the study can be shown, as {{ figure("key") }}'
+            raise ValueError(f"{found[0]!r}: {allowed}")
+        for call in tree.find_all(nodes.Call):
+            line, (shown, *others) = call.lineno, [*call.args, None]
+            if getattr(call.node, "name", "") == "figure" and isinstance(shown, nodes.Const):
+                kinds = paths.FIGURE_KINDS if len(others) > 1 else paths.STUDY_FIGURES
+                if shown.value not in kinds:
+                    raise ValueError(f"figure {shown.value!r}: must be one of {', '.join(kinds)}")
+    except jinja2.TemplateSyntaxError as error:
+        raise UserError(make_line(f"{path}: line {error.lineno}: {error.message}")) from None
+    except ValueError as error:
+        raise UserError(make_line(f"{path}: line {line}: {error}")) from None
+    return {name for name in meta.find_referenced_templates(tree) if name}
 
 
 def read_questions(checkout: Path) -> dict[str, Row]:

@@ -300,6 +300,8 @@ def test_an_unknown_name_in_a_template_is_one_clear_error(tmp_path, monkeypatch)
     document = Document(tabulate([]))
     with pytest.raises(ReportError, match=r"x\.md\.j2.*nothing_of_this_name"):
         document.render("x.md.j2")
+    with pytest.raises(ReportError, match=r"answer\('part3_q9'\): must be one of .*part3_q2"):
+        document.answer("part3_q9")
     with pytest.raises(ReportError, match="nobody2000"):
         report.write_pdf("As @nobody2000 says.", {}, tmp_path / "x.pdf")
 

@@ -175,3 +175,25 @@ def test_the_files_that_the_report_needs_are_known_without_rendering_it(tmp_path
     assert own == {tmp_path / file for file in paths.REPORT_FILES}
     template.write_text('{% include "mine.md.j2" %}')
     assert set(list_needed(tmp_path)) - own == {template.with_name("mine.md.j2")}
+
+
+@pytest.mark.parametrize(
+    ("added", "problem"),
+    [
+        ("{% if x %}", "Unexpected end of template"),
+        ("{{ figure('key' }}", "unexpected '}'"),
+        ('{{ figure("study_kye") }}', "figure 'study_kye': must be one of key, "),
+        ('{{ figure("key", "exp1_1") }}', "figure 'key': must be one of curves, "),
+    ],
+)
+@pytest.mark.parametrize("where", ["report.md.j2", "answers/part3_q2.md.j2", "answers/mine.md.j2"])
+def test_a_slip_in_a_template_is_one_line(checkout, added, problem, where):
+    path = checkout / "report" / where
+    if where.endswith("mine.md.j2"):  # included by an answer
+        path.touch()
+        with path.with_name("part3_q3.md.j2").open("a") as file:
+            file.write("{% include 'answers/mine.md.j2' %}\n")
+    check_report_files(checkout)
+    with path.open("a") as file:
+        file.write(f"{added}\n")
+    refuse(check_report_files, checkout, f"report/{where}: line ", problem)
