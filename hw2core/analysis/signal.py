@@ -8,6 +8,7 @@ signal. With PyTorch's default initialisation it shrinks by sqrt(6) per layer on
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,22 @@ from hw2core.analysis.tables import Study
 
 # Var(W) = 1 / (3 fan-in) and a ReLU halves the second moment: the variance shrinks by 6 per layer.
 THEORY = math.sqrt(6)
+_ASSUMED: dict[str, Any] = {
+    "initialization": "default",
+    "batchnorm": False,
+    "activation_type": "relu",
+}
 _KEYS = ["run", "seed"]
+
+
+def follows_theory(runs: pd.DataFrame) -> bool:
+    """Return whether ``THEORY`` holds for the plain networks in rows of ``Study.runs``.
+
+    It assumes PyTorch's default initialisation, ReLU and no batch norm.
+    """
+    settings = runs.reindex(columns=[f"architecture.{name}" for name in _ASSUMED])
+    assumed = zip(settings, _ASSUMED.values(), strict=True)
+    return all(settings[name].dropna().eq(value).all() for name, value in assumed)
 
 
 def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:

@@ -28,7 +28,9 @@ def reverse(results):
     for _, group in groupby(results, key=lambda x: (x.experiment, x.seed)):
         of_seed = list(group)
         for result, other in zip(of_seed, reversed(of_seed), strict=True):
-            reversed_results.append(result.model_copy(update={"config": other.config}))
+            of_network = ("config", "parameters", "flops_per_image")
+            update = {name: getattr(other, name) for name in of_network}
+            reversed_results.append(result.model_copy(update=update))
     return reversed_results
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from hw2core.analysis.figures import drawing, style
-from hw2core.analysis.signal import THEORY
+from hw2core.analysis.signal import THEORY, follows_theory
 from hw2core.analysis.tables import Study, leave_out_mlps, select
 
 PANELS = {"gradient_norm": "Weight gradient (RMS)", "activation_std": "Activation (SD)"}
@@ -82,10 +82,11 @@ def describe_layers(study: Study) -> tuple[str, str]:
             "last convolution as at the first."
         )
     alt = " ".join(notes)
-    notes.append(
-        "Dashed: a factor of √6 per layer, predicted for PyTorch's default initialisation, for "
-        "activations in the forward pass and gradients in the backward pass."
-    )
+    if follows_theory(select(study.runs, run=deepest)):
+        notes.append(
+            "Dashed: a factor of √6 per layer, predicted for PyTorch's default initialisation, for "
+            "activations in the forward pass and gradients in the backward pass."
+        )
     notes += unplaced
     return drawing.join_caption(notes, study.runs[study.runs["run"].isin(networks.index)]), alt
 
@@ -108,8 +109,9 @@ def draw_layers(study: Study) -> Figure:
             shown |= zip(drawn, lines, strict=True)
             axes.set(xlabel="Convolution, from the input", ylabel="")
         row[0].set_ylabel(name)
-        for line in _draw_theory(row[0], _trace(layers, deepest, quantity), anchor):
-            shown[DASHED] = line
+        if follows_theory(select(study.runs, run=deepest)):
+            for line in _draw_theory(row[0], _trace(layers, deepest, quantity), anchor):
+                shown[DASHED] = line
         row[0].yaxis.set_major_locator(LogLocator(numticks=7))
         row[0].yaxis.set_major_formatter(_format_power)
         row[0].yaxis.set_minor_locator(NullLocator())

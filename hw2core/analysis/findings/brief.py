@@ -25,11 +25,11 @@ def say_briefly(study: Study) -> Sentences:
     residual = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(residual)
     if len(trained):
-        kind, some = f"With {name_parts(study)} (`exp1_4`)", "all networks"
+        some = "all networks" if len(residual) > 1 else "the only network"
         if len(trained) < len(residual):
             some = f"{len(trained)} of {len(residual)} networks"
         yield (
-            f"{kind}, {some} {say.train(len(trained))}, with up to "
+            f"With {name_parts(study)} (`exp1_4`), {some} {say.train(len(trained))}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
     yield from _say_width_and_best(study, plain)
@@ -37,13 +37,15 @@ def say_briefly(study: Study) -> Sentences:
 
 def _say_depth(plain: pd.DataFrame) -> Sentences:
     groups = [rows for rows in split_groups(plain, "widths").values() if len(rows) > 1]
-    depths = {best.depth for rows in groups if (best := find_best(rows))}
+    bests = [(best, say.by_validation(best, rows)) for rows in groups if (best := find_best(rows))]
+    depths = {best.depth for best, _ in bests}
     if len(depths) != 1:
         return
-    depth = depths.pop()
+    depth, by_validation = depths.pop(), max(chosen for _, chosen in bests)
     deeper = plain[plain["depth"] > depth]
     failed = int((deeper["trained"] == 0).sum())
-    text = f"Plain networks of one width ({ONE_WIDTH}) are most accurate with L = {depth}"
+    best = f"are most accurate{by_validation} with L = {depth}"
+    text = f"Plain networks of one width ({ONE_WIDTH}) {best}"
     if failed:
         verb = "does" if failed == 1 else "do"
         text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"
@@ -51,13 +53,14 @@ def _say_depth(plain: pd.DataFrame) -> Sentences:
 
 
 def _say_width_and_best(study: Study, plain: pd.DataFrame) -> Sentences:
-    steps = list_steps(split_trained(plain)[0].sort_values(["depth", "parameters"]), "depth")
+    steps = list_steps(split_trained(plain)[0].sort_values("parameters"), "depth")
     if steps and all(wide.test > narrow.test for narrow, wide in steps):
         yield f"Wider plain networks ({ONE_WIDTH}) are more accurate wherever they train."
     best = find_best(summarize_experiments(study, "exp2"))
-    other = find_best(summarize_experiments(study, *EXPERIMENT_1))
-    if best and other:
-        lead = say.difference(best.test - other.test, "the best of `exp1_1` to `exp1_4`")
+    others = summarize_experiments(study, *EXPERIMENT_1)
+    if best and (other := find_best(others)):
+        versus = f"the best of `exp1_1` to `exp1_4`{say.by_validation(other, others)}"
+        lead = say.difference(best.test - other.test, versus)
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
         blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
         yield (

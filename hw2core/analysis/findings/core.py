@@ -26,23 +26,28 @@ class Finding(NamedTuple):
 FINDINGS: dict[str, Finding] = {}
 
 
+# Keys of a network's size; pools follow from the depth.
+SIZES = r"architecture\.(filters_per_layer|layers_per_block|pool_every)"
+
+
 class Assigned(NamedTuple):
-    """An experiment of the assignment: the models of its answers, and what tells its runs apart."""
+    """An experiment of the assignment: the models of its answers, and in what its runs differ."""
 
     models: set[str]
-    varies: Sequence[str] = ("depth", "widths")  # columns
+    varies: Sequence[str] = ("depth", "widths")  # columns that tell runs apart
+    settings: str = SIZES  # pattern of the keys that may differ between runs
 
 
 PLAIN, OWN, SCRATCH = {"cnn"}, {"ycn"}, {"mlp"}
 COURSE = {
     **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), Assigned(PLAIN)),
     "exp1_4": Assigned({"resnet"}),
-    "exp1_5": Assigned({"cnn", "resnet"}, ("label", "depth", "widths")),
+    "exp1_5": Assigned({"cnn", "resnet"}, ("label", "depth", "widths"), ".*"),
     "exp2": Assigned(OWN),
-    "exp2_ablation": Assigned(OWN, ("label",)),
-    "part2_overfit": Assigned(SCRATCH, ()),
-    "part2_optim": Assigned(SCRATCH, ("training.optimizer",)),
-    "part2_dropout": Assigned(SCRATCH, ("architecture.dropout",)),
+    "exp2_ablation": Assigned(OWN, ("label",), ".*"),
+    "part2_overfit": Assigned(SCRATCH, (), ""),
+    "part2_optim": Assigned(SCRATCH, ("training.optimizer",), r"training\..*"),
+    "part2_dropout": Assigned(SCRATCH, ("architecture.dropout",), r"architecture\.dropout"),
 }
 
 
@@ -79,12 +84,14 @@ def keep_course(study: Study) -> Study:
 def _is_assigned(name: Any, runs: pd.DataFrame, usual: set[str]) -> bool:
     if name not in COURSE:
         return True
-    models, varies = COURSE[name]
-    one = runs.drop_duplicates("run").reindex(columns=["experiment", "model", "data", *varies])
-    images = set(one["data"])
-    if len(images) > 1 or (models != SCRATCH and images != usual):
+    models, varies, may_differ = COURSE[name]
+    one = runs.drop_duplicates("run")
+    if not set(one["model"]) <= models or (models != SCRATCH and set(one["data"]) != usual):
         return False
-    return set(one["model"]) <= models and not one.duplicated(["experiment", *varies]).any()
+    settings = one.filter(like=".").map(str).nunique()
+    others = settings[~settings.index.str.fullmatch(may_differ)]
+    repeated = one.reindex(columns=["experiment", *varies]).duplicated()
+    return not (others > 1).any() and not repeated.any()
 
 
 def finding(name: str, needs: Sequence[str] = (), uses: Sequence[str] = ()) -> Callable[[Say], Say]:
@@ -103,8 +110,9 @@ def has_results(study: Study, experiments: Iterable[str]) -> bool:
 
 
 def summarize_experiments(study: Study, *experiments: str) -> pd.DataFrame:
-    """Return a row per run of ``experiments``, in natural order."""
-    return study.summary[study.summary["experiment"].isin(experiments)]
+    """Return a row per run of each experiment, from small to large, whatever the runs' names."""
+    summary = study.summary[study.summary["experiment"].isin(experiments)]
+    return summary.sort_values(["experiment", "depth", "parameters"])
 
 
 def is_used(runs: pd.DataFrame, setting: str) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
-from hw2core.analysis.signal import THEORY, measure_signal
+from hw2core.analysis.signal import THEORY, follows_theory, measure_signal
 from hw2core.analysis.tables import (
     Study,
     count_classes,
@@ -33,11 +33,16 @@ REMEDIES = {
 def say_best_depth(study: Study) -> Sentences:
     """Yield the best depth of experiment 1.1 by width, and whether it also fits better."""
     summary = summarize_experiments(study, "exp1_1")
-    groups = split_groups(summary, "widths")
+    groups = {w: rows for w, rows in split_groups(summary, "widths").items() if len(rows) > 1}
     bests = {widths: best for widths, rows in groups.items() if (best := find_best(rows))}
     failures = say_failures(summary)
-    if not bests:
+    trained, _ = split_trained(summary)
+    if trained.empty:
         yield f"No depth of experiment 1.1 trains: {failures}."
+        return
+    failed = f"; {failures}" if failures else ""
+    if not bests:
+        yield f"No two depths of one width can be compared: {say.by_widths(trained)}{failed}."
         return
     depths = {best.depth for best in bests.values()}
     start = "The best depths of a plain network are "
@@ -52,7 +57,7 @@ def say_best_depth(study: Study) -> Sentences:
         parts.append(f"{depth}{say.accuracy(best)}{at}{_say_lead(best, others)}")
         if second := find_best(others):
             pairs.append((best, second))
-    yield f"{start}{join_words(parts)}{f'; {failures}' if failures else ''}."
+    yield f"{start}{join_words(parts)}{failed}."
 
     if pairs:
         fits = [best.train - second.train for best, second in pairs]
@@ -115,13 +120,15 @@ def say_trainability(study: Study) -> Sentences:
         yield f"Some networks train with some seeds only: {join_words(shares)}."
     signal = measure_signal(study, "exp1_1")
     if not signal.empty:
+        plain = select(study.runs, experiment="exp1_1")
+        theory = f" (theory: √6 = {THEORY:.2f})" if follows_theory(plain) else ""
         yield (
             f"Before training, in networks with {say.span(signal['num_conv'], 0)} convolutions, "
             f"the error signal shrinks by a factor of {say.span(signal['backward_start'], 2)} per "
-            f"layer in the backward pass (theory: √6 = {THEORY:.2f})."
+            f"layer in the backward pass{theory}."
         )
     remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
-    order = sorted(remedies, key=lambda name: -remedies[name]["trained"].gt(0).mean())
+    order = sorted(remedies, key=lambda name: (-remedies[name]["trained"].gt(0).mean(), name))
     if order:
         sizes = {label: _name_sizes(remedies[label]) for label in order}
         same = len(set(sizes.values())) == 1
@@ -152,7 +159,7 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
     """Return the accuracy and loss at which the runs that do not train end, and their peaks."""
     epochs = study.epochs[study.epochs["run"].isin(failed["run"])]
     last = epochs.groupby(["run", "seed"]).last(skipna=False)
-    classes = count_classes(study.runs)
+    classes = count_classes(study.runs[study.runs["run"].isin(failed["run"])])
     ends = "it ends" if len(failed) == 1 else "they end"
     text = f"{ends} at a validation accuracy of {say.span(last['validation_accuracy'])} %"
     peaks = [

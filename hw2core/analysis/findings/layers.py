@@ -70,14 +70,16 @@ def say_layers_of_remedies(study: Study) -> Sentences:
 @finding("part3_q3_layers")
 def say_layers_of_widths(study: Study) -> Sentences:
     """Yield whether the signal before training predicts which widths train at a depth."""
-    for depth, rows in split_groups(measure_signal(study, "exp1_2"), "depth").items():
+    runs = select(study.runs, experiment="exp1_2")
+    signal = measure_signal(study, "exp1_2").sort_values(["depth", "parameters"])
+    for depth, rows in split_groups(signal, "depth").items():
         trained, failed = split_trained(rows)
         if trained.empty or failed.empty:
             continue
         first, other = trained["first_gradient_start"], failed["first_gradient_start"]
         epochs = study.epochs[study.epochs["run"].isin(trained["run"])]
         accuracies = epochs[["train_accuracy", "validation_accuracy"]].max(axis="columns")
-        above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(study.runs))]
+        above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(runs))]
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
         yield (
             f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from hw2core.analysis import report_files
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, is_used, summarize_experiments
+from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, join_words
@@ -117,25 +117,35 @@ def say_own_network(study: Study) -> Sentences:
     """Yield the accuracy of the custom network, compared with the best of experiment 1."""
     summary = summarize_experiments(study, "exp2")
     trained, _ = split_trained(summary)
-    best, other = find_best(summary), find_best(summarize_experiments(study, *EXPERIMENT_1))
+    others = summarize_experiments(study, *EXPERIMENT_1)
+    best, other = find_best(summary), find_best(others)
     if best is None:
         yield "The custom network does not train at any depth."
         return
-    rows = list_rows(trained)
-    reached = f"{say.accuracies(trained)} for {say.values('L', trained['depth'])}"
-    versus = ""
+    one_width = summary["widths"].nunique() == 1
+    reached = say.by_widths(trained)
+    if one_width:
+        reached = f"{say.accuracies(trained)} for {say.values('L', trained['depth'])}"
+    name, versus = say.name(best, summary), ""
     if other:
-        named = f"the best of {EXPERIMENTS_1} (`{other.run}`, {say.accuracy(other)})"
-        versus = f"; L = {best.depth} is {say.difference(best.test - other.test, named)}"
+        named = (
+            f"the best of {EXPERIMENTS_1}{say.by_validation(other, others)} (`{other.run}`, "
+            f"{say.accuracy(other)})"
+        )
+        versus = f"; {name} is {say.difference(best.test - other.test, named)}"
     yield f"The custom network reaches {reached}{versus}."
     if other:
-        first = rows[0]
+        first = list_rows(trained)[0]
         lead = say.difference(first.test - other.test, "it")
-        parts = [f"L = {first.depth} has {say.cost(first)}"]
-        if first.depth != best.depth:
+        parts = [f"{say.name(first, summary)} has {say.cost(first)}"]
+        if first.run != best.run:
             parts[0] += f" and is {lead}"
-            parts.append(f"L = {best.depth} has {say.cost(best)}")
+            parts.append(f"{name} has {say.cost(best)}")
         yield f"That network has {say.cost(other)}; {'; '.join(parts)}."
-    if len(rows) > 1:
-        changes = [format_change(deep.test - shallow.test) for shallow, deep in pairwise(rows)]
-        yield f"From one depth to the next, the accuracy changes by {join_words(changes)} points."
+    changes = [format_change(new.test - old.test) for old, new in list_steps(trained, "widths")]
+    if changes:
+        where = "" if one_width else " at the same width"
+        yield (
+            f"From one depth to the next{where}, the accuracy changes by {join_words(changes)} "
+            "points."
+        )

@@ -48,9 +48,10 @@ def say_optimizers(study: Study) -> Sentences:
         for row in list_rows(summary)
         if row.run != best.run
     ]
+    is_best = " is best by validation" if others else ""
     yield (
-        f"{names[best.run]} at learning rate {rates[best.run]:g} is best by validation after "
-        f"{best.epochs} epochs: {format_number(best.test)} % test accuracy"
+        f"{names[best.run]} at learning rate {rates[best.run]:g}{is_best} after {best.epochs} "
+        f"epochs: {format_number(best.test)} % test accuracy"
         f"{f'; {join_words(others)}' if others else ''}."
     )
     by_optimizer = dict(zip(runs["training.optimizer"], runs.index, strict=True))
@@ -119,13 +120,19 @@ def say_dropout(study: Study) -> Sentences:
     if rows.empty:
         return
     where = f"for p = {join_words(f'{p:g}' for p in rows['p'])}"
-    fits = rows["train_accuracy"]
-    expected = "as expected" if fits.is_monotonic_decreasing else "but not in the order of p"
-    yield (
-        f"Dropout changes the fit of the training images {expected}, and {_say_help(study, rows)}: "
+    fits = rows["train_accuracy"].round(1)
+    text = (
         f"training accuracy ends at {say.numbers(fits)} % {where}, and test accuracy is "
         f"{say.numbers(rows['test'])} %."
     )
+    if len(rows) > 1:
+        effect = "changes the fit of the training images but not in the order of p"
+        if fits.nunique() == 1:
+            effect = "does not change the fit of the training images"
+        elif fits.is_monotonic_decreasing:
+            effect = "changes the fit of the training images as expected"
+        text = f"dropout {effect}, and {_say_help(study, rows)}: {text}"
+    yield f"{text[0].upper()}{text[1:]}"
     yield (
         f"Validation loss ends at {say.numbers(rows['validation_loss'], 2)}; its lowest value "
         f"was {say.numbers(rows['lowest_loss'], 2)}."

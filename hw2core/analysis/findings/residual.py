@@ -9,7 +9,6 @@ from hw2core.analysis.findings.core import (
     Sentences,
     finding,
     is_used,
-    split_groups,
     summarize_experiments,
 )
 from hw2core.analysis.findings.depth import say_failures
@@ -44,12 +43,8 @@ def say_skip_connections(study: Study) -> Sentences:
         text += f"; of the {len(pairs)} plain networks with the same number of convolutions and "
         text += f"the same channels, {some} {say.train(plain)}"
     yield f"{text}."
-    parts = [
-        f"{say.accuracies(rows)} for {say.values('L', rows['depth'])} at K = {widths}"
-        for widths, rows in split_groups(trained.sort_values("depth"), "widths").items()
-    ]
-    if parts:
-        yield f"In detail: {'; '.join(parts)}."
+    if not trained.empty:
+        yield f"In detail: {say.by_widths(trained)}."
     if failures := say_failures(summary):
         yield f"{failures}."
     alone = summarize_experiments(study, "exp1_5")

@@ -34,6 +34,16 @@ def difference(points: float, other: str) -> str:
     return f"{text} {'point' if text == '1.0' else 'points'} {side} {other}"
 
 
+def by_validation(best: Any, summary: pd.DataFrame) -> str:
+    """Return `` by validation`` if another run than the best has a higher test accuracy."""
+    return " by validation" if (summary["test"] > best.test).any() else ""
+
+
+def name(row: Any, summary: pd.DataFrame) -> str:
+    """Return ``L = 4``, or ``L = 4, K = 32`` if the runs of ``summary`` have several widths."""
+    return f"L = {row.depth}" if summary["widths"].nunique() == 1 else size(row.depth, row.widths)
+
+
 def share(count: int, total: int, things: str = "") -> str:
     """Return ``all 4 networks train``, with ``things`` (plural) as ``networks``.
 
@@ -93,6 +103,14 @@ def cost(row: Any) -> str:
     if row.parameters >= 1e6:
         count = f"{format_number(row.parameters / 1e6, 2)} million"
     return f"{count} parameters and {flops(row.flops_per_image)}"
+
+
+def by_widths(summary: pd.DataFrame) -> str:
+    """Return ``75.5 and 77.9 % for L = 2 and 4 at K = 32; ...``."""
+    return "; ".join(
+        f"{accuracies(rows)} for {values('L', rows['depth'])} at K = {widths}"
+        for widths, rows in summary.groupby("widths", sort=False)
+    )
 
 
 def size(depth: int, widths: str) -> str:

@@ -62,7 +62,7 @@ def _doubt_steps(study: Study, steps: list[tuple[Any, Any]]) -> str:
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
-    """Return pairs of neighbouring runs with the same value in column ``fixed``."""
+    """Return pairs of runs with the same value in column ``fixed``, each with the next larger."""
     return [
         step for rows in split_groups(summary, fixed).values() for step in pairwise(list_rows(rows))
     ]
@@ -97,23 +97,29 @@ def _say_steps(what: str, summary: pd.DataFrame, fixed: str) -> Sentences:
 def say_growing_width(study: Study) -> Sentences:
     """Yield the effect of depth when width grows, and where trainability ends, against 1.1."""
     summary, plain = (summarize_experiments(study, name) for name in ("exp1_3", "exp1_1"))
-    trained, failed = split_trained(summary)
-    parts = []
-    if not trained.empty:
-        verb = "reach" if len(trained) > 1 else "reaches"
-        reached = f"{verb} {say.accuracies(trained)}"
-        parts.append(f"{_name_sizes(trained)} {reached}")
-    if not failed.empty:
-        verb = "do" if len(failed) > 1 else "does"
-        parts.append(f"{_name_sizes(failed)} {verb} not train")
+    groups, parts = split_groups(summary, "widths"), []
+    for widths, rows in groups.items():
+        at = f" at K = {widths}" if len(groups) > 1 else ""
+        trained, failed = split_trained(rows)
+        if not trained.empty:
+            verb = "reach" if len(trained) > 1 else "reaches"
+            parts.append(f"{_name_sizes(trained)}{at} {verb} {say.accuracies(trained)}")
+        if not failed.empty:
+            verb = "do" if len(failed) > 1 else "does"
+            parts.append(f"{_name_sizes(failed)}{at} {verb} not train")
     yield f"With growing width, {'; '.join(parts)}."
     best, other = find_best(summary), find_best(plain)
     if best and other:
         size = say.size(other.depth, other.widths)
-        versus = f"the best of experiment 1.1 ({size}: {say.accuracy(other)})"
+        versus = (
+            f"the best of experiment 1.1{say.by_validation(other, plain)} ({size}: "
+            f"{say.accuracy(other)})"
+        )
+        name = say.name(best, summary)
+        if len(summary) > 1:
+            name = f"The best of them{say.by_validation(best, summary)}, {name},"
         yield (
-            f"{'The best of them, ' if len(summary) > 1 else ''}L = {best.depth}"
-            f"{',' if len(summary) > 1 else ''} is "
+            f"{name} is "
             f"{say.difference(best.test - other.test, versus)}, with {best.num_conv} convolutions "
             f"and {say.flops(best.flops_per_image)} per image instead of {other.num_conv} and "
             f"{say.flops(other.flops_per_image)}."

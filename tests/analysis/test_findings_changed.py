@@ -1,0 +1,154 @@
+"""Checks what is said of studies in which the assignment's experiments are changed."""
+
+import pytest
+from result_documents import build_result, build_results, tabulate
+
+from hw2core.analysis import findings
+from hw2core.analysis.claims import judge
+from hw2core.analysis.findings.core import keep_course
+
+THREE = (0, 1, 2)
+
+
+def build(experiment, networks, *, seeds=(0,), **options):
+    """Return results of the assignment's experiment with networks of other names and options."""
+    return [
+        build_result(f"{experiment}_{name}", experiment=experiment, seed=seed, **own, **options)
+        for seed in seeds
+        for name, own in networks.items()
+    ]
+
+
+def build_widths(experiment, series, depths, **options):
+    """Return results of every depth of every series of widths; wider networks are better."""
+    networks = {
+        f"L{depth}_K{'-'.join(map(str, widths))}": {
+            "widths": widths,
+            "depth": depth,
+            "ceiling": 60.0 + depth + widths[0] / 4,
+        }
+        for widths in series
+        for depth in depths
+    }
+    return build(experiment, networks, **options)
+
+
+def say(question, results):
+    return findings.answer(question, keep_course(tabulate(results)))
+
+
+def test_steps_of_the_custom_network_are_from_depth_to_depth_at_one_width():
+    results = build_widths("exp2", [(16, 32), (32, 64)], (3, 6), model="ycn")
+    tests = {x.name.removeprefix("exp2_"): x.test.accuracy for x in results}
+    steps = [tests[f"L6_K{k}"] - tests[f"L3_K{k}"] for k in ("16-32", "32-64")]
+    text = say("part3_q6_2", results + build_results("exp1_1"))
+    assert f"changes by {steps[0]:+.1f} and {steps[1]:+.1f} points" in text
+    assert "for L = 3 and 6 at K = 16-32" in text
+    assert "L = 3, K = 16-32 has" in text
+    assert "L = 6, K = 32-64 has" in text
+
+
+def test_networks_of_growing_width_are_named_with_their_widths_if_there_are_two_series():
+    text = say("part3_q4", build_widths("exp1_3", [(16, 32, 64), (64, 128, 256)], (1, 2)))
+    assert "the networks with 3 and 6 convolutions at K = 16-32-64 reach" in text
+    assert "the networks with 3 and 6 convolutions at K = 64-128-256 reach" in text
+    both = build_results("exp1_1") + build_widths("exp1_3", [(16, 32), (32, 64)], (1, 2))
+    assert "The best of them, L = 2, K = 32-64, is" in say("part3_q4", both)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "question", "small", "large", "said", "claimed"),
+    [
+        ("exp1_2", "part3_q3", {"widths": (32,)}, {"widths": (256,)}, "Width helps wherever", True),
+        ("exp1_1", "part3_q2_1", {"depth": 2}, {"depth": 8}, "L = 8 is the best depth", True),
+        ("exp1_3", "part3_q4", {"depth": 2}, {"depth": 8}, "with 2 and 8 convolutions", True),
+        ("exp2", "part3_q6_2", {"depth": 3}, {"depth": 12}, "changes by +", True),
+        ("exp1_4", "part3_q5", {"depth": 2}, {"depth": 8}, "for L = 2 and 8 at", False),
+    ],
+)
+def test_the_size_of_networks_orders_them_not_their_names(
+    experiment, question, small, large, said, claimed
+):
+    model = {"exp2": "ycn", "exp1_4": "resnet"}.get(experiment, "cnn")
+    networks = {}
+    for label, size, ceiling in (("tiny", small, 65.0), ("huge", large, 80.0)):
+        one = {"depth": 2, "widths": (32,), "ceiling": ceiling, **size}
+        networks[f"{label}_L{one['depth']}_K{one['widths'][0]}"] = one
+    results = build(experiment, networks, seeds=THREE, model=model)
+    assert said in say(question, results)
+    claims = judge(tabulate(results))
+    assert (set(claims["verdict"]) == {"yes"}) == claimed
+    assert claims["claim"].str.startswith(f"`{experiment}_huge").all()
+
+
+def test_classes_are_those_of_the_networks_that_a_sentence_is_about():
+    mine = build("exp5", {f"lr{i}_L2_K8": {} for i in range(40)}, data={"name": "cifar100"})
+    text = say("part3_q2_2", build_results("exp1_1") + mine)
+    assert "a loss of ln 10 = 2.303" in text
+    curves = {"train_accuracy": [9.0, 30.0], "validation_accuracy": [9.0, 20.0]}
+    one = build("exp1_2", {"L4_K64": {"widths": (64,), "depth": 4}}, epochs=2, **curves)
+    other = build("exp1_2", {"L4_K32": {"depth": 4, "status": "at_chance"}}, epochs=2)
+    assert "leave chance level in epoch 2" in say("part3_q3_layers", [*one, *other, *mine])
+
+
+@pytest.mark.parametrize(
+    ("fits", "said"),
+    [
+        ({0: 60.0}, "Training accuracy ends at"),
+        ({0.4: 60.0}, "Training accuracy ends at"),
+        ({0: 100.0, 0.4: 100.0}, "Dropout does not change the fit of the training images, and"),
+        ({0: 90.0, 0.4: 80.0}, "Dropout changes the fit of the training images as expected"),
+        ({0: 80.0, 0.4: 90.0}, "Dropout changes the fit of the training images but not in the"),
+    ],
+)
+def test_an_effect_of_dropout_takes_two_probabilities_and_a_difference(fits, said):
+    options = {"model": "mlp", "widths": None, "epochs": 2}
+    networks = {
+        str(p): {"network": {"dropout": p}, "train_accuracy": [20.0, fit]}
+        for p, fit in fits.items()
+    }
+    assert say("part2_q1_1", build("part2_dropout", networks, **options)).startswith(said)
+
+
+def test_one_depth_or_one_optimizer_is_not_called_the_best():
+    one = build_widths("exp1_1", [(32,), (64,)], (2,))
+    assert say("part3_q2_1", one).startswith("No two depths of one width can be compared: ")
+    options = {"model": "mlp", "widths": None, "training": {"optimizer": "vanilla"}}
+    text = say("part2_optim", build("part2_optim", {"vanilla": {}}, **options))
+    assert text.startswith("SGD at learning rate 0.05 after 20 epochs: ")
+
+
+def test_a_choice_by_validation_that_the_test_images_contradict_is_said_to_be_one():
+    accuracies = {2: (80.0, 70.0), 4: (79.0, 78.0)}  # validation and test
+    networks = {
+        f"L{depth}_K32": {"depth": depth, "best_validation": best, "test_accuracy": test}
+        for depth, (best, test) in accuracies.items()
+    }
+    results = build("exp1_1", networks) + build_results("exp1_3", "exp2")
+    (depth, *_, own) = findings.list_briefly(tabulate(results[:2] + results[-4:]))
+    assert depth == (
+        "Plain networks of one width (`exp1_1`, `exp1_2`) are most accurate by validation with "
+        "L = 2."
+    )
+    assert "the best of `exp1_1` to `exp1_4` by validation." in own
+    assert "the best of experiment 1.1 by validation (L = 2, K = 32: 70.0 %)" in say(
+        "part3_q4", results
+    )
+    assert "experiments 1.1 to 1.4 by validation (" in say("part3_q6_2", results[:2] + results[-4:])
+
+
+@pytest.mark.parametrize(
+    "change", [{"initialization": "he"}, {"batchnorm": True}, {"activation_type": "elu"}]
+)
+def test_theory_is_only_given_where_it_holds(change):
+    assert "(theory: √6 = 2.45)" in say("part3_q2_2", build_results("exp1_1"))
+    assert "theory" not in say("part3_q2_2", build_results("exp1_1", network=change))
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.005}, {"batch_size": 64}])
+def test_depths_that_are_trained_in_other_ways_answer_no_question(change):
+    networks = {"a_L2_K32": {}, "b_L4_K32": {"depth": 4, "training": change}}
+    results = build("exp1_1", networks, seeds=THREE)
+    said = "Experiment `exp1_1` is not part of this study as the assignment defines it."
+    assert say("part3_q2_1", results) == said
+    assert judge(tabulate(results)).empty
