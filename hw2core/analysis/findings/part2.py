@@ -11,10 +11,11 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
 from hw2core.analysis.statistics import Judged, judge_pairs, negate, pair_seeds
-from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
 NOISE = 2  # a smaller rise, in standard errors, is within noise
+FAILED = {"diverged": "the loss diverged", "at_chance": "accuracy stays at chance level"}
 OPTIMIZERS = {"vanilla": "SGD", "momentum": "momentum SGD", "rmsprop": "RMSProp"}
 
 
@@ -35,6 +36,7 @@ def say_memorised(study: Study) -> Sentences:
 def say_optimizers(study: Study) -> Sentences:
     """Yield which optimizer is best by validation, and its differences from the others."""
     summary = summarize_experiments(study, "part2_optim")
+    trained, failed = split_trained(summary)
     best = find_best(summary)
     if best is None:
         yield "No optimizer trains the network."
@@ -43,16 +45,18 @@ def say_optimizers(study: Study) -> Sentences:
     rates, judged = runs["training.lr"], _judge_pairs(study, "part2_optim")
     names = {row.run: OPTIMIZERS.get(row.label, f"`{row.label}`") for row in list_rows(summary)}
     others = [
-        f"{format_number(row.test)} % with {names[row.run]} at {rates[row.run]:g}"
+        f"{say.accuracy(row)} with {names[row.run]} at {rates[row.run]:g}"
         + _say_pair(judged, row.run, best.run)
-        for row in list_rows(summary)
+        for row in list_rows(trained)
         if row.run != best.run
     ]
+    text = f"; {join_words(others)}" if others else ""
+    if broken := [f"{names[run]} at {rates[run]:g}" for run in failed["run"]]:
+        text += f"; {join_words(broken)} {'do' if len(broken) > 1 else 'does'} not train"
     is_best = " is best by validation" if others else ""
     yield (
         f"{names[best.run]} at learning rate {rates[best.run]:g}{is_best} after {best.epochs} "
-        f"epochs: {format_number(best.test)} % test accuracy"
-        f"{f'; {join_words(others)}' if others else ''}."
+        f"epochs: {say.accuracy(best)} test accuracy{text}."
     )
     by_optimizer = dict(zip(runs["training.optimizer"], runs.index, strict=True))
     if {"momentum", "vanilla"} <= by_optimizer.keys():
@@ -92,10 +96,9 @@ def _say_interval(found: Judged) -> str:
 def measure_dropout(study: Study) -> pd.DataFrame:
     """Return a row per probability with means over seeds of the last epoch and the lowest loss.
 
-    Seeds that diverged are left out.
+    Seeds that did not train are left out.
     """
-    runs = select(study.runs, experiment="part2_dropout")
-    runs = runs[runs["status"] != "diverged"]
+    runs = select(study.runs, experiment="part2_dropout", status="trained")
     epochs = study.epochs.merge(runs[["run", "seed"]])
     last = epochs.groupby(["run", "seed"], sort=False).last()
     last["lowest_loss"] = epochs.groupby(["run", "seed"])["validation_loss"].min()
@@ -111,11 +114,12 @@ def measure_dropout(study: Study) -> pd.DataFrame:
 @finding("part2_q1_1", needs=["part2_dropout"])
 def say_dropout(study: Study) -> Sentences:
     """Yield whether dropout has the expected effect on training images and on new images."""
-    diverged = select(study.runs, experiment="part2_dropout", status="diverged")
-    if not diverged.empty:
-        counts = diverged["run"].value_counts(sort=False).items()
+    for status, reason in FAILED.items():
+        failed = select(study.runs, experiment="part2_dropout", status=status)
+        counts = failed["run"].value_counts(sort=False).items()
         left_out = [f"`{run}` ({count_things(count, 'seed')})" for run, count in counts]
-        yield f"Left out, as the loss diverged: {join_words(left_out)}."
+        if left_out:
+            yield f"Left out, as {reason}: {join_words(left_out)}."
     rows = measure_dropout(study)
     if rows.empty:
         return
