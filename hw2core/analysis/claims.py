@@ -15,7 +15,12 @@ import numpy as np
 import pandas as pd
 
 from hw2core.analysis import statistics
-from hw2core.analysis.findings.core import keep_course, split_groups, summarize_experiments
+from hw2core.analysis.findings.core import (
+    keep_course,
+    list_other_settings,
+    split_groups,
+    summarize_experiments,
+)
 from hw2core.analysis.findings.residual import pair_with_plain
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import Estimate
@@ -85,6 +90,12 @@ def _compare_shares(claim: str, first: pd.DataFrame, second: pd.DataFrame) -> Ca
 def _compare_with_plain(study: Study) -> Iterator[Case]:
     """Yield the claims that residual networks beat plain ones of equal size, and train more."""
     pairs = pair_with_plain(study)
+    unlike = [
+        name
+        for name in pairs["experiment_plain"].unique()
+        if list_other_settings(study, "exp1_4", name)
+    ]
+    pairs = pairs[~pairs["experiment_plain"].isin(unlike)]
     for row in list_rows(pairs):
         yield _compare(study, row.run, row.run_plain)
     plain = study.summary[study.summary["run"].isin(pairs["run_plain"])]
@@ -93,6 +104,8 @@ def _compare_with_plain(study: Study) -> Iterator[Case]:
 
 def _compare_remedies(study: Study) -> Iterator[Case]:
     """Yield the claims that more networks train with a remedy than without."""
+    if list_other_settings(study, "exp1_1", "exp1_5"):
+        return
     untreated, keys = summarize_experiments(study, "exp1_1"), ["depth", "widths"]
     for label, treated in split_groups(summarize_experiments(study, "exp1_5"), "label").items():
         same = untreated.merge(treated[keys], on=keys)

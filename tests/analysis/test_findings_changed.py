@@ -127,8 +127,7 @@ def test_a_choice_by_validation_that_the_test_images_contradict_is_said_to_be_on
     results = build("exp1_1", networks) + build_results("exp1_3", "exp2")
     (depth, *_, own) = findings.list_briefly(tabulate(results[:2] + results[-4:]))
     assert depth == (
-        "Plain networks of one width (`exp1_1`, `exp1_2`) are most accurate by validation with "
-        "L = 2."
+        "Plain networks of one width (`exp1_1`) are most accurate by validation with L = 2."
     )
     assert "the best of `exp1_1` to `exp1_4` by validation." in own
     assert "the best of experiment 1.1 by validation (L = 2, K = 32: 70.0 %)" in say(
@@ -152,3 +151,63 @@ def test_depths_that_are_trained_in_other_ways_answer_no_question(change):
     said = "Experiment `exp1_1` is not part of this study as the assignment defines it."
     assert say("part3_q2_1", results) == said
     assert judge(tabulate(results)).empty
+
+
+def test_an_optimizer_that_does_not_train_has_no_accuracy_and_part_of_the_seeds_is_said():
+    options = {"model": "mlp", "widths": None, "epochs": 3}
+    names = ("vanilla", "momentum", "rmsprop")
+    networks = {name: {"training": {"optimizer": name, "momentum": 0.9}} for name in names}
+    networks["momentum"]["status"] = "diverged"
+    networks["rmsprop"]["status"] = "at_chance"
+    text = say("part2_optim", build("part2_optim", networks, **options))
+    assert "; momentum SGD at 0.05 and RMSProp at 0.05 do not train." in text
+    assert "–" not in text
+    part = build("part2_optim", {"vanilla": networks["vanilla"]}, **options)
+    part += build(
+        "part2_optim",
+        {"vanilla": networks["vanilla"] | {"status": "diverged"}},
+        seeds=(1,),
+        **options,
+    )
+    assert "% (1 of 2 seeds) test accuracy" in say("part2_optim", part)
+
+
+def test_seeds_at_chance_level_are_no_part_of_what_dropout_does():
+    options = {"model": "mlp", "widths": None, "epochs": 3}
+    networks = {str(p): {"network": {"dropout": p}, "ceiling": 60.0} for p in (0, 0.8)}
+    results = build("part2_dropout", networks, seeds=(0, 2), **options)
+    stuck = {"0.8": {**networks["0.8"], "status": "at_chance"}}
+    results += build("part2_dropout", stuck, seeds=(1,), **options)
+    text = say("part2_q1_1", results)
+    said = "Left out, as accuracy stays at chance level: `part2_dropout_0.8` (one seed). "
+    assert text.startswith(said)
+    assert text.removeprefix(said) == say("part2_q1_1", results[:-1])
+
+
+def test_other_settings_of_compared_experiments_are_named_and_make_no_claim():
+    plain = build("exp1_1", {"L8_K32": {"depth": 8}}, seeds=THREE)
+    options = {"model": "resnet", "depth": 8, "ceiling": 90.0}
+    alike, unlike = (
+        build("exp1_4", {"L8_K32": options}, seeds=THREE, **change)
+        for change in ({}, {"training": {"lr": 0.003}, "data": {"train": 44_000}})
+    )
+    said = "Experiments `exp1_4` and `exp1_1` also differ in `training.lr` and `data.train`."
+    assert said in say("part3_q5", plain + unlike)
+    assert "also differ" not in say("part3_q5", plain + alike)
+    assert judge(tabulate(plain + unlike)).empty
+    assert not judge(tabulate(plain + alike)).empty
+    own = build("exp2", {"L3_K32": {"model": "ycn", "training": {"lr": 0.003, "epochs": 60}}})
+    assert "also differ in `training.epochs`." in say("part3_q6_2", plain + own)
+
+
+def test_page_one_compares_no_networks_of_other_recipes_and_names_no_absent_experiment():
+    plain = build_widths("exp1_1", [(32,)], (2, 4))
+    wide = build_widths("exp1_2", [(64,)], (2, 4))
+    other = build_widths("exp1_2", [(64,)], (2, 4), training={"lr": 0.003})
+    both, first = "(`exp1_1`, `exp1_2`)", "(`exp1_1`)"
+    alone, alike, unlike = (
+        " ".join(findings.list_briefly(tabulate(x))) for x in (plain, plain + wide, plain + other)
+    )
+    assert first in alone
+    assert alike.count(both) == 2
+    assert unlike == alone

@@ -11,6 +11,7 @@ from hw2core.analysis.findings.core import (
     has_results,
     keep_course,
     say_missing,
+    say_other_settings,
     summarize_experiments,
 )
 from hw2core.analysis.findings.say import accuracy, train
@@ -37,7 +38,7 @@ def list_sentences(name: str, study: Study) -> list[str]:
     found = FINDINGS[name]
     known = not found.needs or has_results(study, found.needs)
     sentences = list(found.say(study)) if known else []
-    return [*sentences, *say_missing(study, found)]
+    return [*sentences, *say_other_settings(study, found), *say_missing(study, found)]
 
 
 def answer(name: str, study: Study) -> str:

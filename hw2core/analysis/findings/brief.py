@@ -5,14 +5,18 @@ from __future__ import annotations
 import pandas as pd
 
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, is_used, split_groups, summarize_experiments
+from hw2core.analysis.findings.core import (
+    Sentences,
+    is_used,
+    list_other_settings,
+    split_groups,
+    summarize_experiments,
+)
 from hw2core.analysis.findings.own import EXPERIMENT_1
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.tables import Study, find_best, select, split_trained
 from hw2core.analysis.text import format_number
-
-ONE_WIDTH = "`exp1_1`, `exp1_2`"
 
 
 def say_briefly(study: Study) -> Sentences:
@@ -20,8 +24,11 @@ def say_briefly(study: Study) -> Sentences:
 
     What the results do not show is left out.
     """
-    plain = summarize_experiments(study, "exp1_1", "exp1_2").drop_duplicates(["depth", "widths"])
-    yield from _say_depth(plain)
+    names = ["exp1_1"] if list_other_settings(study, "exp1_1", "exp1_2") else ["exp1_1", "exp1_2"]
+    plain = summarize_experiments(study, *names)
+    where = ", ".join(f"`{name}`" for name in plain["experiment"].unique())
+    plain = plain.drop_duplicates(["depth", "widths"])
+    yield from _say_depth(plain, where)
     residual = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(residual)
     if len(trained):
@@ -32,10 +39,10 @@ def say_briefly(study: Study) -> Sentences:
             f"With {name_parts(study)} (`exp1_4`), {some} {say.train(len(trained))}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
-    yield from _say_width_and_best(study, plain)
+    yield from _say_width_and_best(study, plain, where)
 
 
-def _say_depth(plain: pd.DataFrame) -> Sentences:
+def _say_depth(plain: pd.DataFrame, where: str) -> Sentences:
     groups = [rows for rows in split_groups(plain, "widths").values() if len(rows) > 1]
     bests = [(best, say.by_validation(best, rows)) for rows in groups if (best := find_best(rows))]
     depths = {best.depth for best, _ in bests}
@@ -45,17 +52,17 @@ def _say_depth(plain: pd.DataFrame) -> Sentences:
     deeper = plain[plain["depth"] > depth]
     failed = int((deeper["trained"] == 0).sum())
     best = f"are most accurate{by_validation} with L = {depth}"
-    text = f"Plain networks of one width ({ONE_WIDTH}) {best}"
+    text = f"Plain networks of one width ({where}) {best}"
     if failed:
         verb = "does" if failed == 1 else "do"
         text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"
     yield f"{text}."
 
 
-def _say_width_and_best(study: Study, plain: pd.DataFrame) -> Sentences:
+def _say_width_and_best(study: Study, plain: pd.DataFrame, where: str) -> Sentences:
     steps = list_steps(split_trained(plain)[0].sort_values("parameters"), "depth")
     if steps and all(wide.test > narrow.test for narrow, wide in steps):
-        yield f"Wider plain networks ({ONE_WIDTH}) are more accurate wherever they train."
+        yield f"Wider plain networks ({where}) are more accurate wherever they train."
     best = find_best(summarize_experiments(study, "exp2"))
     others = summarize_experiments(study, *EXPERIMENT_1)
     if best and (other := find_best(others)):

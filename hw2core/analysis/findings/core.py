@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hw2core.analysis.tables import Study
-from hw2core.analysis.text import join_runs, join_some
+from hw2core.analysis.tables import Study, select
+from hw2core.analysis.text import join_runs, join_some, join_words
 
 Sentences = Iterator[str]
 Say = Callable[[Study], Sentences]
@@ -123,6 +124,29 @@ def is_used(runs: pd.DataFrame, setting: str) -> bool:
     key, _, value = setting.partition("=")
     found = runs[key].dropna() if key in runs else ()
     return not len(found) or any(str(x) == value if value else bool(x) for x in found)
+
+
+def list_other_settings(study: Study, name: str, other: str) -> list[str]:
+    """Return the keys of recipe and images in which no run of an experiment is as in another one.
+
+    The recipe of experiment 2 is one of its changes, but its budget is not.
+    """
+    pattern = r"data\.|training\."
+    if "exp2" in (name, other):
+        pattern = r"data\.|training\.(epochs|batches)"
+    keys = study.runs.columns[study.runs.columns.str.match(pattern)]
+    one, two = (select(study.runs, experiment=x)[keys].map(str) for x in (name, other))
+    if one.empty or two.empty:
+        return []
+    return [key for key in keys if set(one[key]).isdisjoint(two[key])]
+
+
+def say_other_settings(study: Study, found: Finding) -> Sentences:
+    """Yield in which settings the experiments that a finding compares also differ."""
+    for name, other in product(found.needs, found.uses):
+        if keys := list_other_settings(study, name, other):
+            where = join_words(f"`{key}`" for key in keys)
+            yield f"Experiments `{name}` and `{other}` also differ in {where}."
 
 
 def split_groups(summary: pd.DataFrame, column: str) -> dict[Any, pd.DataFrame]:
