@@ -4,6 +4,7 @@ import pytest
 from result_documents import build_part_2, build_result, build_results, tabulate
 
 from hw2core.analysis import claims, findings
+from hw2core.analysis.text import format_change
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +106,17 @@ def test_the_text_agrees_with_the_claims_corrected_by_holm(difference):
         for seed, extra in enumerate(extras)
     ]
     study = tabulate(results)
-    row = claims.judge(study).set_index("claim")
-    row = row.loc["`part2_optim_vanilla` is better than `part2_optim_rmsprop`"]
+    rows = claims.judge(study).set_index("claim")
+    row = rows.loc["`part2_optim_vanilla` is better than `part2_optim_rmsprop`"]
     assert row["high"] < 0
     (said,) = re.findall(r"with SGD at 0.05 \((.*?)\)", findings.answer("part2_optim", study))
     significant = row["verdict"] != claims.NOT_SEPARATED
     assert significant == ("not significant after Holm's correction" not in said)
     assert significant == (difference[0] == 3.0)
+    # A bracket after an optimizer is its accuracy minus that of the other.
+    row = rows.loc["`part2_optim_vanilla` is better than `part2_optim_momentum`"]
+    uses = f"SGD uses 0.05 ({format_change(row['difference'])} points,"
+    assert uses in findings.answer("part2_optim", study)
 
 
 def test_only_networks_of_equal_size_are_compared(judged):

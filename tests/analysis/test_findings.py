@@ -116,6 +116,36 @@ def test_width_helps_only_where_it_does(study):
     assert text.startswith("Width does not help") == bool(steps and max(steps) <= 0)
 
 
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        # Per step and seed; the second step hurts significantly, the last has one seed.
+        (([2.0, 2.1, 2.2], [-2.0, -2.1, -2.2], [3.0]), "in 1 of the 2 with several seeds)"),
+        (([2.0, -2.1, 2.2], [2.0, -1.0, 0.5], [3.0]), "in none of the 2 with several seeds)"),
+        (([2.0, 2.1, 2.2], [2.0, 2.1, 2.2]), None),
+        (([2.0], [-1.0]), None),
+        (([2.0, -2.1, 2.2],), "(not significantly over seeds)"),
+    ],
+)
+def test_steps_in_width_are_significant_only_if_tested_and_towards_the_verdict(gains, said):
+    reached, results = {}, []
+    for step in range(len(gains) + 1):
+        for seed in range(len(gains[max(0, step - 1)])):
+            reached[seed] = reached.get(seed, 60.0) + (gains[step - 1][seed] if step else 0.0)
+            results.append(
+                build_result(
+                    f"exp1_2_L2_K{32 * 2**step}",
+                    seed=seed,
+                    experiment="exp1_2",
+                    widths=(32 * 2**step,),
+                    test_accuracy=reached[seed],
+                    epochs=3,
+                )
+            )
+    text = findings.answer("part3_q3", tabulate(results)).partition(":")[0]
+    assert said in text if said else "seeds" not in text
+
+
 def test_the_own_network_is_compared_with_the_best_of_experiment_1(study):
     names = study.summary["experiment"]
     best, other = (find_best(study.summary[names.str.match(x)]) for x in ("exp2$", "exp1_[1-4]"))
@@ -265,6 +295,17 @@ def test_the_ablation_says_what_each_change_is_worth():
     assert f"Without {broken[0].lower()}{broken[1:]} the network does not train." in text
 
 
+def test_gains_are_named_by_what_the_run_leaves_out():
+    text = findings.answer("part3_q6_1", tabulate(build_results("exp2_ablation", epochs=3)))
+    ablation = text[text.index("In the ablation") :]
+    # no_augmentation has no cutout either, no_shortcuts no division, and no run a hidden layer.
+    assert "flips, shifts and cutout (" in ablation
+    assert "identity shortcuts and the division of" in ablation
+    assert "global average pooling instead of flattening the last feature map (" in ablation
+    assert "hidden" not in ablation
+    assert "pre-activation" not in ablation
+
+
 def test_nothing_is_said_of_a_part_without_a_trained_full_network_of_the_same_seed():
     options = {"experiment": "exp2_ablation", "model": "ycn", "widths": (32, 64, 128), "epochs": 3}
     full, part = "exp2_ablation_full_L3_K32-64-128", "exp2_ablation_no_cutout_L3_K32-64-128"
@@ -377,6 +418,23 @@ def test_dropout_is_judged_by_paired_seeds(gains, verdict):
         for seed, gain in enumerate(gains)
     ]
     assert verdict in findings.answer("part2_q1_1", tabulate(results))
+
+
+def test_the_dropout_probability_is_chosen_by_the_best_epochs():
+    options = {"experiment": "part2_dropout", "model": "mlp", "widths": None, "epochs": 2}
+    curves = {0: [30.0, 31.0], 0.4: [32.0, 32.0], 0.8: [33.0, 31.0]}  # in the last epoch 0.4 leads
+    results = [
+        build_result(
+            f"part2_dropout_{p}",
+            network={"dropout": p},
+            validation_accuracy=curve,
+            test_accuracy=curve[0],
+            **options,
+        )
+        for p, curve in curves.items()
+    ]
+    text = findings.answer("part2_q1_1", tabulate(results))
+    assert "changes accuracy on new images by +3.0 points at p = 0.8" in text
 
 
 def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():

@@ -203,20 +203,20 @@ def test_fixed_sentences_are_those_of_the_settings():
     text = render(*plain, *own, *build_results("exp1_4", training=ADAMW))
     recipe = "Part 3 trains with AdamW and a constant rate on images that are neither flipped nor"
     assert recipe in text
-    assert "except runs of" not in text
+    assert "shifted, except" not in text
     assert "**The cause** is the scale" in text
     assert "Both kinds of network are best at" not in text
-    assert "The custom network has 5 changes" in text
+    assert "The custom network has 6 changes" in text
     assert re.search("smoothing|Cutout|EMA|own recipe", text) is None
     assert "one data set of small images, one split" in text
     published = build_results("exp1_1", training=NESTEROV)
     text = render(*published, *build_results("exp2"))
     assert "Part 3 trains with Nesterov momentum [@nesterov1983]" in text
-    assert ", except runs of `exp2`." in text
+    assert ", except 4 runs of `exp2`." in text
     he = render(*build_results("exp1_1", network={"initialization": "he"}))
     assert "**The cause** is the scale" not in he
     assert "Both kinds of network are best at" in text
-    assert "The custom network has 8 changes" in text
+    assert "The custom network has 9 changes" in text
     assert "own recipe" in text
 
 

@@ -15,7 +15,8 @@ from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, join_words
 
-AUGMENTATION = {"no_augmentation": "Augmentation"}  # used in all experiments; for comparison
+# Not a change but for the cutout; for comparison.
+AUGMENTATION = {"no_augmentation": "Flips, shifts and cutout"}
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
 EXPERIMENTS_1 = "experiments 1.1 to 1.4"
 

@@ -65,7 +65,7 @@ def say_optimizers(study: Study) -> Sentences:
         yield (
             f"Momentum {factor:g} accumulates steps, so a learning rate of {rate:g} acts like "
             f"{rate:g} / (1 − {factor:g}) = {rate / (1 - factor):g} without momentum; SGD uses "
-            f"{rates[plain]:g}{_say_pair(judged, momentum, plain)}."
+            f"{rates[plain]:g}{_say_pair(judged, plain, momentum)}."
         )
 
 
@@ -144,16 +144,16 @@ def say_dropout(study: Study) -> Sentences:
 
 
 def _say_help(study: Study, rows: pd.DataFrame) -> str:
-    """Return whether the best dropout probability improves accuracy on new images."""
+    """Return whether the dropout probability that validation chooses helps on new images."""
     none, some = rows[rows["p"] == 0], rows[rows["p"] > 0]
     if none.empty or some.empty:
         return "there is nothing to compare with on new images"
-    best = max(list_rows(some), key=lambda row: row.validation_accuracy)
-    pair = best.run, none["run"].iloc[0]
-    pairs = pair_seeds(study.runs, *pair)
+    best = find_best(study.summary[study.summary["run"].isin(some["run"])])
+    pair = best and (best.run, none["run"].iloc[0])
+    pairs = pair_seeds(study.runs, *pair) if pair else []
     if not pairs:
         return "no seed trains with and without it"
-    where = f"p = {best.p:g}"
+    where = f"p = {select(some, run=best.run)['p'].iloc[0]:g}"
     if len(pairs) == 1:
         return f"changes accuracy on new images by {format_change(pairs[0])} points at {where}"
     found = _judge_pairs(study, "part2_dropout")[pair]

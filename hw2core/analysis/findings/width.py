@@ -39,8 +39,8 @@ def say_width(study: Study) -> Sentences:
                 f"at L = {depth}, test accuracy goes from {say.accuracy(first)} at "
                 f"K = {first.widths} to {say.accuracy(last)} at K = {last.widths}"
             )
-    doubt = _doubt_steps(study, steps)
-    yield f"{verdict}{doubt}{': ' if ends else ''}{'; '.join(ends)}."
+    verdict += _count_significant(study, steps, helps=helped > 0)
+    yield f"{verdict}{': ' if ends else ''}{'; '.join(ends)}."
     if parts:
         yield f"In detail: {'; '.join(parts)}."
     if failures := say_failures(summary):
@@ -51,14 +51,20 @@ def say_width(study: Study) -> Sentences:
     )
 
 
-def _doubt_steps(study: Study, steps: list[tuple[Any, Any]]) -> str:
-    """Return how many steps are not significant, if there are several seeds; else nothing."""
+def _count_significant(study: Study, steps: list[tuple[Any, Any]], *, helps: bool) -> str:
+    """Return in how many steps with several seeds width helps, or does not, significantly.
+
+    Nothing is returned if no step has several seeds, or all of them are significant.
+    """
     judged = judge_pairs(study.runs, [(wide.run, narrow.run) for narrow, wide in steps])
-    doubtful = sum(not found.significant for found in judged.values())
-    if not doubtful:
+    sure = sum(x.significant and (x.estimate.value > 0) == helps for x in judged.values())
+    if sure == len(steps) or not judged:
         return ""
-    some = "" if len(steps) == 1 else f"in {doubtful} of {len(steps)} steps, "
-    return f" ({some}not significantly over seeds)"
+    if len(steps) == 1:
+        return " (not significantly over seeds)"
+    return (
+        f" (significantly over seeds in {sure or 'none'} of the {len(judged)} with several seeds)"
+    )
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
