@@ -74,12 +74,21 @@ def test_the_rates_are_those_of_the_search():
     assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates(study)
     assert theory.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
     assert not theory.has_searched_rates(study)  # SGD with a rate of 0.1
+    assert theory.list_searched(study) == ["exp1_1"]
     published = {"vanilla": 0.12, "momentum": 0.01, "rmsprop": 5e-4}
     results = [
         build_result(name, experiment="part2_optim", training={"optimizer": name, "lr": rate})
         for name, rate in published.items()
     ]
-    assert theory.has_searched_rates(tabulate(results))
+    others = [
+        build_result("exp1_5_he_L8_K32", experiment="exp1_5"),
+        build_result("exp1_4_L8_K32", experiment="exp1_4", training={"lr": 0.1}),
+        build_result("exp2_L3_K32", experiment="exp2"),  # searched with no network of its kind
+    ]
+    searched = tabulate([*results, *others])
+    assert theory.has_searched_rates(searched)
+    assert theory.list_searched(searched) == ["exp1_5", "part2_optim"]
+    assert theory.read_rates(searched) == ""
 
 
 def test_every_layer_by_hand_agrees_with_autograd():

@@ -27,6 +27,7 @@ BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of par
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
 GIB, GB = 2**30, 1e9
 SEARCH = Path(__file__).parents[3] / RATES
+SEARCHED = (*EXPERIMENT_1, "exp1_5")  # with the default learning rate
 KERNEL, POOL = 3, 2  # sizes of every convolution and pool of the study
 
 
@@ -181,12 +182,25 @@ def read_rates(study: Study) -> str:
 
     It is empty unless experiments 1.1 to 1.4 have results, all on its images with the rate found.
     """
-    section = SEARCH.read_text(encoding="utf-8").partition("## Results of `part3_rates.yaml`\n")[2]
-    runs = study.runs[study.runs["experiment"].isin(EXPERIMENT_1)]
-    found = all(f"best at {rate:g}," in section for rate in runs.get("training.lr", ()))
-    if not found or set(runs["data"]) != {"cifar10"}:
-        return ""
-    return section.partition("\n")[2].strip()
+    asked = set(study.runs["experiment"]) & {*EXPERIMENT_1}
+    return _read_section() if asked and asked <= {*list_searched(study)} else ""
+
+
+def _read_section() -> str:
+    text = SEARCH.read_text(encoding="utf-8")
+    return text.partition("## Results of `part3_rates.yaml`\n")[2].strip()
+
+
+def list_searched(study: Study) -> list[str]:
+    """Return the experiments whose images and learning rates are those of ``search/``."""
+    section = _read_section()
+    found = [
+        name
+        for name in SEARCHED
+        if set((runs := select(study.runs, experiment=name))["data"]) == {"cifar10"}
+        and all(f"best at {rate:g}," in section for rate in runs["training.lr"])
+    ]
+    return found + ["part2_optim"] * has_searched_rates(study)
 
 
 def has_searched_rates(study: Study) -> bool:
