@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -12,14 +13,20 @@ from hw2core.analysis.tables import Study, leave_out_mlps, list_rows
 from hw2core.analysis.text import (
     count_things,
     escape_markdown,
-    format_number,
     format_range,
     format_setting,
     join_words,
 )
+from hw2core.config.arithmetic import count_work
+from hw2core.config.errors import ConfigError
+from hw2core.config.spec import RunSpec
 from hw2core.data.registry import title_data_set
+from hw2core.runs.durations import RATES, Device, Estimator
 
-CORES = 2  # on which times are stated
+CORES = 2
+# Times are estimates: measured ones depend on the device and on what else it did.
+CPU = Device("cpu", "", "avx512_bf16")
+TIMES = f"estimated for {CORES} CPU cores with {RATES[CPU.arithmetic].source}"
 FEW = 3  # missing runs of an experiment that are named; more are counted
 # Columns of a run for machine and software, and their titles on the page.
 MACHINE = {name: name.capitalize() for name in ("device", "processor", "precision", "threads")}
@@ -52,17 +59,14 @@ def describe_scope(study: Study) -> str:
 def describe_recipe(runs: pd.DataFrame) -> str:
     """Return in Markdown the optimizer, schedule and augmentation that most of ``runs`` train with.
 
-    Experiments with a run that trains otherwise are named.
+    Runs that train otherwise are named.
     """
     rows = runs.filter(like="training.").rename(columns=lambda name: name.removeprefix("training."))
     recipes = rows.astype(object).where(rows.notna(), None).to_dict("records")
     texts = pd.Series(list(map(_describe_one_recipe, recipes)), index=runs.index)
     usual = texts.value_counts().index[0]
-    others = runs.loc[texts != usual, "experiment"].unique()
-    exception = (
-        f", except runs of {join_words(f'`{name}`' for name in others)}" if len(others) else ""
-    )
-    return f"{usual}{exception}"
+    others = runs[texts != usual].groupby("experiment", sort=False)["run"].unique()
+    return f"{usual}, except {_name_runs(others)}" if len(others) else usual
 
 
 def _describe_one_recipe(recipe: Mapping[Any, Any]) -> str:
@@ -104,7 +108,8 @@ def describe_images(runs: pd.DataFrame) -> str:
 
 def describe_machines(runs: pd.DataFrame) -> str:
     """Return a sentence with the processors and precisions that runs were trained on."""
-    kinds = runs.value_counts(["processor", "precision"]).reset_index()
+    trained = runs[runs["same_as"].isna()]
+    kinds = trained.value_counts(["processor", "precision"]).reset_index()
     parts = [
         f"{escape_markdown(_shorten_processor(kind.processor))} in {kind.precision} "
         f"({count_things(kind.count, 'run')})"
@@ -117,31 +122,28 @@ def _shorten_processor(name: str) -> str:
     return re.sub(r"\((R|TM)\)| (Processor|CPU)\b", "", name)
 
 
-def describe_time(runs: pd.DataFrame) -> str:
-    """Return a sentence with the hours of an experiment and of all runs on ``CORES`` CPU cores.
+def estimate_minutes(study: Study) -> dict[str, float]:
+    """Return the minutes that a seed of each network takes on ``CPU``, as ``TIMES`` says.
 
-    It is empty if a run was trained on another device, or if there are only MLPs.
+    Networks whose arithmetic is unknown are left out.
     """
-    networks = leave_out_mlps(runs)
-    if networks.empty or (runs["device"] != "cpu").any():
-        return ""
-    hours = measure_hours(networks).groupby(networks["experiment"]).sum()
-    total = measure_hours(runs.drop_duplicates(["spec_hash", "seed"])).sum()
-    return (
-        f"On {CORES} such cores, the runs of one experiment take {format_number(hours.min())} to "
-        f"{format_number(hours.max())} hours, and all of them {format_number(total, 0)} hours."
-    )
-
-
-def measure_hours(runs: pd.DataFrame) -> pd.Series[float]:
-    """Return the hours of each run on ``CORES`` CPU cores, of which it uses one per thread."""
-    return runs["seconds"].fillna(0) * runs["threads"] / (3600 * CORES)
+    estimator, minutes = Estimator([], CPU, CORES), {}
+    for result in study.results:
+        with suppress(ConfigError):  # of an older version
+            spec = RunSpec.from_config(result.config)
+            if count_work(spec.architecture).multiply_adds:
+                minutes[result.name] = estimator.estimate(spec) / 60
+    return minutes
 
 
 def describe_missing(study: Study) -> str:
     """Return the names of runs without a result, or their number if there are many."""
+    return _name_runs(study.missing)
+
+
+def _name_runs(by_experiment: Mapping[Any, Sequence[str]] | pd.Series[Any]) -> str:
     parts = []
-    for name, runs in study.missing.items():
+    for name, runs in by_experiment.items():
         few = len(runs) <= FEW
         parts += [f"`{run}`" for run in runs] if few else [f"{len(runs)} runs of `{name}`"]
     return join_words(parts) if parts else ""
@@ -154,6 +156,7 @@ def _span(values: pd.Series[Any]) -> str:
 
 def list_runs(study: Study) -> pd.DataFrame:
     """Return the table of all runs, with one row per run."""
+    minutes = estimate_minutes(study)
     rows = [
         {
             "Run": run.run,
@@ -165,7 +168,7 @@ def list_runs(study: Study) -> pd.DataFrame:
             "Parameters": run.parameters,
             "MFLOPs": run.flops_per_image / 1e6,
             "Epochs": run.epochs,
-            "Minutes": run.seconds / 60,
+            "Minutes": minutes.get(run.run),
             "Reduced": run.reduced,
         }
         for run in list_rows(study.summary)
@@ -205,18 +208,19 @@ def _join_distinct(texts: pd.Series[str]) -> str:
 
 
 def list_machines(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the machines on which runs were trained, with their results and hours."""
+    """Return the machines with the number of runs trained there, and the sum of their hours."""
     trained = runs[runs["same_as"].isna()]
     groups = trained.groupby(list(MACHINE), dropna=False)["seconds"].agg(["size", "sum"])
     groups["sum"] /= 3600
-    return groups.reset_index().rename(columns={**MACHINE, "size": "Results", "sum": "Hours"})
+    return groups.reset_index().rename(columns={**MACHINE, "size": "Runs", "sum": "Sum of hours"})
 
 
 def list_provenance(study: Study) -> pd.DataFrame:
-    """Return the code, images and software versions of the results, with the number of results."""
+    """Return code, images and software versions, with the number of runs trained with each."""
     facts = [
         fact
         for result in study.results
+        if not result.same_as
         for fact in (
             ("commit", result.environment.git_commit or "not recorded"),
             (f"code of model {result.config['model']}, sha256", result.code_hash),
@@ -225,4 +229,4 @@ def list_provenance(study: Study) -> pd.DataFrame:
         )
     ]
     counts = pd.DataFrame(facts, columns=["What", "Value"]).value_counts().sort_index()
-    return counts.reset_index(name="Results")
+    return counts.reset_index(name="Runs")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
-from hw2core.analysis.provenance import CORES, measure_hours
+from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, find_best, format_table, list_rows, load, select
@@ -166,15 +166,13 @@ def write_block(study: Study) -> str:
 def list_experiments(study: Study) -> pd.DataFrame:
     """Return a row per experiment: number of trained runs, best run and public solutions."""
     runs = study.summary.merge(study.baselines, on="run", how="left")
-    on_cpu = select(study.runs, device="cpu")
-    hours = measure_hours(on_cpu).groupby([on_cpu["experiment"], on_cpu["run"]]).mean()
+    minutes = estimate_minutes(study)
     rows = []
     for experiment in study.experiments:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
         best = find_best(own) or list_rows(own.sort_values("validation", ascending=False))[0]
-        own_hours = hours[hours.index.isin([experiment.name], level="experiment")]
         public = f"{best.median:.1f}, {best.highest:.1f}"
         row = {
             "Experiment": experiment.name,
@@ -182,7 +180,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
             "Train (all seeds)": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
             "Best by validation": f"`{best.run}`",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
-            f"Hours per seed on {CORES} cores": show_hours(own_hours),
+            "Hours per seed (estimated)": show_hours([minutes.get(x) for x in own["run"]]),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
             "Size": "reduced" if best.reduced else "full",
         }
@@ -192,9 +190,10 @@ def list_experiments(study: Study) -> pd.DataFrame:
     return table.drop(columns=[x for x, usual in constant.items() if (table[x] == usual).all()])
 
 
-def show_hours(hours: pd.Series[float]) -> str:
-    """Return the sum of hours with one decimal, or ``below 0.1``; a dash for none."""
-    shown = text.format_number(hours.sum()) if len(hours) else text.DASH
+def show_hours(minutes: Sequence[float | None]) -> str:
+    """Return the sum in hours with one decimal, or ``below 0.1``; a dash if one is unknown."""
+    known = [x for x in minutes if x is not None]
+    shown = text.format_number(sum(known) / 60) if len(known) == len(minutes) else text.DASH
     return "below 0.1" if shown == "0.0" else shown
 
 

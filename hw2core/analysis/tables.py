@@ -124,7 +124,6 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         **{name: (name, "first") for name in same},
         seeds=("seed", "size"),
         **{status: (status, "sum") for status in STATUSES},
-        seconds=("seconds", "mean"),
         epochs=("epochs", "max"),
         reduced=("reduced", "max"),  # not empty if any seed is reduced
         test=("test_accuracy", "mean"),

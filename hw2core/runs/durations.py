@@ -38,8 +38,8 @@ class Rates(NamedTuple):
     norm: float = 1.75  # times the outputs of a convolution, with the normalisation that follows
 
 
-# The rates of CPUs are fitted, by least relative error, to finished runs with one thread: 145
-# published runs (report/reference) on an AMD EPYC, and 35 runs of 20 epochs on a shared Intel Xeon.
+# The rates of CPUs are fitted, by least relative error, to finished runs with one thread: 145 runs
+# on an AMD EPYC, and 35 runs of 20 epochs on a shared Intel Xeon.
 # In fp32 a run takes 2.5 times as long (bench/README.md, bench/train.py). Those of an H200 are
 # fitted to four networks that had it for themselves (the same table), within 20 %. Those of an M3
 # are not measured: a third of its published FLOP/s, and 40 bytes of memory bandwidth per output.

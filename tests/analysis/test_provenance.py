@@ -30,14 +30,14 @@ def test_settings_are_shared_or_by_experiment():
 
 def test_processors_are_named_without_their_trademarks():
     names = ["Intel(R) Xeon(R) Processor", "AMD EPYC", "Intel(R) Core(TM) i7 CPU"]
-    runs = pd.DataFrame({"processor": names, "precision": "fp32"})
+    runs = pd.DataFrame({"processor": names, "precision": "fp32", "same_as": pd.NA})
     said = (
         "Trained on Intel Xeon in fp32 (one run), AMD EPYC in fp32 (one run) and Intel Core i7 in"
     )
     assert said in provenance.describe_machines(runs)
 
 
-def test_machines_and_provenance_count_the_results_of_each():
+def test_machines_and_provenance_count_the_trained_runs_of_each():
     results = build_results("exp1_3", epochs=2)
     change = {"device": "cuda", "git_commit": None, "seconds": 7200.0}
     results += [
@@ -47,11 +47,12 @@ def test_machines_and_provenance_count_the_results_of_each():
     results[-1] = results[-1].model_copy(update={"spec_hash": results[-2].spec_hash})
     study = tabulate(results)
     machines = provenance.list_machines(study.runs).set_index("Device")
-    assert machines.loc["cuda", "Results"] == 1  # the shared one took no time
-    assert machines.loc["cuda", "Hours"] == 2.0
-    origins = provenance.list_provenance(study).set_index(["What", "Value"])["Results"]
-    assert origins["commit", "not recorded"] == 2
-    assert origins["torch", "2.14.0"] == len(results)
+    assert machines.loc["cuda", "Runs"] == 1  # the shared one was not trained
+    assert machines.loc["cuda", "Sum of hours"] == 2.0
+    origins = provenance.list_provenance(study).set_index(["What", "Value"])["Runs"]
+    assert origins["commit", "not recorded"] == 1
+    assert origins["torch", "2.14.0"] == len(results) - 1
+    assert f"({len(results) - 1} runs)" in provenance.describe_machines(study.runs)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +94,43 @@ def test_networks_of_two_names_are_counted_once():
     ]
     scope = provenance.describe_scope(tabulate(twins))
     assert scope.startswith("1 convolutional network was trained under 2 names, as 1 has several")
-    # One thread each of two cores, an hour in all per name; part 2 is not counted.
-    runs = tabulate(
-        [
-            build_result("exp1_1_L2_K32", seconds=3600.0, threads=2),
-            build_result("exp1_2_L4_K32", experiment="exp1_2", seconds=7200.0, threads=2),
-        ]
-    ).runs
-    assert "one experiment take 1.0 to 2.0 hours, and all of them 3 hours" in (
-        provenance.describe_time(runs)
-    )
-    assert provenance.describe_time(runs.assign(device="cuda")) == ""
+
+
+def test_minutes_are_estimates_and_not_those_of_any_machine():
+    first = build_result("exp1_2_L8_K128", experiment="exp1_2", depth=8, widths=(128,))
+    slow = {"seconds": 9e4, "device": "cuda", "processor": "NVIDIA H200"}
+    second = build_result("exp1_2_L8_K128", seed=1, depth=8, experiment="exp1_2", **slow)
+    unknown = build_result("exp9_L8_K8", experiment="exp9", model="unknown")
+    minutes = provenance.estimate_minutes(tabulate([first, unknown]))
+    assert list(minutes) == ["exp1_2_L8_K128"]
+    assert 10 < minutes["exp1_2_L8_K128"] < 100
+    for study in (tabulate([first, unknown]), tabulate([first, second, unknown])):
+        shown = provenance.list_runs(study).set_index("Run")["Minutes"]
+        assert dict(shown) == {"exp1_2_L8_K128": pytest.approx(minutes["exp1_2_L8_K128"])} | {
+            "exp9_L8_K8": None
+        }
+
+
+def test_runs_with_another_recipe_are_named():
+    results = build_results("exp1_1", training={"momentum": 0.9, "flip": True})
+    other = {"experiment": "exp2_ablation", "training": {"momentum": 0.9}}
+    results += [
+        build_result(
+            "exp2_ablation_full_L3",
+            experiment="exp2_ablation",
+            training={"momentum": 0.9, "flip": True},
+        ),
+        build_result("exp2_ablation_no_augmentation_L3", **other),
+        build_result("exp2_ablation_no_augmentation_L3", seed=1, **other),
+    ]
+    said = provenance.describe_recipe(tabulate(results).runs)
+    assert said.endswith("flipped at random, except `exp2_ablation_no_augmentation_L3`")
+    others = [
+        build_result(f"exp3_{i}_L3", experiment="exp3", **{"training": {"momentum": 0.9}})
+        for i in range(4)
+    ]
+    said = provenance.describe_recipe(tabulate([*results, *others]).runs)
+    assert said.endswith("`exp2_ablation_no_augmentation_L3` and 4 runs of `exp3`")
 
 
 def test_data_sets_and_splits_are_counted():

@@ -134,7 +134,9 @@ def test_the_best_run_of_an_experiment_is_that_of_validation():
     row = publishing.list_experiments(study).iloc[0]
     assert row["Best by validation"] == "`exp1_1_L2_K32`"
     assert row["Test accuracy (%)"] == "70.0"
-    assert row["Hours per seed on 2 cores"] == "below 0.1"
+    assert row["Hours per seed (estimated)"] == "0.1"
+    assert publishing.show_hours([1.0, 1.5]) == "below 0.1"
+    assert publishing.show_hours([60.0, None]) == "–"
     assert row["Public median, best (%)"] == "64.6, 72.6"
 
 

@@ -199,7 +199,6 @@ def test_the_summary_of_a_run_goes_over_the_seeds_that_trained():
     (row,) = summarize(tabulate(results).runs).itertuples()
     assert (row.seeds, row.trained, row.at_chance, row.diverged) == (3, 2, 1, 0)
     assert (row.test, row.test_low, row.test_high) == (72.0, 70.0, 74.0)
-    assert row.seconds == pytest.approx(61.0)
     (row,) = summarize(tabulate(results[2:]).runs).itertuples()
     assert (row.trained, row.test) == (0, 10.0)
 
