@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def read_rows(output: str) -> list[list[str]]:
                 break
             rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return rows
+
+
+def test_the_figures_of_the_readme_are_those_of_its_tables_and_of_the_published_page():
+    text = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"## `python bench/loader.py`.*?(?=\n## )", text, re.DOTALL)
+    ways = [row for row in read_rows(section) if row[1].startswith("torchvision")]
+    faster = [
+        min(float(row[3]) for row in ways if row[0] == kind)
+        for kind in ("none", "flip, translate 4")
+    ]
+    assert "Target met: {:.0f} and {:.0f} times".format(*faster) in section
+    (size,) = (float(row[1]) for row in read_rows(text) if row[0] == "the published study")
+    page = ROOT / "report" / "reference" / "explore.html"
+    assert page.stat().st_size / 1e6 == pytest.approx(size, rel=0.3)
 
 
 @pytest.mark.bench
