@@ -43,3 +43,17 @@ def test_the_rules_are_drawn_as_snakemake_draws_them(tmp_path):
     text = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
     written = re.findall(r"^ +(\w+) --> (\w+)$", text, re.MULTILINE)
     assert sorted(written) == sorted(edges)
+
+
+def test_settings_of_the_cluster_that_the_document_names_are_in_its_configuration():
+    text = (CHECKOUT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if " in slurm/config.yaml" in line]
+    named = [
+        name
+        for row in rows
+        for name in re.findall(r"`(\w+)`", row.partition(" in slurm/config.yaml")[0])
+    ]
+    assert "constraint" in named
+    configured = (CHECKOUT / "slurm" / "config.yaml").read_text(encoding="utf-8")
+    keys = re.findall(r"^[ #]*([\w-]+):", configured, re.MULTILINE)
+    assert set(named) <= set(keys)
