@@ -38,8 +38,8 @@ def follows_theory(runs: pd.DataFrame) -> bool:
 def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
     """Return the signal in each run before (``_start``) and after training (``_end``).
 
-    There is one row per run, as in ``Study.summary``, with means over seeds (geometric, except for
-    ``dead``) for the 3x3 convolutions:
+    There is one row per run and seed, as in ``Study.runs``, for the 3x3 convolutions. It is not
+    averaged over seeds: those that train and those that do not end in different states.
 
     - ``backward``: factor per layer by which the error signal shrinks on its way back, fitted over
       all layers;
@@ -57,8 +57,7 @@ def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
         _measure(layers[layers["epoch"] == epochs.transform(which)]) for which in ("min", "max")
     )
     both = start.add_suffix("_start").join(end.add_suffix("_end"))
-    means = both.dropna(subset="backward_start").groupby("run", sort=False).agg(_average)
-    return study.summary.merge(means.reset_index(), on="run")
+    return study.runs.merge(both.dropna(subset="backward_start").reset_index(), on=_KEYS)
 
 
 def _measure(layers: pd.DataFrame) -> pd.DataFrame:
@@ -81,9 +80,3 @@ def _measure(layers: pd.DataFrame) -> pd.DataFrame:
             "main_over_shortcut": by_run["gradient_norm"].median() / shortcuts.median(),
         }
     )
-
-
-def _average(values: pd.Series) -> float:
-    if str(values.name).startswith("dead") or not (values > 0).all():
-        return float(values.mean())
-    return float(np.exp(np.log(values).mean()))

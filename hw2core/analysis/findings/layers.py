@@ -9,13 +9,16 @@ from hw2core.analysis.findings.core import Sentences, finding, split_groups
 from hw2core.analysis.findings.depth import REMEDIES
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.signal import measure_signal
-from hw2core.analysis.tables import Study, count_classes, select, split_trained
+from hw2core.analysis.tables import Study, count_classes, select
 from hw2core.analysis.text import format_scientific, join_words
 from hw2core.runs.outcome import TRAINED_FACTOR, measure_chance
 
 
 def tabulate_signal(study: Study) -> pd.DataFrame:
-    """Return the signal before and after training, by remedy and number of convolutions."""
+    """Return the signal before and after training, by remedy, convolutions and whether it trains.
+
+    The ranges are over runs and seeds.
+    """
     signal = measure_signal(study, "exp1_1", "exp1_5", "exp1_4")
     others = {"exp1_1": "none", "exp1_4": f"{name_parts(study)} (1.4)"}
     remedies = signal["experiment"].map(others).fillna(signal["label"].map(REMEDIES))
@@ -25,12 +28,14 @@ def tabulate_signal(study: Study) -> pd.DataFrame:
         {
             "Remedy": remedy,
             "Convolutions": say.span(runs["num_conv"], 0),
-            "Trained": f"{runs['trained'].sum()} of {runs['seeds'].sum()}",
+            "Runs": f"{len(runs)} {'trained' if trained else 'not trained'}",
             "Error signal per layer": _say_both(runs, "backward", 2),
             "Last activations": _say_both(runs, "last_activation", 3),
             "Dead channels (%)": _say_both(runs, "dead", 0),
         }
-        for (remedy, _), runs in signal.groupby([remedies, group], sort=False)
+        for (remedy, _, trained), runs in signal.groupby(
+            [remedies, group, signal["status"] == "trained"], sort=False
+        )
     )
 
 
@@ -42,7 +47,7 @@ def _say_both(runs: pd.DataFrame, name: str, digits: int) -> str:
 def say_layers_of_remedies(study: Study) -> Sentences:
     """Yield why He initialisation is not enough, and how residual networks train without norm."""
     signal = measure_signal(study, "exp1_5")
-    failed = select(signal, label="he", trained=0)
+    failed = _split_runs(select(signal, label="he"))[1]
     for depth, rows in split_groups(failed, "depth").items():
         yield (
             "With He initialisation, the error signal changes by a factor of "
@@ -52,7 +57,8 @@ def say_layers_of_remedies(study: Study) -> Sentences:
             f"{say.span(rows['last_activation_end'], 3)} during training, and "
             f"{say.span(rows['dead_end'], 0)} % of its channels are dead at the end."
         )
-    residual = select(signal, label="residual").dropna(subset="main_over_shortcut_end")
+    residual = select(signal, label="residual", status="trained")
+    residual = residual.dropna(subset="main_over_shortcut_end")
     shares = [
         f"{say.span(100 * rows['main_over_shortcut_start'])} % before training and "
         f"{say.span(100 * rows['main_over_shortcut_end'])} % after it at L = {depth}"
@@ -73,11 +79,11 @@ def say_layers_of_widths(study: Study) -> Sentences:
     runs = select(study.runs, experiment="exp1_2")
     signal = measure_signal(study, "exp1_2").sort_values(["depth", "parameters"])
     for depth, rows in split_groups(signal, "depth").items():
-        trained, failed = split_trained(rows)
+        trained, failed = _split_runs(rows)
         if trained.empty or failed.empty:
             continue
         first, other = trained["first_gradient_start"], failed["first_gradient_start"]
-        epochs = study.epochs[study.epochs["run"].isin(trained["run"])]
+        epochs = study.epochs.merge(trained[["run", "seed"]])
         accuracies = epochs[["train_accuracy", "validation_accuracy"]].max(axis="columns")
         above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(runs))]
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
@@ -85,12 +91,18 @@ def say_layers_of_widths(study: Study) -> Sentences:
             f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "
             f"{join_words(passed, 'or')} and {say.values('K', failed['widths'])} never do. Before "
             f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
-            f"layer in the networks that train and by {say.span(failed['backward_start'], 2)} in "
+            f"layer in the runs that train and by {say.span(failed['backward_start'], 2)} in "
             f"the others, and the gradient of the first convolution is {_say_scientific(first)} "
             f"and {_say_scientific(other)}."
         )
         if first.min() < other.max():
             yield "The gradient before training therefore does not predict which width trains."
+
+
+def _split_runs(signal: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the seeds that trained, and those of networks of which no seed did."""
+    trained = select(signal, status="trained")
+    return trained, signal[~signal["run"].isin(trained["run"])]
 
 
 def _say_scientific(values: pd.Series) -> str:
