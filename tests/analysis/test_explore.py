@@ -115,6 +115,25 @@ def test_mistakes_on_other_images_are_not_counted_together(prepared):
     assert run["confusion"] == first.test.model_dump()["confusion"]
 
 
+def test_classes_and_mistakes_are_of_the_seeds_that_trained():
+    failed = build_result(RUN, seed=0, epochs=EPOCHS, status="at_chance")
+    trained = [build_result(RUN, seed=x, epochs=EPOCHS, best_validation=70.0 + x) for x in (1, 2)]
+    results = [failed, *trained]
+    for seed, result in enumerate(results):
+        mistake = result.test.mistakes[0].model_copy(update={"index": seed})
+        result.test.mistakes[:] = [mistake]
+    (run,) = describe_study(tabulate(results))["runs"]
+    own = [result.test for result in trained]
+    assert run["tested"] == ["2", "1"]  # the best by validation first
+    assert [index for index, *_ in run["mistakes"]] == [2]
+    np.testing.assert_array_equal(run["confusion"], np.sum([x.confusion for x in own], axis=0))
+    correct = 100 * np.trace(run["confusion"]) / np.sum(run["confusion"])
+    assert run["test"] == pytest.approx(correct)
+    (run,) = describe_study(tabulate([failed]))["runs"]
+    assert run["tested"] == ["0"]
+    assert run["confusion"] == failed.test.confusion
+
+
 def test_a_study_without_results_and_one_that_diverged_are_pages(tmp_path):
     for name, results in {"none": [], "lost": [build_result("a_L2", status="diverged")]}.items():
         write_page(tmp_path / f"{name}.html", tabulate(results))
@@ -275,6 +294,13 @@ def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, pag
     shown = [float(cell.replace("\u2212", "-")) for cell in browser.evaluate(cells)]
     np.testing.assert_allclose(np.reshape(shown, expected.shape), expected, atol=0.051)
     assert browser.evaluate("document.querySelectorAll('#mistakes img').length") == 2 * PICTURES
+    reading = browser.evaluate("document.querySelector('#reading').textContent")
+    assert reading.endswith(f"Counted: {RUN}, seeds 0, 1; {OTHER}, seeds 0, 1.")
+    best = max((x for x in results if x.name == RUN), key=lambda x: x.validation_accuracy)
+    heads = browser.evaluate(
+        "[...document.querySelectorAll('#mistakes h3')].map((x) => x.innerText)"
+    )
+    assert heads[0] == f"Most confident mistakes of {RUN}, seed {best.seed}"
     line = f"""document.querySelector('[data-panel=dead_fraction] [data-run="{RUN}"]')"""
     last = browser.evaluate(f"{line}.getAttribute('d')")
     browser.evaluate(

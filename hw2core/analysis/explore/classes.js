@@ -9,6 +9,9 @@ function fillRuns() {
 
 const shares = (run) => run.confusion.map((row) => row.map((count) => (100 * count) / Math.max(1, row.reduce((a, b) => a + b))));
 
+// Of a run that trained with some of its seeds, only these are counted.
+const nameTested = (run) => `${run.name}, ${run.tested.length > 1 ? "seeds" : "seed"} ${[...run.tested].sort((a, b) => a - b).join(", ")}`;
+
 function drawClasses() {
   const [first, second] = ["first", "second"].map((id) => runs.get(find(id).value));
   for (const id of ["classes", "mistakes"]) find(id).replaceChildren();
@@ -17,7 +20,8 @@ function drawClasses() {
   const [ours, theirs] = [first, second].map((run) => run && shares(run));
   find("reading").textContent = second
     ? "Percentage points of the images of a true class (row): blue where the first run has more, orange where the second has."
-    : "Percent of the images of a true class (row) by predicted class, over all seeds; what is wrong is coloured.";
+    : "Percent of the images of a true class (row) by predicted class; what is wrong is coloured.";
+  find("reading").textContent += ` Counted: ${(second ? [first, second] : [first]).map(nameTested).join("; ")}.`;
   const cells = ours.map((row, i) => row.map((value, j) => value - (theirs ? theirs[i][j] : 0)));
   const matrix = draw("svg", { id: "confusion", role: "img", "aria-label": "Confusion matrix" });
   const accuracies = draw("svg", { id: "accuracies", role: "img", "aria-label": "Accuracy by class" });
@@ -82,5 +86,5 @@ function drawMistakes(run) {
   });
   const shown = run.mistakes.some(([index]) => data.pictures[index]);
   const without = shown || !figures.length ? "" : " (the images were not there when this page was written)";
-  find("mistakes").append(make("h3", {}, `Most confident mistakes of ${run.name}${without}`), make("div", { className: "pictures" }, ...figures));
+  find("mistakes").append(make("h3", {}, `Most confident mistakes of ${run.name}, seed ${run.tested[0]}${without}`), make("div", { className: "pictures" }, ...figures));
 }

@@ -18,7 +18,8 @@ from hw2core.analysis.rows import describe_network
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
-from hw2core.runs.schema import Epochs, Result
+from hw2core.runs.outcome import judge_status
+from hw2core.runs.schema import Epochs, Evaluation, Result
 
 if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
@@ -53,13 +54,13 @@ def describe_study(
     pictured: set[int] = set()
     for name in names:
         results, started = found[name], begun[name]
-        test = next((x.test for x in results if x.test), None)
-        mistakes = test.mistakes[:shown] if test else []
-        if test and prepared and test.data_sha256 == prepared.sha256:
+        tests = _list_tests(results)
+        mistakes = tests[0].mistakes[:shown] if tests else []
+        if tests and prepared and tests[0].data_sha256 == prepared.sha256:
             there = len(prepared.test_images)
             pictured |= {mistake.index for mistake in mistakes if mistake.index < there}
         configs.append(results[0].config if results else started[0].spec.describe(0))
-        facts = _describe_run(rows[name], results) if results else _describe_begun(started)
+        facts = _describe_run(rows[name], results, tests) if results else _describe_begun(started)
         seeds = [(each, False) for each in results] + [(each, True) for each in started]
         runs.append(
             {
@@ -86,11 +87,19 @@ def describe_study(
     }
 
 
-def _describe_run(row: Any, results: Sequence[Result]) -> dict[str, Any]:
-    """Return what is known of a run over its seeds, from its row in ``Study.summary``."""
-    tests = [result.test for result in results if result.test]
+def _list_tests(results: Sequence[Result]) -> list[Evaluation]:
+    """Return the evaluations of the seeds that trained, or of all if none did; best seed first."""
+    trained = [result for result in results if judge_status(result) == "trained"]
+    pairs = [(each.validation_accuracy, each.test) for each in trained or results if each.test]
     # A seed may have a stale result, on the images of another data set.
-    tests = [test for test in tests if test.data_sha256 == tests[0].data_sha256]
+    pairs = [pair for pair in pairs if pair[1].data_sha256 == pairs[0][1].data_sha256]
+    return [test for _, test in sorted(pairs, key=lambda pair: -pair[0])]
+
+
+def _describe_run(
+    row: Any, results: Sequence[Result], tests: Sequence[Evaluation]
+) -> dict[str, Any]:
+    """Return what is known of a run over its seeds, from its row in ``Study.summary``."""
     return {
         "name": row.run,
         "experiment": row.experiment,
@@ -104,6 +113,7 @@ def _describe_run(row: Any, results: Sequence[Result]) -> dict[str, Any]:
         "trained": f"{row.trained} of {row.seeds}",
         "reduced": row.reduced,
         "confusion": np.sum([test.confusion for test in tests], axis=0).tolist() if tests else None,
+        "tested": [str(test.seed) for test in tests],  # best by validation first
     }
 
 
@@ -125,6 +135,7 @@ def _describe_begun(begun: Sequence[Unfinished]) -> dict[str, Any]:
         "trained": "",
         "reduced": "",
         "confusion": None,
+        "tested": [],
     }
 
 
