@@ -279,6 +279,17 @@ def test_a_run_that_trains_in_part_of_its_seeds_is_said_to():
     results = build_results("exp1_1", seeds=(0, 1, 2), epochs=3)
     text = findings.answer("part3_q2_2", tabulate(results))
     assert "`exp1_1_L8_K32` in 2 of 3 seeds and `exp1_1_L8_K64` in 2 of 3 seeds" in text
+    pairs = tabulate_pairs(tabulate([*results, *build_results("exp1_4", epochs=3)]))
+    assert "(2 of 3 seeds)" in pairs.set_index("Network")["Plain (%)"]["L = 8, K = 32"]
+
+
+def test_the_depth_up_to_which_networks_train_is_said_of_an_experiment():
+    """Residual networks, in the same report, train with more convolutions."""
+    text = findings.answer("part3_q4", tabulate(build_results(epochs=3)))
+    borders = re.findall(
+        r"[^.]*with up to \d+ convolutions train", re.sub(r"1\.(\d)", r"1_\1", text)
+    )
+    assert [text.strip()[:18] for text in borders] == ["In experiment 1_3,", "In experiment 1_1,"]
 
 
 def test_the_ablation_says_what_each_change_is_worth():

@@ -92,7 +92,9 @@ def tabulate_pairs(study: Study) -> pd.DataFrame:
             "Network": say.size(row.depth, row.widths),
             "Convolutions": row.num_conv,
             "Residual (%)": say.accuracy(row).replace(" %", "") if row.trained else failed,
-            "Plain (%)": format_number(row.test_plain) if row.trained_plain else failed,
+            "Plain (%)": (
+                say.accuracy(row, "_plain").replace(" %", "") if row.trained_plain else failed
+            ),
             "Difference": (
                 format_change(row.test - row.test_plain)
                 if row.trained and row.trained_plain

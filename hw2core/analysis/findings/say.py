@@ -11,12 +11,18 @@ from hw2core.analysis.tables import list_rows
 from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
 
-def accuracy(row: Any) -> str:
-    """Return the test accuracy of a row of ``summarize``, with its number of trained seeds."""
-    text = f"{format_number(row.test)} %"
-    if row.trained in (0, row.seeds):
+def accuracy(row: Any, suffix: str = "") -> str:
+    """Return the test accuracy of a row of ``summarize``, with its number of trained seeds.
+
+    ``suffix`` is that of the columns, in a row of two runs.
+    """
+    test, trained, seeds = (
+        getattr(row, f"{name}{suffix}") for name in ("test", "trained", "seeds")
+    )
+    text = f"{format_number(test)} %"
+    if trained in (0, seeds):
         return text
-    return f"{text} ({row.trained} of {count_things(row.seeds, 'seed')})"
+    return f"{text} ({trained} of {count_things(seeds, 'seed')})"
 
 
 def accuracies(summary: pd.DataFrame) -> str:

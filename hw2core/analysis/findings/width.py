@@ -130,9 +130,9 @@ def say_growing_width(study: Study) -> Sentences:
             f"and {say.flops(best.flops_per_image)} per image instead of {other.num_conv} and "
             f"{say.flops(other.flops_per_image)}."
         )
-    yield f"{_say_border(summary)}."
+    yield f"In experiment 1.3, {_say_border(summary)}."
     if not plain.empty:
-        yield f"In experiment 1.1, {_say_border(plain)[0].lower()}{_say_border(plain)[1:]}."
+        yield f"In experiment 1.1, {_say_border(plain)}."
     wide, _ = split_trained(summarize_experiments(study, "exp1_2"))
     _, others = split_trained(pd.concat([summary, plain]))
     found = wide[wide["num_conv"] >= others["num_conv"].min()]
@@ -154,15 +154,15 @@ def _say_border(summary: pd.DataFrame) -> str:
     """Return from which number of convolutions networks do not train."""
     trained, failed = (runs["num_conv"] for runs in split_trained(summary))
     if failed.empty:
-        return f"Every network with up to {trained.max()} convolutions trains"
+        return f"every network with up to {trained.max()} convolutions trains"
     if trained.empty:
-        return f"No network with {failed.min()} or more convolutions trains"
+        return f"no network with {failed.min()} or more convolutions trains"
     if trained.max() < failed.min():
         return (
-            f"Networks with up to {trained.max()} convolutions train, and those with "
+            f"networks with up to {trained.max()} convolutions train, and those with "
             f"{failed.min()} or more do not"
         )
     return (
-        f"Networks with up to {trained.max()} convolutions train, but not all with {failed.min()} "
+        f"networks with up to {trained.max()} convolutions train, but not all with {failed.min()} "
         "or more"
     )
