@@ -116,9 +116,8 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["experiment", "run"]
     seeds = runs.assign(**{status: runs["status"] == status for status in STATUSES})
-    counted = seeds["trained"] == seeds.groupby(keys)["trained"].transform("max")
     accuracies = ["test_accuracy", "validation_accuracy", "train_accuracy"]
-    seeds[accuracies] = seeds[accuracies].where(counted)
+    seeds[accuracies] = seeds[accuracies].mask(find_failed_seeds(runs))
     same = *rows.NETWORK_COLUMNS, "parameters", "flops_per_image"
     return seeds.groupby(keys, sort=False, as_index=False).agg(
         **{name: (name, "first") for name in same},
@@ -132,6 +131,14 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         validation=("validation_accuracy", "mean"),
         train=("train_accuracy", "mean"),
     )
+
+
+def find_failed_seeds(runs: pd.DataFrame) -> pd.Series:
+    """Return which rows of ``Study.runs`` did not train, of runs of which another seed did."""
+    trained = runs["status"] == "trained"
+    keys = [runs["experiment"], runs["run"]]
+    failed: pd.Series = trained < trained.groupby(keys).transform("max")
+    return failed
 
 
 def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:

@@ -156,7 +156,7 @@ def test_curves_are_means_of_the_seeds_that_trained(study):
         for line, column in zip(lines, curves.PANELS, strict=True):
             np.testing.assert_array_equal(line.get_xdata(), means.index)
             np.testing.assert_allclose(line.get_ydata(), means[column])
-    assert "seeds that did not train" in failed[-1].get_gid()
+    assert "exp1_1_L8_K32, not trained" in failed[-1].get_gid()
 
 
 def test_a_loss_that_explodes_or_ends_does_not_flatten_the_others():
@@ -242,13 +242,13 @@ def test_the_key_leaves_out_variants_another_budget_and_shared_runs():
     [
         (
             build_plain(L2="trained", L4="trained", L8="at_chance"),
-            "Plain networks train up to 4 convolutions (best: 63.0 %)",
+            "Of these networks, plain ones train up to 4 convolutions (best: 63.0 %)",
         ),
-        (build_plain(L8="at_chance"), "No plain network trains"),
+        (build_plain(L8="at_chance"), "Of these networks, no plain one trains"),
         (
             [*build_plain(L2="trained"), RESIDUAL],
-            "Plain networks train up to 2 convolutions (best: 62.0 %) and residual up to 8 "
-            "(best: 70.0 %)",
+            "Of these networks, plain ones train up to 2 convolutions (best: 62.0 %) and residual "
+            "up to 8 (best: 70.0 %)",
         ),
     ],
 )
@@ -304,6 +304,79 @@ def test_layers_hold_the_recorded_numbers(study):
     for line, (quantity, epoch) in zip(drawn, moments, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
         np.testing.assert_allclose(line.get_ydata(), select(own, epoch=epoch)[quantity])
+
+
+def test_layers_show_seeds_that_did_not_train_apart(study):
+    """Seed 1 of the network of depth 8 did not train, all seeds of depth 16 did not."""
+    lines = layers.select_networks(study).index
+    own, failed = "exp1_1_L8_K32", "exp1_1_L8_K32, not trained"
+    assert [line for line in lines if line.startswith("exp1_1_L8_") or "not trained" in line] == [
+        own,
+        failed,
+    ]
+    shown = layers.list_layers(study, layers.select_networks(study))
+    assert set(select(shown, line=own)["seed"]) == {0, 2}
+    assert set(select(shown, line=failed)["seed"]) == {1}
+    (legend,) = draw("layers", study).legends
+    drawn = dict(zip(read(legend.texts), legend.get_lines(), strict=True))
+    assert drawn[own].get_color() == drawn[failed].get_color()
+    assert drawn[own].get_linestyle() != drawn[failed].get_linestyle()
+
+
+def test_layers_after_training_are_those_of_the_last_epoch_of_each_seed():
+    short, long = (
+        build_result("exp1_1_L4_K32", depth=4, seed=seed, epochs=epochs, status=status)
+        for seed, epochs, status in ((0, 1, "trained"), (1, 3, "trained"))
+    )
+    study = tabulate([short, long])
+    shown = layers.list_layers(study, layers.select_networks(study))
+    assert set(select(shown, moment=layers.MOMENTS[1])["seed"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("curves", ["Lines are means over seeds", "lines of their own: of exp1_1_L8_K32 and"]),
+        ("layers", ["Lines are geometric means", "lines of their own: of exp1_1_L8_K32."]),
+        ("key", ["Markers are means over seeds", "Hollow markers are of seeds that do not train."]),
+        ("cost", ["Dots are means over the seeds that train"]),
+        ("dots", ["Dots are means over the seeds that train"]),
+        ("ablation", ["Dots are means over the seeds that train"]),
+    ],
+)
+def test_captions_say_of_which_seeds_a_mean_is(study, kind, said):
+    caption, _ = figures.describe(kind, study, "exp1_1" if kind == "curves" else None)
+    assert all(words in caption for words in said)
+    one = tabulate(build_results(epochs=3))
+    caption, _ = figures.describe(kind, one, "exp1_1" if kind == "curves" else None)
+    assert "means" not in caption
+
+
+def test_a_grid_names_hollow_dots_only_if_it_has_them():
+    def describe(*statuses):
+        results = [
+            build_result(f"exp3_lr{rate}_L2_K32", seed=seed, status=status, training={"lr": rate})
+            for rate in (0.1, 1)
+            for seed, status in enumerate(statuses)
+        ]
+        return figures.describe("settings", tabulate(results, settings=["training.lr"]), "exp1_1")
+
+    assert "Hollow" not in describe("trained", "at_chance")[0]
+    assert "Dots are means over the seeds that train" in describe("trained", "at_chance")[0]
+    assert "Hollow" in describe("at_chance", "at_chance")[0]
+
+
+def test_a_variant_that_is_not_shown_contradicts_no_caption():
+    """It trains deeper than the networks shown, and is cheaper and better than all of them."""
+    plain = build_plain(L2="trained", L4="trained", L8="at_chance")
+    options = {"experiment": "exp1_5", "depth": 16, "parameters": 10, "flops_per_image": 10}
+    variant = build_result("exp1_5_he_L16_K32", test_accuracy=90.0, **options)
+    study = tabulate([*plain, variant])
+    assert figures.describe("key", study)[0].startswith("Of these networks, plain ones train up to")
+    caption, alt = figures.describe("cost", study)
+    for text in (caption, alt):
+        assert "2 different networks that train. None of these with fewer parameters" in text
+    assert "Not shown, variants of these networks: 1 of exp1_5." in caption
 
 
 def test_layers_name_each_line_whatever_was_not_recorded():
@@ -448,7 +521,7 @@ def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
     assert alt == ""
     for kind in (*STUDY_FIGURES, "curves"):
         save_figure(draw(kind, study, *["exp4"] * (kind == "curves")), [tmp_path / "x.svg"])
-    assert "the 2 different networks" in figures.describe("cost", study)[1]
+    assert "cost of 2 different networks" in figures.describe("cost", study)[1]
 
 
 def test_a_budget_is_what_a_network_was_trained_on():

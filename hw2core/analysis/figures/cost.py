@@ -46,15 +46,19 @@ def describe_cost(study: Study) -> tuple[str, str]:
     fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]
     number = len(summary)
-    finding = f"Accuracy and cost of the {number} different networks that train"
+    finding = f"Accuracy and cost of {number} different networks that train"
     if number == 1:
-        finding = "Accuracy and cost of the only network that trains"
+        finding = "Accuracy and cost of one network that trains"
     elif both:
         finding += (
-            ". No network with fewer parameters, and none with fewer operations, is as accurate as "
-            f"{join_words(both, 'or')}"
+            ". None of these with fewer parameters, and none with fewer operations, is as accurate "
+            f"as {join_words(both, 'or')}"
         )
-    notes = [f"{finding}.", "The grey line joins networks more accurate than all cheaper ones."]
+    notes = [
+        f"{finding}.",
+        *drawing.describe_dots(runs),
+        "The grey line joins networks more accurate than all cheaper ones shown.",
+    ]
     notes.append("The accuracy axis does not begin at zero.")
     if list_widths(summary):
         notes.append("Thin lines join networks of the same family and depth with growing width.")

@@ -78,8 +78,7 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
     if failed := int((summary["trained"] == 0).sum()):
         notes.append(f"{failed} of {count_things(len(summary), 'network')} did not train.")
     alt = " ".join(["Training and validation loss and accuracy against epoch.", *notes])
-    if runs["run"].duplicated().any():
-        notes.append("Lines are means over seeds, bands the range.")
+    notes += drawing.describe_lines(runs)
     notes.append("Dots mark the best epoch by validation accuracy, dotted lines chance level.")
     if len(summary) > MANY:
         notes.append(f"The {FEW} best of {len(summary)} networks are named.")
@@ -95,8 +94,7 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
     classes = count_classes(runs)
     chance_loss = math.log(classes)
-    failed = np.where(runs["status"] == "trained", "", ", seeds that did not train")
-    runs = runs.assign(line=runs["run"] + failed)
+    runs = runs.assign(line=drawing.name_lines(runs))
     epochs = study.epochs.merge(runs[["run", "seed", "status", "line"]], on=["run", "seed"])
     best = epochs.groupby("line")["validation_accuracy"].max().map(format_number)
     lines = runs[["line", "run"]].drop_duplicates().set_index("line").join(looks, on="run")

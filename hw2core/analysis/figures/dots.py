@@ -53,11 +53,10 @@ def describe_dots(study: Study) -> tuple[str, str]:
             f"median and {above[1]} above the public best."
         )
     finding = " ".join(notes)
-    if summary["seeds"].max() > 1:
-        notes.append("Dots are means over the seeds that train, with their range.")
+    runs = study.runs[study.runs["run"].isin(summary["run"])]
+    notes += drawing.describe_dots(runs)
     if find_ablation(study):
         notes.append(f"Not shown: {find_ablation(study)}.")
-    runs = study.runs[study.runs["run"].isin(summary["run"])]
     return drawing.join_caption(notes, runs), finding
 
 
@@ -143,7 +142,8 @@ def describe_ablation(study: Study) -> tuple[str, str]:
         return "No ablation has a result yet.", ""
     facts = ", ".join(f"{part.label} {format_change(part.difference)}" for part in parts)
     finding = f"{experiment}: difference in test accuracy from the full network (points): {facts}."
-    return drawing.join_caption([finding], select(study.runs, experiment=experiment)), finding
+    runs = select(study.runs, experiment=experiment)
+    return drawing.join_caption([finding, *drawing.describe_dots(runs)], runs), finding
 
 
 def draw_ablation(study: Study) -> Figure:

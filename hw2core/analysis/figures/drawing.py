@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
+from hw2core.analysis.tables import find_failed_seeds
 from hw2core.analysis.text import describe_evidence, format_range, join_some
 from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
@@ -85,6 +86,27 @@ def draw_network(
     (mean,) = axes.plot(x, row.test, "o", color=colour, **dot)
     accuracy = format_range(row.test, row.test_low, row.test_high)
     set_hover(mean, f"{row.run}: {accuracy} %{rest}")
+
+
+def name_lines(runs: pd.DataFrame) -> pd.Series:
+    """Return the line of each row: its run; seeds that failed, while others trained, are apart."""
+    return runs["run"].mask(find_failed_seeds(runs), runs["run"] + ", not trained")
+
+
+def describe_lines(runs: pd.DataFrame, means: str = "means") -> list[str]:
+    """Return what the lines of ``name_lines`` are, if there are several seeds."""
+    if not runs["run"].duplicated().any():
+        return []
+    notes = [f"Lines are {means} over seeds, bands the range."]
+    if apart := list(runs.loc[find_failed_seeds(runs), "run"].unique()):
+        notes.append(f"Seeds that did not train have lines of their own: of {join_some(apart)}.")
+    return notes
+
+
+def describe_dots(runs: pd.DataFrame) -> list[str]:
+    """Return what dots of ``summarize`` are, if there are several seeds."""
+    several = runs["run"].duplicated().any()
+    return ["Dots are means over the seeds that train, with their range."] if several else []
 
 
 def add_legend(

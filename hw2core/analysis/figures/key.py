@@ -73,16 +73,16 @@ def describe_finding(networks: pd.DataFrame) -> str:
     for family, rows in summarize(networks).groupby("family", sort=False):
         best = find_best(rows)
         if best is None:
-            fails.append(f"no {family} network trains")
+            fails.append(f"no {family} one trains")
             continue
         deepest, reached = rows.loc[rows["trained"] > 0, "num_conv"].max(), format_number(best.test)
         trains.append(
             f"{family} up to {deepest} (best: {reached} %)"
             if trains
-            else f"{family} networks train up to {deepest} convolutions (best: {reached} %)"
+            else f"{family} ones train up to {deepest} convolutions (best: {reached} %)"
         )
-    text = join_words([*trains, *fails])
-    return text[0].upper() + text[1:]
+    # Variants that are not shown may train deeper.
+    return f"Of these networks, {join_words([*trains, *fails])}"
 
 
 def describe_key(study: Study) -> tuple[str, str]:
@@ -92,8 +92,10 @@ def describe_key(study: Study) -> tuple[str, str]:
         return " ".join(["No network of L and K has a test accuracy yet.", *unplaced]), ""
     finding = f"{describe_finding(networks)}."
     notes = [finding, "Lines join networks of equal widths; larger markers are wider networks."]
+    if networks["run"].duplicated().any():
+        notes.append("Markers are means over seeds, with their range.")
     if (networks["status"] != "trained").any():
-        notes.append("Hollow markers do not train.")
+        notes.append("Hollow markers are of seeds that do not train.")
     if not select_baselines(study).empty:
         notes.append(
             "Bands show public solutions of the same runs, from the median of those that train to "

@@ -19,13 +19,14 @@ DASHED = "theory: √6 per layer"
 
 
 def select_networks(study: Study) -> pd.DataFrame:
-    """Return the networks to compare, by run name, with ``colour`` and ``dashes``.
+    """Return the networks to compare, by ``name_lines``, with ``colour`` and ``dashes``.
 
     First are the plain networks by depth, with the widths that have the most depths; then other
     networks as deep and wide as the deepest of them, unless they start from the same weights.
     """
     recorded = study.layers.loc[study.layers["layer"].str.startswith("conv"), "run"]
-    networks = study.runs[study.runs["run"].isin(recorded)].drop_duplicates("run")
+    runs = study.runs[study.runs["run"].isin(recorded)]
+    networks = runs.drop_duplicates("run")
     plain = select(networks, family="plain", label="").drop_duplicates(["num_conv", "widths"])
     if plain.empty:
         return plain
@@ -42,21 +43,24 @@ def select_networks(study: Study) -> pd.DataFrame:
         *known.where(others["family"] != "plain", style.VARIANTS[3]),
     ]
     frame: pd.DataFrame = pd.concat([plain, others]).assign(colour=colours)
+    lines = runs.assign(hover=drawing.name_lines(runs))[["run", "hover"]].drop_duplicates()
+    frame = frame.merge(lines.sort_values("hover"), on="run")
     dashes = style.pick(style.DASHES, frame.groupby("colour").cumcount())
-    return frame.assign(dashes=dashes, hover=frame["run"]).set_index("run")
+    return frame.assign(dashes=dashes).set_index("hover", drop=False)
 
 
 def list_layers(study: Study, networks: pd.DataFrame) -> pd.DataFrame:
     """Return the convolutions of ``networks`` before and after training.
 
-    Columns: ``line`` (the run), ``seed``, ``moment``, ``number`` of the convolution from the input
+    Columns: ``run``, ``seed``, ``line``, ``moment``, ``number`` of the convolution from the input
     (without those on shortcuts), and ``PANELS``; zeros have no logarithm and are missing.
     """
-    layers = study.layers[study.layers["run"].isin(networks.index)]
+    runs = study.runs[study.runs["run"].isin(networks["run"])]
+    lines = runs.assign(line=drawing.name_lines(runs))[["run", "seed", "line"]]
+    layers = study.layers.merge(lines, on=["run", "seed"])
     layers = layers[layers["layer"].str.startswith("conv")]
-    epochs = layers.groupby("run")["epoch"]
+    epochs = layers.groupby(["run", "seed"])["epoch"]
     layers = layers.assign(
-        line=layers["run"],
         number=layers["layer"].str.removeprefix("conv").astype(int),
         moment=np.select(
             [layers["epoch"] == epochs.transform(end) for end in ("min", "max")], MOMENTS, ""
@@ -82,13 +86,14 @@ def describe_layers(study: Study) -> tuple[str, str]:
             "last convolution as at the first."
         )
     alt = " ".join(notes)
-    if follows_theory(select(study.runs, run=deepest)):
+    runs = study.runs[study.runs["run"].isin(networks["run"])]
+    if follows_theory(select(runs, run=deepest)):
         notes.append(
-            "Dashed: a factor of √6 per layer, predicted for PyTorch's default initialisation, for "
-            "activations in the forward pass and gradients in the backward pass."
+            "The theory predicts a factor of √6 per layer for PyTorch's default initialisation, "
+            "for activations in the forward pass and gradients in the backward pass."
         )
-    notes += unplaced
-    return drawing.join_caption(notes, study.runs[study.runs["run"].isin(networks.index)]), alt
+    notes += [*drawing.describe_lines(runs, "geometric means"), *unplaced]
+    return drawing.join_caption(notes, runs), alt
 
 
 def draw_layers(study: Study) -> Figure:
@@ -125,7 +130,7 @@ def draw_layers(study: Study) -> Figure:
 
 def _find_deepest(networks: pd.DataFrame) -> str:
     """Return the deepest plain network: the last one without a label."""
-    return str(select(networks, family="plain", label="").index[-1])
+    return str(select(networks, family="plain", label="")["run"].iloc[-1])
 
 
 def _list_start(study: Study, run: str) -> list[float]:
@@ -136,7 +141,7 @@ def _list_start(study: Study, run: str) -> list[float]:
 
 def _trace(layers: pd.DataFrame, run: str, quantity: str) -> pd.Series:
     """Return a quantity before training by number of the convolution, as geometric means."""
-    own = select(layers, line=run, moment=MOMENTS[0])
+    own = select(layers, run=run, moment=MOMENTS[0])
     means: pd.Series = np.exp(np.log(own[quantity]).groupby(own["number"]).mean())
     return means.dropna()
 

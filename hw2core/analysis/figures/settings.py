@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
 from hw2core.analysis.rows import read_setting
-from hw2core.analysis.tables import Study, find_best, select
+from hw2core.analysis.tables import Study, find_best, find_failed_seeds, select
 from hw2core.analysis.text import format_number, format_setting
 from hw2core.config.grids import name_setting
 
@@ -52,8 +52,7 @@ def list_points(study: Study, experiment: str, setting: Setting) -> pd.DataFrame
     are left out, as in ``summarize``.
     """
     runs = select(study.runs, experiment=experiment)
-    trained = runs["status"] == "trained"
-    runs = runs[trained == trained.groupby(runs["run"]).transform("max")]
+    runs = runs[~find_failed_seeds(runs)]
     words = {run: name_setting(setting.key, value) for run, value in setting.values.items()}
     parts = pd.DataFrame(
         {
@@ -83,7 +82,8 @@ def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
         notes.append(f"{value} is best ({best.run}, {format_number(best.validation)} %).")
     alt = " ".join(notes)
     runs = select(study.runs, experiment=experiment)
-    if (runs["status"] != "trained").any():
+    notes += drawing.describe_dots(runs)
+    if (list_points(study, experiment, setting)["status"] != "trained").any():
         notes.append("Hollow: does not train.")
     return drawing.join_caption(notes, runs), alt
 
