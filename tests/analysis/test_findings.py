@@ -455,6 +455,11 @@ def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
     wide = build_result("exp1_2_L4_K64", widths=(64,), **options, **curves)
     text = findings.answer("part3_q3_layers", tabulate([narrow, wide]))
     assert "K = 64 leave chance level in epoch 2 and K = 32 never do" in text
+    seeds = [
+        each.model_copy(update={"config": each.config | {"seed": 1}}) for each in (narrow, wide)
+    ]
+    mixed = build_result("exp1_2_L4_K64", widths=(64,), seed=2, **options | {"status": "at_chance"})
+    assert findings.answer("part3_q3_layers", tabulate([narrow, wide, *seeds, mixed])) == text
 
 
 def test_the_strongest_joint_rise_maximises_the_smaller_one():

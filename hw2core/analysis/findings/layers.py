@@ -52,7 +52,7 @@ def say_layers_of_remedies(study: Study) -> Sentences:
         yield (
             "With He initialisation, the error signal changes by a factor of "
             f"{say.span(rows['backward_start'], 2)} per layer before training, but L = {depth} "
-            f"does not train at {say.values('K', rows['widths'])}: the activations of the last "
+            f"does not train at {_say_widths(rows)}: the activations of the last "
             f"convolution change from {say.span(rows['last_activation_start'], 2)} to "
             f"{say.span(rows['last_activation_end'], 3)} during training, and "
             f"{say.span(rows['dead_end'], 0)} % of its channels are dead at the end."
@@ -88,8 +88,8 @@ def say_layers_of_widths(study: Study) -> Sentences:
         above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(runs))]
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
         yield (
-            f"At L = {depth}, {say.values('K', trained['widths'])} leave chance level in epoch "
-            f"{join_words(passed, 'or')} and {say.values('K', failed['widths'])} never do. Before "
+            f"At L = {depth}, {_say_widths(trained)} leave chance level in epoch "
+            f"{join_words(passed, 'or')} and {_say_widths(failed)} never do. Before "
             f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
             f"layer in the runs that train and by {say.span(failed['backward_start'], 2)} in "
             f"the others, and the gradient of the first convolution is {_say_scientific(first)} "
@@ -103,6 +103,10 @@ def _split_runs(signal: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the seeds that trained, and those of networks of which no seed did."""
     trained = select(signal, status="trained")
     return trained, signal[~signal["run"].isin(trained["run"])]
+
+
+def _say_widths(signal: pd.DataFrame) -> str:
+    return say.values("K", signal["widths"].unique())
 
 
 def _say_scientific(values: pd.Series) -> str:
