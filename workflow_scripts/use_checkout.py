@@ -12,6 +12,9 @@ from types import TracebackType
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # A backend that a notebook has set may not be installed here. Scripts write files only.
 os.environ["MPLBACKEND"] = "agg"
+# OpenMP has to start as many threads as a run asks for: torch would wait for the others forever.
+for name in "OMP_THREAD_LIMIT", "OMP_DYNAMIC":
+    os.environ.pop(name, None)
 if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is
 

@@ -229,6 +229,20 @@ def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_
     subprocess.run(command, cwd=untrained.folder, env=environment, check=True)
 
 
+def test_jobs_start_as_many_threads_as_a_run_asks_for(untrained):
+    code = (
+        "import use_checkout, torch\n"
+        "torch.set_num_threads(2)\n"
+        "torch.nn.Conv2d(32, 32, 3)(torch.randn(128, 32, 32, 32)).sum().backward()\n"
+    )
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}
+    command = [sys.executable, "-c", code]
+    # With fewer threads, it never ends.
+    subprocess.run(
+        command, cwd=untrained / "workflow_scripts", env=environment, check=True, timeout=300
+    )
+
+
 @pytest.mark.parametrize(
     ("script", "option", "text", "problem"),
     [
