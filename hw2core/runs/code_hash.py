@@ -170,8 +170,11 @@ def _read_module(path: Path) -> tuple[str, Imports]:
 
     A folder is an empty module.
     """
-    found, imports = _parse_module(path, path.stat().st_mtime_ns)
-    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in imports.files]
+    try:
+        found, imports = _parse_module(path, path.stat().st_mtime_ns)
+        contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in imports.files]
+    except OSError as error:
+        raise UserError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
     return (_shorten_hash(f"{found} {contents}") if contents else found), imports
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import re
 import symtable
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from hw2core.runs.paths import list_below
 
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = "hw2core"
@@ -87,13 +89,12 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
             first, *others = _spell(node)
             # A package may also be passed on, and any name be looked up in it.
             used += [".".join([target, *others, ANY]) for target in bound.get(first, ())]
-    files = {file for node in nodes for file in _list_files(node, path)}
     return Imports(
         names=frozenset(names),
         bound=bound,
         used=tuple(dict.fromkeys(used)),
         lazy=_read_lazy_table(tree),
-        files=tuple(sorted(files)),
+        files=tuple(_list_files(nodes, path)),
     )
 
 
@@ -144,14 +145,16 @@ def _walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _list_files(node: ast.AST, path: Path) -> Iterator[Path]:
-    """Yield the files in the folder of the module in ``path`` that a text of its source names."""
-    text = node.value if isinstance(node, ast.Constant) else None
-    if isinstance(text, str) and FILE.fullmatch(text):
-        name = Path(text).name
-        for file in path.parent.rglob(f"{path.stem}{name}" if name.startswith(".") else name):
-            if file.is_file() and file.suffix != ".py":
-                yield file
+def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
+    """Return the files in the folder of the module in ``path`` that texts of its source name.
+
+    They are those that a copy of the code has.
+    """
+    values = (node.value for node in nodes if isinstance(node, ast.Constant))
+    named = [Path(text).name for text in values if isinstance(text, str) and FILE.fullmatch(text)]
+    names = {f"{path.stem}{name}" if name.startswith(".") else name for name in named}
+    found = list_below(path.parent) if names else []
+    return sorted(x for x in found if x.name in names and x.suffix != ".py" and x.is_file())
 
 
 def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:

@@ -347,8 +347,34 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
     assert hash_text(tmp_path, text) == without
     (tmp_path / name).write_text("1")
     first = hash_text(tmp_path, text)
+    (tmp_path / ".old").mkdir()
+    (tmp_path / ".old" / Path(name).name).write_text("an older one")  # is in no copy of the code
+    assert hash_text(tmp_path, text) == first
     (tmp_path / name).write_text("2")
     assert len({without, first, code_hash._read_module(tmp_path / "module.py")[0]}) == 3
+
+
+def test_a_file_in_a_linked_folder_is_part_of_the_module_that_names_it(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "tables").symlink_to(tmp_path / "scratch")
+    text = 'X = open("tables/x.json").read()\n'
+    hashes = set()
+    for content in "1", "2":
+        (tmp_path / "scratch" / "x.json").write_text(content)
+        hashes.add(hash_text(tmp_path / "package", text))
+    assert len(hashes) == 2
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "x.json").touch()
+    hash_text(tmp_path, 'X = "x.json"\n')
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match=r"x\.json: cannot be read \(Permission denied\)"):
+        code_hash._read_module(tmp_path / "module.py")
 
 
 @pytest.mark.parametrize("value", [float, {1, 2}, {"a": object()}, {(1, 2): 3}])
