@@ -76,20 +76,20 @@ def _are_patterns(files: object) -> bool:
     return not any("\0" in name for name in files)
 
 
-_READ = BeforeValidator(read_scalar)
-Flag = Annotated[bool, Field(strict=True), _READ]
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST), _READ]
-Limit = Annotated[Count | None, _READ]  # None: no limit
-Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), _READ]
-Width = Annotated[int, Field(strict=True, ge=1, le=10_000), _READ]
-Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), _READ]
-Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), _READ]
-Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), _READ]
-Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), _READ]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _READ]
-Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), _READ]
-Share = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1), _READ]
+READ = BeforeValidator(read_scalar)
+Flag = Annotated[bool, Field(strict=True), READ]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST), READ]
+Limit = Annotated[Count | None, READ]  # None: no limit
+Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), READ]
+Width = Annotated[int, Field(strict=True, ge=1, le=10_000), READ]
+Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), READ]
+Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), READ]
+Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), READ]
+Seed = Annotated[int, Field(strict=True, ge=0, le=MAX_SEED), READ]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), READ]
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1), READ]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1), READ]
 Values = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT)]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000)]
-Names = Annotated[Annotated[list[Text], Field(min_length=1)] | None, _READ]
+Names = Annotated[Annotated[list[Text], Field(min_length=1)] | None, READ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from hw2core.config.errors import refuse
-from hw2core.config.fields import Count, Seed, check_data_set, check_path
+from hw2core.config.fields import READ, Count, Seed, check_data_set, check_path
 from hw2core.config.schema import Frozen
 from hw2core.data.registry import DATA_SETS, DataSet
 
@@ -35,7 +35,7 @@ class DataSpec(Frozen):
     split_seed: Seed = 0
     """Seed of the random split into training and validation images."""
     # Specific to a machine, so results and identities leave it out.
-    root: Annotated[Path, BeforeValidator(check_path)] | None = Field(None, exclude=True)
+    root: Annotated[Path | None, BeforeValidator(check_path), READ] = Field(None, exclude=True)
     """Root directory of the original files; default: HW2_DATA, otherwise they are downloaded."""
 
     @model_validator(mode="before")

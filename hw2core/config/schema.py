@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hw2core.config.errors import refuse
 from hw2core.config.fields import (
     MAX_RATE,
+    READ,
     Count,
     Epochs,
     Flag,
@@ -150,7 +151,7 @@ class ExperimentEntry(RunEntry):
     """Variables that differ between the runs."""
     fixed: Text
     """Settings that all runs share."""
-    seeds: Seeds | None = None
+    seeds: Annotated[Seeds | None, READ] = None
     """Seeds of this experiment; default: the seeds of the study."""
     grid: Annotated[list[dict[str, GridValues]], BeforeValidator(_list_grids)] = []
     """Values of each key, combined into one run per grid point; a list of grids: their union."""

@@ -86,6 +86,8 @@ def test_a_command_line_gives_flags_and_null_as_text(small, load):
         "training.batches": ["null", "2"],
     }
     small["study"] = {"only": "null"}
+    small["experiments"]["one"]["seeds"] = "null"
+    small["data"]["root"] = "null"
     runs = load("{training: {flip: 'true', early_stopping: 'null'}}")
     assert {run.training.flip for run in runs} == {True}
     assert {run.training.early_stopping for run in runs} == {None}
