@@ -14,6 +14,7 @@ SIX_DIGITS = 1e-5  # published numbers are rounded to six digits
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NO_TOLERANCE = "no tolerance from one seed"
 OTHER = "another configuration"
+NO_COMMON_SEED = "no seed in common"
 COLUMNS = ["run", "seeds", "mean", "reference_seeds", "reference_mean", "tolerance", "verdict"]
 
 
@@ -37,7 +38,9 @@ def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         mean, reference = ours["test_accuracy"].mean(), theirs["test_accuracy"].mean()
         tolerance = predict_tolerance(theirs["test_accuracy"], len(ours))
         both = ours.merge(theirs, on="seed", suffixes=("", "_published"))
-        if both.empty or (both["spec_hash"] != both["spec_hash_published"]).any():
+        if both.empty:  # specifications include the seed
+            verdict = NO_COMMON_SEED
+        elif (both["spec_hash"] != both["spec_hash_published"]).any():
             verdict = OTHER
         elif np.isclose(mean, reference, rtol=SIX_DIGITS, atol=0, equal_nan=True):
             verdict = REPRODUCED

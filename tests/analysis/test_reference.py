@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from hw2core.analysis.reference import (
+    NO_COMMON_SEED,
     NO_TOLERANCE,
     NOT_REPRODUCED,
     OTHER,
@@ -59,6 +60,11 @@ def test_another_configuration_is_not_compared():
     own = tabulate(a=[80.0])
     own["spec_hash"] = "changed"
     assert compare(own, tabulate(a=[80.0]))["verdict"].item() == OTHER
+
+
+def test_further_seeds_are_not_said_to_be_another_configuration():
+    further = tabulate(a=[80.0, 81.0, 82.0]).tail(2)
+    assert compare(further, tabulate(a=[80.0]))["verdict"].item() == NO_COMMON_SEED
 
 
 def test_runs_that_only_one_of_the_two_has_are_left_out():
