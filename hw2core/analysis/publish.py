@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
+from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
@@ -165,7 +166,7 @@ def write_block(study: Study) -> str:
 
 def list_experiments(study: Study) -> pd.DataFrame:
     """Return a row per experiment: number of trained runs, best run and public solutions."""
-    runs = study.summary.merge(study.baselines, on="run", how="left")
+    runs = study.summary.merge(keep_course(study).baselines, on="run", how="left")
     minutes = estimate_minutes(study)
     rows = []
     for experiment in study.experiments:

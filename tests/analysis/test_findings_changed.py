@@ -5,7 +5,11 @@ from result_documents import build_result, build_results, tabulate
 
 from hw2core.analysis import findings
 from hw2core.analysis.claims import judge
+from hw2core.analysis.figures.dots import compare_with_baselines
+from hw2core.analysis.figures.key import select_baselines
 from hw2core.analysis.findings.core import keep_course
+from hw2core.analysis.publish import list_experiments
+from hw2core.analysis.text import DASH
 
 THREE = (0, 1, 2)
 
@@ -211,3 +215,13 @@ def test_page_one_compares_no_networks_of_other_recipes_and_names_no_absent_expe
     assert first in alone
     assert alike.count(both) == 2
     assert unlike == alone
+
+
+def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solutions():
+    residual = build_widths("exp1_1", [(32,), (64,)], (2, 4), model="resnet")
+    study = tabulate(residual + build_results("exp1_2"))
+    public = compare_with_baselines(study).dropna(subset="median")
+    assert set(public["experiment"]) == {"exp1_2"}
+    assert set(select_baselines(study)["family"]) == {"plain"}
+    table = list_experiments(study).set_index("Experiment")["Public median, best (%)"]
+    assert table["exp1_1"] == DASH != table["exp1_2"]

@@ -15,6 +15,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
+from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, format_range
 from hw2core.runs.outcome import measure_chance
@@ -31,7 +32,8 @@ def compare_with_baselines(study: Study) -> pd.DataFrame:
     """
     summary = study.summary.dropna(subset="test")
     summary = summary[summary["experiment"] != find_ablation(study)]
-    return summary.merge(study.baselines[["run", "median", "highest"]], on="run", how="left")
+    public = keep_course(study).baselines[["run", "median", "highest"]]
+    return summary.merge(public, on="run", how="left")
 
 
 def describe_dots(study: Study) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
+from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.tables import (
     Study,
     count_classes,
@@ -54,8 +55,9 @@ def select_baselines(study: Study) -> pd.DataFrame:
     """
     runs = study.runs.dropna(subset="num_conv")
     names = runs.drop_duplicates("run")[["run", "family", "num_conv"]]
-    public = study.baselines.merge(names, on="run").groupby(["family", "num_conv"], as_index=False)
-    return public.agg(median=("median", "median"), highest=("highest", "max"))
+    public = keep_course(study).baselines.merge(names, on="run")
+    groups = public.groupby(["family", "num_conv"], as_index=False)
+    return groups.agg(median=("median", "median"), highest=("highest", "max"))
 
 
 def describe_rest(study: Study) -> list[str]:
