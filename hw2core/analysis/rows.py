@@ -32,7 +32,7 @@ SUMMARY_COLUMNS = {
     **dict.fromkeys(("device", "processor", "precision"), _TEXT),
     **{"threads": _COUNT, "data": _TEXT},
     **dict.fromkeys(("train_images", "validation_images", "test_images"), _COUNT),
-    "images_per_epoch": _COUNT,
+    **dict.fromkeys(("images_per_epoch", "max_epochs", "patience"), _COUNT),
     **dict.fromkeys(("reduced", "same_as", "spec_hash", "code_hash"), _TEXT),
     **dict.fromkeys(("data_sha256", "commit"), _TEXT),
 }
@@ -63,6 +63,8 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
         "data": data["name"],
         **{f"{part}_images": data[part] for part in ("train", "validation", "test")},
         "images_per_epoch": made.per_epoch,
+        "max_epochs": made.epochs,
+        "patience": made.patience,
         "reduced": _describe_reduction(made, size) if size else "",
         "commit": result.environment.git_commit,
         **result.model_dump(include={"parameters", "flops_per_image", "same_as"}),

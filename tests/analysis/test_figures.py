@@ -377,7 +377,49 @@ def test_a_variant_that_is_not_shown_contradicts_no_caption():
     caption, alt = figures.describe("cost", study)
     for text in (caption, alt):
         assert "2 different networks that train. None of these with fewer parameters" in text
-    assert "Not shown, variants of these networks: 1 of exp1_5." in caption
+    assert "Not shown, variants of these networks or of another budget: 1 of exp1_5." in caption
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_all_seeds_of_a_network_are_shown_and_each_network_left_out_is_counted_once(stopping):
+    def build(name, seed, **options):
+        training = {"epochs": 20, "early_stopping": 3} if stopping else {}
+        epochs = 12 + seed + options.get("depth", 2) if stopping else 20
+        twin = name.replace("exp1_2", "exp1_1")
+        hashed = f"{twin}/{seed}".encode().hex()[-64:].zfill(64)
+        return build_result(
+            name, seed=seed, epochs=epochs, training=training, spec_hash=hashed, **options
+        )
+
+    results = [
+        build(f"{experiment}_L{depth}_K32", seed, experiment=experiment, depth=depth)
+        for experiment in ("exp1_1", "exp1_2")
+        for depth in (2, 4)
+        for seed in (0, 1, 2)
+    ]
+    results += [build("exp1_5_he_L8_K32", seed, experiment="exp1_5", depth=8) for seed in (0, 1, 2)]
+    study = tabulate(results)
+    shown = key.select_all_networks(study)
+    assert shown[["run", "seed"]].drop_duplicates().shape[0] == 6
+    for kind in "key", "cost":
+        caption, _ = figures.describe(kind, study)
+        assert "of another budget: 1 of exp1_5." in caption
+        assert "unequal" not in caption
+        assert "3 seeds per network" in caption
+
+
+def test_of_equally_frequent_budgets_the_largest_is_shown():
+    for key_, values, changes in (
+        ("epochs", (10, 20, 40), lambda n: {"epochs": n}),
+        ("train_images", (5000, 10_000, 20_000), lambda n: {"train_images": n}),
+    ):
+        results = [
+            build_result(f"exp3_{key_}{n}_L2_K8", experiment="exp3", **changes(n)) for n in values
+        ]
+        study = tabulate(results)
+        (shown,) = key.select_all_networks(study)["run"]
+        assert shown == f"exp3_{key_}{values[-1]}_L2_K8"
+        assert "or of another budget: 2 of exp3." in figures.describe("cost", study)[0]
 
 
 def test_layers_name_each_line_whatever_was_not_recorded():

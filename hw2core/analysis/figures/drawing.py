@@ -24,7 +24,7 @@ from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
 
 # Columns that make accuracies comparable.
-BUDGET = ["epochs", "images_per_epoch", "train_images", "data"]
+BUDGET = ["max_epochs", "patience", "images_per_epoch", "train_images", "data"]
 _HOVER = "hover: "  # prefix of an artist's gid; the rest is shown on hover
 # Leaves out date and program, so that the same figure gives the same bytes.
 _METADATA = {
@@ -149,7 +149,8 @@ def describe_budget(runs: pd.DataFrame) -> str:
     kind = "" if first["data"] == "cifar10" else f"{title_data_set(first['data'])} "
     numbers = sorted({first["images_per_epoch"], first["train_images"]})
     images = " of ".join(f"{number:,}" for number in numbers)
-    return f"{first['epochs']} epochs of {images} {kind}images"
+    most = "at most " if first["patience"] < first["max_epochs"] else ""
+    return f"{most}{first['max_epochs']} epochs of {images} {kind}images"
 
 
 def lay_out(axes: Axes) -> float:

@@ -30,7 +30,7 @@ def select_all_networks(study: Study) -> pd.DataFrame:
     """Return the rows of ``study.runs`` that can be compared, each trained run once.
 
     Labelled variants are only included for families without other runs; MLPs, and runs with another
-    budget than most of their family, are left out.
+    budget than most of their family (where several are as frequent, the largest), are left out.
     """
     runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy")
     runs = runs.drop_duplicates(["spec_hash", "seed"])
@@ -38,9 +38,11 @@ def select_all_networks(study: Study) -> pd.DataFrame:
     runs = runs[(runs["label"] == "") | ~runs["family"].isin(usual["family"])]
     if runs.empty:
         return runs
-    budgets = runs[drawing.BUDGET].astype(str).agg("/".join, axis="columns")
-    common = budgets.groupby(runs["family"]).transform(lambda column: column.mode().iloc[0])
-    return runs[budgets == common]
+    budgets = runs.groupby(["family", *drawing.BUDGET], sort=False)["run"]
+    runs = runs.assign(budget=budgets.ngroup(), frequency=budgets.transform("size"))
+    runs["images"] = runs["max_epochs"] * runs["images_per_epoch"]
+    usual = runs.sort_values(["frequency", "images"]).drop_duplicates("family", keep="last")
+    return runs[runs["budget"].isin(usual["budget"])]
 
 
 def select_networks(study: Study) -> pd.DataFrame:
@@ -62,10 +64,15 @@ def select_baselines(study: Study) -> pd.DataFrame:
 
 def describe_rest(study: Study) -> list[str]:
     """Return in a sentence, if there are any, how many networks ``select_all_networks`` omits."""
-    runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy").drop_duplicates("spec_hash")
-    rest = runs[~runs["run"].isin(select_all_networks(study)["run"])]
+    runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy")
+    shown = runs["spec_hash"].isin(select_all_networks(study)["spec_hash"])
+    rest = runs[~shown.groupby(runs["run"]).transform("any")]
+    # A network of two names has equal hashes, which differ between seeds.
+    rest = rest.drop_duplicates("run").drop_duplicates("spec_hash")
     counts = [f"{count} of {name}" for name, count in rest["experiment"].value_counts().items()]
-    return [f"Not shown, variants of these networks: {join_words(counts)}."] if counts else []
+    if not counts:
+        return []
+    return [f"Not shown, variants of these networks or of another budget: {join_words(counts)}."]
 
 
 def describe_finding(networks: pd.DataFrame) -> str:
