@@ -22,7 +22,7 @@ Row = dict[str, str]
 
 QUESTION_COLUMNS = ("name", "title", "asked")
 CHANGE_COLUMNS = ("what", "why", "source", "without", "setting")
-BASELINE_COLUMNS = ("run", "model", "solutions", "at_chance_share", "median", "lowest", "highest")
+BASELINE_COLUMNS = ("run", "solutions", "at_chance_share", "median", "lowest", "highest")
 MAY_BE_EMPTY = {"source", "without", "setting"}
 ASKED = 'include "answers/" ~'  # in the template: the answer to each question
 # The text of a template, not of results: figures come from calls.
@@ -145,7 +145,7 @@ def read_baselines(path: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for line, row in read_rows(path, BASELINE_COLUMNS).items():
-        run, model, *texts = (row[column] for column in BASELINE_COLUMNS)
+        run, *texts = (row[column] for column in BASELINE_COLUMNS)
         try:
             solutions, (share, median, low, high) = int(texts[0]), map(float, texts[1:])
             right = solutions > 0 and 0 <= share <= 1 and 0 <= low <= median <= high <= 100
@@ -155,7 +155,7 @@ def read_baselines(path: Path) -> list[dict[str, Any]]:
             rule = "must be a whole number, a share from 0 to 1, and percentages with "
             rule += "lowest <= median <= highest"
             raise UserError(make_line(f"{path}: line {line}: {run}: {', '.join(texts)}: {rule}"))
-        values = run, model, solutions, share, median, low, high
+        values = run, solutions, share, median, low, high
         rows.append(dict(zip(BASELINE_COLUMNS, values, strict=True)))
     return rows
 

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from hw2core.config.spec import Experiment
 
 
-BASELINE_TYPES = dict.fromkeys(BASELINE_COLUMNS, "float") | {
-    **{"run": "str", "model": "str", "solutions": "int"}
-}
+BASELINE_TYPES = dict.fromkeys(BASELINE_COLUMNS, "float") | {"run": "str", "solutions": "int"}
 
 
 @dataclass(frozen=True)
@@ -98,11 +96,10 @@ def build(
 
 
 def _read_baselines(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracies of public solutions of runs of their model on CIFAR-10 at full size."""
+    """Return accuracies of public solutions of the runs that have CIFAR-10 results of full size."""
     other = runs.loc[(runs["data"] != "cifar10") | (runs["reduced"] != ""), "run"]
     public = _frame(read_baselines(Path(__file__).parents[2] / BASELINES), BASELINE_TYPES)
-    known = runs[["run", "model"]].drop_duplicates()
-    return public[~public["run"].isin(other)].merge(known).drop(columns="model")
+    return public[public["run"].isin(runs["run"]) & ~public["run"].isin(other)]
 
 
 def _frame(values: Iterable[Any], types: dict[str, str]) -> pd.DataFrame:
