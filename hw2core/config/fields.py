@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from hw2core.data.arrays import IMAGE_SHAPE
+from hw2core.data.arrays import IMAGE_SHAPE, MAX_CLASSES
 from hw2core.data.registry import DATA_SETS
 
 SECTIONS = ("architecture", "training", "data")  # of a run
@@ -54,6 +54,9 @@ def check_data_set(name: object) -> str:
     if not isinstance(name, str) or name not in DATA_SETS:
         raise ValueError(f"must be one of {', '.join(map(repr, DATA_SETS))}")
     entry = DATA_SETS[name]
+    if entry.num_classes not in range(2, MAX_CLASSES + 1):
+        place = f"its entry in hw2core/data/registry.py has num_classes={entry.num_classes!r}"
+        raise ValueError(f"{place}; must be 2 to {MAX_CLASSES}, as labels are stored in a byte")
     needs_files = entry.sizes is not None and not entry.checksummed
     if (needs_files or entry.files is not None) and not _are_patterns(entry.files):
         raise ValueError(

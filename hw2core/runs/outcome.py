@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hw2core.runs.schema import Result
 
 TRAINED_FACTOR = 2.5  # times chance level, in the last epoch
+TRAINED_SHARE = 1 / 6  # of the way from chance level to 100 %: less with fewer than ten classes
 STATUSES = ("trained", "at_chance", "diverged")
 
 
@@ -19,25 +20,34 @@ def measure_chance(num_classes: int) -> float:
     return 100 / num_classes
 
 
+def measure_trained(num_classes: int) -> float:
+    """Return the least accuracy of a run that trained, in percent."""
+    chance = measure_chance(num_classes)
+    return min(TRAINED_FACTOR * chance, chance + TRAINED_SHARE * (100 - chance))
+
+
 def judge_status(result: Result) -> str:
     """Return one of ``STATUSES``, by the rule in ``describe_status_rule``.
 
     A run that learns nothing is a result, not an error: deep plain networks do that.
     """
     curves, data = result.epochs, result.config.get("data", {})
-    chance = measure_chance(count_classes(data.get("name")))
     if None in curves.train_loss:  # stored instead of a number that is not finite
         return "diverged"
     last = max(curves.train_accuracy[-1], curves.validation_accuracy[-1])
-    return "trained" if last >= TRAINED_FACTOR * chance else "at_chance"
+    enough = measure_trained(count_classes(data.get("name")))
+    return "trained" if last >= enough else "at_chance"
 
 
 def describe_status_rule(num_classes: Iterable[int]) -> str:
     """Return in words when a run on images of so many classes counts as trained."""
-    levels = sorted({TRAINED_FACTOR * measure_chance(number) for number in num_classes})
-    amounts = " or ".join(f"{level:g} %" for level in levels)
+    numbers = set(num_classes)
+    amounts = " or ".join(f"{level:.3g} %" for level in sorted(map(measure_trained, numbers)))
+    rule = f"{TRAINED_FACTOR:g} times chance level"
+    if any(measure_trained(n) < TRAINED_FACTOR * measure_chance(n) for n in numbers):
+        rule += ", or a sixth of the way from chance level to 100 % if that is less"
     return (
         "A run counts as trained if its training or validation accuracy in the last epoch is at "
-        f"least {TRAINED_FACTOR:g} times chance level ({amounts}), as diverged if a "
-        "training loss is not finite, and as at chance otherwise."
+        f"least {rule} ({amounts}), as diverged if a training loss is not finite, and as at chance "
+        "otherwise."
     )

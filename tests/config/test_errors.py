@@ -259,6 +259,17 @@ def test_all_problems_are_reported_at_once_and_each_once(config):
 MINE = "data: {name: mine, source_train: 100, source_test: 50}"
 
 
+@pytest.mark.parametrize("number", [0, 1, 257, 1000, "ten", 2.5])
+def test_classes_of_a_data_set_are_as_many_as_a_byte_can_tell_apart(
+    refuse, load, monkeypatch, number
+):
+    entry = DataSet("Mine", "mine:read", (100, 50), number, files=())
+    monkeypatch.setitem(DATA_SETS, "mine", entry)
+    (line,) = refuse(MINE)
+    assert line.startswith("data.name: 'mine': its entry in hw2core/data/registry.py has num_cl")
+    assert f"num_classes={number!r}; must be 2 to 256" in line
+
+
 @pytest.mark.parametrize(
     "files",
     [None, "mine.npz", (1,), ("",), (".",), ("/tmp/mine.npz",), ("**.png",), ("a.npz", "a\0b")],

@@ -11,7 +11,7 @@ from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.signal import measure_signal
 from hw2core.analysis.tables import Study, count_classes, select
 from hw2core.analysis.text import format_scientific, join_words
-from hw2core.runs.outcome import TRAINED_FACTOR, measure_chance
+from hw2core.runs.outcome import measure_trained
 
 
 def tabulate_signal(study: Study) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def say_layers_of_widths(study: Study) -> Sentences:
         first, other = trained["first_gradient_start"], failed["first_gradient_start"]
         epochs = study.epochs.merge(trained[["run", "seed"]])
         accuracies = epochs[["train_accuracy", "validation_accuracy"]].max(axis="columns")
-        above = epochs[accuracies >= TRAINED_FACTOR * measure_chance(count_classes(runs))]
+        above = epochs[accuracies >= measure_trained(count_classes(runs))]
         passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
         yield (
             f"At L = {depth}, {_say_widths(trained)} leave chance level in epoch "
