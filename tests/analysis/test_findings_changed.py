@@ -52,6 +52,16 @@ def test_steps_of_the_custom_network_are_from_depth_to_depth_at_one_width():
     assert "L = 6, K = 32-64 has" in text
 
 
+def test_a_depth_that_does_not_train_is_no_step():
+    names = {f"L{depth}_K32": {"depth": depth} for depth in (3, 6, 9)}
+    assert "From one depth to the next, the accuracy" in say(
+        "part3_q6_2", build("exp2", names, model="ycn")
+    )
+    names["L6_K32"]["status"] = "at_chance"
+    text = say("part3_q6_2", build("exp2", names, model="ycn"))
+    assert "From one depth that trains to the next, the accuracy changes by" in text
+
+
 def test_networks_of_growing_width_are_named_with_their_widths_if_there_are_two_series():
     text = say("part3_q4", build_widths("exp1_3", [(16, 32, 64), (64, 128, 256)], (1, 2)))
     assert "the networks with 3 and 6 convolutions at K = 16-32-64 reach" in text

@@ -146,7 +146,8 @@ def say_own_network(study: Study) -> Sentences:
     changes = [format_change(new.test - old.test) for old, new in list_steps(trained, "widths")]
     if changes:
         where = "" if one_width else " at the same width"
+        kind = "depth" if len(trained) == len(summary) else "depth that trains"
         yield (
-            f"From one depth to the next{where}, the accuracy changes by {join_words(changes)} "
+            f"From one {kind} to the next{where}, the accuracy changes by {join_words(changes)} "
             "points."
         )
