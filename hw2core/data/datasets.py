@@ -59,7 +59,10 @@ def _find_problem(arrays: Arrays, spec: DataSpec) -> str | None:
     if (train, test) != (spec.source_train, spec.source_test):
         says = f"{spec.source_train} + {spec.source_test}"
         return f"{train} + {test} images were read, and {entry} says {says}"
-    _, counts = np.unique(arrays.train_labels, return_counts=True)
+    found, counts = np.unique(arrays.train_labels, return_counts=True)
+    if len(found) < number and not spec.entry.checksummed:
+        absent = min(set(range(number)) - set(found.tolist()))
+        return f"no training image has the label {absent}, and {entry} says {number} classes"
     most = len(counts) * int(counts.min())
     if (spec.entry.balanced or train) > most:
         problem = f"only {most} training images can be drawn with as many of each class"

@@ -327,6 +327,21 @@ def test_a_set_of_other_classes_than_its_entry_is_refused(make_original, tmp_pat
         prepare(spec, tmp_path / "prepared")
 
 
+def test_a_class_without_images_is_refused(make_original, tmp_path, monkeypatch):
+    original = make_original("fashion_mnist")
+    monkeypatch.setitem(
+        DATA_SETS, "fashion_mnist", DATA_SETS["fashion_mnist"]._replace(sizes=(10, 2))
+    )
+    module = "hw2core.data.fashion_mnist.read_fashion_mnist"
+    without = original.arrays._replace(train_labels=original.arrays.train_labels % 9)
+    monkeypatch.setattr(module, lambda **_: without)
+    spec = DataSpec(name="fashion_mnist", train=5, validation=5, test=2, root=original.root)
+    with pytest.raises(
+        DataError, match=r"no training image has the label 9, and its entry .* 10 cl"
+    ):
+        prepare(spec, tmp_path / "prepared")
+
+
 def test_generated_images_are_prepared_in_the_numbers_asked_for(tmp_path):
     sizes = {"source_train": 30, "source_test": 20, "train": 10, "validation": 10, "test": 20}
     manifest = prepare(DataSpec(name="generated", **sizes), tmp_path / "generated")
