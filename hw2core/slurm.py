@@ -22,7 +22,7 @@ UNUSABLE = re.compile("[$`%]")  # in a path: the plugin's shell or Slurm replace
 
 
 def prepare_slurm(checkout: str, folders: Iterable[str]) -> None:
-    """Remove variables that change what Slurm answers, and check that jobs can be submitted.
+    """Set the variables that change what Slurm answers, and check that jobs can be submitted.
 
     Args:
         checkout: its slurm/bin comes before Slurm's own commands.
@@ -33,6 +33,8 @@ def prepare_slurm(checkout: str, folders: Iterable[str]) -> None:
     """
     for name in filter(VARIABLES.fullmatch, list(os.environ)):
         del os.environ[name]
+    # Otherwise, jobs in a hidden partition would count as gone.
+    os.environ |= dict.fromkeys(("SQUEUE_ALL", "SINFO_ALL", "SCONTROL_ALL"), "1")
     for folder in folders:
         if found := UNUSABLE.search(folder):
             raise UserError(

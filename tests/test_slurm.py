@@ -43,13 +43,15 @@ def test_a_folder_that_the_plugin_cannot_work_in_is_refused(tmp_path, sign):
 @pytest.mark.usefixtures("sbatch")
 def test_variables_that_change_the_answers_of_slurm_are_removed(tmp_path, monkeypatch):
     removed = ["SQUEUE_PARTITION", "SQUEUE_USERS", "SINFO_PARTITION", "SACCT_FEDERATION"]
-    removed += ["SCONTROL_ALL", "SCANCEL_INTERACTIVE", "SLURM_CLUSTERS", "SBATCH_WAIT"]
+    removed += ["SCONTROL_JSON", "SCANCEL_INTERACTIVE", "SLURM_CLUSTERS", "SBATCH_WAIT"]
     kept = ["SLURM_CONF", "SBATCH_PARTITION", "SBATCH_ACCOUNT", "SBATCH_WAIT_ALL_NODES"]
     for name in (*removed, *kept):
         monkeypatch.setenv(name, "x")
     prepare_slurm(str(tmp_path), [])
     assert not set(removed) & set(os.environ)
     assert set(kept) <= set(os.environ)
+    # Jobs in a hidden partition are listed too.
+    assert [os.environ[f"{name}_ALL"] for name in ("SQUEUE", "SINFO", "SCONTROL")] == ["1"] * 3
 
 
 class Executor:
