@@ -84,7 +84,9 @@ def run_make(folder, *arguments, goal="setup", succeeds=True):
     calls = folder.resolve().parent / "calls"
     calls.write_text("")
     python = f"PATH={folder.parent}:{os.environ['PATH']}"
-    command = ["env", python, f"PWD={folder}", "make", goal, *(arguments or ["PYTHON=same"])]
+    outer = ("-u", "MAKEFLAGS", "-u", "MAKELEVEL")  # of make test
+    make = ["env", *outer, python, f"PWD={folder}", "make", goal]
+    command = [*make, *(arguments or ["PYTHON=same"])]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == succeeds, done
     return calls.read_text(), done.stdout
