@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from hw2core.analysis import statistics
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.findings.core import (
-    keep_course,
     list_other_settings,
     split_groups,
     summarize_experiments,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from hw2core.analysis import text
-from hw2core.analysis.findings.core import keep_course
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS

@@ -19,7 +19,8 @@ import pypandoc
 import typst
 
 from hw2core.analysis import claims, figures, findings, provenance, text
-from hw2core.analysis.findings.core import FINDINGS, keep_course
+from hw2core.analysis.course import keep_course
+from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.page import ReportError, build_page
 from hw2core.analysis.reference import compare
 from hw2core.analysis.report_files import check_report_files, make_environment, read_questions

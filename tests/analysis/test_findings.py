@@ -9,8 +9,9 @@ from result_documents import SIZE, Experiment, build_result, build_results, tabu
 
 from hw2core.analysis import findings
 from hw2core.analysis.claims import judge
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures.dots import compare_parts, describe_ablation
-from hw2core.analysis.findings.core import FINDINGS, keep_course
+from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.findings.own import measure_ablation, tabulate_changes
 from hw2core.analysis.findings.part2 import find_joint_rise
 from hw2core.analysis.findings.residual import tabulate_pairs

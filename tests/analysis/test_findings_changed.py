@@ -5,9 +5,9 @@ from result_documents import build_result, build_results, tabulate
 
 from hw2core.analysis import findings
 from hw2core.analysis.claims import judge
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures.dots import compare_with_baselines
 from hw2core.analysis.figures.key import select_baselines
-from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.publish import list_experiments
 from hw2core.analysis.text import DASH
 

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
 from hw2core.analysis.text import count_things, format_change, format_number, format_range
 from hw2core.runs.outcome import measure_chance

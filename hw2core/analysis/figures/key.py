@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.findings.core import keep_course
 from hw2core.analysis.tables import (
     Study,
     count_classes,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
+from hw2core.analysis.course import keep_course
 from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
 from hw2core.analysis.findings.brief import say_briefly
 from hw2core.analysis.findings.core import (
     FINDINGS,
     has_results,
-    keep_course,
     say_missing,
     say_other_settings,
     summarize_experiments,

@@ -1,0 +1,78 @@
+"""Decides which experiments of a study are those of the assignment, which its answers compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from hw2core.analysis.tables import Study
+
+# Keys of a network's size; pools follow from the depth.
+SIZES = r"architecture\.(filters_per_layer|layers_per_block|pool_every)"
+
+
+class Assigned(NamedTuple):
+    """An experiment of the assignment: the models of its answers, and in what its runs differ."""
+
+    models: set[str]
+    varies: Sequence[str] = ("depth", "widths")  # columns that tell runs apart
+    settings: str = SIZES  # pattern of the keys that may differ between runs
+
+
+PLAIN, OWN, SCRATCH = {"cnn"}, {"ycn"}, {"mlp"}
+COURSE = {
+    **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), Assigned(PLAIN)),
+    "exp1_4": Assigned({"resnet"}),
+    "exp1_5": Assigned({"cnn", "resnet"}, ("label", "depth", "widths"), ".*"),
+    "exp2": Assigned(OWN),
+    "exp2_ablation": Assigned(OWN, ("label",), ".*"),
+    "part2_overfit": Assigned(SCRATCH, (), ""),
+    "part2_optim": Assigned(SCRATCH, ("training.optimizer",), r"training\..*"),
+    "part2_dropout": Assigned(SCRATCH, ("architecture.dropout",), r"architecture\.dropout"),
+}
+
+
+def keep_course(study: Study) -> Study:
+    """Return a study without experiments that share only their name with the assignment's.
+
+    They have another model, images of another data set than most networks, or runs that differ in
+    something else than the assignment's: answers on depth would compare runs of one depth.
+    """
+    networks = study.runs[
+        study.runs["experiment"].isin(COURSE) & ~study.runs["model"].isin(SCRATCH)
+    ]
+    usual = set(networks["data"].mode()[:1])
+    others = [
+        name
+        for name, runs in study.runs.groupby("experiment")
+        if not _is_assigned(name, runs, usual)
+    ]
+    runs, epochs, layers = (
+        frame[~frame["experiment"].isin(others)]
+        for frame in (study.runs, study.epochs, study.layers)
+    )
+    return replace(
+        study,
+        experiments=[each for each in study.experiments if each.name not in others],
+        results=[result for result in study.results if result.experiment not in others],
+        runs=runs,
+        epochs=epochs,
+        layers=layers,
+        baselines=study.baselines[study.baselines["run"].isin(runs["run"])],
+    )
+
+
+def _is_assigned(name: Any, runs: pd.DataFrame, usual: set[str]) -> bool:
+    if name not in COURSE:
+        return True
+    models, varies, may_differ = COURSE[name]
+    one = runs.drop_duplicates("run")
+    if not set(one["model"]) <= models or (models != SCRATCH and set(one["data"]) != usual):
+        return False
+    settings = one.filter(like=".").map(str).nunique()
+    others = settings[~settings.index.str.fullmatch(may_differ)]
+    repeated = one.reindex(columns=["experiment", *varies]).duplicated()
+    return not (others > 1).any() and not repeated.any()
