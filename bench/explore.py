@@ -95,7 +95,7 @@ def list_pages(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Pa
     for number in args.runs:
         path, study = folder / f"{number}.html", make_study(number)
         start = time.perf_counter()
-        write_page(path, study, prepared=prepared)
+        write_page(path, study, prepared=[prepared])
         yield f"{number:,} runs", path, time.perf_counter() - start
 
 

@@ -43,11 +43,11 @@ def main() -> int:
         asked = load_study(read_config(asked_file) | {"study": {}}, str(asked_file))
         study = study.compare_sizes(asked)
         unfinished = find_unfinished(study, log)
-        manifest = Path(manifest_path(study.data.folder))
-        prepared = None
-        if manifest.exists():
+        prepared = []
+        for folder in {spec.data.folder: None for spec in study.runs.values()}:
+            manifest = Path(manifest_path(folder))
             try:
-                prepared = load_prepared(manifest, verify=False)
+                prepared += [load_prepared(manifest, verify=False)] if manifest.exists() else []
             except DataError as error:
                 log.warning(f"no pictures: {error}")
         experiments = study.experiments.values()

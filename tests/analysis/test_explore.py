@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from result_documents import build_result, build_results, tabulate
 from hw2core.analysis.explore import write_page
 from hw2core.analysis.explore.data import PICTURES, describe_study
 from hw2core.data.prepared import load_prepared
-from hw2core.runs.schema import Epochs
+from hw2core.runs.paths import EXPLORE
+from hw2core.runs.schema import Epochs, Mistake
 from hw2core.runs.unfinished import Unfinished
 
 SEEDS, EPOCHS = (0, 1), 3
@@ -42,9 +46,19 @@ def prepared(tiny_manifest):
 
 
 @pytest.fixture(scope="module")
+def other_data():
+    """A result on images of two classes, which are not those of the other results."""
+    result = build_result("exp5_L2_K8", experiment="exp5", epochs=EPOCHS, data={"name": "mine"})
+    mistakes = [Mistake(index=x, label=0, predicted=1, probability=0.9) for x in range(3)]
+    test = {"data_sha256": "e" * 64, "mistakes": mistakes, "num_images": 60}
+    test |= {"confusion": [[27, 3], [0, 30]], "class_accuracy": [90.0, 100.0], "accuracy": 95.0}
+    return result.model_copy(update={"test": result.test.model_copy(update=test)})
+
+
+@pytest.fixture(scope="module")
 def page(results, prepared, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("explore") / "explore.html"
-    write_page(path, tabulate(results, {"exp1_1": ["exp1_1_L32_K32"]}), prepared=prepared)
+    write_page(path, tabulate(results, {"exp1_1": ["exp1_1_L32_K32"]}), prepared=[prepared])
     return path
 
 
@@ -83,8 +97,10 @@ def test_a_run_has_the_values_of_its_results(page, results, prepared):
                 found, expected = (np.array(x, float) for x in (values, getattr(recorded, name)))
                 np.testing.assert_allclose(found, expected, rtol=precision)
     assert len(run["mistakes"]) == PICTURES
-    assert {str(index) for index, *_ in run["mistakes"]} <= data["pictures"].keys()
-    assert data["classes"] == list(prepared.classes)
+    (images,) = data["images"]
+    assert run["images"] == 0
+    assert {str(index) for index, *_ in run["mistakes"]} <= images["pictures"].keys()
+    assert images["classes"] == list(prepared.classes)
 
 
 def test_only_settings_that_differ_are_kept_with_a_value_for_each_run(page):
@@ -98,20 +114,49 @@ def test_only_settings_that_differ_are_kept_with_a_value_for_each_run(page):
     assert settings["architecture.layers_per_block"][names.index(RUN)] == "8"
 
 
-def test_images_of_other_data_are_not_shown(results, prepared):
-    study = tabulate(results[-3:])
-    assert describe_study(study, prepared=prepared)["pictures"]
+def test_images_and_class_names_of_other_data_are_not_shown(results, prepared):
     other = replace(prepared, sha256="e" * 64)
-    assert describe_study(study, prepared=other)["pictures"] == {}
+    (images,) = describe_study(tabulate(results[-3:]), prepared=[other])["images"]
+    assert images == {"classes": list("0123456789"), "pictures": {}}
     few = replace(prepared, test_images=prepared.test_images[:2])
-    assert describe_study(study, prepared=few)["pictures"].keys() == {0, 1}
+    (images,) = describe_study(tabulate(results[-3:]), prepared=[few, other])["images"]
+    assert images["classes"] == list(prepared.classes)
+    assert images["pictures"].keys() == {0, 1}
+
+
+def test_each_run_has_the_classes_and_pictures_of_its_own_images(other_data, prepared):
+    study = tabulate([build_result(RUN, epochs=EPOCHS), other_data])
+    own = replace(prepared, sha256="e" * 64, classes=("red", "green"))
+    for known, classes in (([prepared], ["0", "1"]), ([own, prepared], ["red", "green"])):
+        data = describe_study(study, prepared=known)
+        first, second = (data["images"][run["images"]] for run in data["runs"])
+        assert first["classes"] == list(prepared.classes)
+        assert second["classes"] == classes
+        assert first["pictures"]
+        assert bool(second["pictures"]) == (len(known) == 2)
+        assert {"cifar10", "mine"} == set(data["settings"]["data.name"])
+
+
+def test_the_script_reads_the_images_of_the_runs(tiny_values, tiny_manifest, write_run):
+    """These are not those of ``data`` at the top of config.yaml."""
+    shutil.copytree(tiny_manifest.parent, "data/generated_400_100")
+    write_run()
+    question = dict.fromkeys(("question", "varies", "fixed"), "?")
+    tiny = {key: value for key, value in tiny_values.items() if key != "experiment"} | question
+    config = {"experiments": {"tiny": tiny}, "study": {"only": ["tiny"]}}
+    Path("mine.yaml").write_text(json.dumps(config), encoding="utf-8")
+    script = Path(__file__).parents[2] / "workflow_scripts" / "make_explore.py"
+    subprocess.run([sys.executable, script, "--configfile", "mine.yaml"], check=True)
+    (images,) = read_data(Path(EXPLORE))["images"]
+    assert images["classes"] == list("abcdefghij")
+    assert list(images["pictures"]) == ["3"]
 
 
 def test_mistakes_on_other_images_are_not_counted_together(prepared):
     first, second = (build_result(RUN, seed=seed, epochs=EPOCHS) for seed in (0, 1))
     few = {"data_sha256": "e" * 64, "confusion": [[1, 0], [0, 1]]}
     stale = second.model_copy(update={"test": second.test.model_copy(update=few)})
-    (run,) = describe_study(tabulate([first, stale]), prepared=prepared)["runs"]
+    (run,) = describe_study(tabulate([first, stale]), prepared=[prepared])["runs"]
     assert run["confusion"] == first.test.model_dump()["confusion"]
 
 
@@ -308,6 +353,42 @@ def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, pag
         "slider.dispatchEvent(new Event('input')); })()"
     )
     assert browser.evaluate(f"{line}.getAttribute('d')") != last
+    assert browser.problems == []
+
+
+@pytest.mark.parametrize("names", [["exp5_L2_K8"], ["exp5_L2_K8", RUN], [RUN, "exp5_L2_K8"]])
+def test_runs_on_other_images_keep_to_their_own_classes(
+    browser, tmp_path, other_data, prepared, names
+):
+    path = tmp_path / "explore.html"
+    study = tabulate([build_result(RUN, epochs=EPOCHS), other_data])
+    write_page(path, study, prepared=[prepared])
+    browser.open(path, 1400)
+    browser.evaluate(f"choose({names})")
+    reading = browser.evaluate("document.querySelector('#reading').textContent")
+    cells = browser.evaluate("document.querySelectorAll('#confusion .name').length")
+    if len(names) == 1:
+        assert cells == 2 * 2
+        assert "Counted: exp5_L2_K8, seed 0." in reading
+    else:
+        assert cells == 0
+        assert reading.startswith(f"{names[0]} and {names[1]} were tested on different images")
+    # Each run has its own mistakes, and only one of them the pictures.
+    heads = browser.evaluate(
+        "[...document.querySelectorAll('#mistakes h3')].map((x) => x.innerText)"
+    )
+    for name, head in zip(names, heads, strict=True):
+        assert head.startswith(f"Most confident mistakes of {name}, seed 0")
+        assert ("images were not there" in head) == (name != RUN)
+    pictures = browser.evaluate("document.querySelectorAll('#mistakes img').length")
+    assert pictures == PICTURES * (RUN in names)
+    captions = "[...document.querySelectorAll('#mistakes figcaption')].map((x) => x.innerText)"
+    assert browser.evaluate(captions).count("1 (90.0 %), is 0") == 3
+    rows = "[...document.querySelectorAll('#table tbody tr')].map((row) => row.dataset.run)"
+    assert set(browser.evaluate(rows)) == set(names)
+    place = locate(browser, 'circle[data-run="exp5_L2_K8"]')
+    move(browser, "mouseMoved", *place)
+    assert "data set: mine" in browser.evaluate("document.querySelector('#tip').textContent")
     assert browser.problems == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def write_page(
     path: Path,
     study: Study,
     unfinished: Sequence[Unfinished] = (),
-    prepared: PreparedData | None = None,
+    prepared: Iterable[PreparedData] = (),
 ) -> None:
     """Write the page; see ``describe_study``. The same values give the same bytes.
 

@@ -57,6 +57,7 @@ function drawPoints() {
     );
     const lines = [
       `${run.name}: ${percent(run[y])}`,
+      data.settings["data.name"] && `data set: ${data.settings["data.name"][run.place]}`,
       run.trained && `seeds trained: ${run.trained}`,
       run.same_as && `trained as ${run.same_as}`,
       run.unfinished && `unfinished: ${run.unfinished}`,

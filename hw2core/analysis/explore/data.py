@@ -32,14 +32,15 @@ QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
 
 
 def describe_study(
-    study: Study, unfinished: Sequence[Unfinished] = (), prepared: PreparedData | None = None
+    study: Study, unfinished: Sequence[Unfinished] = (), prepared: Iterable[PreparedData] = ()
 ) -> dict[str, Any]:
     """Return all values of the page; a number that is missing is None.
 
     Args:
         study: the results.
         unfinished: runs and seeds without a result, of which there is a checkpoint.
-        prepared: the images, to show those that a run gets wrong.
+        prepared: data sets, for names of classes and pictures of what a run gets wrong. A run
+            was tested on one of them if their hashes are equal.
     """
     found: dict[str, list[Result]] = defaultdict(list)
     for result in study.results:
@@ -51,14 +52,14 @@ def describe_study(
     names = list(dict.fromkeys([*rows, *begun]))
     shown = min(PICTURES, 1 + MOST_PICTURES // max(len(names), 1))
     runs, configs = [], []
-    pictured: set[int] = set()
+    # Hash of the images -> the evaluations on them, of the best seed of each run.
+    tested: dict[str, list[Evaluation]] = defaultdict(list)
     for name in names:
         results, started = found[name], begun[name]
         tests = _list_tests(results)
         mistakes = tests[0].mistakes[:shown] if tests else []
-        if tests and prepared and tests[0].data_sha256 == prepared.sha256:
-            there = len(prepared.test_images)
-            pictured |= {mistake.index for mistake in mistakes if mistake.index < there}
+        if tests:
+            tested[tests[0].data_sha256].append(tests[0])
         configs.append(results[0].config if results else started[0].spec.describe(0))
         facts = _describe_run(rows[name], results, tests) if results else _describe_begun(started)
         seeds = [(each, False) for each in results] + [(each, True) for each in started]
@@ -67,9 +68,11 @@ def describe_study(
                 **facts,
                 "unfinished": ", ".join(map(_count_epochs, started)),
                 "seeds": [_describe_seed(*seed) for seed in seeds],
+                "images": [*tested].index(tests[0].data_sha256) if tests else None,
                 "mistakes": [[*mistake.model_dump().values()] for mistake in mistakes],
             }
         )
+    known = {each.sha256: each for each in prepared}
     best = [find_best(select(study.summary, experiment=x.name)) for x in study.experiments]
     return {
         "runs": runs,
@@ -80,10 +83,7 @@ def describe_study(
         "colours": list(style.VARIANTS),
         "curves": list(Epochs.model_fields),
         "quantities": list(QUANTITIES),
-        "classes": _name_classes(study, prepared),
-        "pictures": {x: _encode(prepared.test_images[x]) for x in sorted(pictured)}
-        if prepared
-        else {},
+        "images": [_describe_images(x, known.get(sha), shown) for sha, x in tested.items()],
     }
 
 
@@ -162,12 +162,16 @@ def _describe_seed(found: Result | Unfinished, unfinished: bool) -> dict[str, An
     }
 
 
-def _name_classes(study: Study, prepared: PreparedData | None) -> list[str]:
-    """Return the names of the classes, or their numbers if several data sets have others."""
-    if prepared and study.runs["data"].nunique() <= 1:
-        return list(prepared.classes)
-    most = max((len(x.test.class_accuracy) for x in study.results if x.test), default=0)
-    return list(map(str, range(most)))
+def _describe_images(
+    tests: Sequence[Evaluation], prepared: PreparedData | None, shown: int
+) -> dict[str, Any]:
+    """Return classes, and pictures by index, of the images of ``tests``; else class numbers."""
+    if prepared is None:
+        return {"classes": [str(x) for x in range(len(tests[0].confusion))], "pictures": {}}
+    images = prepared.test_images
+    wrong = {mistake.index for test in tests for mistake in test.mistakes[:shown]}
+    pictures = {x: _encode(images[x]) for x in sorted(wrong) if x < len(images)}
+    return {"classes": list(prepared.classes), "pictures": pictures}
 
 
 def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
