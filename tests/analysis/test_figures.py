@@ -13,6 +13,7 @@ from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, sett
 from hw2core.analysis.figures.drawing import save_figure, set_hover
 from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
 from hw2core.analysis.tables import find_best_result, select, summarize
+from hw2core.data.prepared import read_manifest
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
 
 OWN = {"model": "ycn", "widths": (32, 64, 128), "depth": 3, "experiment": "exp2_ablation"}
@@ -486,10 +487,21 @@ def test_confusion_is_in_percent_of_the_true_class(study):
 
 
 def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):
-    shown = read(draw("mistakes", study, manifest=tiny_manifest).axes[0].texts)
+    best = find_best_result(study)
+    own = {"data_sha256": read_manifest(tiny_manifest).sha256}
+    tested = best.model_copy(update={"test": best.test.model_copy(update=own)})
+    shown = read(draw("mistakes", tabulate([tested]), manifest=tiny_manifest).axes[0].texts)
     assert shown[0] == "b\nis a"
     assert len(shown) == 15
+    (axes,) = draw("confusion", tabulate([tested]), manifest=tiny_manifest).axes
+    assert read(axes.get_xticklabels()) == list("abcdefghij")
     assert draw("mistakes", study).axes == []
+
+
+def test_pictures_and_names_of_other_images_are_not_shown(study, tiny_manifest):
+    assert draw("mistakes", study, manifest=tiny_manifest).axes == []
+    (axes,) = draw("confusion", study, manifest=tiny_manifest).axes
+    assert read(axes.get_xticklabels()) == list("0123456789")
 
 
 def test_colours_of_depth_get_lighter_and_text_is_readable():

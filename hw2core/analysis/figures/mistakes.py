@@ -38,12 +38,13 @@ def describe_confusion(study: Study) -> tuple[str, str]:
 
 def draw_confusion(study: Study, manifest: Path | None) -> Figure:
     """Return the confusion matrix in percent of each row, with only mistakes coloured."""
-    counts = np.array(_get_evaluation(study).confusion, dtype=float)
+    test = _get_evaluation(study)
+    counts = np.array(test.confusion, dtype=float)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     wrong = shares[~np.eye(len(counts), dtype=bool)]
     # Correct images are not coloured, as they would take up the whole scale.
     colours = ListedColormap(style.SHADES).with_extremes(over=style.PAPER)
-    prepared = _load(manifest)
+    prepared = _load(manifest, test)
     names = prepared.classes if prepared else range(len(counts))
     few = len(counts) <= FEW
     plot = Figure(figsize=(style.FIGURE_WIDTH, 4.4))
@@ -85,13 +86,12 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
 
 def draw_mistakes(study: Study, manifest: Path | None) -> Figure:
     """Return the test images that the best network got wrong, the most confident first."""
-    prepared = _load(manifest)
+    test = _get_evaluation(study)
+    prepared = _load(manifest, test)
     if prepared is None:
-        return draw_missing("The prepared images are not on this machine.")
+        return draw_missing("The prepared images of this result are not on this machine.")
     images, names = prepared.test_images, prepared.classes
-    mistakes = _get_evaluation(study).mistakes[: ROWS * COLUMNS]
-    if any(mistake.index >= len(images) for mistake in mistakes):
-        return draw_missing("The prepared images are not those of this result.")
+    mistakes = test.mistakes[: ROWS * COLUMNS]
     size = images.shape[1]
     # All in one image, as separate axes would take ten times as long to draw.
     height, width = round(1.75 * size), round(1.35 * size)
@@ -121,5 +121,7 @@ def _get_evaluation(study: Study) -> Evaluation:
     return best.test
 
 
-def _load(manifest: Path | None) -> PreparedData | None:
-    return load_prepared(manifest, verify=False) if manifest and manifest.exists() else None
+def _load(manifest: Path | None, test: Evaluation) -> PreparedData | None:
+    """Return the prepared images if they are those of the evaluation."""
+    prepared = load_prepared(manifest, verify=False) if manifest and manifest.exists() else None
+    return prepared if prepared and prepared.sha256 == test.data_sha256 else None
