@@ -10,7 +10,9 @@ from hw2core.analysis.reference import (
     NO_TOLERANCE,
     NOT_REPRODUCED,
     OTHER,
+    OTHER_SEEDS_TRAIN,
     REPRODUCED,
+    TOO_WIDE,
     compare,
     predict_tolerance,
 )
@@ -19,9 +21,17 @@ from hw2core.analysis.tables import build
 
 
 def tabulate(**accuracies) -> pd.DataFrame:
-    """A summary table: for each run, one test accuracy per seed."""
+    """A summary table: for each run, one test accuracy per seed; below 20 % it did not train."""
     rows = [
-        {"run": run, "seed": seed, "test_accuracy": value, "spec_hash": f"{run}{seed}"}
+        {
+            "experiment": "exp",
+            "run": run,
+            "data": "cifar10",
+            "seed": seed,
+            "test_accuracy": value,
+            "spec_hash": f"{run}{seed}",
+            "status": "diverged" if math.isnan(value) else "trained" if value > 20 else "at_chance",
+        }
         for run, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
@@ -42,10 +52,26 @@ def tabulate(**accuracies) -> pd.DataFrame:
         ([math.nan], [math.nan, math.nan], REPRODUCED),  # diverged each time
         ([80.0], [math.nan, math.nan], NOT_REPRODUCED),
         ([80.0], [81.0, math.nan], NO_TOLERANCE),
+        ([10.0, 10.0, 10.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
+        ([70.0, 70.0, 70.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
+        ([10.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
+        ([10.0, 69.0, 71.0], [10.0, 69.3, 71.3], REPRODUCED),
+        ([10.0, 30.0, 31.0], [10.0, 69.3, 71.3], NOT_REPRODUCED),
+        ([10.0, 80.0, 81.0], [80.0, 81.0, 80.5], NOT_REPRODUCED),
+        ([10.0, 10.0, 30.0], [10.0, 10.0, 10.0], NOT_REPRODUCED),
+        ([30.0, 31.0], [60.0, 70.0], TOO_WIDE),
     ],
 )
 def test_a_mean_is_reproduced_within_the_spread_of_the_published_seeds(own, published, verdict):
     assert compare(tabulate(a=own), tabulate(a=published))["verdict"].item() == verdict
+
+
+def test_means_are_over_the_seeds_that_train_as_in_all_other_tables():
+    row = compare(tabulate(a=[10.0, 69.0, 71.0]), tabulate(a=[10.0, 69.3, 71.3])).iloc[0]
+    assert (row["trained"], row["seeds"], row["mean"]) == (2, 3, 70.0)
+    assert (row["reference_trained"], row["reference_seeds"]) == (2, 3)
+    assert row["reference_mean"] == pytest.approx(70.3)
+    assert row["tolerance"] < 20
 
 
 def test_the_tolerance_is_that_of_a_prediction_interval():
