@@ -443,6 +443,23 @@ def test_a_wrong_number_of_threads_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("run-exp: SLURM_CPUS_PER_TASK='two': must be")
 
 
+def test_limits_of_openmp_are_left_out():
+    """With fewer threads than it asks for, torch never ends."""
+    limits = {"OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}
+    wrong = [*LINE[:3], "-K", "0", *LINE[6:]]
+    done = subprocess.run(
+        [sys.executable, "-m", "hw2core.experiments", *wrong],
+        env={**os.environ, **limits, "PYTHONPATH": str(STUDY_FILE.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first, second = done.stderr.splitlines()
+    assert first == "starting again without OMP_THREAD_LIMIT and OMP_DYNAMIC"
+    assert "filters_per_layer: 0: must be at least 1" in second
+    assert done.returncode == 2
+
+
 def test_ctrl_c_ends_in_one_line_also_during_the_imports():
     Path("torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = subprocess.run(

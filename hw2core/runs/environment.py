@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def use_large_pages() -> None:
     a quarter of the training time with 128 channels on a CPU. It has an effect only on Linux.
     """
     os.environ.setdefault(LARGE_PAGES, "1")
+
+
+def start_all_threads() -> None:
+    """Start this program again if its environment limits the threads that OpenMP starts.
+
+    With fewer than it asked for, torch would wait for the others forever. OpenMP reads the limits
+    when torch is imported.
+    """
+    if limits := [name for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC") if os.environ.pop(name, "")]:
+        print(f"starting again without {' and '.join(limits)}", file=sys.stderr)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _find_version(package: str) -> str:
