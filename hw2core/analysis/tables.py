@@ -184,7 +184,8 @@ def find_best_result(study: Study) -> Result | None:
     best = find_best(leave_out_mlps(study.summary))
     if best is None:
         return None
-    able = [x for x in study.results if x.name == best.run and x.test]
+    trained = set(select(study.runs, run=best.run, status="trained")["seed"])
+    able = [x for x in study.results if x.name == best.run and x.seed in trained and x.test]
     return max(able, key=lambda result: result.validation_accuracy)
 
 

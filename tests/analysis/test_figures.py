@@ -457,6 +457,24 @@ def test_layers_compare_the_deepest_plain_network_with_its_equals():
     assert list(layers.select_networks(study).index) == [*plain, *equals]
 
 
+def test_parts_of_an_ablation_are_compared_with_the_full_network_of_their_size():
+    accuracies = {("full", 3): 80.0, ("full", 6): 84.0, ("part", 3): 81.0, ("part", 6): 85.0}
+    study = tabulate(
+        [
+            build_result(
+                f"exp2_ablation_{label}_L{depth}_K32-64-128",
+                test_accuracy=accuracy,
+                **OWN | {"depth": depth},
+            )
+            for (label, depth), accuracy in accuracies.items()
+        ]
+    )
+    parts = dots.compare_parts(study)
+    assert parts["label"].tolist() == ["part_L3_K32-64-128", "part_L6_K32-64-128"]
+    for column in "difference", "low", "high":
+        assert parts[column].tolist() == pytest.approx([1, 1])
+
+
 def test_the_ablation_is_sorted_and_paired_by_seed():
     study = tabulate(build_results("exp2_ablation", seeds=(0, 1)))
     parts = dots.compare_parts(study)

@@ -120,11 +120,13 @@ def compare_parts(study: Study) -> pd.DataFrame:
     """Return a row per run of the ablation except the full one, the largest loss first.
 
     ``difference``, ``low`` and ``high`` are in points of test accuracy compared with the full
-    network of the same seed, if that trained; of seeds that trained, if any did (``trained``).
+    network of the same seed and size, if that trained; of seeds that trained, if any did
+    (``trained``). Rows that share a label have the end of the run's name in its place.
     """
     runs = select(study.runs, experiment=find_ablation(study))
-    full = select(runs, label=FULL, status="trained")[["seed", "test_accuracy"]]
-    pairs = runs[runs["label"] != FULL].merge(full, on="seed", suffixes=("", "_full"))
+    same = ["seed", "depth", "widths"]
+    full = select(runs, label=FULL, status="trained")[[*same, "test_accuracy"]]
+    pairs = runs[runs["label"] != FULL].merge(full, on=same, suffixes=("", "_full"))
     pairs["difference"] = pairs["test_accuracy"] - pairs["test_accuracy_full"]
     pairs["trained"] = pairs["status"] == "trained"
     pairs = pairs[pairs["trained"] | ~pairs.groupby("run")["trained"].transform("any")]
@@ -134,6 +136,8 @@ def compare_parts(study: Study) -> pd.DataFrame:
         high=("difference", "max"),
         trained=("trained", "any"),
     )
+    names = parts["run"].str.removeprefix(f"{find_ablation(study)}_")
+    parts["label"] = parts["label"].mask(parts["label"].duplicated(keep=False), names)
     return parts.dropna(subset="difference").sort_values("difference", kind="stable")
 
 
