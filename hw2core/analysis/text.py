@@ -68,6 +68,12 @@ def count_things(count: int, thing: str) -> str:
     return f"one {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
+def describe_seeds(trained: int, seeds: int, form: str = " ({})") -> str:
+    """Return `` (2 of 3 seeds)``, or an empty string if all seeds train or none does."""
+    text = f"{trained} of {count_things(seeds, 'seed')}"
+    return "" if trained in (0, seeds) else form.format(text)
+
+
 def describe_evidence(runs: pd.DataFrame) -> str:
     """Return sentences with the number of seeds of ``runs`` and how far these are reduced."""
     counts = runs.groupby("run")["seed"].nunique()

@@ -10,6 +10,7 @@ from result_documents import SIZE, Experiment, build_result, build_results, tabu
 from hw2core.analysis import findings
 from hw2core.analysis.claims import judge
 from hw2core.analysis.course import keep_course
+from hw2core.analysis.figures import curves, dots, key
 from hw2core.analysis.figures.dots import compare_parts, describe_ablation
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.findings.own import measure_ablation, tabulate_changes
@@ -204,6 +205,31 @@ def test_what_was_found_is_said_in_few_sentences_with_few_numbers():
     assert f"classifies {format_number(best.test)} % of the test images" in sentences[-1]
     own = tabulate_study("other")
     assert findings.list_briefly(own) == findings.list_findings(own)
+
+
+def test_seeds_that_train_are_counted_wherever_a_network_is_said_to_train():
+    """Also on the first page, in README, and in titles and captions of figures."""
+    results = build_results("exp1_1", seeds=(0, 1, 2))
+    for seed in range(3):
+        deep = {"seed": seed, "status": "at_chance" if seed else "trained"}
+        for model, experiment in (("resnet", "exp1_4"), ("ycn", "exp2")):
+            parts: dict = {"model": model, "experiment": experiment, "ceiling": 90.0}
+            results += [
+                build_result(f"{experiment}_L4_K32", depth=4, seed=seed, **parts | {"ceiling": 80}),
+                build_result(f"{experiment}_L32_K32", depth=32, **parts, **deep),
+            ]
+    study = tabulate(results)
+    brief, found = " ".join(findings.list_briefly(study)), " ".join(findings.list_findings(study))
+    assert "all networks train (one of them not with every seed), with up to 32" in brief
+    assert "of the test images correctly with 1 of 3 seeds, " in brief
+    assert "norm train (one of them not with every seed), with 4–32 convolutions" in found
+    title = key.describe_finding(key.select_networks(study))
+    assert "plain ones train up to 8 convolutions with 2 of 3 seeds (best: " in title
+    assert re.search(r"custom up to 32 with 1 of 3 seeds \(best: \d+\.\d %, 1 of 3 seeds\)", title)
+    for caption, _ in (dots.describe_dots(study), curves.describe_curves(study, "exp2")):
+        assert re.search(r"\d % \(1 of 3 seeds\)\.", caption)
+    steady = tabulate([result for result in results if not result.seed])
+    assert "seed" not in " ".join(findings.list_briefly(steady))
 
 
 @pytest.mark.parametrize("name", FINDINGS)

@@ -17,7 +17,13 @@ from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
 from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
-from hw2core.analysis.text import count_things, format_change, format_number, format_range
+from hw2core.analysis.text import (
+    count_things,
+    describe_seeds,
+    format_change,
+    format_number,
+    format_range,
+)
 from hw2core.runs.outcome import measure_chance
 
 ABLATION = "exp2_ablation"
@@ -43,7 +49,8 @@ def describe_dots(study: Study) -> tuple[str, str]:
         return "No run has a test accuracy yet.", ""
     notes = [f"Test accuracy of {count_things(len(summary), 'named network')}."]
     if best := find_best(summary):
-        notes.append(f"The best by validation, {best.run}, reaches {format_number(best.test)} %.")
+        accuracy = f"{format_number(best.test)} %{describe_seeds(best.trained, best.seeds)}"
+        notes.append(f"The best by validation, {best.run}, reaches {accuracy}.")
     compared = summary[summary["highest"].notna() & (summary["trained"] > 0)]
     if not compared.empty:
         above = [

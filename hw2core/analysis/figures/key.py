@@ -22,7 +22,7 @@ from hw2core.analysis.tables import (
     list_rows,
     summarize,
 )
-from hw2core.analysis.text import format_number, join_words
+from hw2core.analysis.text import describe_seeds, format_number, join_words
 from hw2core.runs.outcome import measure_chance
 
 
@@ -84,12 +84,13 @@ def describe_finding(networks: pd.DataFrame) -> str:
         if best is None:
             fails.append(f"no {family} one trains")
             continue
-        deepest, reached = rows.loc[rows["trained"] > 0, "num_conv"].max(), format_number(best.test)
-        trains.append(
-            f"{family} up to {deepest} (best: {reached} %)"
-            if trains
-            else f"{family} ones train up to {deepest} convolutions (best: {reached} %)"
-        )
+        able = list_rows(rows[rows["trained"] > 0])
+        deepest = max(able, key=lambda row: (row.num_conv, row.trained / row.seeds))
+        reached = f"{format_number(best.test)} %"
+        reached += describe_seeds(best.trained, best.seeds, form=", {}")
+        kind, things = (family, "") if trains else (f"{family} ones train", " convolutions")
+        seeds = describe_seeds(deepest.trained, deepest.seeds, form=" with {}")
+        trains.append(f"{kind} up to {deepest.num_conv}{things}{seeds} (best: {reached})")
     # Variants that are not shown may train deeper.
     return f"Of these networks, {join_words([*trains, *fails])}"
 

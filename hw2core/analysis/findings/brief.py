@@ -16,7 +16,7 @@ from hw2core.analysis.findings.own import EXPERIMENT_1
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.tables import Study, find_best, select, split_trained
-from hw2core.analysis.text import format_number
+from hw2core.analysis.text import describe_seeds, format_number
 
 
 def say_briefly(study: Study) -> Sentences:
@@ -36,7 +36,8 @@ def say_briefly(study: Study) -> Sentences:
         if len(trained) < len(residual):
             some = f"{len(trained)} of {len(residual)} networks"
         yield (
-            f"With {name_parts(study)} (`exp1_4`), {some} {say.train(len(trained))}, with up to "
+            f"With {name_parts(study)} (`exp1_4`), {some} {say.train(len(trained))}"
+            f"{say.some_seeds(trained['trained'], trained['seeds'])}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
     yield from _say_width_and_best(study, plain, where)
@@ -69,8 +70,9 @@ def _say_width_and_best(study: Study, plain: pd.DataFrame, where: str) -> Senten
         versus = f"the best of `exp1_1` to `exp1_4`{say.by_validation(other, others)}"
         lead = say.difference(best.test - other.test, versus)
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
+        seeds = describe_seeds(best.trained, best.seeds, form=" with {}")
         blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
         yield (
             f"The custom network ({blocks}) classifies {format_number(best.test)} % of the test "
-            f"images correctly, {lead}."
+            f"images correctly{seeds}, {lead}."
         )

@@ -18,18 +18,19 @@ def say_public(study: Study) -> Sentences:
     to_median, to_best = (trained["test"] - trained[name] for name in ("median", "highest"))
     above = [int((margins > 0).sum()) for margins in (to_median, to_best)]
     solutions = f"({say.span(trained['solutions'], 0)} solutions per network)"
+    some_seeds = say.some_seeds(trained["trained"], trained["seeds"])
     if len(trained) == 1:
         median, best = ("above" if count else "not above" for count in above)
         yield (
-            f"The one network that trains and has public solutions is {median} the median of those "
-            f"that train and {best} the best of all {solutions}."
+            f"The one network that trains and has public solutions{some_seeds} is {median} the "
+            f"median of those that train and {best} the best of all {solutions}."
         )
     else:
         median, best = ("all" if count == len(trained) else str(count or "none") for count in above)
         yield (
-            f"Of the {len(trained)} named networks that train and have public solutions, {median} "
-            f"are above the median of the public solutions that train and {best} above the best "
-            f"of all {solutions}."
+            f"Of the {len(trained)} named networks that train and have public solutions"
+            f"{some_seeds}, {median} are above the median of the public solutions that train and "
+            f"{best} above the best of all {solutions}."
         )
     yield (
         f"The difference is {say.changes(to_best)} points from the best and "

@@ -13,7 +13,7 @@ from hw2core.analysis.findings.core import (
 )
 from hw2core.analysis.findings.depth import say_failures
 from hw2core.analysis.tables import Study, list_rows, select, split_trained
-from hw2core.analysis.text import format_change, format_number, join_words
+from hw2core.analysis.text import format_change, join_words
 
 
 @finding("part3_q5", needs=["exp1_4"], uses=["exp1_1", "exp1_3", "exp1_5"])
@@ -22,26 +22,28 @@ def say_skip_connections(study: Study) -> Sentences:
     summary = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(summary)
     size = f"with {say.span(summary['num_conv'], 0)} convolutions"
+    some_seeds = say.some_seeds(summary["trained"], summary["seeds"])
     if len(summary) == 1:
         verb = "trains" if len(trained) else "does not train"
-        text = f"The network with {name_parts(study)}, {size}, {verb}"
+        text = f"The network with {name_parts(study)}, {size}, {verb}{some_seeds}"
     else:
         things = f"networks with {name_parts(study)}"
         share = say.share(len(trained), len(summary), things)
-        text = f"{share[0].upper()}{share[1:]}, {size}"
+        text = f"{share[0].upper()}{share[1:]}{some_seeds}, {size}"
     if not trained.empty:
         reach = "reaches" if len(trained) == 1 else "reach"
         text += f", and {reach} {say.span(trained['test'])} %"
     pairs = pair_with_plain(study)
     plain = int((pairs["trained_plain"] > 0).sum())
+    plain_seeds = say.some_seeds(pairs["trained_plain"], pairs["seeds_plain"])
     if len(pairs) == 1:
         verb = "trains too" if plain else "does not train"
         text += "; the plain network with the same number of convolutions and the same channels "
-        text += verb
+        text += f"{verb}{plain_seeds}"
     elif len(pairs):
         some = "all" if plain == len(pairs) else "only one" if plain == 1 else plain or "none"
         text += f"; of the {len(pairs)} plain networks with the same number of convolutions and "
-        text += f"the same channels, {some} {say.train(plain)}"
+        text += f"the same channels, {some} {say.train(plain)}{plain_seeds}"
     yield f"{text}."
     if not trained.empty:
         yield f"In detail: {say.by_widths(trained)}."
@@ -51,7 +53,7 @@ def say_skip_connections(study: Study) -> Sentences:
     norm, shortcut = (split_trained(select(alone, label=label))[0] for label in ("bn", "residual"))
     both = norm.merge(shortcut, on=["depth", "widths"], suffixes=("", "_other"))
     said = [
-        f"{format_number(row.test)} and {format_number(row.test_other)} % at "
+        f"{say.accuracy(row).replace(' %', '', 1)} and {say.accuracy(row, '_other')} at "
         f"{say.size(row.depth, row.widths)}"
         for row in list_rows(both)
     ]

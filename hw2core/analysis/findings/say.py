@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.tables import list_rows
-from hw2core.analysis.text import count_things, format_change, format_number, join_words
+from hw2core.analysis.text import describe_seeds, format_change, format_number, join_words
 
 
 def accuracy(row: Any, suffix: str = "") -> str:
@@ -19,10 +19,7 @@ def accuracy(row: Any, suffix: str = "") -> str:
     test, trained, seeds = (
         getattr(row, f"{name}{suffix}") for name in ("test", "trained", "seeds")
     )
-    text = f"{format_number(test)} %"
-    if trained in (0, seeds):
-        return text
-    return f"{text} ({trained} of {count_things(seeds, 'seed')})"
+    return f"{format_number(test)} %{describe_seeds(trained, seeds)}"
 
 
 def accuracies(summary: pd.DataFrame) -> str:
@@ -61,6 +58,18 @@ def share(count: int, total: int, things: str = "") -> str:
     if count == total:
         some = "both" if total == 2 else f"all {total}"
     return f"{some} {things} {train(count)}".replace("  ", " ")
+
+
+def some_seeds(trained: pd.Series, seeds: pd.Series) -> str:
+    """Return `` (one of them not with every seed)`` if networks train with some seeds only.
+
+    ``trained`` and ``seeds`` have the numbers of seeds of each network.
+    """
+    count = int(((trained > 0) & (trained < seeds)).sum())
+    if not count:
+        return ""
+    which = f"{'one' if count == 1 else count} of them " if (trained > 0).sum() > 1 else ""
+    return f" ({which}not with every seed)"
 
 
 def train(count: int) -> str:
