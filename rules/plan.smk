@@ -46,6 +46,10 @@ def describe_training(job):
     return plan.Training(job.wildcards.run, int(job.wildcards.seed), job.threads, share)
 
 
+def executor_name():
+    return getattr(workflow.executor_plugin, "name", "")
+
+
 def trains_on_cluster(jobs):
     # A dry run has its own executor, but only jobs for a cluster have a runtime.
     return not workflow.local_exec or any(job.resources.get("runtime") for job in jobs)
@@ -54,6 +58,9 @@ def trains_on_cluster(jobs):
 def check_plan():
     planned = list(workflow.dag.needrun_jobs())
     plan.refuse_no_threads((job.rule.name, job.threads) for job in planned)
+    if executor_name() == "slurm":
+        trainings = [job for job in planned if job.rule.name == "train"]
+        plan.refuse_no_limit(job.resources.get("runtime") for job in trainings)
     pending = [describe_training(job) for job in planned if job.rule.name == "train"]
     TERMINAL.planned = [(run, seed) for run, seed, *_ in pending]
     if pending:
@@ -124,7 +131,7 @@ def build_dag_with_checks(build=workflow._build_dag):
     # Snakemake has no hook between reading the targets and the first job, and none in a dry run.
     trust_files(workflow.persistence)
     try:
-        if getattr(workflow.executor_plugin, "name", "") == "slurm":
+        if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()

@@ -196,6 +196,21 @@ def refuse_no_threads(jobs: Iterable[tuple[str, int]]) -> None:
             raise UserError(f"--set-threads {rule}={threads}: must be at least 1")
 
 
+def refuse_no_limit(minutes: Iterable[float | None]) -> None:
+    """Refuse trainings on a cluster without a time limit: their jobs would get that of evaluate.
+
+    Args:
+        minutes: the limit of each.
+
+    Raises:
+        UserError: one has none.
+    """
+    for limit in minutes:
+        if not limit or limit < 1:
+            rule = "must be at least 1, the time limit of a run in minutes"
+            raise UserError(f"runtime: {limit} for rule train: {rule}; see slurm/config.yaml")
+
+
 def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:
     """Refuse targets that Snakemake cannot make, and suggest the most similar that it can make.
 

@@ -18,6 +18,7 @@ from hw2core.runs.plan import (
     find_start,
     format_status_command,
     refuse_loss,
+    refuse_no_limit,
     refuse_no_threads,
     refuse_unknown,
 )
@@ -206,3 +207,12 @@ def test_an_unknown_target_is_answered_with_similar_ones():
         "results/exp1_1_L3_K32: no target of this name; did you mean results/exp1_1_L2_K32 or "
         "results/exp1_1?"
     )
+
+
+def test_a_training_on_a_cluster_needs_a_time_limit():
+    refuse_no_limit([120, 1, 0.5 + 1])
+    for limit in None, 0, 0.5:
+        with pytest.raises(
+            UserError, match=rf"runtime: {limit} for rule train: must be at least 1"
+        ):
+            refuse_no_limit([120, limit])

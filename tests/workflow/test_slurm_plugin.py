@@ -66,6 +66,14 @@ def test_what_the_plugin_refuses_is_a_failed_job(prepared, slurm, tmp_path, reso
     assert not list_calls(tmp_path, "sbatch")
 
 
+def test_a_training_without_time_limit_is_refused_before_the_first_job(prepared, slurm, tmp_path):
+    """The time limit of the group would be that of its evaluation."""
+    output = prepared.snakemake(*CALL, "--set-resources", "train:runtime=0", succeeds=False)
+    assert "runtime: 0 for rule train: must be at least 1, the time limit of a run" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
+
+
 @pytest.mark.parametrize("account", [[], ["train:slurm_account='course'"]])
 def test_while_slurm_is_away_submissions_wait(prepared, slurm, tmp_path, account):
     away = f"[ -e {tmp_path}/back ] || {{ echo Unable to contact slurm controller >&2; exit 1; }}"
