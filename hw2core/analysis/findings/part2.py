@@ -174,8 +174,9 @@ def say_low_against_high(study: Study) -> Sentences:
     low, high = rows[0], rows[-1]
     speed = "more slowly" if high.train_loss > low.train_loss else "faster"
     fits = "less" if high.gap < low.gap else "more"
-    epochs = select(study.epochs, run=low.run).groupby("epoch")["train_loss"].mean()
-    reached = epochs[epochs <= high.train_loss]
+    trained = select(study.runs, run=low.run, status="trained")[["run", "seed"]]
+    losses = study.epochs.merge(trained).groupby("epoch")["train_loss"].mean()
+    reached = losses[losses <= high.train_loss]
     when = f" (reached by p = {low.p:g} in epoch {reached.index[0]})" if len(reached) else ""
     yield (
         f"Compared with p = {low.p:g}, p = {high.p:g} learns {speed} and overfits {fits}: training"
