@@ -198,6 +198,20 @@ def test_seeds_at_chance_level_are_no_part_of_what_dropout_does():
     assert text.removeprefix(said) == say("part2_q1_1", results[:-1])
 
 
+def test_a_seed_at_chance_level_does_not_change_when_low_dropout_reaches_a_loss():
+    options = {"model": "mlp", "widths": None, "epochs": 3}
+    networks = {
+        f"{p}": {"network": {"dropout": p}, "train_loss": losses}
+        for p, losses in ((0.4, [2.0, 0.9, 0.3]), (0.8, [2.2, 1.5, 1.0]))
+    }
+    results = build("part2_dropout", networks, seeds=(0, 2), **options)
+    stuck = {"0.4": {"network": {"dropout": 0.4}, "status": "at_chance"}}
+    results += build("part2_dropout", stuck, seeds=(1,), **options)
+    text = say("part2_q1_2", results)
+    assert "(reached by p = 0.4 in epoch 2)" in text
+    assert text == say("part2_q1_2", results[:-1])
+
+
 def test_other_settings_of_compared_experiments_are_named_and_make_no_claim():
     plain = build("exp1_1", {"L8_K32": {"depth": 8}}, seeds=THREE)
     options = {"model": "resnet", "depth": 8, "ceiling": 90.0}
@@ -225,6 +239,17 @@ def test_page_one_compares_no_networks_of_other_recipes_and_names_no_absent_expe
     assert first in alone
     assert alike.count(both) == 2
     assert unlike == alone
+
+
+def test_page_one_and_the_brief_sentences_say_in_what_experiments_also_differ():
+    plain = build_results("exp1_1", "exp1_3")
+    for changes, differs in (({}, False), ({"epochs": 60, "train_images": 44_000}, True)):
+        study = tabulate(plain + build_results("exp1_4", "exp2", **changes))
+        for sentences in (findings.list_findings(study), findings.list_briefly(study)):
+            for name, start in (("exp1_4", "skip connections"), ("exp2", "he custom network")):
+                (sentence,) = (x for x in sentences if start in x)
+                said = f"`{name}` and `exp1_1` also differ in `training.epochs` and `data.train`."
+                assert (said in sentence) == differs
 
 
 def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solutions():

@@ -19,7 +19,7 @@ from hw2core.analysis.tables import Study, find_best
 
 MODULES = (depth, layers, own, part2, public, residual, theory, width)  # register FINDINGS
 
-# The first sentence of each answer is a finding on page one.
+# The first sentence of each answer is a finding on page one, with the settings that also differ.
 HEADLINES = {
     "Depth": "part3_q2_1",
     "Width": "part3_q3",
@@ -53,7 +53,7 @@ def list_findings(study: Study) -> list[str]:
     """
     course = keep_course(study)
     found = [
-        f"**{topic}.** {sentence}"
+        " ".join([f"**{topic}.** {sentence}", *say_other_settings(course, FINDINGS[name])])
         for topic, name in HEADLINES.items()
         if has_results(course, FINDINGS[name].needs)
         for sentence in islice(FINDINGS[name].say(course), 1)

@@ -6,9 +6,11 @@ import pandas as pd
 
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import (
+    FINDINGS,
     Sentences,
     is_used,
     list_other_settings,
+    say_other_settings,
     split_groups,
     summarize_experiments,
 )
@@ -35,11 +37,12 @@ def say_briefly(study: Study) -> Sentences:
         some = "all networks" if len(residual) > 1 else "the only network"
         if len(trained) < len(residual):
             some = f"{len(trained)} of {len(residual)} networks"
-        yield (
+        text = (
             f"With {name_parts(study)} (`exp1_4`), {some} {say.train(len(trained))}"
             f"{say.some_seeds(trained['trained'], trained['seeds'])}, with up to "
             f"{trained['num_conv'].max()} convolutions."
         )
+        yield " ".join([text, *say_other_settings(study, FINDINGS["part3_q5"])])
     yield from _say_width_and_best(study, plain, where)
 
 
@@ -72,7 +75,8 @@ def _say_width_and_best(study: Study, plain: pd.DataFrame, where: str) -> Senten
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
         seeds = describe_seeds(best.trained, best.seeds, form=" with {}")
         blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
-        yield (
+        text = (
             f"The custom network ({blocks}) classifies {format_number(best.test)} % of the test "
             f"images correctly{seeds}, {lead}."
         )
+        yield " ".join([text, *say_other_settings(study, FINDINGS["part3_q6_2"])])
