@@ -10,8 +10,9 @@ from pathlib import Path
 import use_checkout  # noqa: F401
 from json_options import add_experiments_option
 
+from hw2core.analysis.compared import find_best_result
 from hw2core.analysis.figures import draw_experiment, draw_study
-from hw2core.analysis.tables import Study, find_best_result, load
+from hw2core.analysis.tables import Study, load
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from hw2core.analysis import claims
+from hw2core.analysis.compared import find_best_result
 from hw2core.analysis.figures import describe
 from hw2core.analysis.figures.style import DARK
-from hw2core.analysis.tables import find_best_result
 from hw2core.analysis.text import DASH, format_change, format_number
 from hw2core.errors import UserError
 from hw2core.runs.paths import EXPLORE, FIGURE_KINDS, STUDY_FIGURES, locate_figure

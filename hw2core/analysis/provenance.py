@@ -38,11 +38,10 @@ def describe_scope(study: Study) -> str:
     if runs.empty:
         return "No convolutional network has a result yet."
     kinds = escape_markdown(join_words(sorted(set(map(title_data_set, runs["data"])))))
-    names = runs["run"].nunique()
-    count = runs.drop_duplicates("run")["spec_hash"].nunique()  # that of its first seed
-    several = int((runs.drop_duplicates("run")["spec_hash"].value_counts() > 1).sum())
+    names = runs.groupby("network")["run"].nunique()
+    count, several = len(names), int((names > 1).sum())
     have = "has" if several == 1 else "have"
-    copies = f" under {names} names, as {several} {have} several," if several else ""
+    copies = f" under {names.sum()} names, as {several} {have} several," if several else ""
     networks = "convolutional network was" if count == 1 else "convolutional networks were"
     train, validation, test = (
         _span(runs[f"{part}_images"]) for part in ("train", "validation", "test")

@@ -40,7 +40,9 @@ class Study:
 
     experiments: list[Experiment]
     results: list[Result]
-    runs: pd.DataFrame  # a row per experiment, run and seed, with the flattened config
+    # A row per experiment, run and seed, with the flattened config. Rows have the same number in
+    # ``network`` if their configs differ in nothing but names and seed.
+    runs: pd.DataFrame
     epochs: pd.DataFrame  # a row per run, seed and epoch, counted from 1
     layers: pd.DataFrame  # a row per run, seed, probed epoch (0: before training) and layer
     missing: dict[str, list[str]]  # experiment -> runs without any result
@@ -84,6 +86,8 @@ def build(
         values = zip(results, config[key], strict=True)
         config[key] = [rows.read_setting(result.config, key, value) for result, value in values]
     runs = pd.concat([_frame(described, SUMMARY_COLUMNS), config], axis="columns")
+    networks = config.assign(model=runs["model"]).to_dict("records")
+    runs["network"] = pd.Categorical(list(map(str, networks))).codes
     return Study(
         experiments=list(experiments),
         results=results,
@@ -177,16 +181,6 @@ def find_best(summary: pd.DataFrame) -> Any:
     """
     able = summary[(summary["trained"] > 0) & summary["test"].notna()]
     return max(list_rows(able), key=lambda row: row.validation, default=None)
-
-
-def find_best_result(study: Study) -> Result | None:
-    """Return the result of the best network that is no MLP, from its best seed by validation."""
-    best = find_best(leave_out_mlps(study.summary))
-    if best is None:
-        return None
-    trained = set(select(study.runs, run=best.run, status="trained")["seed"])
-    able = [x for x in study.results if x.name == best.run and x.seed in trained and x.test]
-    return max(able, key=lambda result: result.validation_accuracy)
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:

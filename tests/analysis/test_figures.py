@@ -9,10 +9,12 @@ from matplotlib.text import Text
 from result_documents import build_layers, build_result, build_results, tabulate
 
 from hw2core.analysis import figures
+from hw2core.analysis.compared import find_best_result
 from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, settings, style
 from hw2core.analysis.figures.drawing import save_figure, set_hover
 from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
-from hw2core.analysis.tables import find_best_result, select, summarize
+from hw2core.analysis.provenance import describe_scope
+from hw2core.analysis.tables import select, summarize
 from hw2core.data.prepared import read_manifest
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
 
@@ -63,8 +65,8 @@ def build_mixers():
     """Two networks without L and K."""
     options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
     return [
-        build_result(f"exp4_{size}", ceiling=ceiling, network={"dim": 8}, **options)
-        for size, ceiling in (("small", 75), ("large", 82))
+        build_result(f"exp4_{size}", ceiling=ceiling, network={"dim": dim}, **options)
+        for size, ceiling, dim in (("small", 75, 8), ("large", 82, 16))
     ]
 
 
@@ -406,6 +408,77 @@ def test_all_seeds_of_a_network_are_shown_and_each_network_left_out_is_counted_o
         assert "of another budget: 1 of exp1_5." in caption
         assert "unequal" not in caption
         assert "3 seeds per network" in caption
+
+
+@pytest.mark.parametrize("seeds", [((0,), (0, 1, 2)), ((1, 2), (0, 1, 2)), ((0,), (1, 2))])
+def test_a_network_of_two_names_is_one_whatever_the_seeds_of_each(seeds):
+    names = ["exp1_1", "exp1_2"]
+    results = [
+        build_result(f"{name}_L{depth}_K32", experiment=name, depth=depth, seed=seed)
+        for name, chosen in zip(names, seeds, strict=True)
+        for seed in chosen
+        for depth in (2, 4)
+    ]
+    # As in a study, a hash includes the seed.
+    hashes = [f"{x.config['architecture']['layers_per_block']}{x.seed}" * 32 for x in results]
+    results = [
+        result.model_copy(update={"spec_hash": spec_hash})
+        for result, spec_hash in zip(results, hashes, strict=True)
+    ]
+    study = tabulate(results)
+    shown = key.select_all_networks(study)
+    assert set(shown["run"]) == {"exp1_1_L2_K32", "exp1_1_L4_K32"}
+    assert shown.groupby("run")["seed"].apply(sorted).tolist() == [[0, 1, 2]] * 2
+    caption, _ = figures.describe("cost", study)
+    assert "2 different networks that train" in caption
+    assert "Not shown" not in caption
+    scope = describe_scope(study)
+    assert scope.startswith("2 convolutional networks were trained under 4 names, as 2 have")
+
+
+OWN_IMAGES = {"data": {"name": "cifar100"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (OWN_IMAGES, ", of another budget or of other images"),
+        ({"epochs": 5}, " or of another budget"),
+    ],
+)
+def test_the_assignments_images_and_budgets_are_shown_whatever_is_more_frequent(changes, why):
+    course = build_results("exp1_1", "exp1_4") + build_results("exp2", epochs=60)
+    own = [
+        build_result(
+            f"exp5_L{depth}_K{width}",
+            **{"experiment": "exp5", "model": model, "widths": (width,), "depth": depth} | changes,
+        )
+        for model, widths in (("resnet", (8, 16, 24)), ("densenet", (12,)))
+        for width in widths
+        for depth in range(2, 30, 2)
+    ]
+    study = tabulate(course + own)
+    shown = key.select_all_networks(study)
+    assert set(shown["run"]) == {result.name for result in course}
+    for kind in ("key", "cost"):
+        said = f"Not shown, variants of these networks{why}: {len(own)} of exp5."
+        assert said in figures.describe(kind, study)[0]
+    alone = key.select_all_networks(tabulate(own))
+    assert set(alone["run"]) == {result.name for result in own}
+
+
+def test_the_best_network_is_the_best_on_the_images_of_the_assignment():
+    easy = build_result("exp5_L2_K8", experiment="exp5", widths=(8,), ceiling=97, **OWN_IMAGES)
+    plain = build_results("exp1_1")
+    study = tabulate([*plain, easy])
+    best = find_best_result(tabulate(plain)).name
+    assert find_best_result(study).name == best
+    assert (
+        f"The best by validation on CIFAR-10 images, {best}, " in figures.describe("dots", study)[0]
+    )
+    caption, _ = figures.describe("confusion", study)
+    assert f"of {best}, seed 0, the best by validation on CIFAR-10 images: " in caption
+    assert find_best_result(tabulate([easy])).name == easy.name
 
 
 def test_of_equally_frequent_budgets_the_largest_is_shown():

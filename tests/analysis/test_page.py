@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.analysis.compared import find_best_result
 from hw2core.analysis.page import ReportError, inline_svg, link_figure
 from hw2core.analysis.report_files import read_questions
-from hw2core.analysis.tables import find_best_result
 from hw2core.config.study import CHECKOUT
 from hw2core.runs.paths import locate_figure
 

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from hw2core.analysis.compared import find_best_of
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
+from hw2core.analysis.tables import Study, count_classes, list_rows, select
 from hw2core.analysis.text import (
     count_things,
     describe_seeds,
@@ -48,9 +49,10 @@ def describe_dots(study: Study) -> tuple[str, str]:
     if summary.empty:
         return "No run has a test accuracy yet.", ""
     notes = [f"Test accuracy of {count_things(len(summary), 'named network')}."]
-    if best := find_best(summary):
+    best, what = find_best_of(study, summary)
+    if best:
         accuracy = f"{format_number(best.test)} %{describe_seeds(best.trained, best.seeds)}"
-        notes.append(f"The best by validation, {best.run}, reaches {accuracy}.")
+        notes.append(f"T{what[1:]}, {best.run}, reaches {accuracy}.")
     compared = summary[summary["highest"].notna() & (summary["trained"] > 0)]
     if not compared.empty:
         above = [

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hw2core.analysis.compared import select_assigned, select_usual_images
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
@@ -27,22 +28,39 @@ from hw2core.runs.outcome import measure_chance
 
 
 def select_all_networks(study: Study) -> pd.DataFrame:
-    """Return the rows of ``study.runs`` that can be compared, each trained run once.
+    """Return the rows of ``study.runs`` that can be compared, each network under its first name.
 
-    Labelled variants are only included for families without other runs; MLPs, and runs with another
-    budget than most of their family (where several are as frequent, the largest), are left out.
+    Labelled variants are only included for families without other runs. MLPs, runs on other images
+    than the assignment's and runs with another budget are left out: than most of the assignment's
+    networks of the same family, or else of all of them. Without the assignment's networks, it is
+    the budget of most networks. Of budgets that are as frequent, it is the largest.
     """
-    runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy")
-    runs = runs.drop_duplicates(["spec_hash", "seed"])
-    usual = runs[runs["label"] == ""]
-    runs = runs[(runs["label"] == "") | ~runs["family"].isin(usual["family"])]
+    runs = leave_out_mlps(select_usual_images(study)).dropna(subset="test_accuracy")
+    runs = runs.drop_duplicates(["network", "seed"])
+    names = ["experiment", "run", "label"]
+    runs[names] = runs.groupby("network")[names].transform("first")
     if runs.empty:
         return runs
-    budgets = runs.groupby(["family", *drawing.BUDGET], sort=False)["run"]
-    runs = runs.assign(budget=budgets.ngroup(), frequency=budgets.transform("size"))
-    runs["images"] = runs["max_epochs"] * runs["images_per_epoch"]
-    usual = runs.sort_values(["frequency", "images"]).drop_duplicates("family", keep="last")
-    return runs[runs["budget"].isin(usual["budget"])]
+    runs["budget"] = runs.groupby(drawing.BUDGET, sort=False).ngroup()
+    assigned = _leave_out_variants(runs[runs["network"].isin(select_assigned(study)["network"])])
+    families = {name: _find_budget(rows) for name, rows in assigned.groupby("family")}
+    usual = _find_budget(_leave_out_variants(runs) if assigned.empty else assigned)
+    runs = runs[runs["budget"] == runs["family"].map(families).fillna(usual)]
+    return _leave_out_variants(runs)
+
+
+def _leave_out_variants(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without labels, and those of families that have no others."""
+    usual = runs[runs["label"] == ""]
+    return runs[(runs["label"] == "") | ~runs["family"].isin(usual["family"])]
+
+
+def _find_budget(runs: pd.DataFrame) -> int:
+    """Return the most frequent ``budget``; of several, the one of most images over all epochs."""
+    images = runs["max_epochs"] * runs["images_per_epoch"]
+    frequency = runs.groupby("budget")["run"].transform("size")
+    rows = runs.assign(frequency=frequency, images=images).sort_values(["frequency", "images"])
+    return int(rows["budget"].iloc[-1])
 
 
 def select_networks(study: Study) -> pd.DataFrame:
@@ -65,14 +83,16 @@ def select_baselines(study: Study) -> pd.DataFrame:
 def describe_rest(study: Study) -> list[str]:
     """Return in a sentence, if there are any, how many networks ``select_all_networks`` omits."""
     runs = leave_out_mlps(study.runs).dropna(subset="test_accuracy")
-    shown = runs["spec_hash"].isin(select_all_networks(study)["spec_hash"])
+    shown = runs["network"].isin(select_all_networks(study)["network"])
     rest = runs[~shown.groupby(runs["run"]).transform("any")]
-    # A network of two names has equal hashes, which differ between seeds.
-    rest = rest.drop_duplicates("run").drop_duplicates("spec_hash")
+    rest = rest.drop_duplicates("run").drop_duplicates("network")
     counts = [f"{count} of {name}" for name, count in rest["experiment"].value_counts().items()]
     if not counts:
         return []
-    return [f"Not shown, variants of these networks or of another budget: {join_words(counts)}."]
+    why = ["variants of these networks", "of another budget"]
+    if not set(rest["data"]) <= set(select_usual_images(study)["data"]):
+        why.append("of other images")
+    return [f"Not shown, {join_words(why, 'or')}: {join_words(counts)}."]
 
 
 def describe_finding(networks: pd.DataFrame) -> str:

@@ -1,0 +1,54 @@
+"""Selects the networks that a figure compares: those of one data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from hw2core.analysis.course import COURSE, keep_course
+from hw2core.analysis.tables import Study, find_best, leave_out_mlps, select
+from hw2core.data.registry import title_data_set
+from hw2core.runs.schema import Result
+
+
+def select_assigned(study: Study) -> pd.DataFrame:
+    """Return the rows of ``study.runs`` of the assignment's networks, without MLPs."""
+    runs = leave_out_mlps(keep_course(study).runs)
+    return runs[runs["experiment"].isin(COURSE)]
+
+
+def select_usual_images(study: Study) -> pd.DataFrame:
+    """Return the rows of ``study.runs`` with images of the data set of the assignment's networks.
+
+    Without any, it is the data set that most networks have, or else most MLPs.
+    """
+    for runs in (select_assigned(study), leave_out_mlps(study.runs), study.runs):
+        if len(runs):
+            return select(study.runs, data=runs["data"].mode().iloc[0])
+    return study.runs
+
+
+def find_best_of(study: Study, summary: pd.DataFrame) -> tuple[Any, str]:
+    """Return the best row of ``summary`` by ``find_best`` with usual images, and what it is.
+
+    That is ``the best by validation``, with the data set if there are several.
+    """
+    runs = select_usual_images(study)
+    what = "the best by validation"
+    if study.runs["data"].nunique() > 1:
+        what += f" on {title_data_set(runs['data'].iloc[0])} images"
+    return find_best(summary[summary["run"].isin(runs["run"])]), what
+
+
+def find_best_result(study: Study) -> Result | None:
+    """Return the result of the best network that is no MLP, from its best seed by validation.
+
+    Seeds that did not train are left out.
+    """
+    best, _ = find_best_of(study, leave_out_mlps(study.summary))
+    if best is None:
+        return None
+    seeds = set(select(study.runs, run=best.run, status="trained")["seed"])
+    able = [x for x in study.results if x.name == best.run and x.seed in seeds and x.test]
+    return max(able, key=lambda result: result.validation_accuracy)
