@@ -215,6 +215,11 @@ def test_fixed_sentences_are_those_of_the_settings():
     assert ", except 4 runs of `exp2`." in text
     he = render(*build_results("exp1_1", network={"initialization": "he"}))
     assert "**The cause** is the scale" not in he
+    plain = "exp1_1", "exp1_2", "exp1_3", "exp1_4"
+    assert render(*build_results(*plain)).count("argument of question 2") == 3
+    he = render(*build_results(*plain, network={"initialization": "he"}))
+    assert "argument of question 2" not in he
+    assert r"1/(3n) \cdot 1/2" not in he
     assert "Both kinds of network are best at" in text
     assert "The custom network has 9 changes" in text
     assert "own recipe" in text
