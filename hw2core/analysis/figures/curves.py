@@ -81,6 +81,8 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         notes.append(f"{failed} of {count_things(len(summary), 'network')} did not train.")
     alt = " ".join(["Training and validation loss and accuracy against epoch.", *notes])
     notes += drawing.describe_lines(runs)
+    if (runs.groupby(drawing.name_lines(runs))["epochs"].nunique() > 1).any():
+        notes.append("A line ends where the first of its seeds stops.")
     notes.append("Dots mark the best epoch by validation accuracy, dotted lines chance level.")
     if len(summary) > MANY:
         notes.append(f"The {FEW} best of {len(summary)} networks are named.")
@@ -102,6 +104,9 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     lines = runs[["line", "run"]].drop_duplicates().set_index("line").join(looks, on="run")
     lines["hover"] = [f"{x}: validation accuracy up to {best[x]} %" for x in lines.index]
     lines = lines.sort_index().sort_values("named", kind="stable")
+    # A mean over the seeds that are left would jump where a seed stops.
+    shortest = runs.groupby("line")["epochs"].min()
+    epochs = epochs[epochs["epoch"] <= epochs["line"].map(shortest)]
     height = max(1.45, 0.145 * looks["named"].sum())
     plot = Figure(figsize=(style.FIGURE_WIDTH, 0.8 + 2 * height))
     grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
