@@ -150,6 +150,19 @@ def test_hover_titles_are_text_and_cannot_break_out(tmp_path):
     assert "hover: " not in svg
 
 
+def test_a_line_ends_where_the_first_of_its_seeds_stops():
+    """A mean over the seeds that are left would jump."""
+    early = [
+        build_result("exp1_1_L2_K32", seed=seed, epochs=epochs, ceiling=ceiling)
+        for seed, (epochs, ceiling) in enumerate([(20, 60), (8, 80), (6, 82)])
+    ]
+    drawn = find(draw("curves", tabulate(early), "exp1_1"), "exp1_1_L2_K32")
+    assert [list(line.get_xdata()) for line in drawn] == 4 * [[1, 2, 3, 4, 5, 6]]
+    note = "A line ends where the first of its seeds stops."
+    assert note in curves.describe_curves(tabulate(early), "exp1_1")[0]
+    assert note not in curves.describe_curves(tabulate(early[:1]), "exp1_1")[0]
+
+
 def test_curves_are_means_of_the_seeds_that_trained(study):
     drawn = find(draw("curves", study, "exp1_1"), "exp1_1_L8_K32")
     epochs = study.epochs[study.epochs["run"] == "exp1_1_L8_K32"]
@@ -575,6 +588,15 @@ def test_confusion_is_in_percent_of_the_true_class(study):
     assert len(shares) == 20
     assert [text for text in read(axes.texts) if text in shares] == shares
     assert read(axes.get_xticklabels()) == list("0123456789")
+
+
+def test_a_network_without_mistakes_is_said_to_make_none(study, tiny_manifest):
+    best = find_best_result(study)
+    right = best.model_copy(update={"test": best.test.model_copy(update={"mistakes": []})})
+    caption, _ = figures.describe("mistakes", tabulate([right]))
+    images = f"{best.test.num_images:,} test images"
+    assert caption == f"{best.name}, seed {best.seed}, makes no mistake on the {images}."
+    assert draw("mistakes", tabulate([right]), manifest=tiny_manifest).axes == []
 
 
 def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):

@@ -75,8 +75,11 @@ def draw_confusion(study: Study, manifest: Path | None) -> Figure:
 def describe_mistakes(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     best = find_best_result(study)
-    if best is None or best.test is None or not best.test.mistakes:
+    if best is None or best.test is None:
         return MISSING, ""
+    if not best.test.mistakes:
+        images = f"{best.test.num_images:,} test images"
+        return f"{best.name}, seed {best.seed}, makes no mistake on the {images}.", ""
     shown = best.test.mistakes[: ROWS * COLUMNS]
     least = 100 * min(mistake.probability for mistake in shown)
     finding = (
