@@ -260,3 +260,14 @@ def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solu
     assert set(select_baselines(study)["family"]) == {"plain"}
     table = list_experiments(study).set_index("Experiment")["Public median, best (%)"]
     assert table["exp1_1"] == DASH != table["exp1_2"]
+
+
+def test_other_changes_of_the_recipe_of_the_custom_network_are_named():
+    own = {"optimizer": "adamw", "weight_decay": 0.01, "label_smoothing": 0.1}
+    plain = build_results("exp1_1")
+    results = build("exp2", {"L3_K32": {"depth": 3}}, model="ycn", training=own)
+    text = say("part3_q6_1", results + plain)
+    assert "`training.optimizer` is adamw instead of sgd" in text
+    assert "`training.weight_decay` is 0.01 instead of 0.0" in text
+    assert "training.label_smoothing" not in text  # in the table
+    assert "In addition" not in say("part3_q6_1", build_results("exp2") + plain)

@@ -17,6 +17,8 @@ from hw2core.analysis.text import count_things, format_change, join_words
 
 # Not a change but for the cutout; for comparison.
 AUGMENTATION = {"no_augmentation": "Flips, shifts and cutout"}
+RECIPE = {"training.batch_size": "the batch size", "training.lr": "the learning rate"}
+ROOT = Path(__file__).parents[3]
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
 EXPERIMENTS_1 = "experiments 1.1 to 1.4"
 
@@ -26,7 +28,7 @@ def read_changes(study: Study) -> pd.DataFrame:
 
     The columns are ``what``, ``why``, ``source`` and ``without`` (label of a run).
     """
-    changes = report_files.read_changes(Path(__file__).parents[3])
+    changes = report_files.read_changes(ROOT)
     own = select(study.runs, experiment="exp2")
     used = [change for change in changes if is_used(own, change.pop("setting"))]
     return pd.DataFrame(used, columns=["what", "why", "source", "without"])
@@ -67,17 +69,8 @@ def say_changes(study: Study) -> Sentences:
         f"The custom network has {count_things(len(changes), 'change')}, each of which addresses a "
         "limitation of the plain networks."
     )
-    records = [select(study.runs, experiment=x).to_dict("records") for x in ("exp2", "exp1_1")]
-    if all(records):
-        own, plain = (runs[0] for runs in records)
-        names = {"training.batch_size": "batch size", "training.lr": "learning rate"}
-        recipe = [
-            f"the {name} is {own[key]:g} instead of {plain[key]:g}"
-            for key, name in names.items()
-            if own[key] != plain[key]
-        ]
-        if recipe:
-            yield f"In addition, {join_words(recipe)}."
+    if recipe := _list_recipe(study):
+        yield f"In addition, {join_words(recipe)}."
     worth = measure_ablation(study)
     names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
     said = {label: _lower(names.get(label, f"`{label}`")) for label in worth}
@@ -93,6 +86,21 @@ def say_changes(study: Study) -> Sentences:
             "In the ablation, the network loses these points of test accuracy without each part: "
             f"{listed}{negative}."
         )
+
+
+def _list_recipe(study: Study) -> list[str]:
+    """Return in what else the recipe of experiment 2 differs from 1.1's."""
+    own, plain = (select(study.runs, experiment=x) for x in ("exp2", "exp1_1"))
+    if own.empty or plain.empty:
+        return []
+    listed = {change["setting"].partition("=")[0] for change in report_files.read_changes(ROOT)}
+    differs = []
+    for key in map(str, study.runs.filter(like="training.")):
+        values = [f"{each[key].iloc[0]}" for each in (own, plain)]
+        if key not in listed and len({*values, "None", "nan"}) == 4:  # both have it
+            name = RECIPE.get(key, f"`{key}`")
+            differs.append(f"{name} is {values[0]} instead of {values[1]}")
+    return differs
 
 
 def _lower(name: str) -> str:
