@@ -41,6 +41,19 @@ def test_results_of_the_working_folder_are_used():
     assert "no result yet" not in text
 
 
+def test_runs_that_are_not_evaluated_yet_are_named_and_not_judged():
+    results = list(build_part_2(seeds=range(2), epochs=6))
+    for result in results:
+        files.write_result(paths.result_path(result.name, result.seed), result)
+        if result.name == "part2_dropout_0" and result.seed == 0:
+            files.write_evaluation(paths.evaluation_path(result.name, 0), result.test)
+    text = answers.part2_q1
+    assert "NaN" not in text
+    assert "– %" not in text
+    assert "does not train" not in text
+    assert "Without a result: `part2_dropout_0.4` and `part2_dropout_0.8`." in text
+
+
 def test_stale_results_are_shown_with_a_warning(caplog):
     results = list(build_part_2(seeds=range(1), epochs=6))  # their code has no hash of today
     for result in results:

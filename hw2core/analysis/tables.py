@@ -23,7 +23,7 @@ from hw2core.data import registry
 from hw2core.errors import UserError
 from hw2core.io import write_text_atomically
 from hw2core.runs.files import find_results, forget_others
-from hw2core.runs.outcome import STATUSES
+from hw2core.runs.outcome import STATUSES, judge_status
 from hw2core.runs.paths import BASELINES
 from hw2core.runs.schema import Result
 
@@ -57,12 +57,17 @@ class Study:
 
 
 def load(experiments: Collection[Experiment]) -> Study:
-    """Read the results of the working folder.
+    """Read the results of the working folder; those that still have to be evaluated are missing.
 
     Raises:
         ResultError: an existing result cannot be read.
     """
-    return build(experiments, *find_results(experiments))
+    results, missing = find_results(experiments)
+    done = [x for x in results if x.test or judge_status(x) == "diverged"]
+    known = {x.name for x in done}
+    for name, run in dict.fromkeys((x.experiment, x.name) for x in results if x.name not in known):
+        missing[name].append(run)
+    return build(experiments, done, missing)
 
 
 def build(
