@@ -27,11 +27,14 @@ class Estimate(NamedTuple):
 
 
 def compare_pairs(differences: Sequence[float]) -> Estimate:
-    """Return the mean of at least two paired differences with its t interval and t test."""
+    """Return the mean of at least two paired differences with its t interval and t test.
+
+    Equal differences, as accuracies on few images often have, cannot be tested: their p value is 1.
+    """
     values = np.asarray(differences, dtype=float)
     mean = float(values.mean())
     if np.ptp(values) < EQUAL:  # the t statistic is 0 / 0 or infinite
-        return Estimate(mean, mean, mean, float(abs(mean) < EQUAL), len(values))
+        return Estimate(mean, mean, mean, 1.0, len(values))
     test = stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
     return Estimate(mean, interval.low, interval.high, test.pvalue, len(values))
