@@ -82,7 +82,8 @@ def draw_dots(study: Study) -> Figure:
     usual_budget = drawing.describe_budget(study.runs[usual == usual.max()])
     place, places = 0.0, []
     for experiment, rows in summary.groupby("experiment", sort=False):
-        budget = drawing.describe_budget(select(study.runs, experiment=experiment))
+        own = select(study.runs, experiment=experiment).drop_duplicates(drawing.BUDGET)
+        budget = drawing.describe_budget(own) if len(own) == 1 else "several budgets"
         name = str(experiment) if budget == usual_budget else f"{experiment}: {budget}"
         head = axes.text(0.01, place + 0.3, name, va="center", weight="bold", transform=from_edge)
         head.set_in_layout(False)
