@@ -252,6 +252,13 @@ def test_page_one_and_the_brief_sentences_say_in_what_experiments_also_differ():
                 assert (said in sentence) == differs
 
 
+def test_an_ablation_of_another_budget_than_the_network_is_said_to_be_one():
+    for epochs, differs in ((20, False), (60, True)):
+        results = build_results("exp2", epochs=epochs) + build_results("exp2_ablation")
+        said = "Experiments `exp2` and `exp2_ablation` also differ in `training.epochs`."
+        assert (said in say("part3_q6_1", results)) == differs
+
+
 def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solutions():
     residual = build_widths("exp1_1", [(32,), (64,)], (2, 4), model="resnet")
     study = tabulate(residual + build_results("exp1_2"))

@@ -75,9 +75,14 @@ def list_other_settings(study: Study, name: str, other: str) -> list[str]:
 def say_other_settings(study: Study, found: Finding) -> Sentences:
     """Yield in which settings the experiments that a finding compares also differ."""
     for name, other in product(found.needs, found.uses):
-        if keys := list_other_settings(study, name, other):
-            where = join_words(f"`{key}`" for key in keys)
-            yield f"Experiments `{name}` and `{other}` also differ in {where}."
+        yield from say_differences(study, name, other)
+
+
+def say_differences(study: Study, name: str, other: str) -> Sentences:
+    """Yield the settings of ``list_other_settings`` in a sentence, if there are any."""
+    if keys := list_other_settings(study, name, other):
+        where = join_words(f"`{key}`" for key in keys)
+        yield f"Experiments `{name}` and `{other}` also differ in {where}."
 
 
 def split_groups(summary: pd.DataFrame, column: str) -> dict[Any, pd.DataFrame]:

@@ -9,7 +9,13 @@ import pandas as pd
 
 from hw2core.analysis import report_files
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, finding, is_used, summarize_experiments
+from hw2core.analysis.findings.core import (
+    Sentences,
+    finding,
+    is_used,
+    say_differences,
+    summarize_experiments,
+)
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
@@ -86,6 +92,7 @@ def say_changes(study: Study) -> Sentences:
             "In the ablation, the network loses these points of test accuracy without each part: "
             f"{listed}{negative}."
         )
+    yield from say_differences(study, "exp2", "exp2_ablation")
 
 
 def _list_recipe(study: Study) -> list[str]:
