@@ -494,6 +494,19 @@ def test_the_best_network_is_the_best_on_the_images_of_the_assignment():
     assert find_best_result(tabulate([easy])).name == easy.name
 
 
+def test_a_cost_figure_of_nothing_says_what_it_leaves_out():
+    own = build_result("exp5_L2_K8", experiment="exp5", widths=(8,), **OWN_IMAGES)
+    study = tabulate([build_result("exp1_1_L2_K32", status="at_chance"), own])
+    caption, alt = figures.describe("cost", study)
+    assert alt == ""
+    assert caption.startswith("No network that can be compared has trained and has a test accuracy")
+    assert caption.endswith(" or of other images: 1 of exp5.")
+    figure = draw("cost", study)
+    figure.draw_without_rendering()
+    (text,) = figure.texts
+    assert text.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_of_equally_frequent_budgets_the_largest_is_shown():
     for key_, values, changes in (
         ("epochs", (10, 20, 40), lambda n: {"epochs": n}),

@@ -41,7 +41,8 @@ def describe_cost(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     runs = select_trained(study)
     if runs.empty:
-        return "No network has trained and has a test accuracy yet.", ""
+        reason = "No network that can be compared has trained and has a test accuracy yet."
+        return " ".join([reason, *key.describe_rest(study)]), ""
     summary = summarize(runs).sort_values("test")
     fronts = [set(find_front(summary, price)["run"]) for price in PRICES]
     both = [run for run in summary["run"] if all(run in front for front in fronts)][-MOST:]

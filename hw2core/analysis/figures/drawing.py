@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ _METADATA = {
 def draw_missing(reason: str) -> Figure:
     """Return a figure with only the reason why there is nothing to show."""
     figure = Figure(figsize=(style.FIGURE_WIDTH, 0.5))
-    figure.text(0.01, 0.5, reason, va="center")
+    figure.text(0.01, 0.5, textwrap.fill(reason, 78), va="center")
     return figure
 
 
