@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, has_settings
 
 # Var(W) = 1 / (3 fan-in) and a ReLU halves the second moment: the variance shrinks by 6 per layer.
 THEORY = math.sqrt(6)
 _ASSUMED: dict[str, Any] = {
-    "initialization": "default",
-    "batchnorm": False,
-    "activation_type": "relu",
+    "architecture.initialization": "default",
+    "architecture.batchnorm": False,
+    "architecture.activation_type": "relu",
 }
 _KEYS = ["run", "seed"]
 
@@ -30,9 +30,7 @@ def follows_theory(runs: pd.DataFrame) -> bool:
 
     It assumes PyTorch's default initialisation, ReLU and no batch norm.
     """
-    settings = runs.reindex(columns=[f"architecture.{name}" for name in _ASSUMED])
-    assumed = zip(settings, _ASSUMED.values(), strict=True)
-    return all(settings[name].dropna().eq(value).all() for name, value in assumed)
+    return has_settings(runs, _ASSUMED)
 
 
 def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:

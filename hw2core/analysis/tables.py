@@ -157,6 +157,12 @@ def select(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     return frame
 
 
+def has_settings(runs: pd.DataFrame, settings: Mapping[str, Any]) -> bool:
+    """Return whether all rows of ``Study.runs`` that record these settings have these values."""
+    found = runs.reindex(columns=list(settings))
+    return all(bool(found[key].dropna().eq(value).all()) for key, value in settings.items())
+
+
 def leave_out_mlps(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of all networks but those of part 2, which are trained from scratch."""
     return frame[frame["model"] != "mlp"]

@@ -21,7 +21,6 @@ REPORT_TEMPLATE = "report/report.md.j2"
 REPORT_PAPER = "report/paper.typ"
 BASELINES = "report/baselines.csv"
 RATES = "search/README.md"  # how learning rates were chosen
-RATES_OF_PART_2 = "search/part2_optim.yaml"
 # The published results of this study, and the files in their folder.
 REFERENCE = "report/reference"
 REFERENCE_TABLE = "summary.csv"
@@ -163,7 +162,7 @@ def list_report_sources(checkout: Path) -> list[Path]:
         if path.suffix in REPORT_SUFFIXES
         and (reference not in path.parents or path == reference / REFERENCE_TABLE)
     )
-    return [*templates, checkout / RATES, checkout / RATES_OF_PART_2]
+    return [*templates, checkout / RATES]
 
 
 def manifest_path(data_folder: str) -> str:

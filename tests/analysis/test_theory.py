@@ -70,14 +70,19 @@ def test_networks_are_listed_with_their_share():
 
 
 def test_the_rates_are_those_of_the_search():
-    study = tabulate(build_results("exp1_1", "part2_optim"))
+    momentum = {"momentum": 0.9}
+    plain = build_results("exp1_1", training=momentum)
+    study = tabulate([*plain, *build_results("part2_optim")])
     assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates(study)
     assert theory.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
     assert not theory.has_searched_rates(study)  # SGD with a rate of 0.1
     assert theory.list_searched(study) == ["exp1_1"]
+    small = {"batch_size": 50}
     published = {"vanilla": 0.12, "momentum": 0.01, "rmsprop": 5e-4}
     results = [
-        build_result(name, experiment="part2_optim", training={"optimizer": name, "lr": rate})
+        build_result(
+            name, experiment="part2_optim", training=small | {"optimizer": name, "lr": rate}
+        )
         for name, rate in published.items()
     ]
     others = [
@@ -89,6 +94,21 @@ def test_the_rates_are_those_of_the_search():
     assert theory.has_searched_rates(searched)
     assert theory.list_searched(searched) == ["exp1_5", "part2_optim"]
     assert theory.read_rates(searched) == ""
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 512}, {"optimizer": "adamw"}, {"momentum": 0.5}])
+def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
+    study = tabulate(build_results("exp1_1", training=change))
+    assert theory.list_searched(study) == []
+    assert theory.read_rates(study) == ""
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.001}, {"batch_size": 128}])
+def test_a_rate_of_part_2_that_was_searched_but_is_not_the_best_was_not_chosen(change):
+    training = {"batch_size": 50, "optimizer": "rmsprop", "lr": 5e-4}
+    for recipe, chosen in ((training, True), (training | change, False)):
+        study = tabulate([build_result("rmsprop", experiment="part2_optim", training=recipe)])
+        assert theory.has_searched_rates(study) == chosen
 
 
 def test_every_layer_by_hand_agrees_with_autograd():

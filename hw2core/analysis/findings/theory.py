@@ -14,20 +14,25 @@ from hw2core import layers
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding
 from hw2core.analysis.findings.own import EXPERIMENT_1
-from hw2core.analysis.tables import Study, select
+from hw2core.analysis.tables import Study, has_settings, select
 from hw2core.analysis.text import format_number
 from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock
-from hw2core.config.reading import read_config
 from hw2core.data.arrays import IMAGE_SHAPE
 from hw2core.engine.flops import count_parameters
 from hw2core.grad_check import compare_layer_to_torch
-from hw2core.runs.paths import RATES, RATES_OF_PART_2
+from hw2core.runs.paths import RATES
 
 BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of part 1
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
 GIB, GB = 2**30, 1e9
 SEARCH = Path(__file__).parents[3] / RATES
 SEARCHED = (*EXPERIMENT_1, "exp1_5")  # with the default learning rate
+# A best rate holds for the optimizer and the batch size of the search.
+SEARCHED_RECIPE = {
+    "training.optimizer": "sgd",
+    "training.batch_size": 128,
+    "training.momentum": 0.9,
+}
 KERNEL, POOL = 3, 2  # sizes of every convolution and pool of the study
 
 
@@ -192,24 +197,28 @@ def _read_section() -> str:
 
 
 def list_searched(study: Study) -> list[str]:
-    """Return the experiments whose images and learning rates are those of ``search/``."""
+    """Return the experiments whose images, recipe and learning rates are those of ``search/``."""
     section = _read_section()
     found = [
         name
         for name in SEARCHED
         if set((runs := select(study.runs, experiment=name))["data"]) == {"cifar10"}
+        and has_settings(runs, SEARCHED_RECIPE)
         and all(f"best at {rate:g}," in section for rate in runs["training.lr"])
     ]
     return found + ["part2_optim"] * has_searched_rates(study)
 
 
 def has_searched_rates(study: Study) -> bool:
-    """Return whether the runs of ``part2_optim`` have images and rates that were searched."""
-    searched = read_config(SEARCH.parents[1] / RATES_OF_PART_2)["experiments"]["exp0_part2_optim"]
+    """Return whether the runs of ``part2_optim`` have images and rates of the search, the best."""
+    text = SEARCH.read_text(encoding="utf-8")
     runs = select(study.runs, experiment="part2_optim")
     rates = zip(runs["training.optimizer"], runs["training.lr"], strict=True) if len(runs) else ()
-    names = {f"{optimizer}_{rate:g}" for optimizer, rate in rates}
-    return names <= searched["runs"].keys() and set(runs["data"]) == {"cifar10"}
+    return (
+        set(runs["data"]) == {"cifar10"}
+        and has_settings(runs, {"training.batch_size": 50})
+        and all(f"`{optimizer}_{rate:g}`" in text for optimizer, rate in rates)
+    )
 
 
 def list_networks(study: Study, experiment: str) -> pd.DataFrame:
