@@ -24,6 +24,7 @@ NEVER = re.compile(
 )
 # A node that does not respond keeps a failed job in this state; usually it lasts a few seconds.
 ENDING, ENDING_SECONDS = "COMPLETING", 60
+UNKNOWN = "nvalid job id"  # in what squeue says of jobs that it no longer knows
 RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
 SETTINGS = {  # of slurm/config.yaml, by a part of the reason
     "Reservation": "slurm-reservation",
@@ -40,14 +41,20 @@ NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 def report_states(name: str) -> int:
     """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
     folder = RECORDS / name
-    query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader", "--name", name)
-    done = call("squeue", *query)
-    answers = done.returncode == 0
+    query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader")
+    done = call("squeue", *query, "--name", name)
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    lost = {x.name for x in folder.glob("[0-9]*") if not _read(x)}
+    lost -= {line.partition("|")[0] for line in lines}
+    if done.returncode == 0 and lost:  # ended, or renamed
+        done = call("squeue", *query, "--jobs", ",".join(sorted(lost)))
+        lines += done.stdout.splitlines()
+    answers = done.returncode == 0 or UNKNOWN in done.stderr
     if not answers:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         report_waiting(folder, "the states of running jobs are unknown", reason)
     states = {}
-    for line in done.stdout.splitlines() if answers else ():
+    for line in lines if answers else ():
         job, state, reason, partitions = f"{line}|||".split("|")[:4]
         # With several partitions, the reason is that of the last one that Slurm tried.
         never = state == RESERVATION_ENDED or (
@@ -64,9 +71,8 @@ def report_states(name: str) -> int:
         if job:
             states[job] = state
     for record in folder.glob("[0-9]*"):
-        status, age = "", 0.0
+        status, age = _read(record), 0.0  # read after asking Slurm
         with contextlib.suppress(OSError):
-            status = record.read_text().strip()  # read after asking Slurm
             age = time.time() - record.stat().st_mtime
         if states.get(record.name) == ENDING and status != "0" and age > ENDING_SECONDS:
             report_waiting(folder, f"job {record.name} waits", ENDING)
@@ -76,6 +82,13 @@ def report_states(name: str) -> int:
     for job, state in states.items():
         print(f"{job}|{'FAILED' if state in LOST else state}")
     return 0
+
+
+def _read(record: Path) -> str:
+    """Return the exit status that a job has written, if it has."""
+    with contextlib.suppress(OSError):
+        return record.read_text().strip()
+    return ""
 
 
 def explain_failure(folder: Path, job: str, reason: str) -> None:

@@ -201,6 +201,23 @@ def test_a_failed_job_that_does_not_end_is_named(slurm, status):
     assert ask() == {"7": "COMPLETED"}
 
 
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        ("echo '7|RUNNING|None|main'", "RUNNING"),
+        ("echo slurm_load_jobs error: Invalid job id specified >&2; exit 1", "FAILED"),
+        ("echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", "RUNNING"),
+        ("true", "FAILED"),
+    ],
+)
+def test_a_job_that_is_unknown_by_name_is_asked_for_by_number(slurm, script, state):
+    submit(slurm, 7)
+    submit(slurm, 8).write_text("0\n")
+    slurm("squeue", f'case "$*" in *--jobs*) echo "$@" > asked; {script};; esac')
+    assert ask() == {"7": state, "8": "COMPLETED"}
+    assert Path("asked").read_text().endswith("--jobs 7\n")
+
+
 @pytest.mark.parametrize("script", ["exit 1", "echo '7|FAILED'; echo no answer >&2; exit 1"])
 def test_while_slurm_does_not_answer_only_success_is_known(slurm, script):
     slurm("squeue", script)
