@@ -521,6 +521,17 @@ def test_of_equally_frequent_budgets_the_largest_is_shown():
         assert "or of another budget: 2 of exp3." in figures.describe("cost", study)[0]
 
 
+def test_layers_are_those_of_the_assignment_if_it_has_plain_networks():
+    own = [
+        build_result(f"exp5_L{depth}_K8", experiment="exp5", depth=depth, widths=(8,))
+        for depth in range(2, 9)
+    ]
+    plain = [build_result(f"exp1_1_L{depth}_K32", depth=depth) for depth in (2, 4)]
+    shown = layers.select_networks(tabulate([*own, *plain]))
+    assert shown["run"].tolist() == ["exp1_1_L2_K32", "exp1_1_L4_K32"]
+    assert set(layers.select_networks(tabulate(own))["experiment"]) == {"exp5"}
+
+
 def test_layers_name_each_line_whatever_was_not_recorded():
     """The last activations of one network, or everything of all, are not finite."""
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from hw2core.analysis.compared import select_assigned, select_usual_images
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.signal import THEORY, follows_theory
 from hw2core.analysis.tables import Study, leave_out_mlps, select
@@ -21,11 +22,14 @@ DASHED = "theory: √6 per layer"
 def select_networks(study: Study) -> pd.DataFrame:
     """Return the networks to compare, by ``name_lines``, with ``colour`` and ``dashes``.
 
-    First are the plain networks by depth, with the widths that have the most depths; then other
-    networks as deep and wide as the deepest of them, unless they start from the same weights.
+    They are the assignment's if some of these are plain. First are the plain networks by depth,
+    with the widths that have the most depths; then other networks as deep and wide as the deepest
+    of them, unless they start from the same weights.
     """
     recorded = study.layers.loc[study.layers["layer"].str.startswith("conv"), "run"]
-    runs = study.runs[study.runs["run"].isin(recorded)]
+    assigned = select_assigned(study)
+    runs = select_usual_images(study) if select(assigned, family="plain").empty else assigned
+    runs = runs[runs["run"].isin(recorded)]
     networks = runs.drop_duplicates("run")
     plain = select(networks, family="plain", label="").drop_duplicates(["num_conv", "widths"])
     if plain.empty:
