@@ -31,7 +31,7 @@ def __getattr__(name: str) -> str:
     from hw2core.analysis import report, tables
     from hw2core.runs.staleness import warn_of_stale
 
-    study = tables.load(load_experiments())
+    study = tables.load(load_experiments(), only_evaluated=True)
     warn_of_stale(study.experiments, logging.getLogger(__name__))
     return report.render_answer(name, study)
 

@@ -56,13 +56,18 @@ class Study:
         return summarize(self.runs)
 
 
-def load(experiments: Collection[Experiment]) -> Study:
-    """Read the results of the working folder; those that still have to be evaluated are missing.
+def load(experiments: Collection[Experiment], *, only_evaluated: bool = False) -> Study:
+    """Read the results of the working folder.
+
+    Args:
+        only_evaluated: count results that still have to be evaluated as missing.
 
     Raises:
         ResultError: an existing result cannot be read.
     """
     results, missing = find_results(experiments)
+    if not only_evaluated:
+        return build(experiments, results, missing)
     done = [x for x in results if x.test or judge_status(x) == "diverged"]
     known = {x.name for x in done}
     for name, run in dict.fromkeys((x.experiment, x.name) for x in results if x.name not in known):
