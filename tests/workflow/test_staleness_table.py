@@ -185,7 +185,7 @@ def test_what_changes_no_number_trains_nothing(study):
     assert study.plan() == {}
     # What the report is made from.
     study.edit("report/captions/figure.rst", "is explained in", "means is in")
-    study.edit("search/README.md", "hyper-parameters were chosen", "they were chosen")
+    study.edit("search/README.md", "learning rates were chosen", "they were chosen")
     (record / "summary.csv").write_text("x\n")
     assert study.plan() == {"written_report": 1}
 

@@ -18,7 +18,9 @@ import matplotlib.style
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
-STYLE = Path(__file__).with_name("style.mplstyle")
+from hw2core.runs.paths import FIGURE_STYLE
+
+STYLE = Path(__file__).parents[3] / FIGURE_STYLE
 FIGURE_WIDTH = 5.4  # inches; text of 8.5 points is 8 pixels high on a phone
 
 INK, MUTED, FAINT, PAPER = "#262626", "#6b6b6b", "#b3b3b3", "#ffffff"
