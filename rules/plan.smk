@@ -59,8 +59,8 @@ def check_plan():
     planned = list(workflow.dag.needrun_jobs())
     plan.refuse_no_threads((job.rule.name, job.threads) for job in planned)
     if executor_name() == "slurm":
-        trainings = [job for job in planned if job.rule.name == "train"]
-        plan.refuse_no_limit(job.resources.get("runtime") for job in trainings)
+        runs = [job for job in planned if job.rule.name == "train"]
+        plan.refuse_no_limit(job.resources.get("runtime") for job in runs)
     pending = [describe_training(job) for job in planned if job.rule.name == "train"]
     TERMINAL.planned = [(run, seed) for run, seed, *_ in pending]
     if pending:

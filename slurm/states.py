@@ -24,7 +24,7 @@ NEVER = re.compile(
 )
 # A node that does not respond keeps a failed job in this state; usually it lasts a few seconds.
 ENDING, ENDING_SECONDS = "COMPLETING", 60
-UNKNOWN = "nvalid job id"  # in what squeue says of jobs that it no longer knows
+UNKNOWN = "nvalid job id"  # squeue's error for jobs that it no longer knows
 RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
 SETTINGS = {  # of slurm/config.yaml, by a part of the reason
     "Reservation": "slurm-reservation",

@@ -197,7 +197,7 @@ def refuse_no_threads(jobs: Iterable[tuple[str, int]]) -> None:
 
 
 def refuse_no_limit(minutes: Iterable[float | None]) -> None:
-    """Refuse trainings on a cluster without a time limit: their jobs would get that of evaluate.
+    """Refuse training runs on a cluster without a limit: their jobs would get that of evaluate.
 
     Args:
         minutes: the limit of each.
