@@ -21,7 +21,6 @@ PACKAGE = "hw2core"
 # Where a package that imports lazily says which of its modules has each name.
 LAZY_TABLE = "_MODULE_OF"
 TYPES_ONLY = r"(\w+\.)*TYPE_CHECKING"
-FILE = re.compile(r"[\w/-]*(\.[\w-]+)+")  # a file, or the suffix of one named like the module
 ANY = "*"  # in place of a name: any of them
 
 
@@ -151,8 +150,9 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     They are those that a copy of the code has.
     """
     values = (node.value for node in nodes if isinstance(node, ast.Constant))
-    named = [Path(text).name for text in values if isinstance(text, str) and FILE.fullmatch(text)]
-    names = {f"{path.stem}{name}" if name.startswith(".") else name for name in named}
+    texts = [text for text in values if isinstance(text, str) and "." in text[:-1]]
+    # A text that begins with a dot may be the suffix of a file named like the module.
+    names = {f"{path.stem}{x}" if x.startswith(".") else x.rpartition("/")[2] for x in texts}
     found = list_below(path.parent) if names else []
     return sorted(x for x in found if x.name in names and x.suffix != ".py" and x.is_file())
 
