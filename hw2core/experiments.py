@@ -38,6 +38,7 @@ from hw2core.runs.course import check_place, find_place, read_fit
 from hw2core.runs.environment import count_allotted_threads, start_all_threads, use_large_pages
 from hw2core.runs.files import write_single_file
 from hw2core.runs.images import explain_images, prepare_images
+from hw2core.runs.loaded import check_loaded
 from hw2core.runs.log import format_epoch, open_log
 from hw2core.runs.make import make_evaluation, make_result
 from hw2core.runs.outcome import judge_status
@@ -116,12 +117,13 @@ def run_experiment(
     Raises:
         ConfigError: an argument is not allowed; names it, its value and what is allowed.
         WriteError: the result or the weights cannot be written.
-        ResultError: a file that is not a result is in its place.
-        LossError: a larger result is in its place.
+        ResultError: a file that is no result is in its place; LossError: a larger result is.
+        UserError: a module of hw2core was edited after it was imported.
         DeviceError: the device is not available.
         DataError: the images are damaged or cannot be downloaded.
     """
     given = make_plain(locals())
+    check_loaded()
     spec = read_spec(given)
     seed = torch.seed() % 2**32 if seed is None else given["seed"]
     seed = read_number("seed", seed, range(2**64), "0 to 2**64 - 1")
@@ -165,8 +167,8 @@ def run_experiment(
 def load_experiment(filename: Path | str) -> tuple[dict[str, Any], FitResult]:
     """Read a result, also one of the course's format, and return its ``(config, FitResult)``.
 
-    The config of a result of this project has the arguments of ``run_experiment`` in addition to
-    its sections, and its "test" means validation (a ``ValidatedFit``).
+    In a config of this project, the arguments of ``run_experiment`` are beside its sections, and
+    its "test" means validation (a ``ValidatedFit``).
 
     Raises:
         ResultError: the file is missing, damaged or no result.
@@ -225,8 +227,7 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     add("--reg", type=float, help="weight decay")
     for part, name in DATA_PARTS.items():
         add(f"--{part}", help=f"{name} images (default: as in config.yaml)", **number)
-    given = vars(parser.parse_args(arguments))
-    del given["command"]
+    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if k != "command"}
     data = {part: given.pop(part) for part in DATA_PARTS if part in given}
     return {**given, "data": data} if data else given
 

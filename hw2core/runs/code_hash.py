@@ -165,6 +165,12 @@ def combine_hashes(hashes: dict[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def forget_hashes() -> None:
+    """Make the next hashes those of today's files; a notebook lives longer than a call."""
+    for function in (find_source, _hash_run_modules, hash_image_code, hash_evaluation_code):
+        function.cache_clear()
+
+
 def _read_module(path: Path) -> tuple[str, Imports]:
     """Return the hash of a source file, with the files that it names, and its imports.
 
