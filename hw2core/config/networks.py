@@ -193,7 +193,10 @@ class ResNetArchitecture(LayerOptions):
     """Keys of ``model: resnet``: one residual block for every ``pool_every`` convolutions."""
 
     dropout: Fraction = 0.0
-    """Probability of a channel to be zeroed after each convolution of a block but the last."""
+    """Probability of a channel to be zeroed after each convolution of a block but the last.
+
+    Like ``activation_type``, it has no effect in a block of one convolution (pool_every: 1).
+    """
 
 
 class YourCodeNetArchitecture(ConvolutionalArchitecture):

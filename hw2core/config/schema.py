@@ -56,7 +56,7 @@ class RecipeSpec(Frozen):
     batch_size: Count
     """Number of training images in each batch."""
     batches: Limit = None
-    """Maximum number of batches per epoch; null: the whole training set."""
+    """Maximum number of batches per epoch; null: all whole batches of the training set."""
     optimizer: Literal["sgd", "adamw", "vanilla", "momentum", "rmsprop"]
     """Optimizer: sgd or adamw for cnn, resnet and ycn; vanilla, momentum or rmsprop for mlp."""
     lr: Number = Field(gt=0, le=MAX_RATE)
@@ -68,7 +68,7 @@ class RecipeSpec(Frozen):
     nesterov: Flag = False
     """Whether to use Nesterov momentum; requires optimizer: sgd and a momentum above 0."""
     weight_decay: Number = Field(ge=0, le=1000)
-    """Weight decay coefficient; not applied to biases and normalisation parameters."""
+    """Weight decay coefficient; model: mlp applies it to biases too, the others to weights only."""
     schedule: Literal["constant", "one_cycle", "cosine", "step"]
     """Learning rate schedule."""
     warmup: Fraction = 0.25
