@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NOTICES = ".snakemake/stale"
 RECORDS = ".snakemake/made"
+RESTARTS = "HW2_RESTARTS"  # environment variable: how often Slurm has restarted a job, if it has
 
 
 def use_checkout(folder: str) -> None:
@@ -40,6 +41,8 @@ def use_checkout(folder: str) -> None:
         os.environ[variable] = os.pathsep.join(
             [*first, *(p for p in known if p and p not in first)]
         )
+    if restarts := os.environ.get("SLURM_RESTART_COUNT"):
+        os.environ[RESTARTS] = restarts  # the plugin removes Slurm's variables
     os.environ.pop("PYTHONSAFEPATH", None)  # the scripts import from their own folder
 
 

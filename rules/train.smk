@@ -28,6 +28,7 @@ rule train:
     threads: 2
     resources:
         gpu_percent=gpu_percent_of,
+        attempt=lambda wildcards, attempt: attempt,
     params:
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
         data=not_compared(manifest_of),
@@ -37,7 +38,7 @@ rule train:
         "exec python {CODE:q}/workflow_scripts/train.py --spec {params.spec:q}"
         " --seed {wildcards.seed} --data {params.data:q} --result {output.result:q}"
         " --weights {output.weights:q} --threads {threads} --minutes {params.minutes}"
-        " --gpu-percent {resources.gpu_percent} --log {log:q}"
+        " --gpu-percent {resources.gpu_percent} --attempt {resources.attempt} --log {log:q}"
 
 
 rule evaluate:

@@ -22,7 +22,7 @@ from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
 from hw2core.gpu_locks import take_gpu
 from hw2core.gpus import CUDA_GRAPH, VISIBLE
-from hw2core.pipeline import was_stale_before
+from hw2core.pipeline import RESTARTS, was_stale_before
 from hw2core.run_locks import hold_run
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
@@ -66,6 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=0, help="time limit; 0 for none")
     parser.add_argument("--checkpoint-seconds", type=float, help="minimum time between writes")
     parser.add_argument("--gpu-percent", type=int, default=0, help="to hold; 0: no GPU is chosen")
+    parser.add_argument("--attempt", type=int, default=1, help="of this job, with its evaluation")
     parser.add_argument("--log", type=Path)
     return parser.parse_args()
 
@@ -152,14 +153,17 @@ def note_current(args: argparse.Namespace) -> str:
     # Only preparing images shows whether they are those of the result, unless it is made by force.
     exist = all(path.exists() for path in [*files, args.data])
     compared = exist and was_stale_before(str(args.result), args.data)
+    # Stopped or failed while it evaluated: a training that is not done has a checkpoint.
+    again = args.attempt > 1 or os.environ.get(RESTARTS)
+    done = again and not paths.checkpoint_path(args.result).exists()
     # The spec does not say where the original images are, and they have been prepared.
-    if not (args.waited or compared) or compare_result(args.spec, args.seed):
+    if not (args.waited or compared or done) or compare_result(args.spec, args.seed):
         return ""
     if compared:
         for path in files:
             path.touch()  # so that a later call can force it
         return "its images are the same as before"
-    return "trained by another process meanwhile"
+    return f"trained by {'another process meanwhile' if args.waited else 'an earlier attempt'}"
 
 
 def format_setting(recorder: Recorder) -> str:

@@ -30,6 +30,12 @@ SUBMITTED = "has been submitted with SLURM jobid"
 EDITED = ("config.yaml", "Snakefile", "rules/train.smk", "hw2core/engine/run.py")
 EDITED += ("workflow_scripts/evaluate.py", "slurm/commands.py", "profiles/default/config.yaml")
 
+WAIT_UNTIL_REQUEUED = """    import os, time
+    if "HW2_RESTARTS" not in os.environ:
+        Path("evaluating").touch()
+        time.sleep(600)
+"""
+
 
 def test_an_experiment_is_six_jobs_that_take_turns_on_the_gpu(cluster, study):
     before = len(cluster.read_finished())
@@ -154,6 +160,24 @@ def test_a_requeued_job_goes_on(cluster, study, undisturbed):
     assert snakemake.returncode == 0, output
     assert output.count(SUBMITTED) == 1
     assert_equal(study, "requeued", undisturbed)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_requeued_while_it_evaluates_does_not_train_again(cluster, study):
+    script = study.checkout / "workflow_scripts/evaluate.py"
+    text, start = script.read_text(), "    args = parser.parse_args()\n"
+    script.write_text(text.replace(start, f"{start}{WAIT_UNTIL_REQUEUED}"))
+    with study.training("evaluating") as snakemake:
+        job = cluster.find_running()
+        wait_until((study.checkout / "evaluating").exists, "the evaluation", 120)
+        call("scontrol", "requeue", job)
+        wait_until(lambda: "PENDING" in call("squeue", "-h", "-j", job, "-o", "%T"), job, 30)
+        call("scontrol", "update", f"JobId={job}", "StartTime=now")
+        output, _ = snakemake.communicate(timeout=300)
+    script.write_text(text)
+    assert snakemake.returncode == 0, output
+    assert output.count(SUBMITTED) == 1
+    assert "trained by an earlier attempt" in study.read_log("evaluating")
 
 
 def test_at_the_time_limit_a_job_is_warned_and_a_second_one_finishes(cluster, study, undisturbed):

@@ -16,6 +16,7 @@ import torch
 from checkout import ROOT
 
 from hw2core.config.spec import RunSpec
+from hw2core.pipeline import RESTARTS
 
 pytestmark = pytest.mark.workflow
 
@@ -191,6 +192,26 @@ def begin_with_graph(self, *args, graph):
 torch_trainer.DeviceTrainer.__init__ = begin_with_graph
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "kept"),
+    [
+        (("--attempt", "2"), {}, True),
+        ((), {RESTARTS: "1"}, True),
+        ((), {}, False),
+    ],
+)
+def test_a_later_attempt_keeps_what_an_earlier_one_has_trained(
+    tiny_spec, tiny_manifest, tmp_path, arguments, variables, kept
+):
+    folder = Path("results", tiny_spec.name)
+    tiny_manifest = tiny_manifest.resolve()
+    for program, given in ((), {}), (arguments, variables):
+        options = {"program": (SCRIPT, *program), "variables": given, "cwd": tmp_path}
+        assert start(tiny_spec, tiny_manifest, folder, 3600, **options).wait(60) == 0
+    log = (tmp_path / folder / "log").read_text()
+    assert ("trained by an earlier attempt" in log) == kept
 
 
 def test_where_no_graph_can_be_captured_training_starts_again_without(
