@@ -30,7 +30,8 @@ def shrink_spec(result: Result) -> RunSpec:
     """Return the tiny version of the run that gave ``result``.
 
     Network, optimizer, schedule, augmentation, EMA and precision are those of the run, but it is
-    trained for two epochs on a few generated images, of ten classes.
+    trained for two epochs on a few generated images, of ten classes. The learning rate per image of
+    a batch is that of the run.
 
     Raises:
         ConfigError: this version does not support the configuration of ``result``.
@@ -42,6 +43,8 @@ def shrink_spec(result: Result) -> RunSpec:
     values["training"] |= {
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,
+        # With the rate of larger batches, networks without batch norm diverge.
+        "lr": spec.training.lr * min(1, BATCH_SIZE / spec.training.batch_size),
         "batches": spec.training.batches and BATCHES,
         "average": spec.training.average and AVERAGE,
         "precision": result.environment.precision,
