@@ -68,10 +68,12 @@ class Identity:
         return [*self.find_other_differences(result), *self.find_code_differences(result)]
 
     def find_code_differences(self, result: Result) -> list[str]:
-        """Return the modules whose code changed."""
+        """Return the modules whose code changed, as one reason if there are any."""
         modules = sorted(result.code.keys() | self.code.keys())
         changed = [name for name in modules if result.code.get(name) != self.code.get(name)]
-        return [f"code of {name} changed" for name in changed]
+        if len(changed) > 3:
+            return [f"code of {', '.join(changed[:2])} and {len(changed) - 2} more modules changed"]
+        return [f"code of {', '.join(changed)} changed"] if changed else []
 
     def find_other_differences(self, result: Result) -> list[str]:
         """Return what changed besides code: keys of the configuration, or the images."""

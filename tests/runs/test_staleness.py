@@ -97,10 +97,12 @@ def test_a_config_that_is_not_valid_any_more_is_a_difference(tiny_spec, identity
 def test_changed_added_and_removed_modules_are_named(identity, make_result):
     code = {**identity.code, "hw2core.engine.run": "0", "hw2core.gone": "0"}
     del code["hw2core.training"]
-    expected = [f"code of hw2core.{name} changed" for name in ("engine.run", "gone", "training")]
+    expected = ["code of hw2core.engine.run, hw2core.gone, hw2core.training changed"]
     assert identity.find_differences(make_result(code=code)) == expected
     assert identity.find_code_differences(make_result(code=code)) == expected
     assert identity.find_other_differences(make_result(code=code)) == []
+    (reason,) = identity.find_code_differences(make_result(code={**code, "hw2core.older": "0"}))
+    assert reason == "code of hw2core.engine.run, hw2core.gone and 2 more modules changed"
 
 
 def test_changed_data_are_noticed_once_they_are_prepared(identity, make_result):
