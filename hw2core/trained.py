@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from hw2core.config.study import load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_modules
 from hw2core.runs.files import ResultError, read_result
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_fit, check_weights, read_weights
@@ -85,7 +87,7 @@ def _reduce_depth(picture: Image.Image) -> Image.Image:
 
 
 def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> TrainedNetwork:
-    """Load the network that a run trained with a seed.
+    """Load the network that a run trained with a seed; warn if the code of the network changed.
 
     Args:
         run: its name, such as ``exp1_1_L2_K32``; a run that config.yaml renamed has its new name.
@@ -119,6 +121,10 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     check_fit(weights_path, weights, spec)
+    today = hash_modules([spec.implementation])
+    if changed := [name for name, code in today.items() if result.code.get(name, code) != code]:
+        problem = f"code of {', '.join(changed)} changed since the network was trained"
+        warnings.warn(f"{path}: {problem}, which may change what it computes", stacklevel=2)
     trainer = build_trainer(spec, torch.device("cpu"), num_steps=1)
     trainer.load_weights(weights)
     trainer.set_training_mode(False)

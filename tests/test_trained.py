@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from hw2core.data.prepared import read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.errors import UserError
 from hw2core.runs import paths
+from hw2core.runs.code_hash import hash_modules
 from hw2core.runs.files import read_evaluation, read_result, write_result
 from hw2core.runs.weights import check_weights, read_weights, write_weights
 from hw2core.trained import load_network
@@ -61,6 +64,22 @@ def test_a_network_gives_the_logits_of_its_weights(study, tiny_data):
     assert set(shares) == set(tiny_data.classes)
     assert sum(shares.values()) == pytest.approx(1)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_weights_of_other_code_of_the_network_are_loaded_with_a_warning(study):
+    folder, spec = study
+    path = folder / paths.result_path(spec.name, 0)
+    code = hash_modules([spec.implementation])
+    changed = {**code, spec.implementation.partition(":")[0]: "0", "hw2core.gone": "0"}
+    for found, warned in ((code, 0), (changed, 1)):
+        write_result(path, read_result(path).model_copy(update={"code": found}))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            load_network(spec.name, folder=folder)
+        lines = [str(x.message) for x in caught if "code of" in str(x.message)]
+        assert len(lines) == warned
+    (module,) = re.findall(r"seed0\.json: code of (\S+) changed since the network", lines[0])
+    assert module == spec.implementation.partition(":")[0]
 
 
 def test_a_picture_is_turned_as_its_exif_says_and_keeps_its_16_bits(tmp_path):
