@@ -112,6 +112,7 @@ def test_a_roof_counts_arithmetic_and_traffic_layer_by_layer(
 
 
 @pytest.mark.bench
+@pytest.mark.slow
 def test_a_generated_study_is_drawn_from_made_up_results():
     output = run_script("scaling.py", "--parts", "study", "memory")
     assert output.count("at most") == 4

@@ -62,14 +62,13 @@ def test_an_experiment_is_six_jobs_that_take_turns_on_the_gpu(cluster, study):
 @pytest.mark.parametrize(
     "groups",
     [
-        pytest.param(["--group-components", "run=6"], id="components"),  # as the README has it
+        pytest.param(["--group-components", "run=6"], id="components"),  # as docs/cluster.md has it
         pytest.param(
-            ["--groups", "train=all", "evaluate=all", "--group-components", "all=6"],
-            id="groups",
-            marks=pytest.mark.slow,
+            ["--groups", "train=all", "evaluate=all", "--group-components", "all=6"], id="groups"
         ),
     ],
 )
+@pytest.mark.slow
 def test_runs_can_share_a_job(cluster, study, groups):
     for path in (study.checkout / "results").glob("exp1_4_*/seed0.*"):
         path.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 
 import pytest
@@ -11,9 +13,17 @@ from checkout import TINY, Checkout, copy_sources
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Checkout:
     """The tiny study, run once from nothing to the report. Not to be changed: copy it."""
-    checkout = copy_sources(tmp_path_factory.mktemp("study") / "trained")
-    checkout.configure(TINY)
-    checkout.snakemake()
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all processes of this session
+    checkout = Checkout(shared / "trained")
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "trained.done").exists():
+            shutil.rmtree(checkout.folder, ignore_errors=True)  # of a process that failed
+            copy_sources(checkout.folder).configure(TINY)
+            checkout.snakemake()
+            (shared / "trained.done").touch()
     return checkout
 
 

@@ -48,6 +48,7 @@ def test_a_rename_is_accepted_and_a_changed_constant_refused_with_the_first_diff
     assert (status, "0 refused; 1 missing, current" in output) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_change_of_wider_or_deeper_networks_is_refused(study):
     study.git("init", "--quiet")
     study.git("add", "hw2core", "workflow_scripts")
