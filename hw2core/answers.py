@@ -9,7 +9,6 @@ they list missing runs. A warning is logged if results are stale.
 from __future__ import annotations
 
 import logging
-from functools import cache
 
 from hw2core.config.errors import ConfigError
 from hw2core.config.networks import MLPArchitecture
@@ -29,8 +28,10 @@ def __getattr__(name: str) -> str:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Imported here, because training needs the hyper-parameters but not pandas.
     from hw2core.analysis import report, tables
+    from hw2core.runs.code_hash import forget_hashes
     from hw2core.runs.staleness import warn_of_stale
 
+    forget_hashes()  # those of an earlier call
     study = tables.load(load_experiments(), only_evaluated=True)
     warn_of_stale(study.experiments, logging.getLogger(__name__))
     return report.render_answer(name, study)
@@ -43,7 +44,7 @@ def __dir__() -> list[str]:
 def part2_overfit_hp(*, normalised: bool = False) -> dict[str, float]:
     """Return wstd, lr and reg with which an MLP memorises 20 images."""
     if normalised:
-        return dict(_read_hp("part2_overfit"))
+        return _read_hp("part2_overfit")
     return {"wstd": 0.1, "lr": 0.05, "reg": 0.0}
 
 
@@ -64,7 +65,6 @@ def part2_dropout_hp(*, normalised: bool = False) -> dict[str, float]:
     return {"wstd": 0.28, "lr": 0.0018}
 
 
-@cache
 def _read_hp(name: str) -> dict[str, float]:
     """Return wstd, lr and reg of a run of config.yaml.
 

@@ -10,8 +10,8 @@ import pytest
 from hw2core import answers
 from hw2core.config.errors import ConfigError
 from hw2core.config.reading import read_config
-from hw2core.config.study import STUDY_FILE
-from hw2core.runs import files, paths
+from hw2core.config.study import STUDY_FILE, load_study
+from hw2core.runs import code_hash, files, paths
 
 sys.path.insert(0, str(Path(__file__).parent / "analysis"))
 from result_documents import build_part_2
@@ -63,6 +63,15 @@ def test_stale_results_are_shown_with_a_warning(caplog):
     assert caplog.messages[0].startswith(f"{len(results)} results are stale but shown")
 
 
+def test_results_are_compared_with_the_code_of_now(monkeypatch):
+    spec = load_study(read_config(STUDY_FILE)).runs["part2_overfit"]
+    before = code_hash.hash_run_code(spec)
+    monkeypatch.setattr(code_hash, "hash_modules", lambda *_: {"hw2core.engine.run": "edited"})
+    assert answers.part1_q1
+    assert code_hash.hash_run_code(spec) != before
+    code_hash.forget_hashes()
+
+
 def test_a_damaged_result_is_named():
     path = Path(paths.result_path("part2_overfit", 0))
     path.parent.mkdir(parents=True)
@@ -89,7 +98,6 @@ def test_a_study_without_the_runs_of_part_2_is_one_line(part, monkeypatch):
     config["experiments"] = {"exp1_1": config["experiments"]["exp1_1"]}
     Path("config.yaml").write_text(json.dumps(config))
     monkeypatch.setattr(answers, "STUDY_FILE", Path("config.yaml"))
-    answers._read_hp.cache_clear()
     hyper_parameters = getattr(answers, f"part2_{part}_hp")
     assert hyper_parameters()["wstd"]
     with pytest.raises(ConfigError, match=f"^config.yaml: has no run part2_{part}.* of model mlp"):
