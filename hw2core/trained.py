@@ -98,6 +98,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     Raises:
         UserError: result, weights or manifest are missing, damaged, or not of one another.
     """
+    seed = int(seed)
     path = _find_result(run, seed, folder)
     if not path.exists():
         raise ResultError(f"{path}: no such result; {_list_networks(path.parents[1])}")

@@ -150,11 +150,11 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     They are those that a copy of the code has.
     """
     values = (node.value for node in nodes if isinstance(node, ast.Constant))
-    texts = [text for text in values if isinstance(text, str) and "." in text[:-1]]
+    texts = [text for text in values if isinstance(text, str)]
     # A text that begins with a dot may be the suffix of a file named like the module.
     names = {f"{path.stem}{x}" if x.startswith(".") else x.rpartition("/")[2] for x in texts}
-    found = list_below(path.parent) if names else []
-    return sorted(x for x in found if x.name in names and x.suffix != ".py" and x.is_file())
+    found = [x for x in list_below(path.parent) if x.name in names]
+    return sorted(x for x in found if x.suffix != ".py" and x.is_file())
 
 
 def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:

@@ -336,6 +336,7 @@ def test_what_is_drawn_depends_on_what_the_configuration_computes():
         ("module.json", 'Path(__file__).with_suffix(".json").read_text()'),
         ("filters.npy", 'np.load(Path(__file__).parent / "filters.npy")'),
         ("tables/filters-5.npy", 'np.load(Path(__file__).parent / "tables/filters-5.npy")'),
+        ("LABELS", 'open(Path(__file__).parent / "LABELS")'),
         ("my table (1)+a@b é.json", 'open(Path(__file__).parent / "my table (1)+a@b é.json")'),
         ("tables/filters.tar.gz", 'open(Path(__file__).parent / "tables" / "filters.tar.gz")'),
     ],
