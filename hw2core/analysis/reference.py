@@ -34,8 +34,8 @@ def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     do not, another number decides nothing. Means are over the seeds that train, if there are any. A
     mean test accuracy is reproduced if it is within ``tolerance`` (points) of the published mean:
     the 95 % prediction interval for the mean of this number of further seeds, from the published
-    spread. Equal means are reproduced whatever the spread, and so are runs of which all seeds
-    diverged in both tables. An interval of all accuracies above chance level decides nothing.
+    spread. A run of which every seed in both tables has the same status and accuracy is reproduced
+    whatever the spread. An interval of all accuracies above chance level decides nothing.
 
     Args:
         runs: as in :class:`hw2core.analysis.tables.Study`.
@@ -66,15 +66,18 @@ def _judge(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, str]:
     tolerance = predict_tolerance(_list_accuracies(theirs), trained or seeds)
     both = ours.merge(theirs, on="seed", suffixes=("", "_published"))
     common = [(both[x] == "trained").sum() for x in ("status", "status_published")]
+    accuracies = both["test_accuracy"], both["test_accuracy_published"]
+    equal = np.isclose(*accuracies, rtol=SIX_DIGITS, atol=0, equal_nan=True)
+    equal &= both["status"] == both["status_published"]
     if both.empty:  # specifications include the seed
         verdict = NO_COMMON_SEED
     elif (both["spec_hash"] != both["spec_hash_published"]).any():
         verdict = OTHER
+    elif equal.all():
+        verdict = REPRODUCED
     elif common[0] != common[1] or (trained > 0) != (published_trained > 0):
         some = 0 < published_trained < published
         verdict = OTHER_SEEDS_TRAIN if some else NOT_REPRODUCED
-    elif np.isclose(mean, reference, rtol=SIX_DIGITS, atol=0, equal_nan=True):
-        verdict = REPRODUCED
     elif math.isnan(tolerance) and not math.isnan(mean - reference):
         verdict = NO_TOLERANCE
     elif tolerance >= max(reference - measure_chance(count_classes(theirs)), 100 - reference):

@@ -54,7 +54,10 @@ def tabulate(**accuracies) -> pd.DataFrame:
         ([80.0], [81.0, math.nan], NO_TOLERANCE),
         ([10.0, 10.0, 10.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
         ([70.0, 70.0, 70.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
-        ([10.0], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
+        ([10.1], [10.0, 69.3, 71.3], OTHER_SEEDS_TRAIN),
+        ([10.0], [10.0, 69.3, 71.3], REPRODUCED),  # the seed in common is equal
+        ([10.0, 69.3], [10.0, 69.3, 71.3], REPRODUCED),
+        ([30.0, 60.0], [30.0, 60.0, 70.0], REPRODUCED),
         ([10.0, 69.0, 71.0], [10.0, 69.3, 71.3], REPRODUCED),
         ([10.0, 30.0, 31.0], [10.0, 69.3, 71.3], NOT_REPRODUCED),
         ([10.0, 80.0, 81.0], [80.0, 81.0, 80.5], NOT_REPRODUCED),
