@@ -189,7 +189,8 @@ def test_a_study_of_ones_own_has_a_report_of_its_own(write, seeds):
 
 
 ADAMW = {"optimizer": "adamw", "schedule": "constant", "lr": 0.003, "flip": False, "translate": 0}
-NESTEROV = {"momentum": 0.9, "nesterov": True, "schedule": "one_cycle", "flip": True}
+NESTEROV = {"momentum": 0.9, "nesterov": True, "schedule": "one_cycle", "weight_decay": 5e-4}
+NESTEROV |= {"flip": True, "translate": 4}
 
 
 def render(*results):

@@ -69,9 +69,12 @@ def test_networks_are_listed_with_their_share():
     assert theory.list_networks(study, "exp1_2").empty
 
 
+SEARCHED = {"momentum": 0.9, "schedule": "one_cycle", "weight_decay": 5e-4}
+SEARCHED |= {"flip": True, "translate": 4}
+
+
 def test_the_rates_are_those_of_the_search():
-    momentum = {"momentum": 0.9}
-    plain = build_results("exp1_1", training=momentum)
+    plain = build_results("exp1_1", training=SEARCHED)
     study = tabulate([*plain, *build_results("part2_optim")])
     assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates(study)
     assert theory.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
@@ -86,8 +89,8 @@ def test_the_rates_are_those_of_the_search():
         for name, rate in published.items()
     ]
     others = [
-        build_result("exp1_5_he_L8_K32", experiment="exp1_5"),
-        build_result("exp1_4_L8_K32", experiment="exp1_4", training={"lr": 0.1}),
+        build_result("exp1_5_he_L8_K32", experiment="exp1_5", training=SEARCHED),
+        build_result("exp1_4_L8_K32", experiment="exp1_4", training=SEARCHED | {"lr": 0.1}),
         build_result("exp2_L3_K32", experiment="exp2"),  # searched with no network of its kind
     ]
     searched = tabulate([*results, *others])
@@ -96,11 +99,26 @@ def test_the_rates_are_those_of_the_search():
     assert theory.read_rates(searched) == ""
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 512}, {"optimizer": "adamw"}, {"momentum": 0.5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"batch_size": 512}, {"optimizer": "adamw"}, {"momentum": 0.5}, {"weight_decay": 0.0}),
+        *({"schedule": "constant"}, {"warmup": 0.5}, {"flip": False}, {"translate": 0}),
+    ],
+)
 def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
-    study = tabulate(build_results("exp1_1", training=change))
+    study = tabulate(build_results("exp1_1", training=SEARCHED | change))
     assert theory.list_searched(study) == []
     assert theory.read_rates(study) == ""
+
+
+def test_a_rate_is_that_of_a_plain_network_and_of_a_residual_one_with_batch_norm():
+    for experiment, model, norm in (("exp1_1", "cnn", False), ("exp1_4", "resnet", True)):
+        for batchnorm in (False, True):
+            network = {"batchnorm": batchnorm}
+            results = build_results(experiment, model=model, training=SEARCHED, network=network)
+            found = theory.list_searched(tabulate(results))
+            assert found == [experiment] * (batchnorm == norm)
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.001}, {"batch_size": 128}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -26,12 +26,21 @@ BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of par
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
 GIB, GB = 2**30, 1e9
 SEARCH = Path(__file__).parents[3] / RATES
-SEARCHED = (*EXPERIMENT_1, "exp1_5")  # with the default learning rate
-# A best rate holds for the optimizer and the batch size of the search.
+# A best rate holds for the recipe and the networks of the search.
 SEARCHED_RECIPE = {
     "training.optimizer": "sgd",
     "training.batch_size": 128,
     "training.momentum": 0.9,
+    "training.schedule": "one_cycle",
+    "training.weight_decay": 5e-4,
+    "training.flip": True,
+    "training.translate": 4,
+}
+_PLAIN = {"training.warmup": 0.25, "architecture.batchnorm": False}
+SEARCHED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(EXPERIMENT_1, _PLAIN),
+    "exp1_4": _PLAIN | {"architecture.batchnorm": True},
+    "exp1_5": {},  # varies them
 }
 KERNEL, POOL = 3, 2  # sizes of every convolution and pool of the study
 
@@ -201,9 +210,9 @@ def list_searched(study: Study) -> list[str]:
     section = _read_section()
     found = [
         name
-        for name in SEARCHED
+        for name, others in SEARCHED.items()
         if set((runs := select(study.runs, experiment=name))["data"]) == {"cifar10"}
-        and has_settings(runs, SEARCHED_RECIPE)
+        and has_settings(runs, SEARCHED_RECIPE | others)
         and all(f"best at {rate:g}," in section for rate in runs["training.lr"])
     ]
     return found + ["part2_optim"] * has_searched_rates(study)
