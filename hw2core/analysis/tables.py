@@ -130,7 +130,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["experiment", "run"]
     seeds = runs.assign(**{status: runs["status"] == status for status in STATUSES})
-    accuracies = ["test_accuracy", "validation_accuracy", "train_accuracy"]
+    accuracies = ["test_accuracy", "validation_accuracy"]
     seeds[accuracies] = seeds[accuracies].mask(find_failed_seeds(runs))
     same = *rows.NETWORK_COLUMNS, "parameters", "flops_per_image"
     return seeds.groupby(keys, sort=False, as_index=False).agg(
@@ -143,7 +143,6 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         test_low=("test_accuracy", "min"),
         test_high=("test_accuracy", "max"),
         validation=("validation_accuracy", "mean"),
-        train=("train_accuracy", "mean"),
     )
 
 

@@ -278,3 +278,26 @@ def test_other_changes_of_the_recipe_of_the_custom_network_are_named():
     assert "`training.weight_decay` is 0.01 instead of 0.0" in text
     assert "training.label_smoothing" not in text  # in the table
     assert "In addition" not in say("part3_q6_1", build_results("exp2") + plain)
+
+
+def test_the_fit_of_the_training_images_is_that_of_the_last_epoch():
+    """Here the deeper network overfits: its best epoch is the first of two."""
+    curves = {2: ([70.0, 78.0], [60.0, 64.0]), 4: ([70.0, 100.0], [70.0, 66.0])}
+    networks = {
+        f"L{depth}_K32": {"depth": depth, "train_accuracy": train, "validation_accuracy": valid}
+        for depth, (train, valid) in curves.items()
+    }
+    text = say("part3_q2_1", build("exp1_1", networks, epochs=2))
+    assert (
+        "In the training accuracy of the last epoch, the best depth differs from the next best "
+        in text
+    )
+    assert "by +22.0 points: it also fits" in text
+
+
+def test_an_accuracy_that_a_network_reached_before_it_failed_is_that_of_a_seed():
+    lost = {"validation_accuracy": [62.0, 10.0], "train_accuracy": [60.0, 10.0]}
+    results = build("exp1_1", {"L8_K32": {"depth": 8, **lost}}, epochs=2)
+    stuck = {"L8_K32": {"depth": 8, "status": "at_chance"}}
+    results += build("exp1_1", stuck, seeds=(1, 2), epochs=2)
+    assert "(`exp1_1_L8_K32` up to 62.0 % before)" in say("part3_q2_2", results)

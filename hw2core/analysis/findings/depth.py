@@ -60,7 +60,9 @@ def say_best_depth(study: Study) -> Sentences:
     yield f"{start}{join_words(parts)}{failed}."
 
     if pairs:
-        fits = [best.train - second.train for best, second in pairs]
+        epochs = study.epochs.merge(select(study.runs, status="trained")[["run", "seed"]])
+        ends = epochs.groupby(["run", "seed"])["train_accuracy"].last().groupby("run").mean()
+        fits = [ends[best.run] - ends[second.run] for best, second in pairs]
         meaning = ""
         if min(fits) > 0:
             meaning = ": it also fits the training images better"
@@ -68,8 +70,8 @@ def say_best_depth(study: Study) -> Sentences:
             meaning = ": it generalises better but does not fit better"
         changes = join_words(map(format_change, fits))
         yield (
-            f"In training accuracy, the best depth differs from the next best by {changes} "
-            f"points{meaning}."
+            "In the training accuracy of the last epoch, the best depth differs from the next best "
+            f"by {changes} points{meaning}."
         )
 
 
@@ -162,10 +164,11 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
     classes = count_classes(study.runs[study.runs["run"].isin(failed["run"])])
     ends = "it ends" if len(failed) == 1 else "they end"
     text = f"{ends} at a validation accuracy of {say.span(last['validation_accuracy'])} %"
+    highest = epochs.groupby("run")["validation_accuracy"].max()
     peaks = [
-        f"`{row.run}` up to {format_number(row.validation)} % before"
-        for row in list_rows(failed)
-        if row.validation - last.loc[row.run, "validation_accuracy"].max() > PEAK
+        f"`{run}` up to {format_number(highest[run])} % before"
+        for run in failed["run"]
+        if highest[run] - last.loc[run, "validation_accuracy"].max() > PEAK
     ]
     if peaks:
         text += f" ({join_words(peaks)})"
