@@ -301,3 +301,20 @@ def test_an_accuracy_that_a_network_reached_before_it_failed_is_that_of_a_seed()
     stuck = {"L8_K32": {"depth": 8, "status": "at_chance"}}
     results += build("exp1_1", stuck, seeds=(1, 2), epochs=2)
     assert "(`exp1_1_L8_K32` up to 62.0 % before)" in say("part3_q2_2", results)
+
+
+def test_depths_of_the_custom_network_that_do_not_train_are_named():
+    names = {f"L{depth}_K32": {"depth": depth} for depth in (3, 6)}
+    names["L6_K32"]["status"] = "at_chance"
+    results = build("exp2", names, model="ycn")
+    assert "for L = 3; L = 6 does not train at K = 32." in say("part3_q6_2", results)
+    (found,) = findings.list_findings(tabulate(results))
+    assert "L = 6 does not train at K = 32." in found
+
+
+def test_a_best_depth_that_fails_with_a_seed_is_said_to_in_the_brief_sentences():
+    results = build_widths("exp1_1", [(32,)], (2, 4), seeds=THREE)
+    said = ", which does not train with every seed"
+    assert said not in findings.list_briefly(tabulate(results))[0]
+    stuck = build_result("exp1_1_L4_K32", depth=4, seed=3, status="at_chance")
+    assert f"with L = 4{said}." in findings.list_briefly(tabulate([*results, stuck]))[0]

@@ -56,6 +56,8 @@ def _say_depth(plain: pd.DataFrame, where: str) -> Sentences:
     deeper = plain[plain["depth"] > depth]
     failed = int((deeper["trained"] == 0).sum())
     best = f"are most accurate{by_validation} with L = {depth}"
+    if any(row.trained < row.seeds for row, _ in bests):
+        best += ", which does not train with every seed"
     text = f"Plain networks of one width ({where}) {best}"
     if failed:
         verb = "does" if failed == 1 else "do"

@@ -16,6 +16,7 @@ from hw2core.analysis.findings.core import (
     say_differences,
     summarize_experiments,
 )
+from hw2core.analysis.findings.depth import say_failures
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
@@ -149,7 +150,8 @@ def say_own_network(study: Study) -> Sentences:
             f"{say.accuracy(other)})"
         )
         versus = f"; {name} is {say.difference(best.test - other.test, named)}"
-    yield f"The custom network reaches {reached}{versus}."
+    failed = f"; {failures}" if (failures := say_failures(summary)) else ""
+    yield f"The custom network reaches {reached}{failed}{versus}."
     if other:
         first = list_rows(trained)[0]
         lead = say.difference(first.test - other.test, "it")
