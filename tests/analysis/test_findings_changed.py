@@ -278,6 +278,11 @@ def test_other_changes_of_the_recipe_of_the_custom_network_are_named():
     assert "`training.weight_decay` is 0.01 instead of 0.0" in text
     assert "training.label_smoothing" not in text  # in the table
     assert "In addition" not in say("part3_q6_1", build_results("exp2") + plain)
+    network = {"activation_type": "gelu", "dropout": 0.3, "hidden_dims": [256]}
+    text = say("part3_q6_1", build_results("exp2", network=network) + plain)
+    assert "`architecture.activation_type` is gelu instead of relu" in text
+    assert "`architecture.dropout` is 0.3 instead of 0.0" in text
+    assert "`architecture.hidden_dims` is [256] instead of [128]" in text
 
 
 def test_the_fit_of_the_training_images_is_that_of_the_last_epoch():

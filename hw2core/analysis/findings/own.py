@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis import report_files
+from hw2core.analysis.course import SIZES
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import (
     Sentences,
@@ -97,13 +98,18 @@ def say_changes(study: Study) -> Sentences:
 
 
 def _list_recipe(study: Study) -> list[str]:
-    """Return in what else the recipe of experiment 2 differs from 1.1's."""
+    """Return in what else recipe and network of experiment 2 differ from 1.1's, but for sizes."""
     own, plain = (select(study.runs, experiment=x) for x in ("exp2", "exp1_1"))
     if own.empty or plain.empty:
         return []
-    listed = {change["setting"].partition("=")[0] for change in report_files.read_changes(ROOT)}
+    listed = {
+        change["setting"].partition("=")[0]
+        for change in report_files.read_changes(ROOT)
+        if is_used(own, change["setting"])
+    }
     differs = []
-    for key in map(str, study.runs.filter(like="training.")):
+    keys = study.runs.filter(regex=rf"^(?!{SIZES}$)(training|architecture)\.")
+    for key in map(str, keys):
         values = [f"{each[key].iloc[0]}" for each in (own, plain)]
         if key not in listed and len({*values, "None", "nan"}) == 4:  # both have it
             name = RECIPE.get(key, f"`{key}`")
