@@ -35,7 +35,8 @@ def compare(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     mean test accuracy is reproduced if it is within ``tolerance`` (points) of the published mean:
     the 95 % prediction interval for the mean of this number of further seeds, from the published
     spread. A run of which every seed in both tables has the same status and accuracy is reproduced
-    whatever the spread. An interval of all accuracies above chance level decides nothing.
+    whatever the spread, and so is one that stays at chance level in both tables. An interval of all
+    accuracies above chance level decides nothing.
 
     Args:
         runs: as in :class:`hw2core.analysis.tables.Study`.
@@ -69,11 +70,12 @@ def _judge(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, str]:
     accuracies = both["test_accuracy"], both["test_accuracy_published"]
     equal = np.isclose(*accuracies, rtol=SIX_DIGITS, atol=0, equal_nan=True)
     equal &= both["status"] == both["status_published"]
+    at_chance = not trained and not published_trained and not math.isnan(mean - reference)
     if both.empty:  # specifications include the seed
         verdict = NO_COMMON_SEED
     elif (both["spec_hash"] != both["spec_hash_published"]).any():
         verdict = OTHER
-    elif equal.all():
+    elif equal.all() or at_chance:
         verdict = REPRODUCED
     elif common[0] != common[1] or (trained > 0) != (published_trained > 0):
         some = 0 < published_trained < published
