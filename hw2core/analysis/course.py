@@ -15,22 +15,24 @@ SIZES = r"architecture\.(filters_per_layer|layers_per_block|pool_every)"
 
 
 class Assigned(NamedTuple):
-    """An experiment of the assignment: the models of its answers, and in what its runs differ."""
+    """An experiment of the assignment: its networks, and the keys in which they differ."""
 
-    models: set[str]
+    families: set[str]
     varies: Sequence[str] = ("depth", "widths")  # columns that tell runs apart
     settings: str = SIZES  # pattern of the keys that may differ between runs
 
 
-PLAIN, OWN, SCRATCH = {"cnn"}, {"ycn"}, {"mlp"}
+PLAIN, OWN, SCRATCH = {"plain"}, {"custom"}, {"MLP"}
 COURSE = {
     **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), Assigned(PLAIN)),
-    "exp1_4": Assigned({"resnet"}),
-    "exp1_5": Assigned({"cnn", "resnet"}, ("label", "depth", "widths"), ".*"),
+    "exp1_4": Assigned({"residual"}),
+    "exp1_5": Assigned(PLAIN | {"batch norm", "residual"}, ("label", "depth", "widths"), ".*"),
     "exp2": Assigned(OWN),
     "exp2_ablation": Assigned(OWN, ("label",), ".*"),
     "part2_overfit": Assigned(SCRATCH, (), ""),
-    "part2_optim": Assigned(SCRATCH, ("training.optimizer",), r"training\..*"),
+    "part2_optim": Assigned(
+        SCRATCH, ("training.optimizer",), r"training\.(?!(epochs|batches|batch_size)$).*"
+    ),
     "part2_dropout": Assigned(SCRATCH, ("architecture.dropout",), r"architecture\.dropout"),
 }
 
@@ -38,11 +40,12 @@ COURSE = {
 def keep_course(study: Study) -> Study:
     """Return a study without experiments that share only their name with the assignment's.
 
-    They have another model, images of another data set than most networks, or runs that differ in
-    something else than the assignment's: answers on depth would compare runs of one depth.
+    They have another model, batch norm where the assignment has none, images of another data set
+    than most networks, or runs that differ in something else than the assignment's: answers on
+    depth would compare runs of one depth.
     """
     networks = study.runs[
-        study.runs["experiment"].isin(COURSE) & ~study.runs["model"].isin(SCRATCH)
+        study.runs["experiment"].isin(COURSE) & ~study.runs["family"].isin(SCRATCH)
     ]
     usual = set(networks["data"].mode()[:1])
     others = [
@@ -68,9 +71,9 @@ def keep_course(study: Study) -> Study:
 def _is_assigned(name: Any, runs: pd.DataFrame, usual: set[str]) -> bool:
     if name not in COURSE:
         return True
-    models, varies, may_differ = COURSE[name]
+    families, varies, may_differ = COURSE[name]
     one = runs.drop_duplicates("run")
-    if not set(one["model"]) <= models or (models != SCRATCH and set(one["data"]) != usual):
+    if not set(one["family"]) <= families or (families != SCRATCH and set(one["data"]) != usual):
         return False
     settings = one.filter(like=".").map(str).nunique()
     others = settings[~settings.index.str.fullmatch(may_differ)]

@@ -259,9 +259,11 @@ def test_an_ablation_of_another_budget_than_the_network_is_said_to_be_one():
         assert (said in say("part3_q6_1", results)) == differs
 
 
-def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solutions():
-    residual = build_widths("exp1_1", [(32,), (64,)], (2, 4), model="resnet")
-    study = tabulate(residual + build_results("exp1_2"))
+@pytest.mark.parametrize("change", [{"model": "resnet"}, {"network": {"batchnorm": True}}])
+def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solutions(change):
+    other = build_widths("exp1_1", [(32,), (64,)], (2, 4), **change)
+    study = tabulate(other + build_results("exp1_2"))
+    assert "lain network" not in " ".join(say(f"part3_q2_{x}", other) for x in (1, 2))
     public = compare_with_baselines(study).dropna(subset="median")
     assert set(public["experiment"]) == {"exp1_2"}
     assert set(select_baselines(study)["family"]) == {"plain"}
@@ -323,3 +325,15 @@ def test_a_best_depth_that_fails_with_a_seed_is_said_to_in_the_brief_sentences()
     assert said not in findings.list_briefly(tabulate(results))[0]
     stuck = build_result("exp1_1_L4_K32", depth=4, seed=3, status="at_chance")
     assert f"with L = 4{said}." in findings.list_briefly(tabulate([*results, stuck]))[0]
+
+
+@pytest.mark.parametrize("budget", [{"batch_size": 500}, {"batches": 50}, {"epochs": 30}])
+def test_optimizers_of_other_budgets_are_not_compared(budget):
+    options = {"model": "mlp", "widths": None, "seeds": THREE}
+    runs = {x: {"training": {"optimizer": x}} for x in ("vanilla", "momentum")}
+    assert not judge(tabulate(build("part2_optim", runs, **options))).empty
+    runs["vanilla"]["training"] |= budget
+    results = build("part2_optim", runs, **options)
+    said = "Experiment `part2_optim` is not part of this study as the assignment defines it."
+    assert say("part2_optim", results) == said
+    assert judge(tabulate(results)).empty
