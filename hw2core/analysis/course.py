@@ -20,15 +20,25 @@ class Assigned(NamedTuple):
     families: set[str]
     varies: Sequence[str] = ("depth", "widths")  # columns that tell runs apart
     settings: str = SIZES  # pattern of the keys that may differ between runs
+    given: str = ""  # pattern of the keys in which the assignment makes it differ from others
 
 
+FULL = "full"  # label of the run of the ablation with which its other runs are compared
 PLAIN, OWN, SCRATCH = {"plain"}, {"custom"}, {"MLP"}
+# Experiment 2 has a recipe of its own, but not a budget.
+FREE = r"architecture\..*|training\.(?!(epochs|batches)$).*"
 COURSE = {
-    **dict.fromkeys(("exp1_1", "exp1_2", "exp1_3"), Assigned(PLAIN)),
-    "exp1_4": Assigned({"residual"}),
-    "exp1_5": Assigned(PLAIN | {"batch norm", "residual"}, ("label", "depth", "widths"), ".*"),
-    "exp2": Assigned(OWN),
-    "exp2_ablation": Assigned(OWN, ("label",), ".*"),
+    **dict.fromkeys(("exp1_1", "exp1_2"), Assigned(PLAIN)),
+    "exp1_3": Assigned(PLAIN, given=r"architecture\.pools"),
+    "exp1_4": Assigned({"residual"}, given=r"architecture\.(batchnorm|pools)"),
+    "exp1_5": Assigned(
+        PLAIN | {"batch norm", "residual"},
+        ("label", "depth", "widths"),
+        ".*",
+        r"architecture\.(batchnorm|initialization)|training\.warmup",
+    ),
+    "exp2": Assigned(OWN, given=FREE),
+    "exp2_ablation": Assigned(OWN, ("label",), ".*", FREE),
     "part2_overfit": Assigned(SCRATCH, (), ""),
     "part2_optim": Assigned(
         SCRATCH, ("training.optimizer",), r"training\.(?!(epochs|batches|batch_size)$).*"
@@ -71,7 +81,7 @@ def keep_course(study: Study) -> Study:
 def _is_assigned(name: Any, runs: pd.DataFrame, usual: set[str]) -> bool:
     if name not in COURSE:
         return True
-    families, varies, may_differ = COURSE[name]
+    families, varies, may_differ, _ = COURSE[name]
     one = runs.drop_duplicates("run")
     if not set(one["family"]) <= families or (families != SCRATCH and set(one["data"]) != usual):
         return False

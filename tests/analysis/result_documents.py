@@ -94,7 +94,7 @@ def build_result(
         curves["validation_accuracy"] = validation
     if test_accuracy is None and status != "diverged":
         test_accuracy = validation[best] - 0.4
-    architecture = {"hidden_dims": [128], **changes.pop("network", {})}
+    architecture = {"hidden_dims": [128]}
     if not widths:
         architecture["wstd"] = 0.1
     else:
@@ -103,6 +103,7 @@ def build_result(
             "layers_per_block": depth,
             "pool_every": -(-depth * len(widths) // 3),
         }
+    architecture |= changes.pop("network", {})
     parameters = 10_000 * depth * sum(widths or (100,))
     values = {
         "config": {

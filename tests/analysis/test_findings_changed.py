@@ -8,6 +8,8 @@ from hw2core.analysis.claims import judge
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures.dots import compare_with_baselines
 from hw2core.analysis.figures.key import select_baselines
+from hw2core.analysis.findings.layers import tabulate_signal
+from hw2core.analysis.findings.own import tabulate_changes
 from hw2core.analysis.publish import list_experiments
 from hw2core.analysis.text import DASH
 
@@ -325,6 +327,91 @@ def test_a_best_depth_that_fails_with_a_seed_is_said_to_in_the_brief_sentences()
     assert said not in findings.list_briefly(tabulate(results))[0]
     stuck = build_result("exp1_1_L4_K32", depth=4, seed=3, status="at_chance")
     assert f"with L = 4{said}." in findings.list_briefly(tabulate([*results, stuck]))[0]
+
+
+def test_runs_of_the_ablation_that_lack_no_part_are_compared_with_the_full_network():
+    networks = {
+        "full": {"network": {"activation_type": "relu"}, "test_accuracy": 80.0},
+        "no_cutout": {"training": {"cutout": 0}, "test_accuracy": 79.0},
+        "leaky": {"network": {"activation_type": "lrelu"}, "test_accuracy": 84.0},
+        "no_smoothing": {"training": {"label_smoothing": 0.0, "epochs": 60}, "test_accuracy": 81.0},
+        "high_rate": {"training": {"lr": 1.0}, "status": "at_chance"},
+    }
+    for options in networks.values():
+        used = {"cutout": 8, "label_smoothing": 0.1}
+        options["training"] = used | options.get("training", {})
+        options["network"] = {"activation_type": "relu"} | options.get("network", {})
+    results = build("exp2_ablation", networks, model="ycn")
+    text = say("part3_q6_1", results)
+    assert "without each part: cutout (+1.0)." in text
+    assert (
+        "`leaky` differs from the full network by +4.0 points "
+        "(`architecture.activation_type` is lrelu instead of relu); "
+    ) in text
+    assert (
+        "`no_smoothing` differs from the full network by +1.0 points (`training.epochs` is" in text
+    )
+    assert "Of the other runs, `high_rate` does not train (the learning rate is 1.0 instead" in text
+    gains = tabulate_changes(tabulate(results)).set_index("Change")["Gain"]
+    assert (gains["Cutout"], gains["Label smoothing"]) == ("+1.0", "not measured")
+
+
+def test_compared_experiments_of_other_architectures_are_said_to_differ_and_make_no_claim():
+    def build_both(experiment, model, **changes):
+        networks = {f"bn_L{depth}_K32": {"depth": depth} for depth in (8, 16)}
+        return build(experiment, networks, seeds=THREE, model=model, **changes)
+
+    plain = build_both("exp1_1", "cnn", status="at_chance")
+    other = {"hidden_dims": [512], "pool_every": 4, "batchnorm": True}
+    hidden, pools = "`architecture.hidden_dims`", "`architecture.pools`"
+    for name, model, question, differs in (
+        ("exp1_4", "resnet", "part3_q5", f"`exp1_4` and `exp1_1` also differ in {hidden}."),
+        ("exp1_5", "cnn", "part3_q2_2", f"and `exp1_5` also differ in {hidden} and {pools}."),
+    ):
+        alike = plain + build_both(name, model, network={"batchnorm": True})
+        unlike = plain + build_both(name, model, network=other)
+        assert "also differ" not in say(question, alike)
+        assert differs in say(question, unlike)
+        assert not judge(tabulate(alike)).empty
+        assert judge(tabulate(unlike)).empty
+
+
+def test_the_full_network_of_the_ablation_is_that_of_experiment_2_or_said_not_to_be():
+    parts = {
+        label: {"depth": 3, "training": {"cutout": size}}
+        for label, size in {"full": 8, "no_cutout": 0}.items()
+    }
+    own = {"training": {"cutout": 0}, "network": {"hidden_dims": [256]}}
+    ablation = build("exp2_ablation", parts, model="ycn")
+    text = say("part3_q6_1", ablation + build("exp2", {"L3_K32": {"depth": 3}}, model="ycn", **own))
+    assert "also differ in `architecture.hidden_dims` and `training.cutout`." in text
+
+
+def test_remedies_that_are_combined_are_not_said_to_be_tried_one_at_a_time():
+    plain = build("exp1_1", {"L8_K32": {"depth": 8, "status": "at_chance"}})
+    norm, he = {"batchnorm": True}, {"initialization": "he"}
+
+    def build_remedies(**networks):
+        residual = {"residual_L8_K32": {"depth": 8, "model": "resnet"}}
+        named = {f"{x}_L8_K32": {"depth": 8, "network": own} for x, own in networks.items()}
+        return plain + build("exp1_5", named | residual) + build_results("exp1_4")
+
+    single, both = build_remedies(bn=norm, he=he), build_remedies(bn=norm | he, he=he)
+    said = say("part3_q2_2", single)
+    assert (
+        "One remedy at a time was tried (experiment 1.5) for L = 8, K = 32: with batch norm" in said
+    )
+    assert "Several changes" not in said
+    assert "Batch norm alone and shortcuts alone" in say("part3_q5", single)
+    said = say("part3_q2_2", both)
+    assert "for L = 8, K = 32: with He initialisation, it trains" in said
+    assert (
+        "Several changes at once were tried (experiment 1.5) for L = 8, K = 32: with `bn` "
+        "(`architecture.batchnorm` and `architecture.initialization`), it trains"
+    ) in said
+    assert "with batch norm," not in said
+    assert "alone" not in say("part3_q5", both)
+    assert "batch norm" not in set(tabulate_signal(keep_course(tabulate(both)))["Remedy"])
 
 
 @pytest.mark.parametrize("budget", [{"batch_size": 500}, {"batches": 50}, {"epochs": 30}])

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from hw2core.analysis.compared import find_best_of
-from hw2core.analysis.course import keep_course
+from hw2core.analysis.course import FULL, keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
 from hw2core.analysis.tables import Study, count_classes, list_rows, select
@@ -28,7 +28,6 @@ from hw2core.analysis.text import (
 from hw2core.runs.outcome import measure_chance
 
 ABLATION = "exp2_ablation"
-FULL = "full"  # label of the run that the other runs of the ablation are compared with
 
 
 def compare_with_baselines(study: Study) -> pd.DataFrame:

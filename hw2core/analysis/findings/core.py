@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hw2core.analysis.course import COURSE, FULL, SIZES
 from hw2core.analysis.tables import Study, select
 from hw2core.analysis.text import join_runs, join_some, join_words
 
@@ -58,18 +60,42 @@ def is_used(runs: pd.DataFrame, setting: str) -> bool:
 
 
 def list_other_settings(study: Study, name: str, other: str) -> list[str]:
-    """Return the keys of recipe and images in which no run of an experiment is as in another one.
+    """Return the keys in which no run of an experiment is as in another one.
 
-    The recipe of experiment 2 is one of its changes, but its budget is not.
+    Left out are the model and what the assignment varies between the two, such as the recipe of
+    experiment 2. Of an ablation, only the full network is compared.
     """
-    pattern = r"data\.|training\."
-    if "exp2" in (name, other):
-        pattern = r"data\.|training\.(epochs|batches)"
-    keys = study.runs.columns[study.runs.columns.str.match(pattern)]
-    one, two = (select(study.runs, experiment=x)[keys].map(str) for x in (name, other))
+    runs = [select(study.runs, experiment=x) for x in (name, other)]
+    runs = [x if (full := select(x, label=FULL)).empty else full for x in runs]
+    given = {COURSE[x].given for x in (name, other)}
+    ignored = "|".join(["model", *(given if len(given) > 1 else ())])
+    return [key for key in compare_settings(*runs) if not re.fullmatch(ignored, key)]
+
+
+def compare_settings(one: pd.DataFrame, two: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the keys in which no row of ``Study.runs`` in ``one`` is as in ``two``, with values.
+
+    Sizes are left out; ``architecture.pools`` is the largest number of pools.
+    """
     if one.empty or two.empty:
-        return []
-    return [key for key in keys if set(one[key]).isdisjoint(two[key])]
+        return {}
+    first, second = map(_list_settings, (one, two))
+    return {
+        key: (first[key].iloc[0], second[key].iloc[0])
+        for key in map(str, first)
+        if set(first[key]).isdisjoint(second[key])
+    }
+
+
+def _list_settings(runs: pd.DataFrame) -> pd.DataFrame:
+    pools = (runs["num_conv"] // runs["architecture.pool_every"]).max()
+    settings = runs.filter(regex=r"\.|^model$").assign(**{"architecture.pools": pools}).map(str)
+    return settings.loc[:, ~settings.columns.str.fullmatch(SIZES)]
+
+
+def compare_labels(runs: pd.DataFrame, other: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return ``compare_settings`` of the runs of each label with those in ``other``."""
+    return {label: compare_settings(x, other) for label, x in split_groups(runs, "label").items()}
 
 
 def say_other_settings(study: Study, found: Finding) -> Sentences:

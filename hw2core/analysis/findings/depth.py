@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.findings import say
-from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
+from hw2core.analysis.findings.core import (
+    Sentences,
+    compare_labels,
+    finding,
+    list_other_settings,
+    split_groups,
+    summarize_experiments,
+)
 from hw2core.analysis.signal import THEORY, follows_theory, measure_signal
 from hw2core.analysis.tables import (
     Study,
@@ -130,16 +137,37 @@ def say_trainability(study: Study) -> Sentences:
             f"layer in the backward pass{theory}."
         )
     remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
+    combined = list_combined(study)
+    names = REMEDIES | {label: f"`{label}` ({join_runs(keys)})" for label, keys in combined.items()}
     order = sorted(remedies, key=lambda name: (-remedies[name]["trained"].gt(0).mean(), name))
-    if order:
-        sizes = {label: _name_sizes(remedies[label]) for label in order}
+    for lead, labels in (
+        ("One remedy at a time was", [x for x in order if x not in combined]),
+        ("Several changes at once were", [x for x in order if x in combined]),
+    ):
+        sizes = {label: _name_sizes(remedies[label]) for label in labels}
         same = len(set(sizes.values())) == 1
         parts = [
-            _say_remedy(label, remedies[label], "" if same else f", {sizes[label]},")
-            for label in order
+            f"with {names.get(label, f'`{label}`')},{'' if same else f' {sizes[label]},'} "
+            f"{_say_remedy(remedies[label])}"
+            for label in labels
         ]
-        of = f" for {sizes[order[0]]}" if same else ""
-        yield f"One remedy at a time was tried (experiment 1.5){of}: {'; '.join(parts)}."
+        of = f" for {sizes[labels[0]]}" if same else ""
+        if parts:
+            yield f"{lead} tried (experiment 1.5){of}: {'; '.join(parts)}."
+
+
+def list_combined(study: Study) -> dict[str, list[str]]:
+    """Return the labels in experiment 1.5 that change several keys of experiment 1.1, with these.
+
+    Settings in which all of experiment 1.5 differs are left out.
+    """
+    runs, plain = (select(study.runs, experiment=name) for name in ("exp1_5", "exp1_1"))
+    shared = list_other_settings(study, "exp1_1", "exp1_5")
+    changed = {
+        label: [key for key in keys if key not in shared]
+        for label, keys in compare_labels(runs, plain).items()
+    }
+    return {label: keys for label, keys in changed.items() if len(keys) > 1}
 
 
 def _name_sizes(summary: pd.DataFrame) -> str:
@@ -147,14 +175,13 @@ def _name_sizes(summary: pd.DataFrame) -> str:
     return join_words(say.size(row.depth, row.widths) for row in list_rows(summary))
 
 
-def _say_remedy(label: str, summary: pd.DataFrame, sizes: str) -> str:
+def _say_remedy(summary: pd.DataFrame) -> str:
     """Return how many networks train with a remedy, and their accuracies."""
     trained, _ = split_trained(summary)
     reached = f" ({say.accuracies(trained)}" if len(trained) else ""
     if 0 < len(trained) < len(summary):
         reached += f" at {_name_sizes(trained)}"
-    share = f"{say.share(len(trained), len(summary))}{reached}{')' if reached else ''}"
-    return f"with {REMEDIES.get(label, f'`{label}`')}{sizes or ','} {share}"
+    return f"{say.share(len(trained), len(summary))}{reached}{')' if reached else ''}"
 
 
 def _describe_end(study: Study, failed: pd.DataFrame) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hw2core.analysis import report_files
-from hw2core.analysis.course import SIZES
+from hw2core.analysis.course import FULL
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import (
     Sentences,
+    compare_labels,
+    compare_settings,
     finding,
     is_used,
     say_differences,
@@ -57,16 +60,31 @@ def measure_ablation(study: Study) -> dict[Any, float | None]:
     network trains. A part is left out if the full network does not train, or not with its seeds.
     """
     networks = summarize_experiments(study, "exp2_ablation").set_index("label")
-    if "full" not in networks.index or not networks.loc["full", "trained"]:
+    if FULL not in networks.index or not networks.loc[FULL, "trained"]:
         return {}
     worth: dict[Any, float | None] = {}
-    full = networks["run"]["full"]
-    for label, run, trained in networks.drop("full")[["run", "trained"]].itertuples():
+    full = networks["run"][FULL]
+    for label, run, trained in networks.drop(FULL)[["run", "trained"]].itertuples():
         if gains := pair_seeds(study.runs, full, run):
             worth[label] = sum(gains) / len(gains)
         elif not trained:
             worth[label] = None
     return worth
+
+
+def _list_variants(study: Study) -> dict[Any, str]:
+    """Return how runs of the ablation differ from the full network that do not lack one part."""
+    runs = select(study.runs, experiment="exp2_ablation")
+    differs = compare_labels(runs, select(runs, label=FULL))
+    parts, variants = read_changes(study)["without"].tolist(), {}
+    for label, points in measure_ablation(study).items():
+        if label not in AUGMENTATION and (label not in parts or len(differs[label]) > 1):
+            change = "does not train"
+            if points is not None:
+                change = f"differs from the full network by {format_change(-points)} points"
+            values = [_say_values(*each) for each in differs[label].items()]
+            variants[label] = f"`{label}` {change}{f' ({join_words(values)})' if values else ''}"
+    return variants
 
 
 @finding("part3_q6_1", uses=["exp2_ablation"])
@@ -79,9 +97,10 @@ def say_changes(study: Study) -> Sentences:
     )
     if recipe := _list_recipe(study):
         yield f"In addition, {join_words(recipe)}."
-    worth = measure_ablation(study)
+    variants = _list_variants(study)
+    worth = {x: points for x, points in measure_ablation(study).items() if x not in variants}
     names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
-    said = {label: _lower(names.get(label, f"`{label}`")) for label in worth}
+    said = {label: _lower(names[label]) for label in worth}
     if broken := [said[label] for label, points in worth.items() if points is None]:
         yield f"Without {join_words(broken)} the network does not train."
     ranked = sorted(((p, label) for label, p in worth.items() if p is not None), reverse=True)
@@ -94,27 +113,30 @@ def say_changes(study: Study) -> Sentences:
             "In the ablation, the network loses these points of test accuracy without each part: "
             f"{listed}{negative}."
         )
+    if variants:
+        yield f"Of the other runs, {'; '.join(variants.values())}."
     yield from say_differences(study, "exp2", "exp2_ablation")
 
 
 def _list_recipe(study: Study) -> list[str]:
     """Return in what else recipe and network of experiment 2 differ from 1.1's, but for sizes."""
     own, plain = (select(study.runs, experiment=x) for x in ("exp2", "exp1_1"))
-    if own.empty or plain.empty:
-        return []
     listed = {
         change["setting"].partition("=")[0]
         for change in report_files.read_changes(ROOT)
         if is_used(own, change["setting"])
     }
-    differs = []
-    keys = study.runs.filter(regex=rf"^(?!{SIZES}$)(training|architecture)\.")
-    for key in map(str, keys):
-        values = [f"{each[key].iloc[0]}" for each in (own, plain)]
-        if key not in listed and len({*values, "None", "nan"}) == 4:  # both have it
-            name = RECIPE.get(key, f"`{key}`")
-            differs.append(f"{name} is {values[0]} instead of {values[1]}")
-    return differs
+    return [
+        _say_values(key, values)
+        for key, values in compare_settings(own, plain).items()
+        if re.match(r"(training|architecture)\.(?!pools$)", key)
+        and key not in listed
+        and not {*values} & {"None", "nan"}  # both have it
+    ]
+
+
+def _say_values(key: str, values: tuple[str, str]) -> str:
+    return f"{RECIPE.get(key, f'`{key}`')} is {values[0]} instead of {values[1]}"
 
 
 def _lower(name: str) -> str:
@@ -124,9 +146,11 @@ def _lower(name: str) -> str:
 
 def tabulate_changes(study: Study) -> pd.DataFrame:
     """Return each modification with its reason, its source and its gain, if any is measured."""
+    variants = _list_variants(study)
     texts = {
         label: "does not train without" if points is None else format_change(points)
         for label, points in measure_ablation(study).items()
+        if label not in variants
     }
     changes = read_changes(study).rename(columns={"what": "change"})
     labels = changes.pop("without")

@@ -7,11 +7,12 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import (
     Sentences,
+    compare_settings,
     finding,
     is_used,
     summarize_experiments,
 )
-from hw2core.analysis.findings.depth import say_failures
+from hw2core.analysis.findings.depth import list_combined, say_failures
 from hw2core.analysis.tables import Study, list_rows, select, split_trained
 from hw2core.analysis.text import format_change, join_words
 
@@ -50,6 +51,7 @@ def say_skip_connections(study: Study) -> Sentences:
     if failures := say_failures(summary):
         yield f"{failures}."
     alone = summarize_experiments(study, "exp1_5")
+    alone = alone[~alone["label"].isin(list_combined(study))]
     norm, shortcut = (split_trained(select(alone, label=label))[0] for label in ("bn", "residual"))
     both = norm.merge(shortcut, on=["depth", "widths"], suffixes=("", "_other"))
     said = [
@@ -69,13 +71,9 @@ def name_parts(study: Study) -> str:
 
 def list_differences(study: Study) -> list[str]:
     """Return in what the networks of experiment 1.4 differ from those of 1.1 besides shortcuts."""
-    runs = [select(study.runs, experiment=name) for name in ("exp1_4", "exp1_1")]
-    if any(each.empty for each in runs):
-        return []
-    pools = [(each["num_conv"] // each["architecture.pool_every"]).max() for each in runs]
-    norms = [is_used(each, "architecture.batchnorm") for each in runs]
-    differs = {"batch norm": norms[0] and not norms[1], "the number of pools": pools[0] != pools[1]}
-    return [what for what, found in differs.items() if found]
+    found = compare_settings(*(select(study.runs, experiment=x) for x in ("exp1_4", "exp1_1")))
+    names = {"architecture.batchnorm": "batch norm", "architecture.pools": "the number of pools"}
+    return [name for key, name in names.items() if key in found]
 
 
 def pair_with_plain(study: Study) -> pd.DataFrame:
