@@ -27,8 +27,8 @@ rule train:
         "run"
     threads: 2
     resources:
-        gpu_percent=gpu_percent_of,
         attempt=lambda wildcards, attempt: attempt,
+        gpu_percent=gpu_percent_of,
     params:
         spec=not_compared(lambda wildcards: spec_of(wildcards).to_json()),
         data=not_compared(manifest_of),
