@@ -9,11 +9,12 @@ from pathlib import Path
 from hw2core.errors import UserError
 from hw2core.runs.code_hash import forget_hashes
 from hw2core.runs.imports import CHECKOUT, PACKAGE
+from hw2core.runs.paths import list_below
 
 
 def _hash_files() -> dict[Path, bytes]:
-    files = (CHECKOUT / PACKAGE).rglob("*.py")
-    # Without links to nothing, such as an editor's locks.
+    """Return the hash of each file that a copy of the code has."""
+    files = [path for path in list_below(CHECKOUT / PACKAGE) if path.parent.name != "__pycache__"]
     return {path: hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file()}
 
 
@@ -31,7 +32,8 @@ def check_loaded() -> None:
     forget_hashes()
     found = _hash_files()
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    for path in sorted(_known.keys() & {Path(file) for file in modules if file}):
+    data = {path for path in _known if path.suffix != ".py"}  # which a module may have read
+    for path in sorted(_known.keys() & {Path(file) for file in modules if file} | data):
         if found.get(path) != _known[path]:
             shown = path.relative_to(CHECKOUT)
             raise UserError(f"{shown}: edited after it was imported; restart the notebook's kernel")

@@ -30,21 +30,22 @@ def shrink_spec(result: Result) -> RunSpec:
     """Return the tiny version of the run that gave ``result``.
 
     Network, optimizer, schedule, augmentation, EMA and precision are those of the run, but it is
-    trained for two epochs on a few generated images, of ten classes. The learning rate per image of
-    a batch is that of the run.
+    trained for two epochs on a few generated images, of ten classes. For SGD, the learning rate per
+    image of a batch is that of the run.
 
     Raises:
         ConfigError: this version does not support the configuration of ``result``.
     """
     spec = RunSpec.from_config(result.config)
+    # With the rate of larger batches, SGD diverges in networks without batch norm.
+    per_image = min(1, BATCH_SIZE / spec.training.batch_size)
     values = spec.model_dump()
     values |= {"experiment": "tiny", "label": "", "data": IMAGES.model_dump()}
     values["data"]["split_seed"] = spec.data.split_seed
     values["training"] |= {
         "epochs": EPOCHS,
         "batch_size": BATCH_SIZE,
-        # With the rate of larger batches, networks without batch norm diverge.
-        "lr": spec.training.lr * min(1, BATCH_SIZE / spec.training.batch_size),
+        "lr": spec.training.lr * (per_image if spec.training.optimizer == "sgd" else 1),
         "batches": spec.training.batches and BATCHES,
         "average": spec.training.average and AVERAGE,
         "precision": result.environment.precision,

@@ -1,6 +1,7 @@
 """A notebook trains with the code of the files, or says which was edited after its import."""
 
 import importlib
+import re
 import sys
 
 import pytest
@@ -52,9 +53,13 @@ def test_a_module_may_be_edited_until_it_is_imported(folder):
         loaded.check_loaded()
 
 
-def test_a_deleted_module_is_named(folder):
-    (folder / "used.py").unlink()
-    with pytest.raises(UserError, match=r"edited/used\.py"):
+@pytest.mark.parametrize("name", ["used.py", "tables/scale.json"])
+def test_a_deleted_module_or_data_file_is_named(folder, name):
+    (folder / "tables").mkdir()
+    (folder / "tables" / "scale.json").write_text("2")
+    loaded.check_loaded()
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"edited/{re.escape(name)}: edited after"):
         loaded.check_loaded()
 
 
