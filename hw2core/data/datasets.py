@@ -42,19 +42,12 @@ def prepare(spec: DataSpec, directory: Path, origin: Mapping[str, str] | None = 
     if problem := _find_problem(arrays, spec):
         raise DataError(f"{entry.title}: {problem}")
     source = {"kind": entry.title, **(origin or {})}
-    return write_prepared(_mix_classes(arrays), directory, name=spec.name, source=source)
-
-
-def _mix_classes(arrays: Arrays) -> Arrays:
-    """Shuffle the test images if they are ordered by class, since an evaluation takes the first."""
-    labels = arrays.test_labels
-    shares = np.bincount(labels) / len(labels)
-    # How many neighbours are of different classes in a random order.
-    expected = (len(labels) - 1) * (1 - np.square(shares).sum())
-    if np.count_nonzero(np.diff(labels)) >= expected / 2:
-        return arrays
-    order = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))
-    return arrays._replace(test_images=arrays.test_images[order], test_labels=labels[order])
+    if entry.files:
+        # Own images: they may be ordered by class, and an evaluation takes the first ones.
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(arrays.test_labels))
+        test = {name: getattr(arrays, name)[order] for name in ("test_images", "test_labels")}
+        arrays = arrays._replace(**test)
+    return write_prepared(arrays, directory, name=spec.name, source=source)
 
 
 def _find_problem(arrays: Arrays, spec: DataSpec) -> str | None:

@@ -112,12 +112,12 @@ def compare_result(spec: RunSpec, seed: int) -> list[str]:
 
 
 def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:
-    """Log how many existing results are stale, if any, and where the reasons are.
+    """Log how many existing results or their evaluations are stale, and where the reasons are.
 
     Experiments from JSON, as Snakemake passes them, have no specs, and their results are current.
     """
     stale = sum(
-        Path(paths.result_path(run, seed)).exists() and bool(explain_result(each.specs[run], seed))
+        Path(paths.result_path(run, seed)).exists() and _is_stale(each.specs[run], seed)
         for each in experiments
         for run, seed in each.pairs()
         if run in each.specs
@@ -125,6 +125,11 @@ def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> Non
     if stale:
         results = "1 result is" if stale == 1 else f"{stale} results are"
         log.warning(f"{results} stale but shown; workflow_scripts/status.py gives the reasons")
+
+
+def _is_stale(spec: RunSpec, seed: int) -> bool:
+    evaluated = Path(paths.evaluation_path(spec.name, seed)).exists()
+    return bool(explain_result(spec, seed) or (evaluated and explain_evaluation(spec, seed)))
 
 
 def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:

@@ -32,7 +32,7 @@ def change(config: dict, section: str, **values: object) -> dict:
     return changed
 
 
-def test_stale_results_are_counted(tiny_spec, write_run, caplog):
+def test_stale_results_are_counted(tiny_spec, write_run, make_evaluation, caplog):
     other = tiny_spec.model_copy(update={"label": "other"})
     specs = {spec.name: spec for spec in (tiny_spec, other)}
     sizes = {name: spec.size for name, spec in specs.items()}
@@ -46,6 +46,9 @@ def test_stale_results_are_counted(tiny_spec, write_run, caplog):
     for seed in (0, 1):
         write_run(seed=seed)
     assert warn(experiment) == []
+    evaluation = make_evaluation(write_run(), code="0")
+    write_evaluation(paths.evaluation_path(tiny_spec.name, 0), evaluation)
+    assert warn(experiment) == ["1 result is stale"]
     recipe = tiny_spec.training.model_copy(update={"lr": 0.5})
     specs[tiny_spec.name] = tiny_spec.model_copy(update={"training": recipe})
     assert warn(experiment) == ["2 results are stale"]
