@@ -19,7 +19,7 @@ from hw2core.config.study import load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
-from hw2core.runs.code_hash import hash_modules
+from hw2core.runs.code_hash import NETWORKS, forget_hashes, hash_modules, hash_run_code
 from hw2core.runs.files import ResultError, read_result
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_fit, check_weights, read_weights
@@ -122,8 +122,9 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     check_fit(weights_path, weights, spec)
-    today = hash_modules([spec.implementation])
-    if changed := [name for name, code in today.items() if result.code.get(name, code) != code]:
+    forget_hashes()  # those of an earlier call in a notebook
+    today, network = hash_run_code(spec), {NETWORKS, *hash_modules([spec.implementation])}
+    if changed := [name for name in sorted(network) if result.code.get(name) != today[name]]:
         problem = f"code of {', '.join(changed)} changed since the network was trained"
         warnings.warn(f"{path}: {problem}, which may change what it computes", stacklevel=2)
     trainer = build_trainer(spec, torch.device("cpu"), num_steps=1)

@@ -21,7 +21,7 @@ from hw2core.data.prepared import read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.errors import UserError
 from hw2core.runs import paths
-from hw2core.runs.code_hash import hash_modules
+from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.files import read_evaluation, read_result, write_result
 from hw2core.runs.weights import check_weights, read_weights, write_weights
 from hw2core.trained import load_network
@@ -69,8 +69,10 @@ def test_a_network_gives_the_logits_of_its_weights(study, tiny_data):
 def test_weights_of_other_code_of_the_network_are_loaded_with_a_warning(study):
     folder, spec = study
     path = folder / paths.result_path(spec.name, 0)
-    code = hash_modules([spec.implementation])
-    changed = {**code, spec.implementation.partition(":")[0]: "0", "hw2core.gone": "0"}
+    code = hash_run_code(spec)
+    module = spec.implementation.partition(":")[0]
+    changed = {**code, "hw2core.config.networks": "0", "hw2core.gone": "0"}
+    del changed[module]  # the network was in another module then
     for found, warned in ((code, 0), (changed, 1)):
         write_result(path, read_result(path).model_copy(update={"code": found}))
         with warnings.catch_warnings(record=True) as caught:
@@ -78,8 +80,8 @@ def test_weights_of_other_code_of_the_network_are_loaded_with_a_warning(study):
             load_network(spec.name, folder=folder)
         lines = [str(x.message) for x in caught if "code of" in str(x.message)]
         assert len(lines) == warned
-    (module,) = re.findall(r"seed0\.json: code of (\S+) changed since the network", lines[0])
-    assert module == spec.implementation.partition(":")[0]
+    (named,) = re.findall(r"seed0\.json: code of (.+) changed since the network", lines[0])
+    assert named == ", ".join(sorted(["hw2core.config.networks", module]))
 
 
 def test_a_picture_is_turned_as_its_exif_says_and_keeps_its_16_bits(tmp_path):
