@@ -66,6 +66,7 @@ class Checkpoint:
 
         If the file cannot be written, this is logged and training continues.
         """
+        state = {**state, "setting": complete_setting(state["setting"])}
         if time.monotonic() - self._last_write < self.seconds_between_writes:
             # The next epoch changes tensors and lists in place.
             self._unwritten = copy.deepcopy(state)
@@ -99,7 +100,8 @@ class Checkpoint:
         device, precision) is not used, because the run's numbers would match neither setting. It is
         set aside, so that this run does not overwrite it, and found again in its own setting.
         """
-        kept = Head(self.identity, dict(setting)).name_kept(self.path)
+        setting = complete_setting(setting)
+        kept = Head(self.identity, setting).name_kept(self.path)
         for path in filter(Path.exists, (self.path, self.previous, kept)):
             try:
                 state = read_state(path)
@@ -164,6 +166,14 @@ class Checkpoint:
             return f"format {state['format']!r}, not {FORMAT!r}"
         head = Head(state["identity"], state["setting"])
         return head.find_difference(self.identity, setting)
+
+
+def complete_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a setting that tells CPUs apart which multiply bfloat16 with AMX, and without."""
+    amx = torch.cpu.get_capabilities().get("amx_bf16")
+    if amx or (setting.get("device"), setting.get("precision")) != ("cpu", "bf16"):
+        return dict(setting)
+    return {**setting, "precision": "bf16 without AMX"}  # "instructions" are AVX512 for both
 
 
 def read_state(path: Path) -> dict[str, Any]:

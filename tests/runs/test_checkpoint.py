@@ -179,6 +179,16 @@ def test_the_last_state_is_loaded_with_every_bit(saved):
     assert state["train"] == expected["train"]
 
 
+def test_a_cpu_with_amx_does_not_resume_what_one_without_has_trained(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "c", IDENTITY, LOG, seconds_between_writes=0)
+    setting = SETTING | {"precision": "bf16"}
+    for amx, resumes in ((False, True), (True, False), (False, True)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
+        if not list(tmp_path.iterdir()):
+            checkpoint.save(make_state(2) | {"setting": setting})
+        assert (load(checkpoint, setting) is not None) == resumes
+
+
 @pytest.mark.parametrize(
     ("identity", "setting", "reason"),
     [
@@ -191,8 +201,9 @@ def test_the_last_state_is_loaded_with_every_bit(saved):
     ],
 )
 def test_a_checkpoint_of_another_run_or_setting_is_not_used_and_says_so(
-    saved, identity, setting, reason, caplog
+    saved, identity, setting, reason, caplog, monkeypatch
 ):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     assert load(Checkpoint(saved.path, IDENTITY | identity, LOG), SETTING | setting) is None
     assert f"{saved.path}: not used: {reason}; kept as {saved.path.name}." in caplog.text
     other = Checkpoint(saved.path, IDENTITY | identity, LOG, seconds_between_writes=0)
