@@ -30,10 +30,15 @@ RECORDS = ".snakemake/made"
 RESTARTS = "HW2_RESTARTS"  # environment variable: how often Slurm has restarted a job, if it has
 
 
-def use_checkout(folder: str) -> None:
+def use_checkout(folder: str, *, in_job: bool = False) -> None:
     """Make jobs run this Python and the code of this checkout, whatever is installed.
 
     Snakemake's Slurm plugin then finds the commands in slurm/bin before those of Slurm.
+
+    Args:
+        folder: the checkout.
+        in_job: whether this process is a job on a cluster. The call itself may run in a job that
+            Slurm has restarted, which says nothing about those that it submits.
     """
     programs = [f"{folder}/slurm/bin", str(Path(sys.executable).parent)]
     for variable, first in (("PATH", programs), ("PYTHONPATH", [folder])):
@@ -41,8 +46,11 @@ def use_checkout(folder: str) -> None:
         os.environ[variable] = os.pathsep.join(
             [*first, *(p for p in known if p and p not in first)]
         )
-    if restarts := os.environ.get("SLURM_RESTART_COUNT"):
-        os.environ[RESTARTS] = restarts  # the plugin removes Slurm's variables
+    restarts = os.environ.pop("SLURM_RESTART_COUNT", None)  # which the plugin removes later
+    if not in_job:
+        os.environ.pop(RESTARTS, None)
+    elif restarts:
+        os.environ[RESTARTS] = restarts
     os.environ.pop("PYTHONSAFEPATH", None)  # the scripts import from their own folder
 
 

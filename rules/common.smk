@@ -21,7 +21,7 @@ from hw2core.retries import Retries
 from hw2core.runs import code_hash, paths
 
 logging.raiseExceptions = False  # on a full disk, each line would print a traceback
-pipeline.use_checkout(workflow.basedir)
+pipeline.use_checkout(workflow.basedir, in_job=workflow.remote_exec)
 
 # Compared by content as params. Not inputs: jobs read the copies of these files, so edits must not
 # affect a call. Relative, so that moving a checkout does not redraw its figures.

@@ -203,3 +203,16 @@ def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
     pipeline.use_checkout("/checkout")
     assert os.environ["PYTHONPATH"] == "/checkout"
+
+
+def test_only_a_job_knows_how_often_it_was_restarted(monkeypatch):
+    for name in ("PATH", "PYTHONPATH"):  # restored after the test
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    for in_job, known in ((True, "2"), (False, None)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+        pipeline.use_checkout("/checkout", in_job=in_job)
+        assert "SLURM_RESTART_COUNT" not in os.environ  # jobs inherit the environment
+        assert os.environ.get(pipeline.RESTARTS) == known
+    monkeypatch.setenv(pipeline.RESTARTS, "2")
+    pipeline.use_checkout("/checkout", in_job=True)  # a step of the job
+    assert os.environ[pipeline.RESTARTS] == "2"
