@@ -67,8 +67,8 @@ def main() -> int:
         study = load_study(config, " + ".join(files))
         if lost := explain_loss(args.archive, list_files(args.archive)[0], study.runs):
             command = f"python {os.path.relpath(ROOT / 'workflow_scripts/unpack.py')}"
-            print(f"{args.archive} holds {lost}", flush=True)
-            print(f"to resume from it, stop and call: {command} {args.archive}", flush=True)
+            say(f"{args.archive} holds {lost}")
+            say(f"to resume from it, stop and call: {command} {args.archive}")
         failed = train(study, config, args.snakemake, budget)
         failed |= pack(args.archive, study.runs) == 0
     except UserError as error:
@@ -100,15 +100,27 @@ class Budget:
         poller = select.poll()
         poller.register(1, 0)
         if any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0)):
-            # The terminal or the reader of the pipe is gone: writing to it would fail.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
+            silence()  # the terminal or the reader of the pipe is gone
             self._end_early(signal.SIGHUP)
         return bool(self.status) or time.monotonic() >= self.end
 
     def _end_early(self, number: int, _: object = None) -> None:
         self.status = self.status or 128 + number
+
+
+def say(text: str) -> None:
+    """Print to a terminal or pipe that may be gone."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        silence()
+
+
+def silence() -> None:
+    """Discard all further output, because writing it would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 def train(study: Study, config: dict[str, Any], arguments: list[str], budget: Budget) -> bool:
@@ -122,11 +134,11 @@ def train(study: Study, config: dict[str, Any], arguments: list[str], budget: Bu
     command += ["--snakefile", str(copy.folder / "Snakefile"), *arguments, "--"]
     failed = False
     for name, pairs in order_runs(study):
-        print(f"{name}: {len(pairs)} run{'s'[: len(pairs) != 1]}", flush=True)
+        say(f"{name}: {len(pairs)} run{'s'[: len(pairs) != 1]}")
         status = run_within(budget, [*command, *list_results(pairs)])
         if status is None:
             why = "stopped" if budget.status else "the time is over"
-            print(f"{why}; the next call resumes from here", flush=True)
+            say(f"{why}; the next call resumes from here")
             break
         failed |= status != 0
     return failed
@@ -179,7 +191,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, 0)  # raises when all have ended
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        print("killed after a minute: check that no Snakemake runs, then call it with --unlock")
+        say("killed after a minute: check that no Snakemake runs, then call it with --unlock")
 
 
 def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
@@ -190,7 +202,8 @@ def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
     configured ``runs``.
     """
     packed, problems = list_files(archive)
-    print("".join(f"{problem}\n" for problem in problems), end="", flush=True)
+    for problem in problems:
+        say(problem)
     results = sum(path.match(f"results/*/{paths.RESULT_GLOB}") for path in packed)
     checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
     if results + checkpoints == 0:
@@ -200,15 +213,13 @@ def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
         with tarfile.open(temporary, "w:gz", dereference=True) as tar:
             for path in packed:
                 tar.add(path)
-        if lost:
-            print(f"{keep_older(archive)}: the older {archive.name}, which holds {lost}")
+        older = keep_older(archive) if lost else None
+    if older:
+        say(f"{older}: the older {archive.name}, which holds {lost}")
     size = archive.stat().st_size / 1e6
-    print(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB", flush=True)
+    say(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB")
     if results:
-        print(
-            "to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md",
-            flush=True,
-        )
+        say("to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md")
     return results
 
 

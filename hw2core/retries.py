@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hw2core.io import hash_file
-from hw2core.runs.log import NEVER_STARTS, NO_EPOCH, parse_epoch
+from hw2core.runs.log import NEVER_STARTS, NO_EPOCH, parse_epoch, read_log
 from hw2core.runs.paths import checkpoint_path, evaluation_path, log_path, result_path
 
 HOPELESS = (NO_EPOCH, NEVER_STARTS)
@@ -72,7 +72,7 @@ def _identify_checkpoint(task: Task) -> Identity | None:
     try:
         # Opened, because a network file system may return an outdated status.
         with checkpoint_path(Path(result_path(*task[1:]))).open("rb") as file:
-            return _identify(file.fileno())
+            return _identify(os.fstat(file.fileno()))
     except OSError:
         return None
 
@@ -81,14 +81,13 @@ def _read_log(task: Task) -> tuple[Identity | None, list[str]]:
     """Return values that identify the log of a task, and its lines; none if there is no log."""
     rule, run, seed = task
     try:
-        with Path(log_path(rule, run, f"seed{seed}")).open(encoding="utf-8") as file:
-            return _identify(file.fileno()), file.read().rstrip().splitlines()
+        text, status = read_log(log_path(rule, run, f"seed{seed}"))
     except OSError:
         return None, []
+    return _identify(status), text.rstrip().splitlines()
 
 
-def _identify(file: int) -> Identity:
-    status = os.fstat(file)
+def _identify(status: os.stat_result) -> Identity:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_tries_that_finished_a_run_are_not_counted():
         assert retries.count(tasks, 2) == 2 + number
     write_text_atomically(results[0], "finished again")
     assert retries.count(tasks, 2) == 2 + 3
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_bytes(b"12:00 r\xf6sti")])
+def test_a_log_with_strange_content_says_nothing(make):
+    path = Path(paths.log_path("train", "tiny", "seed0"))
+    path.parent.mkdir(parents=True)
+    make(path)
+    assert Retries([TASK]).count([TASK], 2) == 2
 
 
 @pytest.mark.parametrize("stopped", [TASK, OTHER])

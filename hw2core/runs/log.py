@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -20,6 +21,7 @@ SECONDS_BETWEEN_LINES = 10.0  # of a job on the terminal
 NO_EPOCH = "no epoch fitted into"  # in the last line of a run whose time limit is too short
 NEVER_STARTS = "never starts"  # in the line of a job that the site does not allow
 EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
+LARGEST_LOG = 1 << 30  # bytes
 
 
 def run_job(
@@ -95,6 +97,18 @@ class _Pace(logging.Filter):
             return False
         self._next = now + SECONDS_BETWEEN_LINES
         return True
+
+
+def read_log(path: str) -> tuple[str, os.stat_result]:
+    """Return the text of a log, whatever it contains, and the status of its file.
+
+    Raises:
+        OSError: the log is missing, cannot be read, or is larger than any of a job.
+    """
+    check_regular(path, LARGEST_LOG)
+    with Path(path).open(encoding="utf-8", errors="replace") as file:
+        # A network file system may return an outdated status of a file that is not open.
+        return file.read(), os.fstat(file.fileno())
 
 
 def format_epoch(recorder: Recorder) -> str:

@@ -14,12 +14,11 @@ import psutil
 
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
-from hw2core.io import check_regular
 from hw2core.runs import paths
 from hw2core.runs.checkpoint_head import explain_unused
 from hw2core.runs.durations import Estimator, format_seconds
 from hw2core.runs.files import read_run
-from hw2core.runs.log import parse_epoch
+from hw2core.runs.log import parse_epoch, read_log
 from hw2core.runs.schema import Result
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
@@ -93,7 +92,7 @@ class Reporter:
             return self._describe_result(spec, seed)
         seconds = self._estimator.estimate(spec)
         here = paths.result_path(run, seed) in trained_here
-        if log := read_log("train", run, seed):
+        if log := find_log("train", run, seed):
             if found := describe_training(spec, seed, log, seconds, here=here):
                 unused = found.state == INTERRUPTED and explain_unused(spec, seed)
                 if unused:
@@ -112,7 +111,7 @@ class Reporter:
         """Return the state of a run whose result is current."""
         run = spec.name
         if reasons := explain_evaluation(spec, seed):
-            log = read_log("evaluate", run, seed)
+            log = find_log("evaluate", run, seed)
             if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
                 return RunState(run, seed, FAILED, f"{log.path}: {log.lines[-1]}")
             return RunState(run, seed, UNEVALUATED, self._join(reasons))
@@ -167,19 +166,15 @@ def describe_training(
     return RunState(spec.name, seed, FAILED, f"{log.path}: {end}", expected)
 
 
-LARGEST_LOG = 1 << 30
-
-
-def read_log(rule: str, run: str, seed: int) -> Log | None:
+def find_log(rule: str, run: str, seed: int) -> Log | None:
     """Return the log of a job of the rule if it is newer than the result of the run."""
-    path = Path(paths.log_path(rule, run, f"seed{seed}"))
+    path = paths.log_path(rule, run, f"seed{seed}")
     result = Path(paths.result_path(run, seed))
     try:
-        check_regular(path, LARGEST_LOG)
-        changed = path.stat().st_mtime
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text, status = read_log(path)
     except OSError:
         return None
+    changed = status.st_mtime
     with suppress(OSError):
         if result.stat().st_mtime >= changed:
             return None
@@ -187,7 +182,7 @@ def read_log(rule: str, run: str, seed: int) -> Log | None:
         changed = max(changed, paths.checkpoint_path(result).stat().st_mtime)
     # Each line begins with date and time, except in a traceback.
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", "", line) for line in text.splitlines()]
-    return Log(str(path), [line for line in lines if line.strip()], changed)
+    return Log(path, [line for line in lines if line.strip()], changed)
 
 
 def find_trained_here() -> Iterator[str]:

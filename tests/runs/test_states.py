@@ -13,7 +13,7 @@ from hw2core.history import EpochResult
 from hw2core.runs import paths, states
 from hw2core.runs.durations import Device, Estimator, read_finished
 from hw2core.runs.log import LoggedEpoch, format_epoch, parse_epoch
-from hw2core.runs.states import Reporter, RunState, find_trained_here, read_log, summarize
+from hw2core.runs.states import Reporter, RunState, find_log, find_trained_here, summarize
 
 NAME = "tiny_L2_K8"
 LOG = Path(paths.log_path("train", NAME, "seed0"))
@@ -167,7 +167,7 @@ def test_a_silent_run_is_running_while_its_checkpoint_is_young(report):
 def test_a_pipe_in_place_of_a_log_says_nothing(report, write_run):
     LOG.parent.mkdir(parents=True)
     os.mkfifo(LOG)
-    assert read_log("train", NAME, 0) is None
+    assert find_log("train", NAME, 0) is None
 
 
 def test_a_log_older_than_the_result_says_nothing(report, write_run):

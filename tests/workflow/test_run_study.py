@@ -244,6 +244,25 @@ def test_results_that_are_only_in_an_older_archive_are_named_before_training(
     assert training == "training"
 
 
+def test_a_connection_that_is_lost_while_it_packs_does_not_stop_it(archive, write_run):
+    for number in range(3):
+        write_run(seed=number)
+        run_study.pack(archive, {})
+        Path(RUN, f"seed{number}.json").unlink()
+    write_run(seed=3)
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'gpu')!r}); import run_study, pathlib; "
+    program += f"run_study.pack(pathlib.Path({str(archive)!r}), {{}})"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{RUN}/seed3.json" in list_names(archive)
+    assert list_names(Path(f"{archive}.previous"))
+
+
 def test_what_is_no_archive_is_kept(archive, write_run, capsys):
     archive.write_text("notes")
     write_run()
