@@ -105,7 +105,7 @@ class _Watch:
         self._ended.append(info)
 
     async def check_active_jobs(self, jobs: list[Any]) -> AsyncIterator[Any]:
-        """Yield the jobs that have not ended; check again later if that fails."""
+        """Yield the jobs that have not ended, also those that the plugin could not check."""
         self._ended.clear()
         running = []
         try:
@@ -114,10 +114,10 @@ class _Watch:
                 yield job
         except Exception as error:
             self._show_once(f"the jobs could not be checked and will be checked again: {error}")
-            known = set(map(id, [*running, *self._ended]))
-            for job in jobs:
-                if id(job) not in known:
-                    yield job
+        known = set(map(id, [*running, *self._ended]))
+        for job in jobs:  # after some queries without an answer, the plugin would forget all
+            if id(job) not in known:
+                yield job
         if getattr(self._executor, "_status_query_failures", 0):  # the plugin only counts them
             self._show_once("squeue or sacct failed and is called again; --verbose shows why")
         with suppress(OSError):

@@ -26,6 +26,7 @@ NEVER = re.compile(
 ENDING, ENDING_SECONDS = "COMPLETING", 60
 UNKNOWN = "nvalid job id"  # squeue's error for jobs that it no longer knows
 RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
+SECONDS_FOR_ALL = 50  # queries of a call of ours; the plugin waits 60 for it
 SETTINGS = {  # of slurm/config.yaml, by a part of the reason
     "Reservation": "slurm-reservation",
     "Time|Wall|Minutes": "runtime",
@@ -41,20 +42,25 @@ NEVER_STARTS = "never starts"  # as in hw2core/runs/log.py
 def report_states(name: str) -> int:
     """Print the state of each job of a call as squeue does, including jobs unknown to squeue."""
     folder = RECORDS / name
+    end = time.monotonic() + SECONDS_FOR_ALL
+
+    def is_time(_: int = 0) -> bool:
+        return time.monotonic() < end
+
     query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader")
-    done = call("squeue", *query, "--name", name)
+    done = call("squeue", *query, "--name", name, waits=is_time)
     lines = done.stdout.splitlines() if done.returncode == 0 else []
     lost = {x.name for x in folder.glob("[0-9]*") if not _read(x)}
     lost -= {line.partition("|")[0] for line in lines}
     if done.returncode == 0 and lost:  # ended, or renamed
-        done = call("squeue", *query, "--jobs", ",".join(sorted(lost)))
-        lines += done.stdout.splitlines()
+        done = call("squeue", *query, "--jobs", ",".join(sorted(lost)), waits=is_time)
+        lines += done.stdout.splitlines() if done.returncode == 0 else []
     answers = done.returncode == 0 or UNKNOWN in done.stderr
     if not answers:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         report_waiting(folder, "the states of running jobs are unknown", reason)
     states = {}
-    for line in lines if answers else ():
+    for line in lines:
         job, state, reason, partitions = f"{line}|||".split("|")[:4]
         # With several partitions, the reason is that of the last one that Slurm tried.
         never = state == RESERVATION_ENDED or (
@@ -66,8 +72,9 @@ def report_states(name: str) -> int:
         elif WAITS.fullmatch(state) and why not in ORDINARY:
             report_waiting(folder, f"job {job} waits", why)
         if never or HELD.search(f"{state} {reason}"):
-            # If it cannot be cancelled, the next query tries again.
-            state = "PENDING" if call("scancel", job).returncode else "FAILED"
+            # If it cannot be cancelled now, the next query tries again.
+            cancelled = is_time() and call("scancel", job, waits=is_time).returncode == 0
+            state = "FAILED" if cancelled else "PENDING"
         if job:
             states[job] = state
     for record in folder.glob("[0-9]*"):

@@ -231,6 +231,24 @@ def test_while_slurm_does_not_answer_only_success_is_known(slurm, script):
     )
 
 
+def test_a_slow_slurm_answers_in_the_time_that_the_plugin_waits(slurm):
+    submit(slurm, 7).write_text("1\n")
+    submit(slurm, 8)
+    submit(slurm, 9)
+    slurm(
+        "squeue",
+        "case \"$*\" in *--jobs*) sleep 1000;; *) echo '7|FAILED\n9|PENDING|BadConstraints';; esac",
+    )
+    slurm("scancel", "touch asked; sleep 1000")
+    program = f"import sys; sys.path.insert(0, {str(COMMANDS.parent)!r}); import states as s\n"
+    program += f"s.SECONDS_FOR_ALL = 2; sys.exit(s.report_states({NAME!r}))"
+    started = time.monotonic()
+    states = call(sys.executable, "-c", program).stdout.splitlines()
+    assert time.monotonic() - started < 30
+    assert sorted(states) == ["7|FAILED", "8|RUNNING", "9|PENDING"]
+    assert not Path("asked").exists()
+
+
 def test_other_calls_go_to_slurm(slurm):
     slurm("squeue", 'echo "theirs $@"')
     assert call("squeue", "--me").stdout == "theirs --me\n"
