@@ -36,12 +36,10 @@ from hw2core.errors import UserError  # noqa: E402
 from hw2core.io import prepare_writing, replace_atomically  # noqa: E402
 from hw2core.pipeline import list_results  # noqa: E402
 from hw2core.runs import paths  # noqa: E402
-from hw2core.runs.archive import check_whole, explain_loss, keep_older  # noqa: E402
-from hw2core.runs.files import ResultError  # noqa: E402
+from hw2core.runs.archive import add_file, explain_loss, keep_older, list_files  # noqa: E402
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
-PACKED = ("results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -204,18 +202,16 @@ def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
     packed, problems = list_files(archive)
     for problem in problems:
         say(problem)
-    results = sum(path.match(f"results/*/{paths.RESULT_GLOB}") for path in packed)
-    checkpoints = sum(path.match("results/*/*.checkpoint") for path in packed)
-    if results + checkpoints == 0:
+    if count(packed) == (0, 0):
         raise UserError(f"there is no result and no checkpoint: {archive} is not written")
     lost = explain_loss(archive, packed, runs)
     with replace_atomically(archive) as temporary:
         with tarfile.open(temporary, "w:gz", dereference=True) as tar:
-            for path in packed:
-                tar.add(path)
+            packed = [path for path in packed if add_file(tar, path)]
         older = keep_older(archive) if lost else None
     if older:
         say(f"{older}: the older {archive.name}, which holds {lost}")
+    results, checkpoints = count(packed)
     size = archive.stat().st_size / 1e6
     say(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB")
     if results:
@@ -223,24 +219,11 @@ def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
     return results
 
 
-def list_files(archive: Path) -> tuple[list[Path], list[str]]:
-    """Return the files to pack, and a line for each that is damaged.
-
-    Symbolic links, such as results/ on a large disk, are followed.
-    """
-    packed, problems = [], set()
-    for path in sorted(path for pattern in PACKED for path in Path().glob(pattern)):
-        # A name with a dot is a temporary file's.
-        if path.is_dir() or path.name.startswith(".") or path.resolve() == archive.resolve():
-            continue
-        if path.parts[0] == "results" and not paths.is_of_run(path.as_posix()):
-            continue
-        try:
-            check_whole(path)
-            packed.append(path)
-        except ResultError as error:
-            problems.add(f"not packed: {error}")
-    return packed, sorted(problems)
+def count(files: list[Path]) -> tuple[int, int]:
+    """Return the numbers of results and checkpoints."""
+    patterns = (f"results/*/{paths.RESULT_GLOB}", "results/*/*.checkpoint")
+    results, checkpoints = (sum(path.match(pattern) for path in files) for pattern in patterns)
+    return results, checkpoints
 
 
 if __name__ == "__main__":

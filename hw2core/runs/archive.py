@@ -1,7 +1,8 @@
-"""Reads archives of results, checkpoints and logs, such as study.tar.gz, and checks their files."""
+"""Reads and writes archives of results, checkpoints and logs, such as study.tar.gz."""
 
 from __future__ import annotations
 
+import io
 import lzma
 import os
 import shutil
@@ -26,6 +27,7 @@ from hw2core.runs.staleness import Identity
 from hw2core.runs.weights import check_weights
 
 UNPACKED = (("results",), ("logs",))
+PACKED = ("results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 # What reading a damaged archive raises.
 DAMAGES = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, RecursionError)
 
@@ -72,6 +74,37 @@ def check_whole(path: Path) -> None:
             check_weights(path, result)
         elif path.name.endswith(".test.json"):
             read_evaluation(path)
+
+
+def list_files(archive: Path) -> tuple[list[Path], list[str]]:
+    """Return the files to pack, and a line for each that is damaged.
+
+    Symbolic links, such as results/ on a large disk, are followed.
+    """
+    packed, problems = [], set()
+    for path in sorted(path for pattern in PACKED for path in Path().glob(pattern)):
+        # A name with a dot is a temporary file's.
+        if path.is_dir() or path.name.startswith(".") or path.resolve() == archive.resolve():
+            continue
+        if path.parts[0] == "results" and not paths.is_of_run(path.as_posix()):
+            continue
+        try:
+            check_whole(path)
+            packed.append(path)
+        except ResultError as error:
+            problems.add(f"not packed: {error}")
+    return packed, sorted(problems)
+
+
+def add_file(tar: tarfile.TarFile, path: Path) -> bool:
+    """Add a file as it is at one moment; return False if it is gone, as when another run ends."""
+    try:
+        content, member = path.read_bytes(), tar.gettarinfo(path)
+    except FileNotFoundError:
+        return False
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+    return True
 
 
 def explain_loss(archive: Path, packed: Collection[Path], runs: Mapping[str, RunSpec]) -> str:

@@ -128,7 +128,7 @@ def test_an_archive_that_cannot_be_completed_leaves_the_old_one(archive, write_r
 
     archive.write_text("old")
     write_run()
-    monkeypatch.setattr(tarfile.TarFile, "add", fail)
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
     with pytest.raises(UserError, match="No space left"):
         run_study.pack(archive, {})
     assert archive.read_text() == "old"
@@ -242,6 +242,26 @@ def test_results_that_are_only_in_an_older_archive_are_named_before_training(
     assert advice.startswith("to resume from it, stop and call: python ")
     assert advice.endswith("workflow_scripts/unpack.py study.tar.gz")
     assert training == "training"
+
+
+def test_files_that_change_while_it_packs_are_as_at_one_moment(archive, write_run, monkeypatch):
+    write_run()
+    log, checkpoint = Path("logs/train/a/seed0.log"), Path(RUN, "seed1.checkpoint")
+    log.parent.mkdir(parents=True)
+    log.write_text("1\n2\n")
+    checkpoint.touch()
+
+    def change(tar, path, **options):
+        checkpoint.unlink(missing_ok=True)  # its run has ended
+        Path(path).write_bytes(Path(path).read_bytes()[:-2])
+        return get_info(tar, path, **options)
+
+    get_info = tarfile.TarFile.gettarinfo
+    monkeypatch.setattr(tarfile.TarFile, "gettarinfo", change)
+    assert run_study.pack(archive, {}) == 1
+    with tarfile.open(archive) as tar:
+        assert tar.extractfile(str(log)).read() == b"1\n2\n"
+        assert str(checkpoint) not in tar.getnames()
 
 
 def test_a_connection_that_is_lost_while_it_packs_does_not_stop_it(archive, write_run):
