@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -50,7 +51,8 @@ def call(
                 if not waits(seconds):
                     break
         os.killpg(process.pid, signal.SIGKILL)  # a site's script may have started others
-        process.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # of a file system that hangs
+            process.communicate(timeout=1)
         message = f"{command}: no answer within {seconds} s\n"
     except OSError as error:
         message = f"{command}: {error}\n"

@@ -24,6 +24,7 @@ NEVER = re.compile(
 )
 # A node that does not respond keeps a failed job in this state; usually it lasts a few seconds.
 ENDING, ENDING_SECONDS = "COMPLETING", 60
+SECONDS_TO_APPEAR = 120  # of a new job, where a site keeps squeue's answers for a while
 UNKNOWN = "nvalid job id"  # squeue's error for jobs that it no longer knows
 RESERVATION_ENDED = "RESV_DEL_HOLD"  # the state of a job whose reservation has ended
 SECONDS_FOR_ALL = 50  # queries of a call of ours; the plugin waits 60 for it
@@ -84,7 +85,8 @@ def report_states(name: str) -> int:
         if states.get(record.name) == ENDING and status != "0" and age > ENDING_SECONDS:
             report_waiting(folder, f"job {record.name} waits", ENDING)
         # While Slurm does not answer, it may be about to restart a failed job.
-        state = states.get(record.name, "FAILED" if answers else "RUNNING")
+        is_gone = answers and (status or age > SECONDS_TO_APPEAR)
+        state = states.get(record.name, "FAILED" if is_gone else "RUNNING")
         states[record.name] = "COMPLETED" if status == "0" else state
     for job, state in states.items():
         print(f"{job}|{'FAILED' if state in LOST else state}")

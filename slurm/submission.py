@@ -135,8 +135,8 @@ def record_status(argument: str, folder: Path) -> str:
     if not argument.startswith("--wrap="):
         return argument
     file = f'{shlex.quote(str(folder))}/"$SLURM_JOB_ID"'
-    # Emptied first, because Slurm may restart a job.
-    return f"--wrap=: > {file}\n{argument.removeprefix('--wrap=')}\nstatus=$?\n" + (
+    # Emptied first, because Slurm may restart a job; on a full disk, `: >` would end it.
+    return f"--wrap=true > {file}\n{argument.removeprefix('--wrap=')}\nstatus=$?\n" + (
         f"echo $status > {file}\nexit $status"
     )
 

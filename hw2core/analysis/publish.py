@@ -77,14 +77,16 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
     block = replace_block(readme.read_text(encoding="utf-8"), write_block(study))
     folder = root / paths.REFERENCE
     with replace_folder(folder) as new:
+        (new / paths.REFERENCE_FIGURES).mkdir()
         for path in MADE:
-            target = new / (paths.REFERENCE_FIGURES if path in FIGURES else "")
-            target.mkdir(exist_ok=True)
-            shutil.copy(path, target)
+            shutil.copy(path, new / (paths.REFERENCE_FIGURES if path in FIGURES else ""))
         write_archive(new / paths.REFERENCE_RESULTS, study.results)
         keep_networks(folder, new, study.results)
         for changes in configs[1:]:
             shutil.copyfile(changes, new / paths.REFERENCE_STUDY)
+        for other in set(folder.glob("*")) - {folder / paths.REFERENCE_STUDY}:  # not made here
+            if other.is_file() and not (new / other.name).exists():
+                shutil.copyfile(other, new / other.name)
         write_text_atomically(new / paths.REFERENCE_SUMS, sum_files(new))
     write_text_atomically(readme, block)
     return folder
@@ -230,10 +232,9 @@ def write_archive(path: Path, results: Iterable[Result]) -> None:
 
 def sum_files(folder: Path) -> str:
     """Return the sha256 of every file in ``folder``, except the list itself, as sha256sum does."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
-    sums.pop(paths.REFERENCE_SUMS, None)
-    return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    files.pop(paths.REFERENCE_SUMS, None)
+    return "".join(f"{hash_file(x)}  {name}\n" for name, x in files.items() if x.is_file())
 
 
 @contextmanager

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0  # of a job on the terminal
 NO_EPOCH = "no epoch fitted into"  # in the last line of a run whose time limit is too short
 NEVER_STARTS = "never starts"  # in the line of a job that the site does not allow
-EPOCH_LINE = re.compile(r"epoch +(\d+)/(\d+) .* accuracy +([\d.]+) % .* (\d+):(\d\d) left$")
+EPOCH_LINE = re.compile(
+    r"epoch +(\d{1,6})/([1-9]\d{0,5}) .* accuracy +(\d{1,3}(?:\.\d)?) % .* (\d{1,6}):(\d\d) left$",
+    re.ASCII,
+)
 LARGEST_LOG = 1 << 30  # bytes
 
 

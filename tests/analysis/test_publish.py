@@ -201,7 +201,10 @@ def test_published_networks_are_published_again(tmp_path):
     for name in (weights, manifest.with_name("cat.png")):
         (reference / name).parent.mkdir(parents=True)
         (reference / name).write_bytes(b"older")
+    (reference / "more.tar.gz").write_bytes(b"not made here")
     place.publish()
+    assert (reference / "more.tar.gz").read_bytes() == b"not made here"
+    assert (reference / paths.REFERENCE_SUMS).read_text() == sum_files(reference)
     expected = {weights, manifest, path.relative_to(tmp_path), tested.relative_to(tmp_path)}
     for name in expected:
         assert (reference / name).read_bytes() == (tmp_path / name).read_bytes()

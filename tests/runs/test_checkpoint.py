@@ -215,6 +215,17 @@ def test_a_checkpoint_of_another_run_or_setting_is_not_used_and_says_so(
     assert read_head(saved.path) == (IDENTITY, SETTING)
 
 
+def test_a_damaged_head_is_none(saved):
+    whole = bytearray(saved.path.read_bytes())
+    for position in range(len(whole) - 6000, len(whole), 11):
+        for value in (0, 1, 8, 255):
+            saved.path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
+            read_head(saved.path)
+    whole[whole.rindex(b"PK\1\2") + 8] |= 1  # in the directory's last entry: encrypted
+    saved.path.write_bytes(whole)
+    assert read_head(saved.path) is None
+
+
 def test_another_format_is_not_used(saved, monkeypatch, caplog):
     monkeypatch.setattr("hw2core.runs.checkpoint.FORMAT", 99)
     assert load(saved) is None

@@ -64,6 +64,22 @@ def test_a_line_of_an_epoch_is_read_as_it_is_written():
     assert parse_epoch("trained: validation accuracy 50.00 % in epoch 2, 9 s -> x") is None
 
 
+@pytest.mark.parametrize(
+    ("epoch", "total", "accuracy", "minutes"),
+    [
+        ("1", "0", "5", "1"),
+        ("9" * 5000, "3", "5", "1"),
+        ("1", "3", "1.2.3", "1"),
+        ("1", "3", "5", "9" * 400),
+        ("\N{ARABIC-INDIC DIGIT ONE}", "3", "5", "1"),
+    ],
+)
+def test_a_line_that_no_run_writes_is_no_epoch(epoch, total, accuracy, minutes):
+    line = "epoch {}/{}  validation loss 2 accuracy {} %  {}:09 left"
+    assert parse_epoch(line.format("1", "3", "5", "1"))
+    assert parse_epoch(line.format(epoch, total, accuracy, minutes)) is None
+
+
 def test_a_run_without_files_is_not_trained_or_waits_for_its_twin(report):
     status = report()
     assert (status.state, status.detail) == ("not trained", "about 7 s")
