@@ -98,6 +98,8 @@ def test_what_a_killed_call_left_is_removed(elsewhere, monkeypatch):
         ("/etc/results", {"size": 3}, REFUSED),
         ("results/a", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, REFUSED),
         ("logs/a", {"type": tarfile.FIFOTYPE}, REFUSED),
+        ("logs/a", {"type": tarfile.GNUTYPE_SPARSE}, "sparse, or larger than any"),
+        ("results/a/seed0.json", {"size": 20 << 20}, "sparse, or larger than any"),
         ("results/a/seed0.json", {"size": 3}, "not a result"),
         (paths.result_path("tiny_L2_K8", 0), {"size": 3}, "not a result"),
         (paths.weights_path("tiny_L2_K8", 0), {"size": 3}, "not the weights"),

@@ -18,8 +18,10 @@ from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError, make_line
 from hw2core.io import check_regular, make_temporary_folder
 from hw2core.runs import paths
+from hw2core.runs.checkpoint_head import LARGEST
 from hw2core.runs.checkpoint_merge import merge_checkpoints
-from hw2core.runs.files import ResultError, read_evaluation, read_result
+from hw2core.runs.files import LARGEST_FILE, ResultError, read_evaluation, read_result
+from hw2core.runs.log import LARGEST_LOG
 from hw2core.runs.plan import describe_loss
 from hw2core.runs.schema import Result
 from hw2core.runs.selection import split_name
@@ -36,7 +38,7 @@ def extract(archive: Path, folder: Path) -> None:
     """Extract the logs and the files of runs; others in results/, such as tables, are left out.
 
     Raises:
-        UserError: the archive is damaged, or contains something outside of results/ and logs/.
+        UserError: the archive is damaged, or contains what run_study.py would not pack.
     """
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -45,6 +47,8 @@ def extract(archive: Path, folder: Path) -> None:
             if not plain or parts[:1] not in UNPACKED or ".." in parts:
                 raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
             content = tar.extractfile(member)
+            if member.issparse() or member.size > _find_limit(member.name):
+                raise UserError(f"{member.name}: sparse, or larger than any that a run writes")
             if content is not None and (parts[0] == "logs" or paths.is_of_run("/".join(parts))):
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +78,13 @@ def check_whole(path: Path) -> None:
             check_weights(path, result)
         elif path.name.endswith(".test.json"):
             read_evaluation(path)
+
+
+def _find_limit(name: str) -> int:
+    """Return the most bytes of a file in an archive; a small archive could fill the disk."""
+    if name.startswith("logs/"):
+        return LARGEST_LOG
+    return LARGEST_FILE if name.endswith(".json") else LARGEST
 
 
 def list_files(archive: Path) -> tuple[list[Path], list[str]]:

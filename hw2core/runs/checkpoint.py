@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -182,9 +183,12 @@ def read_state(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     if hashlib.sha256(content[DIGEST_SIZE:]).digest() != content[:DIGEST_SIZE]:
         raise ValueError("its content does not match its digest")
-    state: dict[str, Any] = torch.load(
-        io.BytesIO(content[DIGEST_SIZE:]), map_location="cpu", weights_only=True
-    )
+    archive = io.BytesIO(content[DIGEST_SIZE:])
+    with zipfile.ZipFile(archive) as records:  # uncompressed
+        if sum(record.file_size for record in records.infolist()) > len(content):
+            raise ValueError("its records are larger than the file")
+    archive.seek(0)
+    state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
     return state
 
 

@@ -13,7 +13,7 @@ import torch
 from hw2core.config.spec import RunSpec
 from hw2core.engine.recorder import Recorder
 from hw2core.engine.run import TrainedRun, train_run
-from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.checkpoint import DIGEST_SIZE, Checkpoint
 from hw2core.runs.checkpoint_head import read_head
 from hw2core.runs.staleness import Identity
 
@@ -291,6 +291,15 @@ def test_what_cannot_be_loaded_is_set_aside_for_the_one_before(saved, damage, ca
     saved.previous.write_bytes(DAMAGES[damage])
     assert load(saved) is None
     assert f"{saved.previous}: set aside as c.damaged: " in caplog.text
+
+
+def test_a_checkpoint_that_would_fill_the_memory_is_set_aside(saved, caplog):
+    content = bytearray(saved.path.read_bytes()[DIGEST_SIZE:])
+    entry = content.rindex(b"PK\1\2")  # of the directory, which the loader believes
+    content[entry + 24 : entry + 28] = (1 << 31).to_bytes(4, "little")
+    saved.path.write_bytes(hashlib.sha256(content).digest() + content)
+    assert count_epochs(saved) == 1
+    assert "set aside as c.damaged: its records are larger than the file" in caplog.text
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.truncate(path, 1 << 40)])
