@@ -36,8 +36,9 @@ def follows_theory(runs: pd.DataFrame) -> bool:
 def measure_signal(study: Study, *experiments: str) -> pd.DataFrame:
     """Return the signal in each run before (``_start``) and after training (``_end``).
 
-    There is one row per run and seed, as in ``Study.runs``, for the 3x3 convolutions. It is not
-    averaged over seeds: those that train and those that do not end in different states.
+    There is one row per run and seed, as in ``Study.runs``, for the convolutions but those on
+    shortcuts. It is not averaged over seeds: those that train and those that do not end in
+    different states.
 
     - ``backward``: factor per layer by which the error signal shrinks on its way back, fitted over
       all layers;

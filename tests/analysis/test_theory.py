@@ -39,18 +39,23 @@ def test_the_blocks_of_the_question_cost_what_the_course_says():
     assert count_flops(block, (16, 8, 8)) == 2 * 8**2 * theory.measure_block(block).weights
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize(("num_conv", "pool_every"), [(2, 1), (4, 2), (5, 2), (9, 3), (3, 4)])
-def test_the_receptive_field_is_that_of_a_gradient(num_conv, pool_every):
-    network = ConvClassifier((1, 64, 64), 1, [1] * num_conv, pool_every, [], pooling_type="avg")
+def test_the_receptive_field_is_that_of_a_gradient(num_conv, pool_every, kernel):
+    size = 128
+    convs = {"kernel_size": kernel, "padding": kernel // 2}
+    options = {"conv_params": convs, "pooling_type": "avg"}
+    network = ConvClassifier((1, size, size), 1, [1] * num_conv, pool_every, [], **options)
     for layer in network.feature_extractor:
         if isinstance(layer, nn.Conv2d):
             nn.init.ones_(layer.weight)
-    x = torch.ones(1, 1, 64, 64, requires_grad=True)
+            nn.init.zeros_(layer.bias)  # a negative one could end the signal
+    x = torch.ones(1, 1, size, size, requires_grad=True)
     features = network.feature_extractor(x)
     middle = features.shape[-1] // 2
     features[0, 0, middle, middle].backward()
     side = int((x.grad[0, 0].sum(dim=0) > 0).sum())
-    assert theory.measure_field(num_conv, pool_every) == side
+    assert theory.measure_field(num_conv, pool_every, kernel) == side
 
 
 @pytest.mark.parametrize(("depth", "pools"), [(2, 2), (4, 2), (8, 3)])
@@ -67,6 +72,22 @@ def test_networks_are_listed_with_their_share():
     assert list(networks["Network"][:2]) == ["L = 2, K = 32", "L = 2, K = 64"]
     assert len(networks) == 8
     assert theory.list_networks(study, "exp1_2").empty
+
+
+@pytest.mark.parametrize(
+    ("kernel", "fields"), [(1, (4, 4)), (3, (10, 16)), (5, (16, 28)), (None, (10, 16))]
+)
+def test_a_receptive_field_is_that_of_the_kernels_of_its_network(kernel, fields):
+    own = {"kernel_size": kernel} if kernel else {}
+    results = [
+        build_result(f"exp1_1_L{depth}_K4", depth=depth, network={"pool_every": depth // 2, **own})
+        for depth in (2, 4)
+    ]
+    other = build_result("exp1_2_L2_K4", experiment="exp1_2", network={"kernel_size": 7})
+    part_2 = build_results("part2_dropout")
+    for study in (tabulate(results), tabulate([*results, other, *part_2])):
+        networks = theory.list_networks(study, "exp1_1")
+        assert [*networks["Receptive field"]] == [f"{side} × {side}" for side in fields]
 
 
 SEARCHED = {"momentum": 0.9, "schedule": "one_cycle", "weight_decay": 5e-4}
@@ -110,6 +131,13 @@ def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
     study = tabulate(build_results("exp1_1", training=SEARCHED | change))
     assert theory.list_searched(study) == []
     assert theory.read_rates(study) == ""
+
+
+def test_a_rate_that_was_searched_with_other_kernels_was_not_chosen():
+    for kernel, chosen in ((3, ["exp1_1"]), (5, [])):
+        network = {"kernel_size": kernel}
+        study = tabulate(build_results("exp1_1", training=SEARCHED, network=network))
+        assert theory.list_searched(study) == chosen
 
 
 def test_a_rate_is_that_of_a_plain_network_and_of_a_residual_one_with_batch_norm():

@@ -24,6 +24,8 @@ from hw2core.runs.paths import RATES
 
 BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of part 1
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
+KERNEL, POOL = 3, 2  # sizes of convolutions, unless a key says otherwise, and of pools
+KERNEL_KEY = "architecture.kernel_size"
 GIB, GB = 2**30, 1e9
 SEARCH = Path(__file__).parents[3] / RATES
 # A best rate holds for the recipe and the networks of the search.
@@ -35,6 +37,7 @@ SEARCHED_RECIPE = {
     "training.weight_decay": 5e-4,
     "training.flip": True,
     "training.translate": 4,
+    KERNEL_KEY: KERNEL,
 }
 _PLAIN = {"training.warmup": 0.25, "architecture.batchnorm": False}
 SEARCHED: dict[str, dict[str, Any]] = {
@@ -42,7 +45,6 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "exp1_4": _PLAIN | {"architecture.batchnorm": True},
     "exp1_5": {},  # varies them
 }
-KERNEL, POOL = 3, 2  # sizes of every convolution and pool of the study
 
 
 class Jacobian(NamedTuple):
@@ -171,14 +173,14 @@ def list_block_ratios() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*names, "Ratio"])
 
 
-def measure_field(num_conv: int, pool_every: int) -> int:
+def measure_field(num_conv: int, pool_every: int, kernel: int) -> int:
     """Return the side of the square of pixels that one entry of the last feature map depends on.
 
     It includes padding, so it can exceed the image.
     """
     field, step = 1, 1  # in pixels of the image
     for number in range(1, num_conv + 1):
-        field += (KERNEL - 1) * step
+        field += (kernel - 1) * step
         if number % pool_every == 0:
             field += (POOL - 1) * step
             step *= POOL
@@ -239,7 +241,7 @@ def list_networks(study: Study, experiment: str) -> pd.DataFrame:
         if isinstance(hidden, list) and hidden:
             pool_every = int(run["architecture.pool_every"])
             head = count_head(run["widths"], run["num_conv"], pool_every, hidden[0])
-            field = measure_field(run["num_conv"], pool_every)
+            field = measure_field(run["num_conv"], pool_every, int(run.get(KERNEL_KEY, KERNEL)))
             parameters, share = run["parameters"], 100 * head / run["parameters"]
             size = say.size(run["depth"], run["widths"])
             cells = f"{field} × {field}", f"{parameters:,}", f"{share:.0f} %"
