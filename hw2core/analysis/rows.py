@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hw2core.config.images import DataSpec
-from hw2core.config.networks import MODELS
+from hw2core.config.networks import MODELS, ConvolutionalArchitecture
 from hw2core.config.schema import RecipeSpec
 from hw2core.config.spec import Size
 from hw2core.runs.outcome import judge_status
@@ -117,8 +117,10 @@ def describe_network(config: Mapping[str, Any]) -> dict[str, Any]:
         family = "batch norm"
     label = config["name"].removeprefix(config["experiment"])
     shape = {}
-    if widths := architecture.get("filters_per_layer"):
-        depth, text = architecture["layers_per_block"], "-".join(map(str, widths))
+    # Other networks can have keys of these names with another meaning.
+    if model in MODELS and issubclass(MODELS[model].architecture, ConvolutionalArchitecture):
+        depth, widths = architecture["layers_per_block"], architecture["filters_per_layer"]
+        text = "-".join(map(str, widths))
         label = label.removesuffix(f"_L{depth}_K{text}")
         shape = {"depth": depth, "widths": text, "num_conv": depth * len(widths)}
     return {"model": model, "family": family, "label": label.strip("_"), **shape}

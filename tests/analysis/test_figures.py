@@ -61,15 +61,23 @@ def build_plain(**statuses):
     ]
 
 
-def build_mixers():
-    """Two networks without L and K."""
+def build_mixers(**own):
+    """Two networks without L and K, with keys of their own."""
     options = {"experiment": "exp4", "model": "convmixer", "widths": None, "epochs": 3}
     return [
-        build_result(f"exp4_{size}", ceiling=ceiling, network={"dim": dim}, **options)
+        build_result(f"exp4_{size}", ceiling=ceiling, network={"dim": dim, **own}, **options)
         for size, ceiling, dim in (("small", 75, 8), ("large", 82, 16))
     ]
 
 
+# Keys of an own network that have the names of L and K, but not their meaning.
+OWN_KEYS = [
+    {},
+    {"filters_per_layer": [4, 8]},
+    {"filters_per_layer": 32, "layers_per_block": 2},
+    {"filters_per_layer": [4, 8], "layers_per_block": [1, 2]},
+    {"layers_per_block": 2},
+]
 RESIDUAL = build_result("exp1_4_L8_K32", model="resnet", depth=8, test_accuracy=70.0)
 
 
@@ -705,8 +713,9 @@ def test_networks_without_l_and_k_are_shown_by_their_cost_and_named_elsewhere():
     assert len(find(draw("curves", study, "exp4"), "exp4_")) == 12
 
 
-def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path):
-    study = tabulate(build_mixers())
+@pytest.mark.parametrize("own", OWN_KEYS)
+def test_a_study_of_networks_without_l_and_k_is_drawn(tmp_path, own):
+    study = tabulate(build_mixers(**own))
     caption, alt = figures.describe("key", study)
     assert "exp4_large and exp4_small" in caption
     assert alt == ""

@@ -67,7 +67,7 @@ def test_a_row_holds_what_the_result_says():
         (build_result("x_L2_K32", model="mine"), "family", "mine"),
         (build_result("e_bn_L2_K32", experiment="e"), "label", "bn"),
         (build_result("e_0.5_L2_K32", experiment="e"), "label", "0.5"),
-        (build_result("e_0.5", experiment="e", widths=None), "label", "0.5"),
+        (build_result("e_0.5", experiment="e", model="mlp", widths=None), "label", "0.5"),
         (MLP, "status", "trained"),
     ],
 )
