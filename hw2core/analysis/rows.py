@@ -16,6 +16,8 @@ from hw2core.runs.schema import Epochs, Result
 
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
+POOLS = "architecture.pools"
+
 _TEXT, _COUNT, _NUMBER = "str", "Int64", "float64"
 _NAMES = {"experiment": _TEXT, "run": _TEXT, "seed": _COUNT}
 NETWORK_COLUMNS = dict.fromkeys(("model", "family", "label"), _TEXT)
@@ -75,12 +77,14 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
 def read_setting(config: Mapping[str, Any], key: str, otherwise: object = None) -> Any:
     """Return the value of ``section.field`` in a result's config, or the default it leaves out.
 
-    It is ``otherwise`` if the run has no such key, or one that only stands for others, as ``pools``
-    does.
+    ``architecture.pools`` is the number of pools that a network has; its config only tells where.
+    It is ``otherwise`` if the run has no such key, or another one that only stands for others.
     """
     section, _, field = key.partition(".")
     if field in config[section]:
         return config[section][field]
+    if key == POOLS and "num_conv" in (network := describe_network(config)):
+        return network["num_conv"] // config[section]["pool_every"]
     kinds: dict[str, type[BaseModel]] = {"data": DataSpec, "training": RecipeSpec}
     if config["model"] in MODELS:
         kinds["architecture"] = MODELS[config["model"]].architecture

@@ -695,10 +695,49 @@ def test_settings_are_drawn_in_the_order_of_their_numbers_or_of_the_runs(values,
         build_result(f"exp3_{i}_L2_K32", experiment="exp3", network={"part": value}, epochs=2)
         for i, value in enumerate(values)
     ]
-    study = tabulate(results, settings=["architecture.part", "architecture.pools"])
+    study = tabulate(results, settings=["architecture.absent", "architecture.part"])
     (axes,) = draw("settings", study, "exp3").axes
     assert read(axes.get_xticklabels()) == shown
     assert axes.get_xlabel() == "architecture.part"
+
+
+def build_grid(names, **options):
+    """Results of a grid by the middle of their names: the options of each."""
+    return [
+        build_result(f"exp3_{name}_L4_K32", experiment="exp3", depth=4, epochs=2, **own, **options)
+        for name, own in names.items()
+    ]
+
+
+def test_a_grid_over_pools_is_drawn_against_the_pools_of_the_networks():
+    # Three pools are not evenly spaced between four convolutions: there are two.
+    every = {1: 4, 2: 2, 3: 2, 4: 1}
+    networks = {f"pools{x}": {"network": {"pool_every": y}} for x, y in every.items()}
+    study = tabulate(build_grid(networks), settings=["architecture.pools"])
+    caption, _ = figures.describe("settings", study, "exp3")
+    assert caption.startswith("Validation accuracy of exp3 against architecture.pools.")
+    (axes,) = draw("settings", study, "exp3").axes
+    assert read(axes.get_xticklabels()) == ["1", "2", "4"]
+    points = settings.list_points(study, "exp3", settings.find_setting(study, "exp3"))
+    assert set(points["line"]) == {"exp3"}
+    assert [*points["x"]] == [1, 2, 2, 4]
+
+
+def test_a_grid_is_drawn_against_what_varies_and_rather_not_against_a_split():
+    grid = {
+        f"split{split}_lr{lr}": {"data": {"split_seed": split}, "training": {"lr": lr}}
+        for split in (0, 1, 2)
+        for lr in (0.1, 0.5)
+    }
+    keys = ["data.split_seed", "training.lr"]
+    found = settings.find_setting(tabulate(build_grid(grid), settings=keys), "exp3")
+    assert (found.key, found.distinct) == ("training.lr", [0.1, 0.5])
+    splits = tabulate(build_grid(grid), settings=keys[:1])
+    assert settings.find_setting(splits, "exp3").distinct == [0, 1, 2]
+
+    names = {f"act-{x}_lr0.1": {"network": {"activation_type": x}} for x in ("relu", "lrelu")}
+    study = tabulate(build_grid(names), settings=["architecture.activation_type", "training.lr"])
+    assert settings.find_setting(study, "exp3").distinct == ["lrelu", "relu"]
 
 
 def test_networks_without_l_and_k_are_shown_by_their_cost_and_named_elsewhere():

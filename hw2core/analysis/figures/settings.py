@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -11,12 +12,13 @@ from matplotlib.ticker import NullLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
-from hw2core.analysis.rows import read_setting
+from hw2core.analysis.rows import POOLS, read_setting
 from hw2core.analysis.tables import Study, find_best, find_failed_seeds, select
 from hw2core.analysis.text import format_number, format_setting
 from hw2core.config.grids import name_setting
 
 NOT_THERE = object()
+SEED = "data.split_seed"
 DECADE = 10  # from the lowest to the highest value of an axis: beyond, it is a logarithm
 
 
@@ -30,7 +32,10 @@ class Setting(NamedTuple):
 
 
 def find_setting(study: Study, experiment: str) -> Setting | None:
-    """Return what the figure has on its axis: of numbers that vary, the one of most values."""
+    """Return what the figure has on its axis: of numbers that vary, the one of most values.
+
+    A seed, which only repeats runs, is there if nothing else varies.
+    """
     keys = [key for x in study.experiments if x.name == experiment for key in x.settings]
     results = [result for result in study.results if result.experiment == experiment]
     settings = []
@@ -42,7 +47,12 @@ def find_setting(study: Study, experiment: str) -> Setting | None:
             numbers = all(type(value) in (int, float) for value in values)
             distinct = sorted(distinct) if numbers else distinct
             settings.append(Setting(key, found, distinct, numbers))
-    return max(settings, key=lambda x: (x.is_number, len(x.distinct)), default=None)
+    return max(settings, key=_rank, default=None)
+
+
+def _rank(setting: Setting) -> tuple[bool, bool, bool, int]:
+    number = len(setting.distinct)
+    return number > 1, setting.key != SEED, setting.is_number, number
 
 
 def list_points(study: Study, experiment: str, setting: Setting) -> pd.DataFrame:
@@ -53,11 +63,13 @@ def list_points(study: Study, experiment: str, setting: Setting) -> pd.DataFrame
     """
     runs = select(study.runs, experiment=experiment)
     runs = runs[~find_failed_seeds(runs)]
-    words = {run: name_setting(setting.key, value) for run, value in setting.values.items()}
+    words = {run: re.escape(name_setting(setting.key, x)) for run, x in setting.values.items()}
+    if setting.key == POOLS:  # a name has the most pools that were asked for
+        words = dict.fromkeys(words, name_setting(POOLS, 0)[:-1] + r"\d+")
     parts = pd.DataFrame(
         {
             "label": [
-                f"_{label}_".replace(f"_{words[run]}_", "_").strip("_")
+                re.sub(f"_{words[run]}_", "_", f"_{label}_").strip("_")
                 for run, label in zip(runs["run"], runs["label"], strict=True)
             ],
             **describe_shapes(runs),
