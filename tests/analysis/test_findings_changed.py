@@ -145,11 +145,11 @@ def test_a_choice_by_validation_that_the_test_images_contradict_is_said_to_be_on
     assert depth == (
         "Plain networks of one width (`exp1_1`) are most accurate by validation with L = 2."
     )
-    assert "the best of `exp1_1` to `exp1_4` by validation." in own
+    assert "the best of `exp1_1` by validation." in own
     assert "the best of experiment 1.1 by validation (L = 2, K = 32: 70.0 %)" in say(
         "part3_q4", results
     )
-    assert "experiments 1.1 to 1.4 by validation (" in say("part3_q6_2", results[:2] + results[-4:])
+    assert "experiment 1.1 by validation (" in say("part3_q6_2", results[:2] + results[-4:])
 
 
 @pytest.mark.parametrize(
@@ -424,3 +424,22 @@ def test_optimizers_of_other_budgets_are_not_compared(budget):
     said = "Experiment `part2_optim` is not part of this study as the assignment defines it."
     assert say("part2_optim", results) == said
     assert judge(tabulate(results)).empty
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said", "code"),
+    [
+        ("1", "experiment 1.1", "`exp1_1`"),
+        ("13", "experiments 1.1 and 1.3", "`exp1_1` and `exp1_3`"),
+        ("124", "experiments 1.1, 1.2 and 1.4", "`exp1_1`, `exp1_2` and `exp1_4`"),
+        ("1234", "experiments 1.1 to 1.4", "`exp1_1` to `exp1_4`"),
+    ],
+)
+def test_the_custom_network_is_compared_with_the_experiments_that_have_results(numbers, said, code):
+    names = [f"exp1_{number}" for number in numbers]
+    results = build_results("exp2", *names)
+    waiting = {f"exp1_{number}": ["planned"] for number in "1234" if number not in numbers}
+    for study in (tabulate(results), tabulate(results, waiting)):
+        assert f" the best of {said} (" in findings.answer("part3_q6_2", study)
+        assert f" the best of {said} (" in " ".join(findings.list_findings(study))
+        assert f" the best of {code}." in findings.list_briefly(study)[-1]

@@ -14,7 +14,7 @@ from hw2core.analysis.findings.core import (
     split_groups,
     summarize_experiments,
 )
-from hw2core.analysis.findings.own import EXPERIMENT_1
+from hw2core.analysis.findings.own import EXPERIMENT_1, join_experiments
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.tables import Study, find_best, select, split_trained
@@ -72,7 +72,8 @@ def _say_width_and_best(study: Study, plain: pd.DataFrame, where: str) -> Senten
     best = find_best(summarize_experiments(study, "exp2"))
     others = summarize_experiments(study, *EXPERIMENT_1)
     if best and (other := find_best(others)):
-        versus = f"the best of `exp1_1` to `exp1_4`{say.by_validation(other, others)}"
+        compared = join_experiments([f"`{name}`" for name in others["experiment"].unique()])
+        versus = f"the best of {compared}{say.by_validation(other, others)}"
         lead = say.difference(best.test - other.test, versus)
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
         seeds = describe_seeds(best.trained, best.seeds, form=" with {}")

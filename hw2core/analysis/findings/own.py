@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ AUGMENTATION = {"no_augmentation": "Flips, shifts and cutout"}
 RECIPE = {"training.batch_size": "the batch size", "training.lr": "the learning rate"}
 ROOT = Path(__file__).parents[3]
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
-EXPERIMENTS_1 = "experiments 1.1 to 1.4"
+
+
+def join_experiments(names: Sequence[str]) -> str:
+    """Return names of experiments 1.1 to 1.4: as ``first to last`` if all four are there."""
+    return f"{names[0]} to {names[-1]}" if len(names) == len(EXPERIMENT_1) else join_words(names)
 
 
 def read_changes(study: Study) -> pd.DataFrame:
@@ -175,8 +180,10 @@ def say_own_network(study: Study) -> Sentences:
         reached = f"{say.accuracies(trained)} for {say.values('L', trained['depth'])}"
     name, versus = say.name(best, summary), ""
     if other:
+        numbers = [x[len("exp") :].replace("_", ".") for x in others["experiment"].unique()]
+        compared = f"experiment{'s' if len(numbers) > 1 else ''} {join_experiments(numbers)}"
         named = (
-            f"the best of {EXPERIMENTS_1}{say.by_validation(other, others)} (`{other.run}`, "
+            f"the best of {compared}{say.by_validation(other, others)} (`{other.run}`, "
             f"{say.accuracy(other)})"
         )
         versus = f"; {name} is {say.difference(best.test - other.test, named)}"
