@@ -21,6 +21,7 @@ from hw2core.analysis.findings.core import (
     split_groups,
     summarize_experiments,
 )
+from hw2core.analysis.findings.remedies import list_changes
 from hw2core.analysis.findings.residual import pair_with_plain
 from hw2core.analysis.findings.width import list_steps
 from hw2core.analysis.statistics import Estimate
@@ -107,7 +108,9 @@ def _compare_remedies(study: Study) -> Iterator[Case]:
     if list_other_settings(study, "exp1_1", "exp1_5"):
         return
     untreated, keys = summarize_experiments(study, "exp1_1"), ["depth", "widths"]
-    for label, treated in split_groups(summarize_experiments(study, "exp1_5"), "label").items():
+    remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
+    for label in list_changes(study):
+        treated = remedies[label]
         same = untreated.merge(treated[keys], on=keys)
         yield _compare_shares(f"More networks train with `{label}`", treated, same)
 

@@ -28,7 +28,12 @@ GRIDS: dict[str, tuple[str, list[tuple[tuple[int, ...], int]]]] = {
     ),
     "exp2": ("ycn", [(OWN, depth) for depth in (3, 6, 9, 12)]),
 }
-REMEDIES = {"he": "cnn", "bn": "cnn", "residual": "resnet", "warmup": "cnn"}
+REMEDIES: dict[str, dict[str, Any]] = {
+    "he": {"network": {"initialization": "he"}},
+    "bn": {"network": {"batchnorm": True}},
+    "residual": {"model": "resnet"},
+    "warmup": {"training": {"warmup": 0.5}},
+}
 ABLATION = ("full", "no_cutout", "no_smoothing", "no_augmentation", "flat_head")
 ABLATION += ("no_shortcuts", "no_batchnorm", "no_scaling", "no_average")
 PART_2 = ("part2_overfit", "part2_optim", "part2_dropout")
@@ -218,12 +223,12 @@ def list_runs(experiment: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]
                 | {"status": "at_chance" if fails else "trained"},
             )
     elif experiment == "exp1_5":
-        for (place, (remedy, model)), depth, width in product(
+        for (place, (remedy, change)), depth, width in product(
             enumerate(REMEDIES.items()), (8, 16), (32, 64)
         ):
             yield (
                 f"{remedy}_L{depth}_K{width}",
-                {"model": model, "widths": (width,), "depth": depth, "ceiling": 70.0 + 4 * place}
+                {"widths": (width,), "depth": depth, "ceiling": 70.0 + 4 * place, **change}
                 | {"status": "at_chance" if remedy == "warmup" else "trained"},
             )
     elif experiment == "exp2_ablation":

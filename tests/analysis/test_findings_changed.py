@@ -443,3 +443,71 @@ def test_the_custom_network_is_compared_with_the_experiments_that_have_results(n
         assert f" the best of {said} (" in findings.answer("part3_q6_2", study)
         assert f" the best of {said} (" in " ".join(findings.list_findings(study))
         assert f" the best of {code}." in findings.list_briefly(study)[-1]
+
+
+HE, NORM, LONG = {"initialization": "he"}, {"batchnorm": True}, {"warmup": 0.5}
+
+
+def build_remedies(plain=None, **labels):
+    """Return plain networks with the options ``plain``, and experiment 1.5 with these labels."""
+    deep = {"depth": 8, **(plain or {})}
+    stuck = build("exp1_1", {"L8_K32": {**deep, "status": "at_chance"}}, seeds=range(6))
+    named = {f"{label}_L8_K32": {"depth": 8, **own} for label, own in labels.items()}
+    return stuck + build("exp1_5", named, seeds=range(6))
+
+
+def list_claimed(results):
+    """Return the labels of experiment 1.5 in the claims."""
+    return set(judge(tabulate(results))["claim"].str.extract("train with `(.*)`")[0].dropna())
+
+
+@pytest.mark.parametrize(
+    ("plain", "twin"),
+    [({"network": HE}, "he"), ({"training": LONG}, "warmup")],
+)
+def test_a_remedy_that_changes_nothing_is_not_said_to_be_tried(plain, twin):
+    residual = {"model": "resnet", **plain}
+    results = build_remedies(plain, **{twin: plain, "same": plain, "residual": residual})
+    study = keep_course(tabulate(results))
+    said = "One remedy at a time was tried (experiment 1.5) for L = 8, K = 32: with residual blocks"
+    assert said in findings.answer("part3_q2_2", study)
+    assert "; with" not in findings.answer("part3_q2_2", study)
+    assert list(tabulate_signal(study)["Remedy"]) == ["none", "residual blocks"]
+    assert list_claimed(results) == {"residual"}
+    only = build_remedies(plain, **{twin: plain})
+    assert "tried" not in say("part3_q2_2", only)
+    assert list_claimed(only) == set()
+
+
+@pytest.mark.parametrize(
+    ("label", "change", "known", "said"),
+    [
+        ("he", {"network": HE}, "He initialisation", "One remedy"),
+        ("bn", {"network": NORM}, "batch norm", "One remedy"),
+        ("residual", {"model": "resnet"}, "residual blocks", "One remedy"),
+        ("warmup", {"training": LONG}, "a longer warm-up", "One remedy"),
+        ("warmup", {"training": {"warmup": 0.1}}, "`warmup` (`training.warmup`)", "One change"),
+        ("he", {"training": LONG}, "`he` (`training.warmup`)", "One change"),
+        ("bn", {"network": HE}, "`bn` (`architecture.initialization`)", "One change"),
+        ("residual", {"network": NORM}, "`residual` (`architecture.batchnorm`)", "One change"),
+        ("wide", {"network": {"activation_type": "elu"}}, "`wide` (", "One change"),
+    ],
+)
+def test_a_remedy_has_its_name_only_if_it_alone_is_what_a_label_changes(label, change, known, said):
+    results = build_remedies(**{label: change}, other={"network": {"pooling_type": "avg"}})
+    results = [x for x in results if "other" not in x.name or said == "One change"]
+    text = say("part3_q2_2", results)
+    assert f"{said} at a time was tried (experiment 1.5) for L = 8, K = 32: with " in text
+    assert f"with {known}" in text
+    (remedy,) = set(tabulate_signal(keep_course(tabulate(results)))["Remedy"]) - {"none", "other"}
+    assert remedy == (label if known.startswith("`") else known)
+
+
+def test_what_batch_norm_alone_reaches_is_that_of_a_label_that_changes_nothing_else():
+    said = "Batch norm alone and shortcuts alone (experiment 1.5) reach"
+    networks = {"bn": {"network": NORM}, "residual": {"model": "resnet"}}
+    others = build_results("exp1_4")
+    assert said in say("part3_q5", build_remedies(**networks) + others)
+    networks["bn"] = {"network": HE}
+    assert said not in say("part3_q5", build_remedies(**networks) + others)
+    assert "alone" not in say("part3_q5", build_remedies(**networks)[6:] + others)

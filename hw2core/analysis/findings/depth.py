@@ -10,12 +10,11 @@ import pandas as pd
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import (
     Sentences,
-    compare_labels,
     finding,
-    list_other_settings,
     split_groups,
     summarize_experiments,
 )
+from hw2core.analysis.findings.remedies import list_changes, name_remedies
 from hw2core.analysis.signal import THEORY, follows_theory, measure_signal
 from hw2core.analysis.tables import (
     Study,
@@ -28,12 +27,6 @@ from hw2core.analysis.tables import (
 from hw2core.analysis.text import format_change, format_number, join_runs, join_words
 
 PEAK = 5  # points of accuracy that a run reached and lost, to be worth mentioning
-REMEDIES = {
-    "he": "He initialisation",
-    "bn": "batch norm",
-    "residual": "residual blocks",
-    "warmup": "a longer warm-up",
-}
 
 
 @finding("part3_q2_1", needs=["exp1_1"])
@@ -137,37 +130,28 @@ def say_trainability(study: Study) -> Sentences:
             f"layer in the backward pass{theory}."
         )
     remedies = split_groups(summarize_experiments(study, "exp1_5"), "label")
-    combined = list_combined(study)
-    names = REMEDIES | {label: f"`{label}` ({join_runs(keys)})" for label, keys in combined.items()}
-    order = sorted(remedies, key=lambda name: (-remedies[name]["trained"].gt(0).mean(), name))
+    changes, known = list_changes(study), name_remedies(study)
+    names = {
+        label: known.get(label, f"`{label}`{f' ({join_runs(keys)})' if keys else ''}")
+        for label, keys in changes.items()
+    }
+    order = sorted(changes, key=lambda name: (-remedies[name]["trained"].gt(0).mean(), name))
+    single = [label for label in order if len(changes[label]) < 2]
+    thing = "remedy" if known.keys() >= {*single} else "change"
     for lead, labels in (
-        ("One remedy at a time was", [x for x in order if x not in combined]),
-        ("Several changes at once were", [x for x in order if x in combined]),
+        (f"One {thing} at a time was", single),
+        ("Several changes at once were", [label for label in order if label not in single]),
     ):
         sizes = {label: _name_sizes(remedies[label]) for label in labels}
         same = len(set(sizes.values())) == 1
         parts = [
-            f"with {names.get(label, f'`{label}`')},{'' if same else f' {sizes[label]},'} "
+            f"with {names[label]},{'' if same else f' {sizes[label]},'} "
             f"{_say_remedy(remedies[label])}"
             for label in labels
         ]
         of = f" for {sizes[labels[0]]}" if same else ""
         if parts:
             yield f"{lead} tried (experiment 1.5){of}: {'; '.join(parts)}."
-
-
-def list_combined(study: Study) -> dict[str, list[str]]:
-    """Return the labels in experiment 1.5 that change several keys of experiment 1.1, with these.
-
-    Settings in which all of experiment 1.5 differs are left out.
-    """
-    runs, plain = (select(study.runs, experiment=name) for name in ("exp1_5", "exp1_1"))
-    shared = list_other_settings(study, "exp1_1", "exp1_5")
-    changed = {
-        label: [key for key in keys if key not in shared]
-        for label, keys in compare_labels(runs, plain).items()
-    }
-    return {label: keys for label, keys in changed.items() if len(keys) > 1}
 
 
 def _name_sizes(summary: pd.DataFrame) -> str:

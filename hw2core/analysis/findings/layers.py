@@ -6,7 +6,7 @@ import pandas as pd
 
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups
-from hw2core.analysis.findings.depth import REMEDIES, list_combined
+from hw2core.analysis.findings.remedies import list_changes, name_remedies
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.signal import measure_signal
 from hw2core.analysis.tables import Study, count_classes, select
@@ -20,10 +20,11 @@ def tabulate_signal(study: Study) -> pd.DataFrame:
     The ranges are over runs and seeds.
     """
     signal = measure_signal(study, "exp1_1", "exp1_5", "exp1_4")
+    changed = signal["label"].isin(list(list_changes(study)))
+    signal = signal[(signal["experiment"] != "exp1_5") | changed]
     others = {"exp1_1": "none", "exp1_4": f"{name_parts(study)} (1.4)"}
-    single = {x: name for x, name in REMEDIES.items() if x not in list_combined(study)}
-    remedies = signal["experiment"].map(others).fillna(signal["label"].map(single))
-    remedies = remedies.fillna(signal["label"])
+    labels = signal["label"].replace(name_remedies(study))
+    remedies = signal["experiment"].map(others).fillna(labels)
     group = signal["num_conv"].mask(signal["experiment"] == "exp1_4", 0)  # 1.4 is one row
     return pd.DataFrame(
         {
@@ -48,7 +49,7 @@ def _say_both(runs: pd.DataFrame, name: str, digits: int) -> str:
 def say_layers_of_remedies(study: Study) -> Sentences:
     """Yield why He initialisation is not enough, and how residual networks train without norm."""
     signal = measure_signal(study, "exp1_5")
-    signal = signal[~signal["label"].isin(list_combined(study))]
+    signal = signal[signal["label"].isin(list(name_remedies(study)))]
     failed = _split_runs(select(signal, label="he"))[1]
     for depth, rows in split_groups(failed, "depth").items():
         yield (

@@ -12,7 +12,8 @@ from hw2core.analysis.findings.core import (
     is_used,
     summarize_experiments,
 )
-from hw2core.analysis.findings.depth import list_combined, say_failures
+from hw2core.analysis.findings.depth import say_failures
+from hw2core.analysis.findings.remedies import name_remedies
 from hw2core.analysis.tables import Study, list_rows, select, split_trained
 from hw2core.analysis.text import format_change, join_words
 
@@ -51,7 +52,7 @@ def say_skip_connections(study: Study) -> Sentences:
     if failures := say_failures(summary):
         yield f"{failures}."
     alone = summarize_experiments(study, "exp1_5")
-    alone = alone[~alone["label"].isin(list_combined(study))]
+    alone = alone[alone["label"].isin(list(name_remedies(study)))]
     norm, shortcut = (split_trained(select(alone, label=label))[0] for label in ("bn", "residual"))
     both = norm.merge(shortcut, on=["depth", "widths"], suffixes=("", "_other"))
     said = [
