@@ -34,8 +34,26 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "residual": {"model": "resnet"},
     "warmup": {"training": {"warmup": 0.5}},
 }
-ABLATION = ("full", "no_cutout", "no_smoothing", "no_augmentation", "flat_head")
-ABLATION += ("no_shortcuts", "no_batchnorm", "no_scaling", "no_average")
+OWN_NETWORK: dict[str, dict[str, Any]] = {
+    "training": {"label_smoothing": 0.1, "average": 0.01, "cutout": 8},
+    "network": {
+        "shortcuts": True,
+        "batchnorm": True,
+        "squeeze_excitation": True,
+        "head": "average",
+    },
+}
+ABLATION: dict[str, dict[str, dict[str, Any]]] = {
+    "full": {},
+    "no_cutout": {"training": {"cutout": 0}},
+    "no_smoothing": {"training": {"label_smoothing": 0.0}},
+    "no_augmentation": {"training": {"flip": False, "translate": 0, "cutout": 0}},
+    "flat_head": {"network": {"head": "flatten"}},
+    "no_shortcuts": {"network": {"shortcuts": False}},
+    "no_batchnorm": {"network": {"batchnorm": False}},
+    "no_scaling": {"network": {"squeeze_excitation": False}},
+    "no_average": {"training": {"average": 0.0}},
+}
 PART_2 = ("part2_overfit", "part2_optim", "part2_dropout")
 STUDY = (*PART_2, *GRIDS, "exp1_5", "exp2_ablation")
 
@@ -123,6 +141,8 @@ def build_result(
                 "optimizer": "sgd" if widths else "vanilla",
                 "weight_decay": 0.0,
                 "schedule": "constant",
+                "flip": bool(widths),
+                "translate": 4 if widths else 0,
                 **changes.pop("training", {}),
             },
             "data": {
@@ -220,7 +240,8 @@ def list_runs(experiment: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]
                 f"L{depth}_K{'-'.join(map(str, widths))}",
                 {"model": model, "widths": widths, "depth": depth}
                 | {"ceiling": ceiling + 6 * (model != "cnn")}
-                | {"status": "at_chance" if fails else "trained"},
+                | {"status": "at_chance" if fails else "trained"}
+                | (OWN_NETWORK if model == "ycn" else {}),
             )
     elif experiment == "exp1_5":
         for (place, (remedy, change)), depth, width in product(
@@ -232,8 +253,9 @@ def list_runs(experiment: str, seed: int) -> Iterator[tuple[str, dict[str, Any]]
                 | {"status": "at_chance" if remedy == "warmup" else "trained"},
             )
     elif experiment == "exp2_ablation":
-        for place, part in enumerate(ABLATION):
+        for place, (part, change) in enumerate(ABLATION.items()):
             options = {"model": "ycn", "widths": OWN, "depth": 3, "ceiling": 80 - 4 * place}
+            options |= {key: used | change.get(key, {}) for key, used in OWN_NETWORK.items()}
             yield f"{part}_L3_K32-64-128", options
     elif experiment == "exp3":
         for batchnorm, (place, rate) in product((False, True), enumerate((0.01, 0.1, 1))):

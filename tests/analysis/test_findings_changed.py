@@ -511,3 +511,56 @@ def test_what_batch_norm_alone_reaches_is_that_of_a_label_that_changes_nothing_e
     networks["bn"] = {"network": HE}
     assert said not in say("part3_q5", build_remedies(**networks) + others)
     assert "alone" not in say("part3_q5", build_remedies(**networks)[6:] + others)
+
+
+def build_ablation(recipe, **labels):
+    """Return the full network with a recipe, and runs that change it, in experiment 2 as well."""
+    full = {**recipe, "lr": 0.1}
+    parts = {
+        f"{label}_L3_K32": {"training": full | change, "test_accuracy": 80.0 - place}
+        for place, (label, change) in enumerate({"full": {}, **labels}.items())
+    }
+    options = {"model": "ycn", "depth": 3}
+    own = build("exp2", {"L3_K32": {"training": full}}, **options)
+    return own + build("exp2_ablation", parts, **options)
+
+
+FLIP, SHIFT, CUTOUT = {"flip": True}, {"translate": 4}, {"cutout": 8}
+NO_FLIP, NO_SHIFT, NO_CUTOUT = {"flip": False}, {"translate": 0}, {"cutout": 0}
+NONE = NO_FLIP | NO_SHIFT | NO_CUTOUT
+
+
+@pytest.mark.parametrize(
+    ("recipe", "without", "said"),
+    [
+        (FLIP | SHIFT | CUTOUT, NONE, "each part: flips, shifts and cutout (+1.0)."),
+        (FLIP | SHIFT | NO_CUTOUT, NONE, "each part: flips and shifts (+1.0)."),
+        (FLIP | NO_SHIFT | CUTOUT, NONE, "each part: flips and cutout (+1.0)."),
+        (NO_FLIP | SHIFT | NO_CUTOUT, NONE, "each part: shifts (+1.0)."),
+        (FLIP | SHIFT | CUTOUT, NO_FLIP | NO_SHIFT, "each part: flips and shifts (+1.0)."),
+        (NO_FLIP | NO_SHIFT | CUTOUT, NONE, "−1.0 points (`training.cutout` is 0 instead of 8)."),
+        (FLIP | SHIFT | CUTOUT, NO_FLIP | {"translate": 2}, "`training.translate` is 2 instead"),
+        (FLIP | SHIFT | CUTOUT, NONE | {"lr": 0.5}, "the learning rate is 0.5 instead of 0.1"),
+        (NONE, NONE, "Of the other runs, `no_augmentation` is the full network itself."),
+    ],
+)
+def test_augmentation_is_named_by_what_the_run_without_it_lacks(recipe, without, said):
+    results = build_ablation(recipe, no_augmentation=without)
+    text = say("part3_q6_1", results)
+    assert said in text
+    assert ("without each part: " in text) == said.startswith("each part")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (NO_CUTOUT, "without each part: cutout (+1.0)."),
+        ({"cutout": 4}, "`no_cutout` differs from the full network by −1.0 points (`training.cut"),
+        (NO_FLIP, "`no_cutout` differs from the full network by −1.0 points (`training.flip` is"),
+        ({}, "`no_cutout` is the full network itself."),
+    ],
+)
+def test_a_part_of_the_ablation_is_one_that_its_run_lacks(change, said):
+    results = build_ablation(FLIP | SHIFT | CUTOUT, no_cutout=change)
+    assert said in say("part3_q6_1", results)
+    assert ("Gain" in tabulate_changes(tabulate(results))) == (change == NO_CUTOUT)

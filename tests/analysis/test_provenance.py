@@ -112,23 +112,22 @@ def test_minutes_are_estimates_and_not_those_of_any_machine():
 
 
 def test_runs_with_another_recipe_are_named():
-    results = build_results("exp1_1", training={"momentum": 0.9, "flip": True})
-    other = {"experiment": "exp2_ablation", "training": {"momentum": 0.9}}
+    plain = {"momentum": 0.9, "flip": False, "translate": 0}
+    flips = plain | {"flip": True}
+    results = build_results("exp1_1", training=flips)
+    other = {"experiment": "exp2_ablation", "training": plain}
     results += [
         build_result(
             "exp2_ablation_full_L3",
             experiment="exp2_ablation",
-            training={"momentum": 0.9, "flip": True},
+            training=flips,
         ),
         build_result("exp2_ablation_no_augmentation_L3", **other),
         build_result("exp2_ablation_no_augmentation_L3", seed=1, **other),
     ]
     said = provenance.describe_recipe(tabulate(results).runs)
     assert said.endswith("flipped at random, except `exp2_ablation_no_augmentation_L3`")
-    others = [
-        build_result(f"exp3_{i}_L3", experiment="exp3", **{"training": {"momentum": 0.9}})
-        for i in range(4)
-    ]
+    others = [build_result(f"exp3_{i}_L3", experiment="exp3", training=plain) for i in range(4)]
     said = provenance.describe_recipe(tabulate([*results, *others]).runs)
     assert said.endswith("`exp2_ablation_no_augmentation_L3` and 4 runs of `exp3`")
 

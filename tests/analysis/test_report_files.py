@@ -138,7 +138,7 @@ def test_a_table_may_have_no_rows_and_texts_with_number_signs(checkout, monkeypa
     assert list(pd.DataFrame(read_baselines(checkout / paths.BASELINES), columns=[*BASELINE_TYPES]))
     monkeypatch.setattr(own.report_files, "read_changes", lambda _: [])
     changes = own.read_changes(tabulate(build_results("exp2", epochs=1)))
-    assert (len(changes), list(changes)) == (0, ["what", "why", "source", "without"])
+    assert (len(changes), list(changes)) == (0, ["what", "why", "source", "without", "setting"])
     path = checkout / paths.QUESTIONS_TABLE
     path.write_text('name,title,asked\npart3_q1,C#, "None, or\nsome?"\n\npart1_q1,a,b\n')
     assert [list(row.values()) for row in read_questions(checkout).values()] == [

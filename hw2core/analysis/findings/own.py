@@ -19,6 +19,7 @@ from hw2core.analysis.findings.core import (
     finding,
     is_used,
     say_differences,
+    split_groups,
     summarize_experiments,
 )
 from hw2core.analysis.findings.depth import say_failures
@@ -27,8 +28,12 @@ from hw2core.analysis.statistics import pair_seeds
 from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, join_words
 
-# Not a change but for the cutout; for comparison.
-AUGMENTATION = {"no_augmentation": "Flips, shifts and cutout"}
+NO_AUGMENTATION = "no_augmentation"  # label of a run that lacks more than a change, to compare
+AUGMENTATION = {
+    "training.flip": "flips",
+    "training.translate": "shifts",
+    "training.cutout": "cutout",
+}
 RECIPE = {"training.batch_size": "the batch size", "training.lr": "the learning rate"}
 ROOT = Path(__file__).parents[3]
 EXPERIMENT_1 = ("exp1_1", "exp1_2", "exp1_3", "exp1_4")
@@ -42,12 +47,12 @@ def join_experiments(names: Sequence[str]) -> str:
 def read_changes(study: Study) -> pd.DataFrame:
     """Return the modifications that experiment 2 uses, or all if it has no result.
 
-    The columns are ``what``, ``why``, ``source`` and ``without`` (label of a run).
+    The columns are ``what``, ``why``, ``source``, ``without`` (label of a run) and ``setting``.
     """
     changes = report_files.read_changes(ROOT)
     own = select(study.runs, experiment="exp2")
-    used = [change for change in changes if is_used(own, change.pop("setting"))]
-    return pd.DataFrame(used, columns=["what", "why", "source", "without"])
+    used = [change for change in changes if is_used(own, change["setting"])]
+    return pd.DataFrame(used, columns=["what", "why", "source", "without", "setting"])
 
 
 def has_own_recipe(study: Study) -> bool:
@@ -77,18 +82,51 @@ def measure_ablation(study: Study) -> dict[Any, float | None]:
     return worth
 
 
-def _list_variants(study: Study) -> dict[Any, str]:
-    """Return how runs of the ablation differ from the full network that do not lack one part."""
-    runs = select(study.runs, experiment="exp2_ablation")
-    differs = compare_labels(runs, select(runs, label=FULL))
-    parts, variants = read_changes(study)["without"].tolist(), {}
+def _name_parts(study: Study) -> dict[Any, str]:
+    """Return what runs of the ablation lack, by label: one change, or augmentation, and no more."""
+    changes, differs, parts = read_changes(study), _compare_with_full(study), {}
+    known = {_read_key(setting) for setting in changes["setting"]}
+    by_label = {change.without: change for change in list_rows(changes) if change.without}
+    for label, runs in split_groups(_select_ablation(study), "label").items():
+        keys = differs[label].keys()
+        if label in by_label:
+            lacks, name = [by_label[label].setting], _lower(by_label[label].what)
+        elif label == NO_AUGMENTATION and keys - known and keys <= AUGMENTATION.keys():
+            lacks = [key for key in AUGMENTATION if key in keys]
+            name = join_words(AUGMENTATION[key] for key in lacks)
+        else:
+            continue
+        if keys == {*map(_read_key, lacks)} and not any(is_used(runs, x) for x in lacks):
+            parts[label] = name
+    return parts
+
+
+def _read_key(setting: str) -> str:
+    """Return the key of ``KEY`` or ``KEY=VALUE``."""
+    return setting.partition("=")[0]
+
+
+def _select_ablation(study: Study) -> pd.DataFrame:
+    return select(study.runs, experiment="exp2_ablation")
+
+
+def _compare_with_full(study: Study) -> dict[str, dict[str, Any]]:
+    runs = _select_ablation(study)
+    return compare_labels(runs, select(runs, label=FULL))
+
+
+def _describe_variants(study: Study) -> list[str]:
+    """Return how runs of the ablation that do not just lack a part differ from the full network."""
+    differs, parts, variants = _compare_with_full(study), _name_parts(study), []
     for label, points in measure_ablation(study).items():
-        if label not in AUGMENTATION and (label not in parts or len(differs[label]) > 1):
-            change = "does not train"
-            if points is not None:
-                change = f"differs from the full network by {format_change(-points)} points"
-            values = [_say_values(*each) for each in differs[label].items()]
-            variants[label] = f"`{label}` {change}{f' ({join_words(values)})' if values else ''}"
+        if label in parts:
+            continue
+        change = "does not train"
+        if points is not None:
+            change = f"differs from the full network by {format_change(-points)} points"
+        values = [_say_values(*each) for each in differs[label].items()]
+        change = f"{change} ({join_words(values)})" if values else "is the full network itself"
+        variants.append(f"`{label}` {change}")
     return variants
 
 
@@ -102,10 +140,8 @@ def say_changes(study: Study) -> Sentences:
     )
     if recipe := _list_recipe(study):
         yield f"In addition, {join_words(recipe)}."
-    variants = _list_variants(study)
-    worth = {x: points for x, points in measure_ablation(study).items() if x not in variants}
-    names = dict(zip(changes["without"], changes["what"], strict=True)) | AUGMENTATION
-    said = {label: _lower(names[label]) for label in worth}
+    said = _name_parts(study)
+    worth = {label: points for label, points in measure_ablation(study).items() if label in said}
     if broken := [said[label] for label, points in worth.items() if points is None]:
         yield f"Without {join_words(broken)} the network does not train."
     ranked = sorted(((p, label) for label, p in worth.items() if p is not None), reverse=True)
@@ -118,8 +154,8 @@ def say_changes(study: Study) -> Sentences:
             "In the ablation, the network loses these points of test accuracy without each part: "
             f"{listed}{negative}."
         )
-    if variants:
-        yield f"Of the other runs, {'; '.join(variants.values())}."
+    if variants := _describe_variants(study):
+        yield f"Of the other runs, {'; '.join(variants)}."
     yield from say_differences(study, "exp2", "exp2_ablation")
 
 
@@ -127,7 +163,7 @@ def _list_recipe(study: Study) -> list[str]:
     """Return in what else recipe and network of experiment 2 differ from 1.1's, but for sizes."""
     own, plain = (select(study.runs, experiment=x) for x in ("exp2", "exp1_1"))
     listed = {
-        change["setting"].partition("=")[0]
+        _read_key(change["setting"])
         for change in report_files.read_changes(ROOT)
         if is_used(own, change["setting"])
     }
@@ -151,13 +187,13 @@ def _lower(name: str) -> str:
 
 def tabulate_changes(study: Study) -> pd.DataFrame:
     """Return each modification with its reason, its source and its gain, if any is measured."""
-    variants = _list_variants(study)
+    parts = _name_parts(study)
     texts = {
         label: "does not train without" if points is None else format_change(points)
         for label, points in measure_ablation(study).items()
-        if label not in variants
+        if label in parts
     }
-    changes = read_changes(study).rename(columns={"what": "change"})
+    changes = read_changes(study).drop(columns="setting").rename(columns={"what": "change"})
     labels = changes.pop("without")
     if labels.isin(list(texts)).any():
         changes["gain"] = [texts.get(label, "not measured") for label in labels]
