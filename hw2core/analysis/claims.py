@@ -118,8 +118,10 @@ def _compare_remedies(study: Study) -> Iterator[Case]:
 def _compare_parts(study: Study) -> Iterator[Case]:
     """Yield the claims that the full network of the ablation beats those without one part."""
     runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
+    settings = study.runs.groupby("run")["network"].first()
     for run in runs.drop("full") if "full" in runs else ():
-        yield _compare(study, runs["full"], run)
+        if settings[run] != settings[runs["full"]]:
+            yield _compare(study, runs["full"], run)
 
 
 FAMILIES: dict[str, Callable[[Study], Iterator[Case]]] = {

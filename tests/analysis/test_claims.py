@@ -133,3 +133,15 @@ def test_families_are_corrected_apart():
     both = claims.judge(tabulate([*part_2, *build_results("exp1_2", seeds=(0, 2), epochs=3)]))
     both = both[both["family"].str.contains("part 2")]
     assert list(both["p_holm"]) == pytest.approx(list(claims.judge(tabulate(part_2))["p_holm"]))
+
+
+def test_a_run_of_the_ablation_with_the_settings_of_the_full_network_makes_no_claim(results):
+    full, part = (f"exp2_ablation_{x}_L3_K32-64-128" for x in ("full", "no_cutout"))
+    configs = {x.seed: x.config for x in results if x.name == full}
+    same = [
+        x.model_copy(update={"config": configs[x.seed] | {"name": part}}) if x.name == part else x
+        for x in results
+    ]
+    claimed = claims.judge(tabulate(same))["claim"]
+    assert not claimed.str.contains(f"`{part}`", regex=False).any()
+    assert claimed.str.contains("exp2_ablation_no_scaling").any()

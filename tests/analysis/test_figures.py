@@ -78,7 +78,15 @@ OWN_KEYS = [
     {"filters_per_layer": [4, 8], "layers_per_block": [1, 2]},
     {"layers_per_block": 2},
 ]
-RESIDUAL = build_result("exp1_4_L8_K32", model="resnet", depth=8, test_accuracy=70.0)
+RESIDUAL = build_result(
+    "exp1_4_L8_K32", experiment="exp1_4", model="resnet", depth=8, test_accuracy=70.0
+)
+REMEDIES = [
+    build_result(
+        f"exp1_5_{label}_L8_K32", experiment="exp1_5", depth=8, network=change, test_accuracy=60.0
+    )
+    for label, change in (("he", {"initialization": "he"}), ("bn", {"batchnorm": True}))
+]
 
 
 def find(figure, text):
@@ -274,6 +282,11 @@ def test_the_key_leaves_out_variants_another_budget_and_shared_runs():
             [*build_plain(L2="trained"), RESIDUAL],
             "Of these networks, plain ones train up to 2 convolutions (best: 62.0 %) and residual "
             "up to 8 (best: 70.0 %)",
+        ),
+        (
+            [RESIDUAL, *REMEDIES],
+            "Of these networks, residual ones train up to 8 convolutions (best: 70.0 %), batch "
+            "norm up to 8 (best: 60.0 %) and plain variants up to 8 (best: 60.0 %)",
         ),
     ],
 )
@@ -630,6 +643,14 @@ def test_a_network_without_mistakes_is_said_to_make_none(study, tiny_manifest):
     images = f"{best.test.num_images:,} test images"
     assert caption == f"{best.name}, seed {best.seed}, makes no mistake on the {images}."
     assert draw("mistakes", tabulate([right]), manifest=tiny_manifest).axes == []
+
+
+def test_the_probability_that_all_mistakes_have_is_not_rounded_up_to_certainty(study):
+    best = find_best_result(study)
+    mistakes = [x.model_copy(update={"probability": 0.99996}) for x in best.test.mistakes]
+    test = best.test.model_copy(update={"mistakes": mistakes})
+    caption, _ = figures.describe("mistakes", tabulate([best.model_copy(update={"test": test})]))
+    assert "each with a probability of at least 99.9 % for the wrong class." in caption
 
 
 def test_mistakes_are_shown_with_their_names_or_left_out(study, tiny_manifest):

@@ -564,3 +564,16 @@ def test_a_part_of_the_ablation_is_one_that_its_run_lacks(change, said):
     results = build_ablation(FLIP | SHIFT | CUTOUT, no_cutout=change)
     assert said in say("part3_q6_1", results)
     assert ("Gain" in tabulate_changes(tabulate(results))) == (change == NO_CUTOUT)
+
+
+def test_an_optimizer_is_named_by_its_setting_not_by_its_label():
+    options = {"model": "mlp", "widths": None, "epochs": 3}
+    optimizers = {"rmsprop": "momentum", "mine": "vanilla"}
+    networks = {
+        label: {"training": {"optimizer": name, "momentum": 0.9 * (name == "momentum")}}
+        for label, name in optimizers.items()
+    }
+    text = say("part2_optim", build("part2_optim", networks, **options))
+    assert "momentum SGD at" in text
+    assert "RMSProp" not in text
+    assert "`mine`" not in text

@@ -273,6 +273,15 @@ def test_an_answer_alone_is_plain_markdown(name, published):
     assert ":::" not in text
 
 
+def test_the_equation_of_a_block_has_the_activation_of_its_networks():
+    relu, gelu = (
+        render_answer("part3_q5", tabulate(build_results("exp1_4", epochs=1, network=network)))
+        for network in ({}, {"activation_type": "gelu"})
+    )
+    assert r"computes $y = \mathrm{relu}(f(x) + x)$, with" in relu
+    assert r"computes $y = \phi(f(x) + x)$ with the activation function $\phi$, with" in gelu
+
+
 @pytest.mark.parametrize(
     ("tool", "call"), [("pandoc", "pypandoc.convert_text"), ("typst", "typst.Compiler")]
 )

@@ -15,6 +15,7 @@ from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
+from hw2core.analysis.rows import FAMILIES
 from hw2core.analysis.tables import (
     Study,
     count_classes,
@@ -96,19 +97,26 @@ def describe_rest(study: Study) -> list[str]:
 
 
 def describe_finding(networks: pd.DataFrame) -> str:
-    """Return a sentence with the greatest depth that trains and the best accuracy, by family."""
+    """Return a sentence with the greatest depth that trains and the best accuracy, by family.
+
+    Networks of a model that all have labels are called variants: they may have a remedy.
+    """
     trains: list[str] = []
     fails = []
-    for family, rows in summarize(networks).groupby("family", sort=False):
-        best = find_best(rows)
+    for name, rows in summarize(networks).groupby("family", sort=False):
+        family, best = str(name), find_best(rows)
+        variants = family in FAMILIES.values() and (rows["label"] != "").all()
+        one = "variant" if variants else "one"
         if best is None:
-            fails.append(f"no {family} one trains")
+            fails.append(f"no {family} {one} trains")
             continue
         able = list_rows(rows[rows["trained"] > 0])
         deepest = max(able, key=lambda row: (row.num_conv, row.trained / row.seeds))
         reached = f"{format_number(best.test)} %"
         reached += describe_seeds(best.trained, best.seeds, form=", {}")
-        kind, things = (family, "") if trains else (f"{family} ones train", " convolutions")
+        kind, things = f"{family} variants" if variants else family, ""
+        if not trains:
+            kind, things = f"{family} {one}s train", " convolutions"
         seeds = describe_seeds(deepest.trained, deepest.seeds, form=" with {}")
         trains.append(f"{kind} up to {deepest.num_conv}{things}{seeds} (best: {reached})")
     # Variants that are not shown may train deeper.

@@ -82,6 +82,8 @@ def describe_mistakes(study: Study) -> tuple[str, str]:
         return f"{best.name}, seed {best.seed}, makes no mistake on the {images}.", ""
     shown = best.test.mistakes[: ROWS * COLUMNS]
     least = 100 * min(mistake.probability for mistake in shown)
+    if round(least, 1) == 100:  # not rounded up to certainty
+        least = math.floor(10 * least) / 10
     finding = (
         f"The {len(shown)} most confident mistakes of {best.name}, seed {best.seed}, each with a "
         f"probability of at least {format_number(least)} % for the wrong class."

@@ -43,7 +43,7 @@ def say_optimizers(study: Study) -> Sentences:
         return
     runs = select(study.runs, experiment="part2_optim").drop_duplicates("run").set_index("run")
     rates, judged = runs["training.lr"], _judge_pairs(study, "part2_optim")
-    names = {row.run: OPTIMIZERS.get(row.label, f"`{row.label}`") for row in list_rows(summary)}
+    names = {run: OPTIMIZERS[name] for run, name in runs["training.optimizer"].items()}
     others = [
         f"{say.accuracy(row)} with {names[row.run]} at {rates[row.run]:g}"
         + _say_pair(judged, row.run, best.run)
