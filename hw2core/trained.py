@@ -19,8 +19,9 @@ from hw2core.config.study import load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
-from hw2core.runs.code_hash import NETWORKS, forget_hashes, hash_modules, hash_run_code
+from hw2core.runs.code_hash import NETWORKS, hash_modules, hash_run_code
 from hw2core.runs.files import ResultError, read_result
+from hw2core.runs.loaded import check_loaded
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_fit, check_weights, read_weights
 
@@ -96,7 +97,8 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
             itself; by default the working folder, then the published results.
 
     Raises:
-        UserError: result, weights or manifest are missing, damaged, or not of one another.
+        UserError: result, weights or manifest are missing, damaged, or not of one another; or the
+            code was edited after it was imported.
     """
     seed = int(seed)
     path = _find_result(run, seed, folder)
@@ -122,7 +124,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     check_fit(weights_path, weights, spec)
-    forget_hashes()  # those of an earlier call in a notebook
+    check_loaded()
     today, network = hash_run_code(spec), {NETWORKS, *hash_modules([spec.implementation])}
     if changed := [name for name in sorted(network) if result.code.get(name) != today[name]]:
         problem = f"code of {', '.join(changed)} changed since the network was trained"

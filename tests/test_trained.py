@@ -20,7 +20,7 @@ from hw2core.data.loader import Loader
 from hw2core.data.prepared import read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.errors import UserError
-from hw2core.runs import paths
+from hw2core.runs import loaded, paths
 from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.files import read_evaluation, read_result, write_result
 from hw2core.runs.weights import check_weights, read_weights, write_weights
@@ -82,6 +82,14 @@ def test_weights_of_other_code_of_the_network_are_loaded_with_a_warning(study):
         assert len(lines) == warned
     (named,) = re.findall(r"seed0\.json: code of (.+) changed since the network", lines[0])
     assert named == ", ".join(sorted(["hw2core.config.networks", module]))
+
+
+def test_a_network_that_was_edited_after_its_import_is_not_used(study, monkeypatch):
+    folder, spec = study
+    load_network(spec.name, folder=folder)
+    monkeypatch.setitem(loaded._known, CHECKOUT / "hw2core/trained.py", b"before")
+    with pytest.raises(UserError, match=r"^hw2core/trained\.py: edited after it was imported"):
+        load_network(spec.name, folder=folder)
 
 
 def test_a_picture_is_turned_as_its_exif_says_and_keeps_its_16_bits(tmp_path):

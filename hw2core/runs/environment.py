@@ -11,11 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hw2core.errors import UserError
-from hw2core.runs.imports import CHECKOUT
+from hw2core.runs.imports import CHECKOUT, PACKAGE
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
 SECONDS_TO_ANSWER = 10
+DIRTY = "-dirty"  # at the end of a commit: see read_commit
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
@@ -46,27 +47,38 @@ def name_processor(device: str) -> str:
 
 
 def read_commit(checkout: Path = CHECKOUT) -> str | None:
-    """Return the commit, with "-dirty" when tracked files differ from it.
+    """Return the commit, with "-dirty" when tracked files differ from it or it lacks a module.
 
-    It is None outside of git, and where git does not answer, as on a network disk that is gone.
+    It is None outside of git, in a folder that belongs to another repository, and where git does
+    not answer, as on a network disk that is gone.
 
     In a copy of the code it is the commit of the checkout at the time of the copy.
     """
     if (copied := checkout / COPIED_COMMIT).exists():
         return copied.read_text(encoding="utf-8") or None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    modules = f"{PACKAGE}/*.py"
     try:
-        done = subprocess.run(
-            command,
-            cwd=checkout,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=SECONDS_TO_ANSWER,
+        commit, added, others = (
+            subprocess.run(
+                ["git", *arguments],
+                cwd=checkout,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=SECONDS_TO_ANSWER,
+            ).stdout.strip()
+            for arguments in (
+                describe,
+                ("ls-files", "--", modules),
+                ("ls-files", "--others", "--", modules),
+            )
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    if not added:
+        return None
+    return f"{commit.removesuffix(DIRTY)}{DIRTY}" if others else commit
 
 
 def count_allotted_threads() -> int:

@@ -152,10 +152,11 @@ def share_result(original: Result, spec: RunSpec) -> tuple[Result, Evaluation]:
 
 def forget_others(results: Collection[Result]) -> list[Result]:
     """Return results, each with ``same_as`` only if that run is among them and still the same."""
-    known = {(result.name, result.seed): result.spec_hash for result in results}
+    same = {(each.name, each.seed, each.spec_hash, each.weights_sha256) for each in results}
     return [
         result
-        if result.same_as is None or known.get((result.same_as, result.seed)) == result.spec_hash
+        if result.same_as is None
+        or (result.same_as, result.seed, result.spec_hash, result.weights_sha256) in same
         else result.model_copy(update={"same_as": None})
         for result in results
     ]

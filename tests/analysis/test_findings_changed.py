@@ -64,6 +64,15 @@ def test_a_depth_that_does_not_train_is_no_step():
     assert "From one depth that trains to the next, the accuracy changes by" in text
 
 
+@pytest.mark.parametrize("widths", [(64, 64, 64), (128, 64), (32,), (32, 64)])
+def test_only_widths_that_grow_are_said_to(widths):
+    results = build_widths("exp1_3", [widths], (1, 2))
+    assert ("With growing width" in say("part3_q4", results)) == (widths == (32, 64))
+    plain = build_widths("exp1_1", [(32,), widths], (2, 4))
+    said = " ".join(findings.list_briefly(tabulate(plain)))
+    assert ("Plain networks of one width" in said) == (len(widths) == 1)
+
+
 def test_networks_of_growing_width_are_named_with_their_widths_if_there_are_two_series():
     text = say("part3_q4", build_widths("exp1_3", [(16, 32, 64), (64, 128, 256)], (1, 2)))
     assert "the networks with 3 and 6 convolutions at K = 16-32-64 reach" in text
@@ -271,6 +280,38 @@ def test_networks_that_are_not_the_assignments_are_not_compared_with_public_solu
     assert set(select_baselines(study)["family"]) == {"plain"}
     table = list_experiments(study).set_index("Experiment")["Public median, best (%)"]
     assert table["exp1_1"] == DASH != table["exp1_2"]
+
+
+@pytest.mark.parametrize("network", [{"kernel_size": 5}, {"activation_type": "gelu"}])
+def test_networks_of_other_convolutions_are_not_compared_with_public_solutions(network):
+    study = tabulate(build_results("exp1_1", network=network) + build_results("exp1_2", "exp2"))
+    public = compare_with_baselines(study).dropna(subset="median")
+    assert set(public["experiment"]) == {"exp1_2", "exp2"}
+
+
+def test_what_all_plain_networks_have_too_is_no_change_of_the_custom_one():
+    recipe, own = {"label_smoothing": 0.1}, {"cutout": 8}
+    for plain, network, left_out in (
+        ({}, {}, set()),
+        (recipe | own, {}, {"Label smoothing", "Cutout"}),
+        ({}, {"initialization": "he", "hidden_dims": []}, {"He init", "No hidden"}),
+    ):
+        results = build_results("exp1_1", training=plain, network=network)
+        results += build(
+            "exp2",
+            {"L3_K32": {"depth": 3}},
+            model="ycn",
+            training=recipe | own,
+            network={"hidden_dims": []},
+        )
+        study = tabulate(results)
+        changes = tabulate_changes(study)["Change"]
+        for start in ("Label smoothing", "Cutout", "He init", "No hidden"):
+            assert changes.str.startswith(start).any() == (start not in left_out)
+        assert f"has {len(changes)} changes" in say("part3_q6_1", results)
+    results = build_results("exp1_1", training={"cutout": 4})
+    results += build("exp2", {"L3_K32": {"depth": 3}}, model="ycn", training=own)
+    assert "`training.cutout` is 8 instead of 4" in say("part3_q6_1", results)
 
 
 def test_other_changes_of_the_recipe_of_the_custom_network_are_named():

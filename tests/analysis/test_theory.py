@@ -4,7 +4,7 @@ from result_documents import build_result, build_results, tabulate
 from torch import nn
 
 from hw2core import layers
-from hw2core.analysis.findings import theory
+from hw2core.analysis.findings import rates, theory
 from hw2core.cnn import ConvClassifier, ResidualBottleneckBlock
 from hw2core.engine.flops import count_flops
 
@@ -92,20 +92,24 @@ def test_a_receptive_field_is_that_of_the_kernels_of_its_network(kernel, fields)
 
 SEARCHED = {"momentum": 0.9, "schedule": "one_cycle", "weight_decay": 5e-4}
 SEARCHED |= {"flip": True, "translate": 4}
+SCRATCH = {"epochs": 10, "network": {"hidden_dims": [128] * 5}}
 
 
 def test_the_rates_are_those_of_the_search():
     plain = build_results("exp1_1", training=SEARCHED)
     study = tabulate([*plain, *build_results("part2_optim")])
-    assert "| 0.05 | 67.3 | 72.4 |" in theory.read_rates(study)
-    assert theory.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
-    assert not theory.has_searched_rates(study)  # SGD with a rate of 0.1
-    assert theory.list_searched(study) == ["exp1_1"]
+    assert "| 0.05 | 67.3 | 72.4 |" in rates.read_rates(study)
+    assert rates.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
+    assert not rates.has_searched_rates(study)  # SGD with a rate of 0.1
+    assert rates.list_searched(study) == ["exp1_1"]
     small = {"batch_size": 50}
     published = {"vanilla": 0.12, "momentum": 0.01, "rmsprop": 5e-4}
     results = [
         build_result(
-            name, experiment="part2_optim", training=small | {"optimizer": name, "lr": rate}
+            name,
+            experiment="part2_optim",
+            training=small | {"optimizer": name, "lr": rate},
+            **SCRATCH,
         )
         for name, rate in published.items()
     ]
@@ -115,9 +119,9 @@ def test_the_rates_are_those_of_the_search():
         build_result("exp2_L3_K32", experiment="exp2"),  # searched with no network of its kind
     ]
     searched = tabulate([*results, *others])
-    assert theory.has_searched_rates(searched)
-    assert theory.list_searched(searched) == ["exp1_5", "part2_optim"]
-    assert theory.read_rates(searched) == ""
+    assert rates.has_searched_rates(searched)
+    assert rates.list_searched(searched) == ["exp1_5", "part2_optim"]
+    assert rates.read_rates(searched) == ""
 
 
 @pytest.mark.parametrize(
@@ -125,19 +129,20 @@ def test_the_rates_are_those_of_the_search():
     [
         *({"batch_size": 512}, {"optimizer": "adamw"}, {"momentum": 0.5}, {"weight_decay": 0.0}),
         *({"schedule": "constant"}, {"warmup": 0.5}, {"flip": False}, {"translate": 0}),
+        *({"label_smoothing": 0.1}, {"cutout": 8}, {"average": 0.01}),
     ],
 )
 def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
     study = tabulate(build_results("exp1_1", training=SEARCHED | change))
-    assert theory.list_searched(study) == []
-    assert theory.read_rates(study) == ""
+    assert rates.list_searched(study) == []
+    assert rates.read_rates(study) == ""
 
 
-def test_a_rate_that_was_searched_with_other_kernels_was_not_chosen():
-    for kernel, chosen in ((3, ["exp1_1"]), (5, [])):
-        network = {"kernel_size": kernel}
-        study = tabulate(build_results("exp1_1", training=SEARCHED, network=network))
-        assert theory.list_searched(study) == chosen
+@pytest.mark.parametrize("network", [{"kernel_size": 5}, {"activation_type": "gelu"}])
+def test_a_rate_that_was_searched_with_other_networks_was_not_chosen(network):
+    for change, chosen in (({}, ["exp1_1"]), (network, [])):
+        study = tabulate(build_results("exp1_1", training=SEARCHED, network=change))
+        assert rates.list_searched(study) == chosen
 
 
 def test_a_rate_is_that_of_a_plain_network_and_of_a_residual_one_with_batch_norm():
@@ -145,16 +150,19 @@ def test_a_rate_is_that_of_a_plain_network_and_of_a_residual_one_with_batch_norm
         for batchnorm in (False, True):
             network = {"batchnorm": batchnorm}
             results = build_results(experiment, model=model, training=SEARCHED, network=network)
-            found = theory.list_searched(tabulate(results))
+            found = rates.list_searched(tabulate(results))
             assert found == [experiment] * (batchnorm == norm)
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.001}, {"batch_size": 128}])
+@pytest.mark.parametrize("change", [{"lr": 0.001}, {"batch_size": 128}, {"epochs": 50}])
 def test_a_rate_of_part_2_that_was_searched_but_is_not_the_best_was_not_chosen(change):
     training = {"batch_size": 50, "optimizer": "rmsprop", "lr": 5e-4}
     for recipe, chosen in ((training, True), (training | change, False)):
-        study = tabulate([build_result("rmsprop", experiment="part2_optim", training=recipe)])
-        assert theory.has_searched_rates(study) == chosen
+        options = SCRATCH | {"epochs": recipe.get("epochs", SCRATCH["epochs"])}
+        result = build_result("rmsprop", experiment="part2_optim", training=recipe, **options)
+        assert rates.has_searched_rates(tabulate([result])) == chosen
+    other = build_result("rmsprop", experiment="part2_optim", training=training, epochs=10)
+    assert not rates.has_searched_rates(tabulate([other]))  # one hidden layer
 
 
 def test_every_layer_by_hand_agrees_with_autograd():

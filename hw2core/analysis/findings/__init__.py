@@ -5,7 +5,17 @@ from __future__ import annotations
 from itertools import islice
 
 from hw2core.analysis.course import keep_course
-from hw2core.analysis.findings import depth, layers, own, part2, public, residual, theory, width
+from hw2core.analysis.findings import (
+    depth,
+    layers,
+    own,
+    part2,
+    public,
+    rates,
+    residual,
+    theory,
+    width,
+)
 from hw2core.analysis.findings.brief import say_briefly
 from hw2core.analysis.findings.core import (
     FINDINGS,
@@ -17,7 +27,8 @@ from hw2core.analysis.findings.core import (
 from hw2core.analysis.findings.say import accuracy, train
 from hw2core.analysis.tables import Study, find_best
 
-MODULES = (depth, layers, own, part2, public, residual, theory, width)  # register FINDINGS
+# They register FINDINGS, or templates call them.
+MODULES = (depth, layers, own, part2, public, rates, residual, theory, width)
 
 # The first sentence of each answer is a finding on page one, with the settings that also differ.
 HEADLINES = {

@@ -58,7 +58,8 @@ def _say_depth(plain: pd.DataFrame, where: str) -> Sentences:
     best = f"are most accurate{by_validation} with L = {depth}"
     if any(row.trained < row.seeds for row, _ in bests):
         best += ", which does not train with every seed"
-    text = f"Plain networks of one width ({where}) {best}"
+    of = "" if plain["widths"].str.contains("-").any() else " of one width"
+    text = f"Plain networks{of} ({where}) {best}"
     if failed:
         verb = "does" if failed == 1 else "do"
         text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"

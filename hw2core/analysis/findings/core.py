@@ -59,6 +59,13 @@ def is_used(runs: pd.DataFrame, setting: str) -> bool:
     return not len(found) or any(str(x) == value if value else bool(x) for x in found)
 
 
+def is_always_used(runs: pd.DataFrame, setting: str) -> bool:
+    """Return whether all of ``runs`` record a setting as used, see ``is_used``."""
+    key, _, value = setting.partition("=")
+    found = runs[key].dropna() if key in runs else ()
+    return 0 < len(found) == len(runs) and all(str(x) == value if value else x for x in found)
+
+
 def list_other_settings(study: Study, name: str, other: str) -> list[str]:
     """Return the keys in which no run of an experiment is as in another one.
 

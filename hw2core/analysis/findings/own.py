@@ -17,6 +17,7 @@ from hw2core.analysis.findings.core import (
     compare_labels,
     compare_settings,
     finding,
+    is_always_used,
     is_used,
     say_differences,
     split_groups,
@@ -47,11 +48,18 @@ def join_experiments(names: Sequence[str]) -> str:
 def read_changes(study: Study) -> pd.DataFrame:
     """Return the modifications that experiment 2 uses, or all if it has no result.
 
+    Left out are those that all plain networks of experiment 1 have too.
+
     The columns are ``what``, ``why``, ``source``, ``without`` (label of a run) and ``setting``.
     """
     changes = report_files.read_changes(ROOT)
     own = select(study.runs, experiment="exp2")
-    used = [change for change in changes if is_used(own, change["setting"])]
+    plain = study.runs[study.runs["experiment"].isin(EXPERIMENT_1[:3])]
+    used = [
+        change
+        for change in changes
+        if is_used(own, change["setting"]) and not is_always_used(plain, change["setting"])
+    ]
     return pd.DataFrame(used, columns=["what", "why", "source", "without", "setting"])
 
 
@@ -162,11 +170,7 @@ def say_changes(study: Study) -> Sentences:
 def _list_recipe(study: Study) -> list[str]:
     """Return in what else recipe and network of experiment 2 differ from 1.1's, but for sizes."""
     own, plain = (select(study.runs, experiment=x) for x in ("exp2", "exp1_1"))
-    listed = {
-        _read_key(change["setting"])
-        for change in report_files.read_changes(ROOT)
-        if is_used(own, change["setting"])
-    }
+    listed = {_read_key(setting) for setting in read_changes(study)["setting"]}
     return [
         _say_values(key, values)
         for key, values in compare_settings(own, plain).items()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -13,38 +12,18 @@ from torch import nn
 from hw2core import layers
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding
-from hw2core.analysis.findings.own import EXPERIMENT_1
-from hw2core.analysis.tables import Study, has_settings, select
+from hw2core.analysis.tables import Study, select
 from hw2core.analysis.text import format_number
 from hw2core.cnn.residual import ResidualBlock, ResidualBottleneckBlock
 from hw2core.data.arrays import IMAGE_SHAPE
 from hw2core.engine.flops import count_parameters
 from hw2core.grad_check import compare_layer_to_torch
-from hw2core.runs.paths import RATES
 
 BATCH, IN_FEATURES, OUT_FEATURES = 128, 1024, 2048  # of the linear layer of part 1
 BLOCK_CHANNELS, BOTTLENECK_CHANNELS = 256, 64  # of the blocks of part 3
 KERNEL, POOL = 3, 2  # sizes of convolutions, unless a key says otherwise, and of pools
 KERNEL_KEY = "architecture.kernel_size"
 GIB, GB = 2**30, 1e9
-SEARCH = Path(__file__).parents[3] / RATES
-# A best rate holds for the recipe and the networks of the search.
-SEARCHED_RECIPE = {
-    "training.optimizer": "sgd",
-    "training.batch_size": 128,
-    "training.momentum": 0.9,
-    "training.schedule": "one_cycle",
-    "training.weight_decay": 5e-4,
-    "training.flip": True,
-    "training.translate": 4,
-    KERNEL_KEY: KERNEL,
-}
-_PLAIN = {"training.warmup": 0.25, "architecture.batchnorm": False}
-SEARCHED: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(EXPERIMENT_1, _PLAIN),
-    "exp1_4": _PLAIN | {"architecture.batchnorm": True},
-    "exp1_5": {},  # varies them
-}
 
 
 class Jacobian(NamedTuple):
@@ -191,45 +170,6 @@ def count_head(widths: str, num_conv: int, pool_every: int, hidden: int) -> int:
     """Return the parameters of the first linear layer, whose input is the last feature map."""
     side = IMAGE_SHAPE[0] >> (num_conv // pool_every)  # each pool halves it
     return (int(widths.rpartition("-")[2]) * side**2 + 1) * hidden
-
-
-def read_rates(study: Study) -> str:
-    """Return the section of ``search/README.md`` on the learning rates of part 3.
-
-    It is empty unless experiments 1.1 to 1.4 have results, all on its images with the rate found.
-    """
-    asked = set(study.runs["experiment"]) & {*EXPERIMENT_1}
-    return _read_section() if asked and asked <= {*list_searched(study)} else ""
-
-
-def _read_section() -> str:
-    text = SEARCH.read_text(encoding="utf-8")
-    return text.partition("## Results of `part3_rates.yaml`\n")[2].strip()
-
-
-def list_searched(study: Study) -> list[str]:
-    """Return the experiments whose images, recipe and learning rates are those of ``search/``."""
-    section = _read_section()
-    found = [
-        name
-        for name, others in SEARCHED.items()
-        if set((runs := select(study.runs, experiment=name))["data"]) == {"cifar10"}
-        and has_settings(runs, SEARCHED_RECIPE | others)
-        and all(f"best at {rate:g}," in section for rate in runs["training.lr"])
-    ]
-    return found + ["part2_optim"] * has_searched_rates(study)
-
-
-def has_searched_rates(study: Study) -> bool:
-    """Return whether the runs of ``part2_optim`` have images and rates of the search, the best."""
-    text = SEARCH.read_text(encoding="utf-8")
-    runs = select(study.runs, experiment="part2_optim")
-    rates = zip(runs["training.optimizer"], runs["training.lr"], strict=True) if len(runs) else ()
-    return (
-        set(runs["data"]) == {"cifar10"}
-        and has_settings(runs, {"training.batch_size": 50})
-        and all(f"`{optimizer}_{rate:g}`" in text for optimizer, rate in rates)
-    )
 
 
 def list_networks(study: Study, experiment: str) -> pd.DataFrame:

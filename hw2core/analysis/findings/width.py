@@ -12,7 +12,7 @@ from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, split_groups, summarize_experiments
 from hw2core.analysis.findings.depth import say_failures
 from hw2core.analysis.statistics import judge_pairs
-from hw2core.analysis.tables import Study, find_best, list_rows, split_trained
+from hw2core.analysis.tables import Study, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import count_things, format_change, join_runs, join_words
 
 
@@ -99,6 +99,13 @@ def _say_steps(what: str, summary: pd.DataFrame, fixed: str) -> Sentences:
         )
 
 
+def has_growing_widths(study: Study) -> bool:
+    """Return whether the width grows from stage to stage in all networks of experiment 1.3."""
+    widths = [map(int, x.split("-")) for x in select(study.runs, experiment="exp1_3")["widths"]]
+    stages = [list(pairwise(x)) for x in widths]
+    return all(steps and all(one < next_ for one, next_ in steps) for steps in stages)
+
+
 @finding("part3_q4", needs=["exp1_3"], uses=["exp1_1", "exp1_2"])
 def say_growing_width(study: Study) -> Sentences:
     """Yield the effect of depth when width grows, and where trainability ends, against 1.1."""
@@ -113,7 +120,8 @@ def say_growing_width(study: Study) -> Sentences:
         if not failed.empty:
             verb = "do" if len(failed) > 1 else "does"
             parts.append(f"{_name_sizes(failed)}{at} {verb} not train")
-    yield f"With growing width, {'; '.join(parts)}."
+    lead = "With growing width" if has_growing_widths(study) else "In experiment 1.3"
+    yield f"{lead}, {'; '.join(parts)}."
     best, other = find_best(summary), find_best(plain)
     if best and other:
         size = say.size(other.depth, other.widths)
