@@ -170,7 +170,13 @@ class Checkpoint:
 
 
 def complete_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a setting that tells CPUs apart which multiply bfloat16 with AMX, and without."""
+    """Return a setting that also tells apart machines which do not repeat each other's numbers.
+
+    Those are CPUs that multiply bfloat16 with AMX and without, and, in deterministic mode, models
+    of GPUs.
+    """
+    if setting.get("device") == "cuda" and torch.are_deterministic_algorithms_enabled():
+        return {**setting, "instructions": torch.cuda.get_device_name()}
     amx = torch.cpu.get_capabilities().get("amx_bf16")
     if amx or (setting.get("device"), setting.get("precision")) != ("cpu", "bf16"):
         return dict(setting)

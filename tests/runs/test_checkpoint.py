@@ -215,6 +215,19 @@ def test_a_checkpoint_of_another_run_or_setting_is_not_used_and_says_so(
     assert read_head(saved.path) == (IDENTITY, SETTING)
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_deterministic_run_is_resumed_on_the_same_model_of_gpu(
+    saved, deterministic, caplog, monkeypatch
+):
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    setting = SETTING | {"device": "cuda", "instructions": ""}
+    for epoch, name in ((1, "A100"), (2, "H100")):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda name=name: name)
+        assert (load(saved, setting) is None) == (deterministic or epoch == 1)
+        saved.save(make_state(epoch) | {"setting": setting})
+    assert ("saved with instructions A100, now H100" in caplog.text) == deterministic
+
+
 def test_a_damaged_head_is_none(saved):
     whole = bytearray(saved.path.read_bytes())
     for position in range(len(whole) - 6000, len(whole), 11):
