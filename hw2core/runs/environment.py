@@ -16,7 +16,6 @@ from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
 SECONDS_TO_ANSWER = 10
-DIRTY = "-dirty"  # at the end of a commit: see read_commit
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
@@ -47,7 +46,7 @@ def name_processor(device: str) -> str:
 
 
 def read_commit(checkout: Path = CHECKOUT) -> str | None:
-    """Return the commit, with "-dirty" when tracked files differ from it or it lacks a module.
+    """Return the commit, with "-dirty" when tracked files differ from it.
 
     It is None outside of git, in a folder that belongs to another repository, and where git does
     not answer, as on a network disk that is gone.
@@ -57,9 +56,8 @@ def read_commit(checkout: Path = CHECKOUT) -> str | None:
     if (copied := checkout / COPIED_COMMIT).exists():
         return copied.read_text(encoding="utf-8") or None
     describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    modules = f"{PACKAGE}/*.py"
     try:
-        commit, added, others = (
+        commit, added = (
             subprocess.run(
                 ["git", *arguments],
                 cwd=checkout,
@@ -68,17 +66,11 @@ def read_commit(checkout: Path = CHECKOUT) -> str | None:
                 check=True,
                 timeout=SECONDS_TO_ANSWER,
             ).stdout.strip()
-            for arguments in (
-                describe,
-                ("ls-files", "--", modules),
-                ("ls-files", "--others", "--", modules),
-            )
+            for arguments in (describe, ("ls-files", "--", PACKAGE))
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    if not added:
-        return None
-    return f"{commit.removesuffix(DIRTY)}{DIRTY}" if others else commit
+    return commit if added else None
 
 
 def count_allotted_threads() -> int:

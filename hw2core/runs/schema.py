@@ -102,7 +102,7 @@ class Environment(Frozen):
     versions: dict[v.Words, v.Words] = Field(max_length=20)
     """Versions of python, torch and numpy."""
     git_commit: v.Words | None
-    """Git commit of the code; it ends in "-dirty" if the code differs from the commit's."""
+    """Git commit of the code; it ends in "-dirty" if tracked files differ from the commit."""
 
 
 class Revalidation(Frozen):
