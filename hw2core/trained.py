@@ -100,6 +100,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         UserError: result, weights or manifest are missing, damaged, or not of one another; or the
             code was edited after it was imported.
     """
+    check_loaded()
     seed = int(seed)
     path = _find_result(run, seed, folder)
     if not path.exists():
@@ -124,7 +125,6 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     check_fit(weights_path, weights, spec)
-    check_loaded()
     today, network = hash_run_code(spec), {NETWORKS, *hash_modules([spec.implementation])}
     if changed := [name for name in sorted(network) if result.code.get(name) != today[name]]:
         problem = f"code of {', '.join(changed)} changed since the network was trained"

@@ -50,13 +50,14 @@ def report_states(name: str) -> int:
 
     query = ("--format=%i|%T|%r|%P", "--states=all", "--noheader")
     done = call("squeue", *query, "--name", name, waits=is_time)
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    answers = done.returncode == 0
+    lines = done.stdout.splitlines() if answers else []
     lost = {x.name for x in folder.glob("[0-9]*") if not _read(x)}
     lost -= {line.partition("|")[0] for line in lines}
-    if done.returncode == 0 and lost:  # ended, or renamed
+    if answers and lost:  # ended, or renamed
         done = call("squeue", *query, "--jobs", ",".join(sorted(lost)), waits=is_time)
-        lines += done.stdout.splitlines() if done.returncode == 0 else []
-    answers = done.returncode == 0 or UNKNOWN in done.stderr
+        answers = done.returncode == 0 or UNKNOWN in done.stderr  # of some of them
+        lines += done.stdout.splitlines() if answers else []
     if not answers:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         report_waiting(folder, "the states of running jobs are unknown", reason)

@@ -214,6 +214,7 @@ def test_a_failed_job_that_does_not_end_is_named(slurm, status):
     [
         ("echo '7|RUNNING|None|main'", "RUNNING"),
         ("echo slurm_load_jobs error: Invalid job id specified >&2; exit 1", "FAILED"),
+        ("echo '7|RUNNING|None|main'; echo Invalid job id specified >&2; exit 1", "RUNNING"),
         ("echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1", "RUNNING"),
         ("true", "FAILED"),
     ],
