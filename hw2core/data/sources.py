@@ -95,8 +95,9 @@ def _download(source: Source, root: Path) -> Arrays:
     try:
         source.download(root)
         return source.load(root)
-    # torchvision passes on whatever the network, the archive or its own md5 check raises.
-    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
+    # torchvision passes on whatever the network (ValueError: a redirect to what is no address), the
+    # archive or its own md5 check raises.
+    except (OSError, RuntimeError, EOFError, ValueError, HTTPException, tarfile.TarError) as error:
         raise DataError(
             f"{root / source.folder}: the download from {source.url} failed ({error}); run again "
             f"with network access, or fetch {source.archive} yourself and set {ROOT_VARIABLE} to "

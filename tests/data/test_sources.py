@@ -306,6 +306,20 @@ def test_a_download_cannot_hang_for_ever(make_original, tmp_path, monkeypatch):
     original.check(root=None, download_dir=there)
 
 
+def test_a_login_page_that_redirects_a_download_is_one_line(make_original, tmp_path, monkeypatch):
+    original = make_original("cifar10")
+
+    def redirect(handler: QuietHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "http://[login")
+        handler.end_headers()
+
+    monkeypatch.setattr(QuietHandler, "do_GET", redirect)
+    monkeypatch.setattr(QuietHandler, "do_HEAD", redirect)
+    problem = "the download from http://"
+    original.check_refused(problem, "run again", root=None, download_dir=tmp_path / "download")
+
+
 def test_images_are_prepared_with_the_name_of_their_set(original, tmp_path, monkeypatch):
     small = DATA_SETS[original.name]._replace(sizes=(10, 2), balanced=None)
     monkeypatch.setitem(DATA_SETS, original.name, small)
