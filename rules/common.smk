@@ -12,7 +12,7 @@ from snakemake.logging import logger
 
 from hw2core import gpu_share, gpus, pipeline, slurm
 from hw2core.code_copy import CodeCopy
-from hw2core.config.reading import read_config, read_configs
+from hw2core.config.reading import put_first, read_config, read_configs
 from hw2core.config.spec import dump_experiments
 from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.errors import UserError
@@ -30,10 +30,9 @@ STYLE = str(SOURCES / paths.FIGURE_STYLE)
 BASELINES = str(SOURCES / paths.BASELINES)
 CAPTION = "../report/captions/figure.rst"
 
-CONFIG_FILES = list(dict.fromkeys(map(os.path.relpath, workflow.configfiles)))
-CONFIG_FILES.sort(
-    key=lambda path: path != os.path.relpath(CONFIG)
-)  # files merged into it, after
+CONFIG_FILES = put_first(
+    CONFIG, map(os.path.relpath, workflow.config_settings.configfiles)
+)
 try:
     read_configs(CONFIG_FILES)  # Snakemake's own reader accepts duplicate keys
     given = ["--config"] if workflow.config_settings.config_args else []

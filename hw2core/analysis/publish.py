@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,27 +14,27 @@ import pandas as pd
 from hw2core.analysis import text
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.provenance import estimate_minutes
+from hw2core.analysis.reference_folder import (
+    PublishError,
+    keep_networks,
+    keep_others,
+    replace_folder,
+    sum_files,
+    write_archive,
+)
 from hw2core.analysis.report import Document
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import Study, find_best, format_table, list_rows, load, select
 from hw2core.config.reading import read_config, read_configs
-from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, load_study
-from hw2core.data.prepared import read_manifest
-from hw2core.errors import UserError
-from hw2core.io import hash_file, write_text_atomically
+from hw2core.io import write_text_atomically
 from hw2core.runs import paths
-from hw2core.runs.schema import Result
 from hw2core.runs.staleness import Identity
 
 BEGIN = "<!-- results: written by workflow_scripts/publish_reference.py -->"
 END = "<!-- end of results -->"
 FIGURES = paths.study_figure_paths()
 MADE = (paths.SUMMARY_TABLE, paths.REPORT, paths.REPORT_PDF, paths.EXPLORE, *FIGURES)
-
-
-class PublishError(UserError):
-    """The results cannot be published; the message gives the reason."""
 
 
 def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHECKOUT) -> Path:
@@ -84,48 +79,10 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
         keep_networks(folder, new, study.results)
         for changes in configs[1:]:
             shutil.copyfile(changes, new / paths.REFERENCE_STUDY)
-        for other in set(folder.glob("*")) - {folder / paths.REFERENCE_STUDY}:  # not made here
-            if other.is_file() and not (new / other.name).exists():
-                shutil.copyfile(other, new / other.name)
+        keep_others(folder, new)
         write_text_atomically(new / paths.REFERENCE_SUMS, sum_files(new))
     write_text_atomically(readme, block)
     return folder
-
-
-def keep_networks(old: Path, new: Path, results: Iterable[Result]) -> None:
-    """Publish again the networks whose weights ``old`` has, each with its result and manifest.
-
-    Weights and manifest are those of the working folder, or else those in ``old``.
-
-    Raises:
-        PublishError: neither folder has those of the published result.
-    """
-    by_weights = {paths.weights_path(result.name, result.seed): result for result in results}
-    for weights in sorted(old.glob("results/*/*.safetensors")):
-        name = weights.relative_to(old).as_posix()
-        if name not in by_weights:
-            raise PublishError(f"{weights}: of no result; delete its folder to publish without it")
-        result = by_weights[name]
-        manifest = Path(paths.manifest_path(RunSpec.from_config(result.config).data.folder))
-        ours = [x for x in (Path(name), weights) if _has(x, result.weights_sha256, hash_file)]
-        images = [
-            x
-            for x in (manifest, old / manifest)
-            if _has(x, result.data_sha256, lambda path: read_manifest(path).sha256)
-        ]
-        if not ours or not images:
-            file = manifest if ours else name
-            raise PublishError(f"{file}: not that of {result.name}; train it again and publish")
-        copied: dict[str | Path, str | Path] = {name: ours[0], manifest: images[0]}
-        copied |= {file: file for file in list_files([result])}
-        copied |= {x.relative_to(old): x for x in (old / manifest).parent.glob("*.png")}
-        for target, source in copied.items():
-            Path(new, target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, new / target)
-
-
-def _has(path: Path, expected: str | None, read: Callable[[Path], str]) -> bool:
-    return path.exists() and read(path) == expected
 
 
 def check_plan(configs: Sequence[Path], seeds: Sequence[int] = ()) -> None:
@@ -207,44 +164,3 @@ def replace_block(readme: str, block: str) -> str:
     if count != 1:
         raise PublishError(f"README.md: needs the lines {BEGIN!r} and {END!r}, each once")
     return replaced
-
-
-def list_files(results: Iterable[Result]) -> list[str]:
-    """Return the files of results; results of format 2 include their evaluation."""
-    kinds = (paths.result_path, paths.evaluation_path)
-    names = sorted(kind(result.name, result.seed) for result in results for kind in kinds)
-    return [name for name in names if Path(name).exists()]
-
-
-def write_archive(path: Path, results: Iterable[Result]) -> None:
-    """Pack the files of results and evaluations; the same files give the same bytes."""
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for name in list_files(results):
-            content = Path(name).read_bytes()
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-
-
-def sum_files(folder: Path) -> str:
-    """Return the sha256 of every file in ``folder``, except the list itself, as sha256sum does."""
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-    files.pop(paths.REFERENCE_SUMS, None)
-    return "".join(f"{hash_file(x)}  {name}\n" for name, x in files.items() if x.is_file())
-
-
-@contextmanager
-def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder that replaces ``folder`` if the block raises no error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-        new, old = Path(aside, "new"), Path(aside, "old")
-        new.mkdir()
-        yield new.resolve()
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)

@@ -65,9 +65,15 @@ def list_configs(
         folder: its ``--directory``, whose config.yaml comes first.
         default: comes first where ``folder`` has none.
     """
-    first = choose_config(folder, default=default)
-    others = [str(path) for path in given if Path(path).resolve() != first.resolve()]
-    return [os.path.relpath(first), *others]
+    return put_first(choose_config(folder, default=default), given)
+
+
+def put_first(first: Path | str, given: Iterable[Path | str]) -> list[str]:
+    """Return the files that are merged: ``first``, then those given, one of which may be it."""
+    files = [os.path.relpath(first), *map(str, given)]
+    while len(files) > 1 and Path(files[1]).resolve() == Path(first).resolve():
+        del files[1]  # merged already; after another file, its values would win again
+    return files
 
 
 def read_configs(paths: Iterable[Path | str]) -> dict[str, Any]:

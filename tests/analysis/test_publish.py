@@ -13,7 +13,8 @@ import yaml
 from result_documents import build_result, tabulate
 
 from hw2core.analysis import publish as publishing
-from hw2core.analysis.publish import BEGIN, END, PublishError, publish, sum_files, write_block
+from hw2core.analysis.publish import BEGIN, END, publish, write_block
+from hw2core.analysis.reference_folder import PublishError, sum_files
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import load, summarize, write_table
 from hw2core.config.reading import read_configs
@@ -201,9 +202,12 @@ def test_published_networks_are_published_again(tmp_path):
     for name in (weights, manifest.with_name("cat.png")):
         (reference / name).parent.mkdir(parents=True)
         (reference / name).write_bytes(b"older")
-    (reference / "more.tar.gz").write_bytes(b"not made here")
+    for other in ("more.tar.gz", "older/study/more.tar.gz"):
+        (reference / other).parent.mkdir(parents=True, exist_ok=True)
+        (reference / other).write_bytes(b"not made here")
     place.publish()
-    assert (reference / "more.tar.gz").read_bytes() == b"not made here"
+    for other in ("more.tar.gz", "older/study/more.tar.gz"):
+        assert (reference / other).read_bytes() == b"not made here"
     assert (reference / paths.REFERENCE_SUMS).read_text() == sum_files(reference)
     expected = {weights, manifest, path.relative_to(tmp_path), tested.relative_to(tmp_path)}
     for name in expected:
@@ -220,6 +224,19 @@ def test_published_networks_are_published_again(tmp_path):
     (reference / weights).parent.rename(reference / "results/gone")
     with pytest.raises(PublishError, match=r"results/gone/.*: of no result; delete its folder"):
         place.publish()
+
+
+def test_a_file_of_ours_among_the_published_ones_stops_publishing_and_stays(tmp_path):
+    place = make_place(tmp_path)
+    folder = place.publish()
+    own = folder / "figures" / "talk.svg"
+    own.write_text("not made by the pipeline")
+    before = read_folder(folder)
+    with pytest.raises(PublishError, match="talk.svg: not published again; move or delete it"):
+        place.publish()
+    assert read_folder(folder) == before
+    own.unlink()
+    place.publish()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from snakemake.utils import update_config
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.reading import list_configs, read_config, read_configs
+from hw2core.config.reading import list_configs, put_first, read_config, read_configs
 from hw2core.config.study import STUDY_FILE
 
 
@@ -133,12 +133,27 @@ def test_a_key_that_a_merge_brings_may_be_given_again(tmp_path):
 def test_one_config_yaml_is_merged_first_that_of_the_folder_or_the_checkout(in_folder):
     default = Path("checkout/config.yaml")
     assert list_configs([], default=default) == ["checkout/config.yaml"]
-    assert list_configs(["a.yaml", default], default=default) == ["checkout/config.yaml", "a.yaml"]
+    assert list_configs([default, "a.yaml"], default=default) == ["checkout/config.yaml", "a.yaml"]
     Path("config.yaml").touch()
-    assert list_configs(["a.yaml", "config.yaml"], default=default) == ["config.yaml", "a.yaml"]
+    given = ["config.yaml", "config.yaml", "a.yaml"]
+    assert list_configs(given, default=default) == ["config.yaml", "a.yaml"]
     Path("own").mkdir()
     own = {"folder": "own", "default": Path("config.yaml")}
     assert list_configs([], **own) == ["config.yaml"]
     Path("own/config.yaml").touch()
     assert list_configs(["own/config.yaml"], **own) == ["own/config.yaml"]
     assert list_configs(["config.yaml"], **own) == ["own/config.yaml", "config.yaml"]
+
+
+@pytest.mark.parametrize("order", ["ba", "ab", "aba", "bab", "bb", "abab", "b", "a"])
+def test_files_are_merged_in_the_order_of_snakemake(in_folder, order):
+    """Snakemake merges config.yaml (a), then each file of --configfile in the order given."""
+    Path("a.yaml").write_text("x: a\nonly_a: {y: a}\n")
+    Path("b.yaml").write_text("x: b\nonly_a: {z: b}\n")
+    given = [f"{letter}.yaml" for letter in order]
+    above: dict = {}
+    for path in given:
+        update_config(above, read_config(path))
+    merged = read_config("a.yaml")
+    update_config(merged, above)
+    assert read_configs(put_first("a.yaml", given)) == merged

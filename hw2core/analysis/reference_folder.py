@@ -1,0 +1,116 @@
+"""The folder report/reference/: replaced as a whole, without losing what only it has."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hw2core.config.spec import RunSpec
+from hw2core.data.prepared import read_manifest
+from hw2core.errors import UserError
+from hw2core.io import hash_file
+from hw2core.runs import paths
+from hw2core.runs.schema import Result
+
+
+class PublishError(UserError):
+    """The results cannot be published; the message gives the reason."""
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder that replaces ``folder`` if the block raises no error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
+        new, old = Path(aside, "new"), Path(aside, "old")
+        new.mkdir()
+        yield new.resolve()
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+
+
+def keep_networks(old: Path, new: Path, results: Iterable[Result]) -> None:
+    """Publish again the networks whose weights ``old`` has, each with its result and manifest.
+
+    Weights and manifest are those of the working folder, or else those in ``old``.
+
+    Raises:
+        PublishError: neither folder has those of the published result.
+    """
+    by_weights = {paths.weights_path(result.name, result.seed): result for result in results}
+    for weights in sorted(old.glob("results/*/*.safetensors")):
+        name = weights.relative_to(old).as_posix()
+        if name not in by_weights:
+            raise PublishError(f"{weights}: of no result; delete its folder to publish without it")
+        result = by_weights[name]
+        manifest = Path(paths.manifest_path(RunSpec.from_config(result.config).data.folder))
+        ours = [x for x in (Path(name), weights) if _has(x, result.weights_sha256, hash_file)]
+        images = [
+            x
+            for x in (manifest, old / manifest)
+            if _has(x, result.data_sha256, lambda path: read_manifest(path).sha256)
+        ]
+        if not ours or not images:
+            file = manifest if ours else name
+            raise PublishError(f"{file}: not that of {result.name}; train it again and publish")
+        copied: dict[str | Path, str | Path] = {name: ours[0], manifest: images[0]}
+        copied |= {file: file for file in list_files([result])}
+        copied |= {x.relative_to(old): x for x in (old / manifest).parent.glob("*.png")}
+        for target, source in copied.items():
+            Path(new, target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, new / target)
+
+
+def keep_others(old: Path, new: Path) -> None:
+    """Copy the files of ``old`` that publishing never makes.
+
+    Raises:
+        PublishError: a file is in a folder of what is published, but is not published again.
+    """
+    for path in old.rglob("*"):
+        name = path.relative_to(old)
+        if not path.is_file() or (new / name).exists() or str(name) == paths.REFERENCE_STUDY:
+            continue
+        if len(name.parts) > 1 and (new / name.parts[0]).is_dir():
+            raise PublishError(f"{path}: not published again; move or delete it")
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, new / name)
+
+
+def _has(path: Path, expected: str | None, read: Callable[[Path], str]) -> bool:
+    return path.exists() and read(path) == expected
+
+
+def list_files(results: Iterable[Result]) -> list[str]:
+    """Return the files of results; results of format 2 include their evaluation."""
+    kinds = (paths.result_path, paths.evaluation_path)
+    names = sorted(kind(result.name, result.seed) for result in results for kind in kinds)
+    return [name for name in names if Path(name).exists()]
+
+
+def write_archive(path: Path, results: Iterable[Result]) -> None:
+    """Pack the files of results and evaluations; the same files give the same bytes."""
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name in list_files(results):
+            content = Path(name).read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def sum_files(folder: Path) -> str:
+    """Return the sha256 of every file in ``folder``, except the list itself, as sha256sum does."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    files.pop(paths.REFERENCE_SUMS, None)
+    return "".join(f"{hash_file(x)}  {name}\n" for name, x in files.items() if x.is_file())
