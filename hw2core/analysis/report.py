@@ -6,7 +6,6 @@ import locale
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from hw2core.analysis.reference import compare
 from hw2core.analysis.report_files import check_report_files, make_environment, read_questions
 from hw2core.analysis.tables import Study
 from hw2core.data.registry import count_classes
-from hw2core.io import replace_atomically, write_text_atomically
+from hw2core.io import make_temporary_folder, replace_atomically, write_text_atomically
 from hw2core.runs.outcome import describe_status_rule
 from hw2core.runs.paths import REPORT_PAPER, REPORT_TEMPLATE, locate_figure
 
@@ -177,12 +176,14 @@ def write_pdf(markdown: str, shown: dict[str, Path], output: Path, title: str = 
     options = "--standalone", f"--metadata=title:{title}", f"--include-in-header={PAPER}"
     source = _convert(markdown, "typst", *options)
     fonts = Path(mpl.get_data_path(), "fonts", "ttf")
-    with tempfile.TemporaryDirectory() as root:
+    with (
+        _explain("typst could not set the report", RuntimeError, OSError),
+        make_temporary_folder(output) as root,
+    ):
         for name, path in shown.items():
-            shutil.copyfile(path, Path(root, name))
-        with _explain("typst could not set the report", RuntimeError, OSError):
-            compiler = typst.Compiler(root=root, font_paths=[fonts], ignore_system_fonts=True)
-            compiled = compiler.compile(source.encode())
+            shutil.copyfile(path, root / name)
+        compiler = typst.Compiler(root=root, font_paths=[fonts], ignore_system_fonts=True)
+        compiled = compiler.compile(source.encode())
     assert isinstance(compiled, bytes)
     with replace_atomically(output) as temporary:
         temporary.write_bytes(compiled)

@@ -1,6 +1,7 @@
 """The report's text, page and PDF."""
 
 import dataclasses
+import errno
 import os
 import re
 import shutil
@@ -292,6 +293,17 @@ def test_a_tool_that_fails_is_one_clear_error_and_leaves_no_file(tmp_path, monke
     monkeypatch.setattr(call, fail)
     with pytest.raises(ReportError, match=rf"{tool} could not .*: it died with exit"):
         report.write_pdf("text", {}, tmp_path / "x.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_are_copied_next_to_the_pdf_and_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def fill_up(_source, target):
+        assert target.is_relative_to(tmp_path)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", fill_up)
+    with pytest.raises(ReportError, match="typst could not .* No space left"):
+        report.write_pdf("text", {"figure-1.svg": Path("a.svg")}, tmp_path / "x.pdf")
     assert list(tmp_path.iterdir()) == []
 
 
