@@ -232,7 +232,7 @@ def test_a_file_of_ours_among_the_published_ones_stops_publishing_and_stays(tmp_
     own = folder / "figures" / "talk.svg"
     own.write_text("not made by the pipeline")
     before = read_folder(folder)
-    with pytest.raises(PublishError, match="talk.svg: not published again; move or delete it"):
+    with pytest.raises(PublishError, match=r"talk\.svg: not published again; move or delete it"):
         place.publish()
     assert read_folder(folder) == before
     own.unlink()

@@ -302,7 +302,7 @@ def test_figures_are_copied_next_to_the_pdf_and_a_full_disk_is_one_line(tmp_path
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
 
     monkeypatch.setattr(shutil, "copyfile", fill_up)
-    with pytest.raises(ReportError, match="typst could not .* No space left"):
+    with pytest.raises(ReportError, match=r"typst could not .* No space left"):
         report.write_pdf("text", {"figure-1.svg": Path("a.svg")}, tmp_path / "x.pdf")
     assert list(tmp_path.iterdir()) == []
 
