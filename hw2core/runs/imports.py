@@ -10,7 +10,9 @@ import ast
 import re
 import symtable
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import translate
 from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ class Imports(NamedTuple):
         bound: imported name -> the dotted names that it may stand for.
         used: the dotted names that it imports, or looks up in what it imports.
         lazy: name -> the submodule that has it, for a package that imports lazily.
-        files: those in its folder, other than Python code, that its source names.
+        files: those other than Python code that its source names.
     """
 
     names: frozenset[str]
@@ -68,7 +70,7 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
     """Return the imports of the module in ``path``, from its source and its syntax tree.
 
     Imports count wherever they are, in functions too, but not under ``if TYPE_CHECKING:``. A module
-    that is imported by a computed name is not found.
+    that is imported by a computed name is not found; ``import_module("hw2core.cnn")`` is.
     """
     table = symtable.symtable(source, str(path), "exec")  # type: ignore[arg-type]
     names = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
@@ -145,16 +147,32 @@ def _walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
-    """Return the files in the folder of the module in ``path`` that texts of its source name.
+    """Return the files that the source of the module in ``path`` names, other than Python code.
 
-    They are those that a copy of the code has.
+    They are named by their whole names, or, in the folder of the module, by a pattern or an
+    f-string. Only files that a copy of the code has count.
     """
-    values = (node.value for node in nodes if isinstance(node, ast.Constant))
-    texts = [text for text in values if isinstance(text, str)]
+    texts, patterns = [], []
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            parts = (getattr(part, "value", None) for part in node.values)
+            patterns.append("".join(escape(x) if isinstance(x, str) else ANY for x in parts))
+    patterns = [x for x in patterns if re.search(r"\.\w+$", x)] + [x for x in texts if ANY in x]
+    matches = re.compile("|".join(translate(x.rpartition("/")[2]) for x in patterns) or "(?!)")
+    names = {x.rpartition("/")[2] for x in texts}
     # A text that begins with a dot may be the suffix of a file named like the module.
-    names = {f"{path.stem}{x}" if x.startswith(".") else x.rpartition("/")[2] for x in texts}
-    found = [x for x in list_below(path.parent) if x.name in names]
+    own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}
+    found = {x for x in list_below(path.parent) if x.name in own or matches.match(x.name)}
+    if path.is_relative_to(CHECKOUT):
+        found |= {x for x in _list_data_files() if x.name in names}
     return sorted(x for x in found if x.suffix != ".py" and x.is_file())
+
+
+@cache
+def _list_data_files() -> list[Path]:
+    return [x for x in list_below(CHECKOUT / PACKAGE) if x.suffix not in (".py", ".pyc")]
 
 
 def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:
@@ -169,6 +187,12 @@ def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]
         module = ".".join([*above, *filter(None, [node.module])])
         for alias in node.names:
             yield module, alias.asname or alias.name, f"{module}.{alias.name}"
+    if isinstance(node, ast.Call) and _spell(node.func)[-1] in ("import_module", "__import__"):
+        for name in (x.value for x in node.args[:1] if isinstance(x, ast.Constant)):
+            dots = len(str(name)) - len(str(name).lstrip("."))
+            above = package.split(".")[: 1 - dots or None] if dots else []
+            module = ".".join([*above, str(name)[dots:]])
+            yield module, "", module  # whatever is looked up in it
 
 
 def _spell(node: ast.AST) -> list[str]:

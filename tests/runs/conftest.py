@@ -12,6 +12,7 @@ from hw2core.runs import code_hash, imports
 
 CACHED = (
     imports.find_source,
+    imports._list_data_files,
     code_hash._hash_run_modules,
     code_hash.hash_evaluation_code,
     code_hash.hash_image_code,

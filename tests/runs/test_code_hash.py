@@ -339,6 +339,9 @@ def test_what_is_drawn_depends_on_what_the_configuration_computes():
         ("LABELS", 'open(Path(__file__).parent / "LABELS")'),
         ("my table (1)+a@b é.json", 'open(Path(__file__).parent / "my table (1)+a@b é.json")'),
         ("tables/filters.tar.gz", 'open(Path(__file__).parent / "tables" / "filters.tar.gz")'),
+        ("tables/a.npy", 'sorted(Path(__file__).parent.glob("tables/*.npy"))'),
+        ("tables/x[1]-5.npy", 'np.load(Path(__file__).parent / f"tables/x[1]-{5}.npy")'),
+        ("5.npy", 'np.load(Path(__file__).with_name(f"{5}.npy"))'),
     ],
 )
 def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
@@ -354,6 +357,24 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
     assert hash_text(tmp_path, text) == first
     (tmp_path / name).write_text("2")
     assert len({without, first, code_hash._read_module(tmp_path / "module.py")[0]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("reads", "named"),
+    [
+        ('files("hw2core.analysis.explore").joinpath("page.css")', ["page.css"]),
+        (
+            'Path(__file__).parents[1] / "analysis" / "figures" / "style.mplstyle"',
+            ["style.mplstyle"],
+        ),
+        ('f"{__name__}.{name}"', []),
+        ('f"{epoch}. {name}"', []),
+    ],
+)
+def test_a_file_anywhere_in_the_package_may_be_named(package, reads, named):
+    (package / "mine.py").write_text(f"X = {reads}\n")
+    files = code_hash._read_module(package / "mine.py")[1].files
+    assert [path.name for path in files] == named
 
 
 def test_a_file_in_a_linked_folder_is_part_of_the_module_that_names_it(tmp_path):

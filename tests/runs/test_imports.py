@@ -121,6 +121,22 @@ def test_an_own_package_is_followed_by_its_table_or_as_a_whole(package, text, na
 @pytest.mark.parametrize(
     "text",
     [
+        "from importlib import import_module\nx = import_module('hw2core.cnn.residual')",
+        "import importlib as i\nx = i.import_module('hw2core.cnn').ResidualBlock",
+        "import importlib\nx = importlib.import_module('.residual', __package__)",
+        "x = __import__('hw2core.cnn.residual', fromlist=['ResidualBlock'])",
+    ],
+)
+def test_an_import_by_a_call_is_followed(package, text):
+    assert "cnn.residual" in follow(package, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from importlib import import_module\nx = import_module('torch.cnn.residual')",
+        "from importlib import import_module\nx = import_module(3)",
+        "from importlib import import_module\nx = import_module()",
         "if TYPE_CHECKING:\n    from hw2core.cnn import ResidualBlock",
         "if typing.TYPE_CHECKING:\n    from hw2core import cnn\nx: cnn.ResidualBlock",
         "from hw2core.cnn.nothing import ResidualBlock",
