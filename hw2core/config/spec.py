@@ -17,12 +17,14 @@ from pydantic import (
     model_validator,
 )
 
+from hw2core.config.arithmetic import count_work
 from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.fields import RUN_NAME
 from hw2core.config.images import DataSpec
 from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
 from hw2core.config.schema import Frozen, RecipeSpec
 
+MAX_WEIGHTS = 2_000_000_000  # of which the largest file of weights that is read has room for
 # Keys that only autograd supports, with the values that the from-scratch layers accept.
 AUTOGRAD_ONLY: dict[str, tuple[object, ...]] = {
     "schedule": ("constant",),
@@ -50,15 +52,14 @@ class Size(NamedTuple):
     @classmethod
     def of(cls, data: Mapping[str, Any], training: Mapping[str, Any]) -> Size:
         """Return the size of a run from two sections of its configuration."""
-        train, epochs = data["train"], training["epochs"]
-        batches = training.get("batches") or train
+        train, epochs, batches = data["train"], training["epochs"], training.get("batches")
         return cls(
             data=data["name"],
             epochs=epochs,
             train=train,
             validation=data["validation"],
             test=data["test"],
-            per_epoch=min(train, batches * training["batch_size"]),
+            per_epoch=min(train, (batches or train) * training["batch_size"]),
             patience=min(training.get("early_stopping") or epochs, epochs),
         )
 
@@ -129,6 +130,13 @@ class RunSpec(Frozen):
         if not re.fullmatch(RUN_NAME, self.name):
             rule = "150 letters, digits, '.', '_', '-' at most, a letter or digit first"
             raise refuse("name", f"{self.name!r}: a run's name has {rule}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> RunSpec:
+        weights = count_work(self.architecture, self.data.num_classes).parameters
+        if weights > MAX_WEIGHTS:
+            raise refuse("architecture", f"{weights:,} weights: must be at most {MAX_WEIGHTS:,}")
         return self
 
     @classmethod

@@ -110,6 +110,6 @@ def explain_memory() -> Iterator[None]:
         if not ran_out_of_memory(error):
             raise
         raise UserError(
-            f"out of memory ({shorten(error)}); run one job at a time (--jobs 1) or with a smaller "
-            "training.batch_size"
+            f"out of memory ({shorten(error)}); run one job at a time (--jobs 1), with a smaller "
+            "training.batch_size or with a smaller network"
         ) from None

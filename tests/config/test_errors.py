@@ -184,6 +184,13 @@ def test_batch_normalisation_of_one_image_is_refused(load, refuse, key):
     assert line.startswith(f"{key}: 1: batch normalisation needs at least 2 images")
 
 
+def test_a_network_that_no_file_of_weights_has_room_for_is_refused(load, refuse):
+    text = "grid: {filters_per_layer: [[10000]], layers_per_block: [%d]}"
+    assert load(in_one(text % 2))
+    (line,) = refuse(in_one(text % 4))
+    assert re.search(r"architecture: 2,\d+,\d+,\d+ weights: must be at most 2,000,000,000$", line)
+
+
 def test_names_that_are_one_file_or_target_are_refused(small, refuse):
     entry = small["experiments"]["one"]
     small["experiments"] |= {"One": entry, "one_L2_K8": entry}
