@@ -22,18 +22,19 @@ def __getattr__(name: str) -> str:
     """Render the answer to one of ``QUESTIONS`` from the existing results.
 
     Raises:
-        ResultError: a result is damaged.
+        UserError: a result is damaged, or two results are of different images.
     """
     if name not in QUESTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Imported here, because training needs the hyper-parameters but not pandas.
     from hw2core.analysis import report, tables
     from hw2core.runs.code_hash import forget_hashes
-    from hw2core.runs.staleness import warn_of_stale
+    from hw2core.runs.staleness import refuse_mixed_images, warn_of_stale
 
     forget_hashes()  # those of an earlier call
     study = tables.load(load_experiments(), only_evaluated=True)
     warn_of_stale(study.experiments, logging.getLogger(__name__))
+    refuse_mixed_images(study.results)
     return report.render_answer(name, study)
 
 

@@ -17,7 +17,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import manifest_path
-from hw2core.runs.staleness import warn_of_stale
+from hw2core.runs.staleness import refuse_mixed_images, warn_of_stale
 
 
 def find_manifest(study: Study) -> Path | None:
@@ -39,6 +39,7 @@ def main() -> int:
     def work(log: logging.Logger) -> str:
         study = load(args.experiments or load_experiments())
         warn_of_stale(study.experiments, log)
+        refuse_mixed_images(study.results)
         written = []
         if args.only != "study":
             written += [path for each in study.experiments for path in draw_experiment(study, each)]

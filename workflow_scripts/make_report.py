@@ -16,7 +16,7 @@ from hw2core.analysis.tables import load, read_table
 from hw2core.config.study import CHECKOUT, load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import REFERENCE_TABLE, REPORT, REPORT_PDF, reference_path
-from hw2core.runs.staleness import warn_of_stale
+from hw2core.runs.staleness import refuse_mixed_images, warn_of_stale
 
 
 def main() -> int:
@@ -29,6 +29,7 @@ def main() -> int:
     def work(log: logging.Logger) -> str:
         study = load(args.experiments or load_experiments())
         warn_of_stale(study.experiments, log)
+        refuse_mixed_images(study.results)
         published = CHECKOUT / reference_path(REFERENCE_TABLE)
         if published.exists():
             study = dataclasses.replace(study, reference=read_table(published))

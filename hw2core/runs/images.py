@@ -6,6 +6,7 @@ files, what these were.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterable
@@ -139,7 +140,9 @@ def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
     root, found = find_root(spec, directory), []
     for pattern in spec.entry.files or ():
         # Without folders that a pattern matches, such as one of an editor.
-        matches = sorted(path for path in root.glob(pattern) if not path.is_dir())
+        # Path.glob enters no links by ** before Python 3.13.
+        names = glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
+        matches = sorted(root / name for name in names if not (root / name).is_dir())
         for path in matches or [root / pattern]:
             check_regular(path, LARGEST_FILE)
             found.append((path.relative_to(root).as_posix(), path))

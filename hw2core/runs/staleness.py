@@ -16,6 +16,7 @@ from typing import Any
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import Experiment, RunSpec
 from hw2core.data.prepared import DataError, read_manifest
+from hw2core.errors import UserError
 from hw2core.runs import paths
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.files import ResultError, read_evaluation, read_result
@@ -125,6 +126,27 @@ def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> Non
     if stale:
         results = "1 result is" if stale == 1 else f"{stale} results are"
         log.warning(f"{results} stale but shown; workflow_scripts/status.py gives the reasons")
+
+
+def refuse_mixed_images(results: Iterable[Result]) -> None:
+    """Check that results to be compared on one data set were trained on the same images.
+
+    Each is current as long as no images are prepared here, and they may come from several places.
+
+    Raises:
+        UserError: two of them were not.
+    """
+    seen: dict[str, Result] = {}
+    for result in results:
+        folder = RunSpec.from_config(result.config).data.folder
+        first = seen.setdefault(folder, result)
+        if first.data_sha256 != result.data_sha256:
+            files = (paths.result_path(each.name, each.seed) for each in (first, result))
+            raise UserError(
+                f"{' and '.join(files)}: trained on different images of {folder}; prepare the "
+                f"images ({paths.manifest_path(folder)}) and run again, which trains what is "
+                "stale, or delete one of the results"
+            )
 
 
 def _is_stale(spec: RunSpec, seed: int) -> bool:

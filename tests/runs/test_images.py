@@ -87,6 +87,17 @@ def test_folders_that_a_pattern_matches_hide_no_change(mine):
     assert explain_unprepared(mine) == [f"{mine.root}: the original images changed"]
 
 
+def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch):
+    monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=("**/*.byte",)))
+    scratch = write(tmp_path_factory.mktemp("scratch"), 6)
+    (mine.root / "more").symlink_to(scratch / "images")
+    (mine.root / "images/4.byte").unlink()
+    prepare_images(mine, MANIFEST.parent)
+    assert explain_images(mine) == []
+    write(scratch, 7)
+    assert explain_images(mine) == [f"{mine.root}: the original images changed"]
+
+
 def test_a_name_that_is_not_utf_8_is_a_name(mine):
     """As from an archive that was made on another system."""
     try:

@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from hw2core.config.spec import Experiment
+from hw2core.errors import UserError
 from hw2core.runs import files, paths, values
 from hw2core.runs.files import write_evaluation
-from hw2core.runs.staleness import Identity, explain_evaluation, explain_result, warn_of_stale
+from hw2core.runs.staleness import (
+    Identity,
+    explain_evaluation,
+    explain_result,
+    refuse_mixed_images,
+    warn_of_stale,
+)
 
 # The same accuracies on 40 test images.
 OF_40 = {
@@ -182,3 +189,15 @@ def test_an_evaluation_that_cannot_be_made_again_is_current_unless_of_other_weig
     Path(path).write_text("{")
     (reason,) = explain_evaluation(tiny_spec, 0)
     assert path in reason
+
+
+def test_results_of_different_images_are_not_compared(make_result, specify):
+    """As those of two people whose own data sets have one name; no images are prepared here."""
+    ours, theirs = make_result(), make_result(seed=1, data_sha256="0e" * 32)
+    other = specify().data.model_copy(update={"source_train": 500, "train": 400})
+    elsewhere = make_result(
+        spec=specify().model_copy(update={"data": other}), data_sha256="0d" * 32
+    )
+    refuse_mixed_images([ours, ours, elsewhere])
+    with pytest.raises(UserError, match=r"seed0\.json and .*seed1\.json: trained on"):
+        refuse_mixed_images([ours, elsewhere, theirs])

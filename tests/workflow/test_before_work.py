@@ -34,6 +34,21 @@ def ask_status(checkout, *arguments, script="status.py"):
     return subprocess.run(command, cwd=checkout.folder, capture_output=True, text=True)
 
 
+def test_only_current_results_of_the_study_are_ranked(clone):
+    def rank(*names: str) -> tuple[list[str], str]:
+        process = clone.execute("search/rank.py", *names, environment={})
+        output, _ = process.communicate(timeout=120)
+        return re.findall(r"^ *(exp\S+) +1 ", output, flags=re.MULTILINE), output
+
+    ranked, output = rank("exp1_1", "exp2")
+    assert sorted(ranked) == ["exp1_1_L2_K4", "exp1_1_L4_K4", "exp2_L4_K4"]
+    assert "stale" not in output
+    clone.overlay("exp1_1", grid={"filters_per_layer": [[4]], "layers_per_block": [4, 6]})
+    ranked, output = rank("exp1_1")
+    assert ranked == ["exp1_1_L4_K4"]
+    assert output.splitlines()[-1] == "1 of 2 results are missing or stale"
+
+
 def test_mistyped_targets_are_answered_with_similar_ones(untrained):
     (untrained / "results/exp1_4_L4_K8").mkdir(parents=True)  # of an older configuration
     similar = {
