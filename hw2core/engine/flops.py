@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -18,11 +20,25 @@ def count_parameters(model: nn.Module) -> int:
 def count_flops(model: nn.Module, in_size: Sequence[int]) -> int:
     """Count the floating-point operations of the forward pass of one image of size (C, H, W).
 
-    A multiply-add counts as two. Convolutions and matrix products count, without their biases;
-    activations, norms and pools do not. ``model`` does not change and draws no random number.
+    A multiply-add counts as two. Convolutions, matrix products and attention count, without their
+    biases; activations, norms and pools do not. ``model`` does not change and draws no random
+    number.
     """
     parameter = next(model.parameters(), torch.empty(0))
     evaluated = copy.deepcopy(model).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        evaluated(parameter.new_zeros(1, *in_size))  # (1, C, H, W)
+    image = torch.zeros(1, *in_size, device=parameter.device)  # (1, C, H, W)
+    with torch.no_grad(), _attend_by_products(), FlopCounterMode(display=False) as counter:
+        evaluated(image)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _attend_by_products() -> Iterator[None]:
+    """Compute attention by matrix products: the counter does not see into fused kernels."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

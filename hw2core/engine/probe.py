@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU)
 
@@ -19,7 +20,8 @@ class LayerProbe(NamedTuple):
 
     Attributes:
         names: "conv1", "conv2", ... , "fc1", ...; 1x1 convolutions are "proj1", ...
-        gradient_norm: root mean square of the entries of the weight's gradient.
+        gradient_norm: root mean square of the entries of the weight's gradient, also of a weight
+            that is frozen; 0 where the loss does not depend on the layer.
         activation_std: standard deviation of the output, after the activation if one follows.
         dead_fraction: share of the channels (convolution) or units (linear) whose ReLU gives 0 on
             the whole batch; None where no ReLU follows.
@@ -50,9 +52,12 @@ def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
     ]
     try:
         # Batch norm updates the running statistics of these copies.
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        loss = F.cross_entropy(functional_call(model, buffers, (x,)), y)
-        gradients = torch.autograd.grad(loss, [layer.weight for layer in seen.layers])
+        tensors = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        for name, parameter in model.named_parameters():
+            tensors[name] = parameter.detach().requires_grad_()  # frozen ones have gradients too
+        with parametrize.cached():  # the weights that a hook sees are those of the forward pass
+            loss = F.cross_entropy(functional_call(model, tensors, (x,)), y)
+        gradients = torch.autograd.grad(loss, seen.weights, materialize_grads=True)
     finally:
         for handle in handles:
             handle.remove()
@@ -70,6 +75,7 @@ class _SeenLayers:
 
     def __init__(self) -> None:
         self.layers: list[nn.Conv2d | nn.Linear] = []
+        self.weights: list[Tensor] = []
         self.stds: list[Tensor] = []
         self.dead: list[Tensor | None] = []
         self.waiting = False  # for the activation of the last layer
@@ -79,6 +85,7 @@ class _SeenLayers:
         output = output.detach()
         if isinstance(module, nn.Conv2d | nn.Linear):
             self.layers.append(module)
+            self.weights.append(module.weight)
             self.stds.append(output.std())
             self.dead.append(None)
             self.waiting = True

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hw2core.engine.device import describe_setting
+from hw2core.engine.generators import get_generators, set_generators
 from hw2core.engine.trainer import RunTrainer
 from hw2core.history import EpochResult, History
 from hw2core.training import Batch
@@ -70,13 +71,21 @@ class Recorder(History):
         self.seconds: list[float] = []
         self.speeds: list[float] = []  # images per second
 
-    def start(self, trainer: RunTrainer, num_epochs: int, probed: Batch) -> None:
+    def start(
+        self,
+        trainer: RunTrainer,
+        num_epochs: int,
+        probed: Batch,
+        early_stopping: int | None = None,
+    ) -> None:
         """Begin to record, or resume from the state in the store.
 
         The layers are probed on the batch ``probed`` before training, after epochs 1, 2, 4, 8, ...
-        and after the last of the planned ``num_epochs``.
+        and after the last epoch, which ``num_epochs`` and ``early_stopping`` decide as in
+        :meth:`Trainer.fit`.
         """
         self.trainer, self.num_epochs, self.probed = trainer, num_epochs, probed
+        self.early_stopping = early_stopping
         self.device = torch.device(trainer.device or "cpu")
         self.setting = describe_setting(self.device, trainer.precision)
         self._last = time.perf_counter()
@@ -92,7 +101,7 @@ class Recorder(History):
         self.seconds.append(now - self._last)
         self.speeds.append(self.trainer.images_per_second)
         self._last = now
-        if epoch == self.num_epochs or epoch.bit_count() == 1:
+        if epoch.bit_count() == 1 or self.is_over(self.num_epochs, self.early_stopping):
             self._probe_layers(epoch)
         if self.best_epoch == epoch:
             weights = self.trainer.get_weights()
@@ -132,16 +141,11 @@ class Recorder(History):
                 self.layers.setdefault(key, []).append(value)
 
     def _get_state(self) -> State:
-        random = {"cpu": torch.get_rng_state()}  # dropout draws from the global generators
-        if self.device.type == "cuda":
-            random["cuda"] = torch.cuda.get_rng_state(self.device)
-        if self.device.type == "mps":
-            random["mps"] = torch.mps.get_rng_state()
         return {
             "setting": self.setting,
             "trainer": self.trainer.get_state(),
             "best_weights": self.best_weights,
-            "random": random,
+            "random": get_generators(self.device),
             "train": [tuple(result) for result in self.train],
             "test": [tuple(result) for result in self.test],
             "layers": self.layers,
@@ -165,8 +169,4 @@ class Recorder(History):
         self.test = [EpochResult(*result) for result in state["test"]]
         self.layers = state["layers"]
         self.seconds, self.speeds = state["seconds"], state["speeds"]
-        torch.set_rng_state(state["random"]["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
-        if self.device.type == "mps":
-            torch.mps.set_rng_state(state["random"]["mps"])
+        set_generators(state["random"], self.device)

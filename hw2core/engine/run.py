@@ -14,9 +14,12 @@ from hw2core.data.augment import Augmentation
 from hw2core.data.loader import Loader
 from hw2core.data.split import split_train_validation
 from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.generators import keep_generators, seed_generators
 from hw2core.engine.recorder import Recorder, Timing
 from hw2core.engine.trainer import Costs, RunTrainer
+from hw2core.errors import UserError
 from hw2core.history import FitResult
+from hw2core.training import Batch
 
 if TYPE_CHECKING:
     from hw2core.config.spec import RunSpec
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 500
 PROBED_IMAGES = 64  # validation images on which the layers are probed
+TOLERANCE = 0.05  # of the largest logit: kernels may differ, other networks are far off
+
+
+class NetworkError(UserError):
+    """A network computes something else when it is built again with the same weights."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ def train_run(
     Raises:
         DeviceError: the device is not available.
         GraphError: the training step cannot be captured as a CUDA graph.
+        NetworkError: the weights are not all that the network's logits depend on.
         ValueError: the images are too few for the split.
     """
     target = pick_device(device)
@@ -83,23 +92,26 @@ def train_run(
     start = time.perf_counter()
     train, validation = _load_images(spec, seed, data, target, evaluation_batch)
     seconds_loading = time.perf_counter() - start
-    epochs = spec.training.epochs
+    epochs, early_stopping = spec.training.epochs, spec.training.early_stopping
     steps_per_epoch = min(len(train), spec.training.batches or len(train))
 
-    torch.manual_seed(seed)
+    seed_generators(seed)
     trainer = build_trainer(spec, target, epochs * steps_per_epoch)
     x, y = next(iter(validation))
+    probed = x[:PROBED_IMAGES], y[:PROBED_IMAGES]
+    _check_rebuilt(spec, trainer, target, probed)
     recorder = Recorder() if recorder is None else recorder
-    recorder.start(trainer, epochs, (x[:PROBED_IMAGES], y[:PROBED_IMAGES]))
+    recorder.start(trainer, epochs, probed, early_stopping)
     history = trainer.fit(
         train,
         validation,
         epochs,
         checkpoints=checkpoints,
-        early_stopping=spec.training.early_stopping,
+        early_stopping=early_stopping,
         print_every=0,
         history=recorder,
     )
+    _check_rebuilt(spec, trainer, target, probed)
     images_per_epoch = min(train.num_images, steps_per_epoch * train.batch_size)
     return TrainedRun(
         history=history,
@@ -123,6 +135,22 @@ def build_trainer(spec: RunSpec, device: torch.device, num_steps: int) -> RunTra
     module, name = spec.trainer.split(":")
     trainer: RunTrainer = getattr(importlib.import_module(module), name).of(spec, device, num_steps)
     return trainer
+
+
+def _check_rebuilt(spec: RunSpec, trainer: RunTrainer, device: torch.device, batch: Batch) -> None:
+    """Check that a network built again with the same weights, as for evaluation, is the same."""
+    with keep_generators(device):
+        logits, _ = trainer.compute_logits([batch])
+        rebuilt = build_trainer(spec, device, num_steps=1)
+        rebuilt.load_weights(trainer.get_weights())
+        again, _ = rebuilt.compute_logits([batch])
+    largest = logits.abs().nan_to_num().max().item()
+    if not torch.allclose(again, logits, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
+        raise NetworkError(
+            f"{spec.implementation}: with the same weights, a network that is built again gives "
+            "other logits; register what it depends on as a buffer, and draw nothing at random in "
+            "evaluation mode"
+        )
 
 
 def _load_images(

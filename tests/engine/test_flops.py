@@ -44,3 +44,40 @@ def test_counting_flops_leaves_the_model_and_the_generator_as_they_were():
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert not any(module._forward_hooks for module in model.modules())
+
+
+class Attention(nn.Module):
+    """Attends to the pixels of an image."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "encoder":
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        elif kind == "multihead":
+            self.layer = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        x = x.flatten(2).transpose(1, 2)  # (N, H*W, C)
+        if self.kind == "encoder":
+            return self.layer(x)
+        if self.kind == "multihead":
+            return self.layer(x, x, x, need_weights=False)[0]
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"), [("encoder", 4 * 8 * 8 + 2 * 8 * 16), ("multihead", 4 * 8 * 8), ("", 0)]
+)
+def test_attention_counts_whatever_kernel_computes_it(kind, weights):
+    pixels, channels = 4 * 5, 8
+    products = 2 * pixels**2 * channels
+    model = Attention(kind)
+    assert count_flops(model, (channels, 4, 5)) == 2 * (pixels * weights + products)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_the_image_has_the_type_of_a_pixel_and_not_of_a_parameter():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3))
+    model.register_parameter("scale", nn.Parameter(torch.ones((), dtype=torch.float64)))
+    assert count_flops(nn.ModuleList([model])[0], (3, 1, 1)) == 18

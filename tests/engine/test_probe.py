@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import weight_norm as old_weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from hw2core.cnn import ConvClassifier, ResNetClassifier, YourCodeNet
 from hw2core.engine.probe import probe_layers
@@ -58,3 +62,39 @@ def test_looking_changes_nothing(model):
     assert not any(module._forward_hooks for module in model.modules())
     assert "proj1" in probe.names
     assert len(set(map(len, probe))) == 1
+
+
+def test_frozen_layers_have_the_gradient_they_would_be_trained_with():
+    model, batch = nn.Sequential(nn.Flatten(), nn.Linear(3072, 8), nn.Linear(8, 10)), make_batch()
+    expected = probe_layers(model, *batch)
+    model[1].requires_grad_(False)
+    assert probe_layers(model, *batch) == expected
+    assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+
+
+class WithAuxiliaryHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.auxiliary = nn.Linear(3072, 10), nn.Linear(3072, 10)
+
+    def forward(self, x):
+        self.seen = self.auxiliary(x.flatten(1))
+        return self.head(x.flatten(1))
+
+
+def test_a_layer_that_the_loss_does_not_depend_on_has_no_gradient():
+    gradients = probe_layers(WithAuxiliaryHead(), *make_batch()).gradient_norm
+    assert gradients[0] == 0
+    assert gradients[1] > 0
+
+
+@pytest.mark.parametrize("normalise", [weight_norm, spectral_norm, old_weight_norm])
+def test_the_gradient_of_a_computed_weight_is_that_of_the_weight_in_use(normalise):
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(3072, 8), nn.ReLU(), nn.Linear(8, 10)).eval()
+    normalised = copy.deepcopy(plain)
+    normalise(normalised[1])
+    batch = make_batch()
+    found = probe_layers(normalised, *batch)
+    with torch.no_grad():
+        plain[1].weight.copy_(normalised[1].weight)
+    assert found.gradient_norm == pytest.approx(probe_layers(plain, *batch).gradient_norm, rel=0.02)

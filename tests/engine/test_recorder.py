@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import random
 
+import numpy as np
 import pytest
 import torch
 
+from hw2core.engine.generators import seed_generators
 from hw2core.engine.probe import LayerProbe
 from hw2core.engine.recorder import Recorder
 from hw2core.history import EpochResult
@@ -78,6 +81,16 @@ def test_layers_are_probed_before_training_then_at_powers_of_two_and_at_the_end(
     assert record([10.0] * 11).layers == expected | rest
 
 
+def test_layers_are_probed_at_the_epoch_that_stops_early():
+    recorder, trainer = Recorder(), ScriptedTrainer()
+    recorder.start(trainer, 20, BATCH, early_stopping=3)
+    for epoch, loss in enumerate([3.0, 2.0, 1.0, 1.0, 1.0, 1.0], start=1):
+        trainer.weight.fill_(epoch)
+        recorder.add(EpochResult([1.0], 50.0), EpochResult([loss], 50.0))
+    assert recorder.is_over(20, 3)
+    assert recorder.layers["epochs"] == [0, 1, 2, 4, 6]
+
+
 def test_a_trainer_may_have_no_layer_statistics():
     trainer = ScriptedTrainer()
     trainer.probed = False
@@ -105,10 +118,12 @@ def test_a_resumed_recorder_is_the_one_that_was_interrupted(epoch):
     whole = record(accuracies)
     record(accuracies[:epoch], planned=4, store=store)
     expected_draw = torch.rand(3)
-    torch.manual_seed(99)
+    expected_numbers = np.random.rand(), random.random()
+    seed_generators(99)
     trainer = ScriptedTrainer()
     Recorder(store=store).start(trainer, 4, BATCH)
     assert torch.equal(torch.rand(3), expected_draw)
+    assert (np.random.rand(), random.random()) == expected_numbers
     assert trainer.weight.item() == epoch
     resumed = record(accuracies, store=store)
     for name in ("train", "test", "layers", "best_weights", "best_epoch", "speeds"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hw2core.data.loader import Loader
 from hw2core.engine.recorder import Recorder
-from hw2core.engine.run import train_run
+from hw2core.engine.run import NetworkError, train_run
 from hw2core.engine.torch_trainer import DeviceTrainer
 from hw2core.engine.trainer import RunTrainer
 
@@ -68,6 +71,64 @@ def test_the_split_depends_on_its_own_seed_and_not_on_that_of_the_run(
     first, same, changed = (next(iter(loader))[0] for loader in evaluated)
     assert torch.equal(first, same)
     assert not torch.equal(first, changed)
+
+
+class OwnNetwork(nn.Module):
+    """A linear classifier of features that something of ``kind`` changes."""
+
+    kind = ""
+
+    def __init__(self, in_size, out_classes, **_arguments):
+        super().__init__()
+        num_features = math.prod(in_size)
+        self.head = nn.Linear(num_features, out_classes)
+        self.count = 0
+        if "buffer" in self.kind:
+            mixed = torch.randperm(num_features)
+            self.register_buffer("mixed", mixed, persistent=self.kind == "saved buffer")
+        if self.kind == "numpy":
+            self.mixed = np.random.permutation(num_features)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if "buffer" in self.kind or self.kind == "numpy":
+            x = x[:, self.mixed]
+        if self.kind == "noise":
+            x = x + torch.randn_like(x)
+        if self.kind == "counter":
+            x = x * (self.count < 50)
+            self.count += self.training
+        if self.kind == "depth" and self.training:
+            x = x * random.choice([0, 1]) * np.random.choice([1, 2])
+        return self.head(x)
+
+
+@pytest.fixture
+def train_own(tiny_spec, tiny_data, monkeypatch):
+    """Trains a network of one kind."""
+
+    def make(kind: str, recorder: Recorder | None = None):
+        monkeypatch.setattr(OwnNetwork, "kind", kind)
+        monkeypatch.setattr(type(tiny_spec), "implementation", f"{__name__}:OwnNetwork")
+        return train(tiny_spec, tiny_data, recorder=recorder)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "epochs"), {"buffer": 0, "numpy": 0, "noise": 0, "counter": 3}.items()
+)
+def test_a_network_of_which_the_weights_are_not_all_is_refused(train_own, kind, epochs):
+    recorder = Recorder()
+    with pytest.raises(NetworkError, match=r":OwnNetwork: .* register what it depends on"):
+        train_own(kind, recorder)
+    assert len(recorder.train) == epochs
+
+
+@pytest.mark.parametrize("kind", ["", "saved buffer", "depth"])
+def test_an_own_network_repeats_whatever_generator_it_draws_from(train_own, kind):
+    first, again = (train_own(kind).history for _ in range(2))
+    assert first == again
 
 
 @pytest.mark.parametrize("model", ["cnn", "mlp"])
