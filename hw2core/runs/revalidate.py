@@ -38,7 +38,7 @@ from hw2core.runs.files import (
 from hw2core.runs.rebuild import ImageChecker, check_network
 from hw2core.runs.schema import Result, Revalidation
 from hw2core.runs.staleness import Identity
-from hw2core.runs.tiny import EPOCHS, IMAGES, find_difference, run_tiny, shrink_spec
+from hw2core.runs.tiny import EPOCHS, IMAGES, SEED, find_difference, run_tiny, shrink_spec
 from hw2core.runs.weights import check_weights
 
 # Outcomes. Kept: missing, current, or stale for other reasons than code.
@@ -129,9 +129,7 @@ class Comparer:
             left_out.add(NETWORKS)  # the tiny network has arguments of its own
             if result.code.get(NETWORKS) != identity.code[NETWORKS]:
                 raise UserError("class or arguments of the network changed; train again")
-        started = [
-            self._start(folder, tiny.to_json(), result.seed) for folder in (checkout, CHECKOUT)
-        ]
+        started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
         old, new = (run.result() for run in started)
         # "<=", because tiny runs also depend on the modules that generate their images.
         made_by, today = (
@@ -147,7 +145,7 @@ class Comparer:
         check_network(result, identity)
         compared = (
             f"{tiny.name} ({tiny.model}, {tiny.training.optimizer}, {tiny.training.precision}), "
-            f"seed {result.seed}, {EPOCHS} epochs on a CPU: "
+            f"seed {SEED}, {EPOCHS} epochs on a CPU: "
             "curves, weights and evaluation are equal"
         )
         return Revalidation(
@@ -165,10 +163,10 @@ class Comparer:
             archive.extractall(folder, filter="data")
         return commit, folder
 
-    def _start_tiny(self, checkout: Path, tiny: str, seed: int) -> Future[Result]:
+    def _start_tiny(self, checkout: Path, tiny: str) -> Future[Result]:
         spec = RunSpec.model_validate_json(tiny)
         folder = self._make_folder()
-        return self._pool.submit(run_tiny, checkout, spec, seed, self._manifest, folder)
+        return self._pool.submit(run_tiny, checkout, spec, self._manifest, folder)
 
     def _make_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
