@@ -30,9 +30,9 @@ AVERAGE = 0.25  # the study's share would be less than one step here
 def shrink_spec(result: Result) -> RunSpec:
     """Return the tiny version of the run that gave ``result``.
 
-    Network, optimizer, schedule, augmentation, EMA and precision are those of the run, but it is
-    trained for two epochs on a few generated images, of ten classes. For SGD, the learning rate per
-    image of a batch is that of the run.
+    Network, optimizer, schedule, augmentation, EMA and, where this CPU has it, precision are those
+    of the run, but it is trained for two epochs on a few generated images, of ten classes. For SGD,
+    the learning rate per image of a batch is that of the run.
 
     Raises:
         ConfigError: this version does not support the configuration of ``result``.
@@ -49,9 +49,18 @@ def shrink_spec(result: Result) -> RunSpec:
         "lr": spec.training.lr * (per_image if spec.training.optimizer == "sgd" else 1),
         "batches": spec.training.batches and BATCHES,
         "average": spec.training.average and AVERAGE,
-        "precision": result.environment.precision,
+        "precision": _pick_precision(result.environment.precision),
     }
     return RunSpec.model_validate(values)
+
+
+def _pick_precision(trained: str) -> str:
+    """Return the precision of a run, but not bf16 where that is emulated: ten times as slow."""
+    import torch
+
+    from hw2core.engine.device import pick_precision
+
+    return min(trained, pick_precision("auto", torch.device("cpu")), key=["fp32", "bf16"].index)
 
 
 def run_tiny(checkout: Path, spec: RunSpec, manifest: Path, folder: Path) -> Result:

@@ -96,7 +96,9 @@ def test_hash_is_the_same_on_every_version_of_python(tmp_path):
 
 
 DATA = "data data.augment data.loader data.split"
-ENGINE = "engine engine.device engine.recorder engine.run engine.sums engine.trainer"
+ENGINE = (
+    "engine engine.device engine.generators engine.recorder engine.run engine.sums engine.trainer"
+)
 AUTOGRAD = (
     "cnn cnn.conv engine.cuda_graph engine.flops engine.optim engine.probe engine.torch_trainer"
 )

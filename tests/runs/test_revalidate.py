@@ -271,12 +271,14 @@ def test_an_old_result_is_converted_and_its_evaluation_gets_a_file(train_tiny, r
     assert (result.test, result.test.code) == (old.test, None)
 
 
-def test_every_run_of_the_study_has_a_tiny_version(make_result):
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_every_run_of_the_study_has_a_tiny_version(make_result, monkeypatch, has_bf16):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16})
     bf16 = make_result().environment.model_copy(update={"precision": "bf16"}).model_dump()
     for spec in load_study(read_config(STUDY_FILE)).runs.values():
         changes = {} if spec.model == "mlp" else {"environment": bf16}
         tiny = shrink_spec(make_result(spec=spec, **changes))
-        assert tiny.training.precision == ("bf16" if changes else "fp32")
+        assert tiny.training.precision == ("bf16" if changes and has_bf16 else "fp32")
         assert (tiny.training.epochs, tiny.data.name) == (2, "generated")
         kept = {"schedule", "optimizer", "flip", "translate", "cutout", "label_smoothing"}
         assert tiny.training.model_dump(include=kept) == spec.training.model_dump(include=kept)
