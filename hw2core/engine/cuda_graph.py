@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hw2core.engine.device import ran_out_of_memory, shorten
+from hw2core.engine.generators import describe_host_generators
 from hw2core.errors import UserError
 from hw2core.gpus import CUDA_GRAPH
 
@@ -59,7 +60,14 @@ class GraphedStep:
             GraphError: the step cannot be captured.
         """
         self._calls += 1
+        if self._calls == 1:
+            self._generators = describe_host_generators()
         if self._calls == WARM_UP_STEPS + 1:
+            if describe_host_generators() != self._generators:
+                raise GraphError(
+                    "no CUDA graph: the network draws from NumPy or Python, which a graph would "
+                    f"not repeat; {CUDA_GRAPH}=0 trains without"
+                )
             self._inputs = x.clone(), y.clone()
             try:
                 self._replay = self._capture(*self._inputs)

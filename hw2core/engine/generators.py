@@ -18,6 +18,13 @@ def seed_generators(seed: int) -> None:
     random.seed(seed)
 
 
+def describe_host_generators() -> tuple[Any, ...]:
+    """Return a value that changes when a number is drawn from NumPy or Python."""
+    numpy: Any = np.random.get_state()
+    kind, keys, *rest = numpy
+    return random.getstate(), kind, keys.tobytes(), *rest
+
+
 def get_generators(device: torch.device) -> dict[str, Any]:
     """Return the states of the global generators, as tensors and plain values."""
     numpy: Any = np.random.get_state()

@@ -54,10 +54,13 @@ def probe_layers(model: nn.Module, x: Tensor, y: Tensor) -> LayerProbe:
         # Batch norm updates the running statistics of these copies.
         tensors = {name: buffer.clone() for name, buffer in model.named_buffers()}
         for name, parameter in model.named_parameters():
-            tensors[name] = parameter.detach().requires_grad_()  # frozen ones have gradients too
+            if not parameter.requires_grad and parameter.is_floating_point():
+                tensors[name] = parameter.detach().requires_grad_()  # frozen, with a gradient here
         with parametrize.cached():  # the weights that a hook sees are those of the forward pass
             loss = F.cross_entropy(functional_call(model, tensors, (x,)), y)
-        gradients = torch.autograd.grad(loss, seen.weights, materialize_grads=True)
+        used = [weight for weight in seen.weights if weight.requires_grad]
+        found = iter(torch.autograd.grad(loss, used, materialize_grads=True) if used else ())
+        gradients = [next(found) if x.requires_grad else torch.zeros_like(x) for x in seen.weights]
     finally:
         for handle in handles:
             handle.remove()

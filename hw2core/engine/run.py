@@ -13,7 +13,7 @@ from torch import Tensor
 from hw2core.data.augment import Augmentation
 from hw2core.data.loader import Loader
 from hw2core.data.split import split_train_validation
-from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.device import pick_device, prepare_device, ran_out_of_memory
 from hw2core.engine.generators import keep_generators, seed_generators
 from hw2core.engine.recorder import Recorder, Timing
 from hw2core.engine.trainer import Costs, RunTrainer
@@ -142,7 +142,15 @@ def _check_rebuilt(spec: RunSpec, trainer: RunTrainer, device: torch.device, bat
     with keep_generators(device):
         logits, _ = trainer.compute_logits([batch])
         rebuilt = build_trainer(spec, device, num_steps=1)
-        rebuilt.load_weights(trainer.get_weights())
+        try:
+            rebuilt.load_weights(trainer.get_weights())
+        except (RuntimeError, ValueError) as error:
+            if ran_out_of_memory(error):
+                raise
+            raise NetworkError(
+                f"{spec.implementation}: a network that is built again has other names or shapes "
+                "of weights; draw neither at random, and count no networks"
+            ) from error
         again, _ = rebuilt.compute_logits([batch])
     largest = logits.abs().nan_to_num().max().item()
     if not torch.allclose(again, logits, rtol=0, atol=TOLERANCE * largest, equal_nan=True):

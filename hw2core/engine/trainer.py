@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Costs(NamedTuple):
-    """Trainable parameters, and FLOPs of the forward pass (a multiply-add is two)."""
+    """Parameters, and FLOPs of the forward pass (a multiply-add is two)."""
 
     parameters: int
     flops_per_image: int

@@ -185,7 +185,7 @@ class Result(Frozen):
     """Epoch with the highest validation accuracy; the saved weights are those after it."""
     epochs: Epochs
     parameters: v.Positive
-    """Number of trainable parameters."""
+    """Number of parameters, also of frozen ones."""
     flops_per_image: v.Positive
     """Floating-point operations of the forward pass of one image; a multiply-add is two."""
     layers: Layers | None

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
@@ -58,6 +61,16 @@ class StreamStub:
 
     def __exit__(self, *error):
         self.entered = False
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: random.gauss(0, 1)])
+def test_a_step_that_draws_from_numpy_or_python_is_not_captured(draw):
+    step = Replayed(lambda x, y: (torch.rand(1), draw()))
+    batch = torch.zeros(1, 3, 2, 2), torch.zeros(1)
+    for _ in range(WARM_UP_STEPS):
+        step(*batch)
+    with pytest.raises(GraphError, match="no CUDA graph: the network draws from NumPy or Python"):
+        step(*batch)
 
 
 def make_batches(sizes):

@@ -98,3 +98,24 @@ def test_the_gradient_of_a_computed_weight_is_that_of_the_weight_in_use(normalis
     with torch.no_grad():
         plain[1].weight.copy_(normalised[1].weight)
     assert found.gradient_norm == pytest.approx(probe_layers(plain, *batch).gradient_norm, rel=0.02)
+
+
+class Aliased(nn.Module):
+    """Uses its weight by another name, and another layer without gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.frozen = nn.Linear(3072, 10), weight_norm(nn.Linear(3072, 10))
+        self.weights = (self.head.weight,)
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.frozen(x.flatten(1))
+        self.head(x.flatten(1))
+        return x.flatten(1) @ self.weights[0].T
+
+
+def test_the_gradient_is_found_by_whatever_name_a_weight_is_used():
+    frozen, used = probe_layers(Aliased(), *make_batch()).gradient_norm
+    assert frozen == 0
+    assert used > 0

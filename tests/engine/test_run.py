@@ -86,6 +86,10 @@ class OwnNetwork(nn.Module):
         if "buffer" in self.kind:
             mixed = torch.randperm(num_features)
             self.register_buffer("mixed", mixed, persistent=self.kind == "saved buffer")
+        if self.kind == "shape":
+            self.extra = nn.Parameter(torch.zeros(random.randrange(10**6)))
+        if self.kind == "whole numbers":
+            self.order = nn.Parameter(torch.arange(3), requires_grad=False)
         if self.kind == "numpy":
             self.mixed = np.random.permutation(num_features)
 
@@ -125,7 +129,12 @@ def test_a_network_of_which_the_weights_are_not_all_is_refused(train_own, kind, 
     assert len(recorder.train) == epochs
 
 
-@pytest.mark.parametrize("kind", ["", "saved buffer", "depth"])
+def test_a_network_of_random_shape_is_refused(train_own):
+    with pytest.raises(NetworkError, match=r"OwnNetwork: .* other names or shapes of weights"):
+        train_own("shape")
+
+
+@pytest.mark.parametrize("kind", ["", "saved buffer", "depth", "whole numbers"])
 def test_an_own_network_repeats_whatever_generator_it_draws_from(train_own, kind):
     first, again = (train_own(kind).history for _ in range(2))
     assert first == again

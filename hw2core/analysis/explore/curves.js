@@ -7,7 +7,7 @@ const MOST_DRAWN = 60; // runs whose curves are drawn
 const TOP_LOSS = 10; // where a run diverges, its loss leaves the panel
 const X_TITLES = {
   mflops: "Arithmetic of a forward pass (MFLOP per image)",
-  parameters: "Trainable parameters",
+  parameters: "Parameters",
   convolutions: "Convolutions",
 };
 const CURVE_TITLES = {
