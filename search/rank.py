@@ -17,7 +17,7 @@ from hw2core.analysis.tables import build, summarize
 from hw2core.errors import UserError
 from hw2core.runs.files import read_result
 from hw2core.runs.paths import result_path
-from hw2core.runs.staleness import explain_result
+from hw2core.runs.staleness import explain_result, refuse_mixed_images
 
 COLUMNS = ["run", "seeds", "trained", "validation"]
 
@@ -28,6 +28,7 @@ def main() -> int:
         study, pairs = load_runs(make_parser(__doc__).parse_args())
         current = [pair for pair in pairs if not explain_result(study.runs[pair[0]], pair[1])]
         results = [read_result(result_path(*pair)) for pair in current]
+        refuse_mixed_images(results)
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

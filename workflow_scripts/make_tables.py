@@ -15,7 +15,7 @@ from hw2core.analysis.tables import load, write_table
 from hw2core.config.study import load_experiments
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import EPOCHS_TABLE, SUMMARY_TABLE
-from hw2core.runs.staleness import warn_of_stale
+from hw2core.runs.staleness import refuse_mixed_images, warn_of_stale
 
 
 def main() -> int:
@@ -28,6 +28,7 @@ def main() -> int:
     def work(log: logging.Logger) -> str:
         study = load(args.experiments or load_experiments())
         warn_of_stale(study.experiments, log)
+        refuse_mixed_images(study.results)
         write_table(study.runs[list(SUMMARY_COLUMNS)], SUMMARY_TABLE)
         write_table(study.epochs, EPOCHS_TABLE)
         return f"{len(study.results)} results -> {SUMMARY_TABLE}, {EPOCHS_TABLE}"

@@ -18,6 +18,8 @@ from hw2core.io import hash_file
 from hw2core.runs import paths
 from hw2core.runs.schema import Result
 
+OWN = (paths.REFERENCE_FIGURES, "results", "data")  # folders of files that publishing makes
+
 
 class PublishError(UserError):
     """The results cannot be published; the message gives the reason."""
@@ -69,19 +71,28 @@ def keep_networks(old: Path, new: Path, results: Iterable[Result]) -> None:
 
 
 def keep_others(old: Path, new: Path) -> None:
-    """Copy the files of ``old`` that publishing never makes.
+    """Copy the files of ``old`` that publishing never makes, but no hidden ones.
 
     Raises:
-        PublishError: a file is in a folder of what is published, but is not published again.
+        PublishError: files are in a folder of what is published, but are not published again.
     """
-    for path in old.rglob("*"):
+    others = [
+        path
+        for path in sorted(old.rglob("*"))
+        if path.is_file() and not (new / path.relative_to(old)).exists()
+    ]
+    lost = []
+    for path in others:
         name = path.relative_to(old)
-        if not path.is_file() or (new / name).exists() or str(name) == paths.REFERENCE_STUDY:
+        if name.name.startswith(".") or str(name) == paths.REFERENCE_STUDY:
             continue
-        if len(name.parts) > 1 and (new / name.parts[0]).is_dir():
-            raise PublishError(f"{path}: not published again; move or delete it")
+        if name.parts[0] in OWN:
+            lost.append(str(path))
+            continue
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, new / name)
+    if lost:
+        raise PublishError(f"{', '.join(lost)}: not published again; move or delete")
 
 
 def _has(path: Path, expected: str | None, read: Callable[[Path], str]) -> bool:

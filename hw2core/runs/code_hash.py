@@ -22,6 +22,7 @@ from hw2core.runs.imports import (
     PACKAGE,
     Imports,
     find_source,
+    list_package,
     read_imports,
     split_name,
 )
@@ -167,7 +168,8 @@ def combine_hashes(hashes: dict[str, str]) -> str:
 
 def forget_hashes() -> None:
     """Make the next hashes those of today's files; a notebook lives longer than a call."""
-    for function in (find_source, _hash_run_modules, hash_image_code, hash_evaluation_code):
+    reading = find_source, list_package, _parse_module
+    for function in (*reading, _hash_run_modules, hash_image_code, hash_evaluation_code):
         function.cache_clear()
 
 

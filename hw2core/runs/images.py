@@ -6,7 +6,6 @@ files, what these were.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 from collections.abc import Iterable
@@ -140,12 +139,32 @@ def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
     root, found = find_root(spec, directory), []
     for pattern in spec.entry.files or ():
         # Without folders that a pattern matches, such as one of an editor.
-        # Path.glob enters no links by ** before Python 3.13.
-        names = glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=True)  # noqa: PTH207
-        matches = sorted(root / name for name in names if not (root / name).is_dir())
+        matches = sorted(path for path in _match(root, pattern) if not path.is_dir())
         for path in matches or [root / pattern]:
             check_regular(path, LARGEST_FILE)
             found.append((path.relative_to(root).as_posix(), path))
+    return found
+
+
+def _match(root: Path, pattern: str) -> set[Path]:
+    """Return what matches a pattern, also in linked folders, which ``Path.glob`` may skip for **.
+
+    A folder that links lead to again is read once.
+    """
+    before, deep, after = pattern.partition("**/")
+    if not deep:
+        return set(root.glob(pattern))
+    seen: set[tuple[int, int]] = set()
+    found: set[Path] = set()
+    for top in sorted(root.glob(before)) if before else [root]:
+        for folder, names, _ in os.walk(top, followlinks=True):
+            names.sort()
+            status = os.stat(folder)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in seen:
+                names.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            found.update(Path(folder).glob(after))
     return found
 
 

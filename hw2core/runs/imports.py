@@ -159,20 +159,22 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
         elif isinstance(node, ast.JoinedStr):
             parts = (getattr(part, "value", None) for part in node.values)
             patterns.append("".join(escape(x) if isinstance(x, str) else ANY for x in parts))
-    patterns = [x for x in patterns if re.search(r"\.\w+$", x)] + [x for x in texts if ANY in x]
+    patterns += [x for x in texts if ANY in x]
+    patterns = [x for x in patterns if re.search(r"\.\w+$", x)]  # "*" is about other folders
     matches = re.compile("|".join(translate(x.rpartition("/")[2]) for x in patterns) or "(?!)")
     names = {x.rpartition("/")[2] for x in texts}
     # A text that begins with a dot may be the suffix of a file named like the module.
     own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}
     found = {x for x in list_below(path.parent) if x.name in own or matches.match(x.name)}
     if path.is_relative_to(CHECKOUT):
-        found |= {x for x in _list_data_files() if x.name in names}
-    return sorted(x for x in found if x.suffix != ".py" and x.is_file())
+        found |= {x for x in list_package() if x.name in names}
+    return sorted(x for x in found if x.suffix not in (".py", ".pyc") and x.is_file())
 
 
 @cache
-def _list_data_files() -> list[Path]:
-    return [x for x in list_below(CHECKOUT / PACKAGE) if x.suffix not in (".py", ".pyc")]
+def list_package() -> list[Path]:
+    """Return what is in the folder of this package."""
+    return list_below(CHECKOUT / PACKAGE)
 
 
 def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]]:
@@ -188,7 +190,8 @@ def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]
         for alias in node.names:
             yield module, alias.asname or alias.name, f"{module}.{alias.name}"
     if isinstance(node, ast.Call) and _spell(node.func)[-1] in ("import_module", "__import__"):
-        for name in (x.value for x in node.args[:1] if isinstance(x, ast.Constant)):
+        given = [*node.args, *(x.value for x in node.keywords if x.arg == "name")][:1]
+        for name in (x.value for x in given if isinstance(x, ast.Constant)):
             dots = len(str(name)) - len(str(name).lstrip("."))
             above = package.split(".")[: 1 - dots or None] if dots else []
             module = ".".join([*above, str(name)[dots:]])

@@ -231,12 +231,19 @@ def test_a_file_of_ours_among_the_published_ones_stops_publishing_and_stays(tmp_
     folder = place.publish()
     own = folder / "figures" / "talk.svg"
     own.write_text("not made by the pipeline")
+    (folder / "data" / "mine").mkdir(parents=True)
+    (folder / "data" / "mine" / "manifest.json").write_text("of a network that was published")
+    (folder / "figures" / ".DS_Store").write_text("of a file manager")
     before = read_folder(folder)
-    with pytest.raises(PublishError, match=r"talk\.svg: not published again; move or delete it"):
+    with pytest.raises(
+        PublishError, match=r"data/mine/manifest\.json, .*talk\.svg: not published again"
+    ):
         place.publish()
     assert read_folder(folder) == before
     own.unlink()
+    (folder / "data" / "mine" / "manifest.json").unlink()
     place.publish()
+    assert not (folder / "figures" / ".DS_Store").exists()
 
 
 @pytest.fixture(scope="module")

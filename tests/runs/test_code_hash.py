@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -370,13 +371,25 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
             ["style.mplstyle"],
         ),
         ('f"{__name__}.{name}"', []),
+        ('sorted(root.glob("*"))', []),
+        ('sorted(root.glob("**/*"))', []),
         ('f"{epoch}. {name}"', []),
     ],
 )
 def test_a_file_anywhere_in_the_package_may_be_named(package, reads, named):
     (package / "mine.py").write_text(f"X = {reads}\n")
+    compileall.compile_file(package / "mine.py", quiet=1)
     files = code_hash._read_module(package / "mine.py")[1].files
     assert [path.name for path in files] == named
+
+
+def test_a_file_made_after_its_module_was_hashed_is_found_by_the_next_call(package):
+    (package / "mine.py").write_text('X = open("table.json").read()\n')
+    assert code_hash._read_module(package / "mine.py")[1].files == ()
+    (package / "cnn" / "table.json").write_text("{}")
+    code_hash.forget_hashes()
+    (file,) = code_hash._read_module(package / "mine.py")[1].files
+    assert file.name == "table.json"
 
 
 def test_a_file_in_a_linked_folder_is_part_of_the_module_that_names_it(tmp_path):

@@ -92,6 +92,8 @@ def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch):
     scratch = write(tmp_path_factory.mktemp("scratch"), 6)
     (mine.root / "more").symlink_to(scratch / "images")
     (mine.root / "images/4.byte").unlink()
+    for folder in (mine.root / "images", scratch / "images"):
+        (folder / "loop").symlink_to(mine.root)
     prepare_images(mine, MANIFEST.parent)
     assert explain_images(mine) == []
     write(scratch, 7)

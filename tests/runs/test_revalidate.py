@@ -338,7 +338,7 @@ def test_a_loss_that_is_not_finite_is_no_comparison(make_tiny):
     assert found.startswith("train_loss of the tiny run: not finite")
 
 
-def test_a_tiny_run_has_another_seed_than_code_that_loses_it(tiny_spec, monkeypatch, tmp_path):
+def test_a_tiny_run_is_trained_with_seed_1(tiny_spec, monkeypatch, tmp_path):
     def stop(checkout: Path, script: str, *options: str | Path) -> None:
         raise UserError(f"{script} {options[2:4]}")
 
