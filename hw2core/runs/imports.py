@@ -184,18 +184,22 @@ def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]
             top = alias.name.partition(".")[0]
             yield (alias.name, alias.asname or top, alias.name if alias.asname else top)
     if isinstance(node, ast.ImportFrom):
-        # `from . import name`: from the package that the module is in, or one above.
-        above = package.split(".")[: 1 - node.level or None] if node.level else []
-        module = ".".join([*above, *filter(None, [node.module])])
+        module = _resolve(node.level * "." + (node.module or ""), package)
         for alias in node.names:
             yield module, alias.asname or alias.name, f"{module}.{alias.name}"
     if isinstance(node, ast.Call) and _spell(node.func)[-1] in ("import_module", "__import__"):
         given = [*node.args, *(x.value for x in node.keywords if x.arg == "name")][:1]
-        for name in (x.value for x in given if isinstance(x, ast.Constant)):
-            dots = len(str(name)) - len(str(name).lstrip("."))
-            above = package.split(".")[: 1 - dots or None] if dots else []
-            module = ".".join([*above, str(name)[dots:]])
+        for name in (str(x.value) for x in given if isinstance(x, ast.Constant)):
+            module = _resolve(name, package)
             yield module, "", module  # whatever is looked up in it
+
+
+def _resolve(name: str, package: str) -> str:
+    """Return the module that a name in ``package`` means; one dot stands for the package."""
+    rest = name.lstrip(".")
+    dots = len(name) - len(rest)
+    above = package.split(".")[: 1 - dots or None] if dots else []
+    return ".".join([*above, *filter(None, [rest])])
 
 
 def _spell(node: ast.AST) -> list[str]:
