@@ -20,6 +20,8 @@ from hw2core.runs.paths import list_below
 
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = "hw2core"
+# It names files for all other modules, each of which uses few of them.
+PATH_TABLE = CHECKOUT / PACKAGE / "runs/paths.py"
 # Where a package that imports lazily says which of its modules has each name.
 LAZY_TABLE = "_MODULE_OF"
 TYPES_ONLY = r"(\w+\.)*TYPE_CHECKING"
@@ -150,8 +152,10 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     """Return the files that the source of the module in ``path`` names, other than Python code.
 
     They are named by their whole names, or, in the folder of the module, by a pattern or an
-    f-string. Only files that a copy of the code has count.
+    f-string. Only files that a copy of the code has count, and none for a table of paths.
     """
+    if path == PATH_TABLE:
+        return []
     texts, patterns = [], []
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -167,7 +167,7 @@ def test_what_changes_no_number_trains_nothing(study):
     study.edit("hw2core/training.py", "Trainers: epochs", "The trainers: epochs")
     study.edit("hw2core/runs/log.py", "train loss {train", "training loss {train")
     study.edit("hw2core/data/split.py", "must be >= 1, got", "must be at least 1, got")
-    study.edit("hw2core/engine/cuda_graph.py", "trains without", "does without")
+    study.edit("hw2core/engine/cuda_graph.py", "no CUDA graph: {reason}", "no graph: {reason}")
     study.edit("hw2core/io.py", "free disk space or make", "free disk space, or make")
     study.edit("hw2core/config/errors.py", "must not be empty", "is empty")
     with (study / "config.yaml").open("a") as config:
