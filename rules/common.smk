@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -116,14 +117,14 @@ def result_to_evaluate(wildcards):
     return path if PLANNER.evaluates(run, seed) else ancient(path)
 
 
-UNWRITTEN = []  # errors of notices, which Snakemake would show with a traceback
+UNREPORTED = []  # errors of functions, which Snakemake would show with a traceback
 
 
 def show(list_notices, *args):
     try:
         notices = list_notices(*args)
     except UserError as error:
-        UNWRITTEN.append(error)
+        UNREPORTED.append(error)
         return []
     # Snakemake lists the folder of notices once, perhaps before these were written.
     for notice in notices:
@@ -165,12 +166,10 @@ def not_compared(function):
 
 
 def gpu_percent_of(wildcards, training=True):
+    if not GPU_MEMORY:
+        return 0
     spec = spec_of(wildcards)
-    return (
-        gpu_share.estimate_gpu_percent(spec, GPU_MEMORY, training=training)
-        if GPU_MEMORY
-        else 0
-    )
+    return gpu_share.estimate_gpu_percent(spec, GPU_MEMORY, training=training)
 
 
 def experiment_of(wildcards):
@@ -187,26 +186,28 @@ def show_in_report(figures, category):
     return shown
 
 
+@cache
 def hash_code(module):
-    return code_hash.combine_hashes(code_hash.hash_modules([module]))
+    # That of the start, though Snakemake asks again when inputs are made: jobs run a copy of it.
+    try:
+        return code_hash.combine_hashes(code_hash.hash_modules([module]))
+    except UserError as error:
+        UNREPORTED.append(error)
 
 
 ALL_EXPERIMENTS = dump_experiments(STUDY.experiments.values())
 ALL_RESULTS = [path for name in STUDY.experiments for path in results_of(name)]
-ALL_FIGURES = [
-    path for name in STUDY.experiments for path in figures_of(name)
-] + paths.study_figure_paths()
+ALL_FIGURES = [path for name in STUDY.experiments for path in figures_of(name)]
+ALL_FIGURES += paths.study_figure_paths()
 EXPLORE_SOURCES = [str(SOURCES / path) for path in paths.EXPLORE_SOURCES]
 REPORT_SOURCES = list(map(os.fspath, paths.list_report_sources(SOURCES)))
 try:
     # A cluster job gets its GPU from the cluster.
     GPUS = [] if workflow.remote_exec else gpus.find_gpus()
     # Here, because Snakemake itself fails where something is in the way.
-    manifests = map(paths.manifest_path, DATA)
-    check_places(
-        [*ALL_RESULTS, *ALL_FIGURES, paths.SUMMARY_TABLE, paths.REPORT, *manifests]
-    )
-    check_places([paths.log_path("tables"), f"{paths.CODE_COPIES}/x"])
+    made = [*ALL_RESULTS, *ALL_FIGURES, *map(paths.manifest_path, DATA)]
+    made += [paths.SUMMARY_TABLE, paths.REPORT, paths.log_path("tables")]
+    check_places([*made, f"{paths.CODE_COPIES}/x"])
     # Otherwise only the jobs that read them, after all training, would find out.
     check_exist([STYLE, BASELINES, *REPORT_SOURCES, *EXPLORE_SOURCES])
 except UserError as error:

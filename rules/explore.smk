@@ -17,7 +17,7 @@ rule explore_page:
         # A function: Snakemake would take words in braces for its own.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
-        code=hash_code("hw2core.analysis.explore"),
+        code=lambda wildcards: hash_code("hw2core.analysis.explore"),
         sources=pipeline.hash_files(EXPLORE_SOURCES),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_explore.py --log {log:q}"

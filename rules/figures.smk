@@ -21,7 +21,7 @@ rule experiment_figures:
     params:
         experiments=experiment_of,
         results=lambda wildcards: pipeline.hash_files(results_of(wildcards.experiment)),
-        code=hash_code("hw2core.analysis.figures"),
+        code=lambda wildcards: hash_code("hw2core.analysis.figures"),
         style=pipeline.hash_files([STYLE]),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_figures.py --only experiments"
@@ -50,7 +50,7 @@ rule study_figures:
     params:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
-        code=hash_code("hw2core.analysis.figures"),
+        code=lambda wildcards: hash_code("hw2core.analysis.figures"),
         sources=pipeline.hash_files([STYLE, BASELINES]),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_figures.py --only study"

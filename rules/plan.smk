@@ -135,8 +135,10 @@ def build_dag_with_checks(build=workflow._build_dag):
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
-        if UNWRITTEN:
-            raise UNWRITTEN[0]
+        for job in workflow.dag.needrun_jobs():
+            job.params  # hashes of code, which may be edited before Snakemake asks for them
+        if UNREPORTED:
+            raise UNREPORTED[0]
         if set(workflow.dag_settings.targets) == {"explore"}:
             # It writes while others train. When Snakemake unlocks, it deletes the locks of all.
             workflow.persistence.lock = workflow.persistence.noop

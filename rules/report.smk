@@ -19,7 +19,7 @@ rule written_report:
         # A function, because Snakemake would expand braces in a string.
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
-        code=hash_code("hw2core.analysis.report"),
+        code=lambda wildcards: hash_code("hw2core.analysis.report"),
         # The style decides the figures in it, whatever their times.
         sources=pipeline.hash_files([*REPORT_SOURCES, STYLE]),
     shell:

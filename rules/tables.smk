@@ -19,7 +19,7 @@ rule tables:
         experiments=lambda wildcards: ALL_EXPERIMENTS,
         # Detects results that were copied with an old modification time.
         results=lambda wildcards: pipeline.hash_files(ALL_RESULTS),
-        code=hash_code("hw2core.analysis.tables"),
+        code=lambda wildcards: hash_code("hw2core.analysis.tables"),
     shell:
         "exec python {CODE:q}/workflow_scripts/make_tables.py --experiments {params.experiments:q}"
         " --log {log:q}"

@@ -68,16 +68,19 @@ def test_mistyped_targets_are_answered_with_similar_ones(untrained):
     assert output.count("no target of this name") == 3
 
 
-def test_half_typed_code_of_a_run_is_one_line(untrained):
-    module = untrained / "hw2core/engine/trainer.py"
+@pytest.mark.parametrize("path", ["engine/trainer.py", "analysis/report.py"])
+def test_half_typed_code_is_one_line_where_it_is_used(untrained, path):
+    module = untrained / "hw2core" / path
     code = module.read_text()
     module.write_text(f"{code}def half(:\n")
     try:
-        output = untrained.snakemake("-n", succeeds=False)
+        output = untrained.snakemake("-n", "report", succeeds=False)
+        trains = untrained.snakemake("-n", "results/exp1_1", succeeds="analysis" in path)
     finally:
         module.write_text(code)
-    assert "trainer.py: not valid Python (invalid syntax (trainer.py, line " in output
+    assert f"{module.name}: not valid Python (invalid syntax ({module.name}, line " in output
     assert "Traceback" not in output
+    assert ("not valid Python" in trains) == ("trainer" in path)
 
 
 @pytest.mark.parametrize(

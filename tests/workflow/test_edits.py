@@ -42,6 +42,8 @@ def commit(checkout: Checkout) -> str:
     config["training"]["lr"] = 0.01
     checkout.configure(config)
     checkout.edit("hw2core/runs/files.py", "import json", "import json\n\nOTHER = 1")
+    report = checkout / "hw2core/analysis/report.py"
+    report.write_text(report.read_text() + "\n\nOTHER = 1\n")
     checkout.git("rm", "workflow_scripts/evaluate.py", "report/page.html.j2")
     checkout.git("commit", "-am", "other")
     checkout.git("checkout", "main")
