@@ -6,13 +6,13 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw2core.data.prepared import PREPARED_FILES, DataError, read_manifest
+from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically
 from hw2core.runs import paths
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from hw2core.config.study import Study
 
 NOTICES = ".snakemake/stale"
-RECORDS = ".snakemake/made"
 RESTARTS = "HW2_RESTARTS"  # environment variable: how often Slurm has restarted a job, if it has
 
 
@@ -168,42 +167,6 @@ def _notice_path(path: str) -> Path:
     return Path(
         NOTICES, f"{path.replace('/', '_')}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     )
-
-
-def record_made(files: Iterable[str], images: Iterable[str] = ()) -> None:
-    """Record what files contain that a job has just made; see ``list_changes``."""
-    files = list(files)
-    lines = [hash_files(files), *_describe_images(images)]
-    write_text_atomically(_record_path(files), "\n".join(lines))
-
-
-def list_changes(files: Iterable[str], images: Iterable[str] = ()) -> list[str]:
-    """Return a notice if files exist, but not as a job here would make them.
-
-    They came from elsewhere, such as a backup, and may show other results. Snakemake would compare
-    only its records of their names with the results. Or they show images, and those of a data set
-    in ``images`` (names of its folder) were prepared later. They stay when images are deleted.
-    """
-    files = list(files)
-    recorded = []
-    with suppress(OSError):
-        recorded = _record_path(files).read_text(encoding="utf-8").splitlines()
-    reasons = ["not as it was made here"] if recorded[:1] != [hash_files(files)] else []
-    if set(_describe_images(images)) - set(recorded[1:]):
-        reasons.append("the prepared images changed")
-    existing = [path for path in files if Path(path).exists()]
-    return write_notice(existing[0], reasons) if existing else []
-
-
-def _describe_images(folders: Iterable[str]) -> Iterator[str]:
-    for folder in folders:
-        if all(Path(path).exists() for path in list_prepared(folder)):
-            with suppress(DataError):
-                yield f"{folder} {read_manifest(paths.manifest_path(folder)).sha256}"
-
-
-def _record_path(files: Iterable[str]) -> Path:
-    return Path(RECORDS, hashlib.sha256("\n".join(files).encode()).hexdigest()[:16])
 
 
 def keep_older(path: Path) -> bool:

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.jobs import GroupJob
 from snakemake.logging import logger
 
-from hw2core import gpu_share, gpus, pipeline, slurm
+from hw2core import gpu_share, gpus, made, pipeline, slurm
 from hw2core.code_copy import CodeCopy
 from hw2core.config.reading import put_first, read_config, read_configs
 from hw2core.config.spec import dump_experiments
@@ -151,7 +151,7 @@ def result_to_share(wildcards):
 
 def changed(files, images=()):
     # What is made from results is made again unless it is as a job here left it.
-    return lambda wildcards: show(pipeline.list_changes, files, images)
+    return lambda wildcards: show(made.list_changes, files, images)
 
 
 def stale_twin(wildcards):
@@ -205,9 +205,9 @@ try:
     # A cluster job gets its GPU from the cluster.
     GPUS = [] if workflow.remote_exec else gpus.find_gpus()
     # Here, because Snakemake itself fails where something is in the way.
-    made = [*ALL_RESULTS, *ALL_FIGURES, *map(paths.manifest_path, DATA)]
-    made += [paths.SUMMARY_TABLE, paths.REPORT, paths.log_path("tables")]
-    check_places([*made, f"{paths.CODE_COPIES}/x"])
+    files = [*ALL_RESULTS, *ALL_FIGURES, *map(paths.manifest_path, DATA)]
+    files += [paths.SUMMARY_TABLE, paths.REPORT, paths.log_path("tables")]
+    check_places([*files, f"{paths.CODE_COPIES}/x"])
     # Otherwise only the jobs that read them, after all training, would find out.
     check_exist([STYLE, BASELINES, *REPORT_SOURCES, *EXPLORE_SOURCES])
 except UserError as error:

@@ -12,7 +12,7 @@ rule experiment_figures:
     input:
         results=lambda wildcards: results_of(wildcards.experiment),
         changed=lambda wildcards: show(
-            pipeline.list_changes, figures_of(wildcards.experiment)
+            made.list_changes, figures_of(wildcards.experiment)
         ),
     output:
         show_in_report(paths.figure_paths("{experiment}"), "{experiment}"),

@@ -5,7 +5,7 @@ import atexit
 
 from snakemake.jobs import Job
 from snakemake.logging import logger
-from snakemake.persistence import NO_PARAMS_CHANGE
+from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
 
 from hw2core.progress import Terminal
 from hw2core.analysis.report_files import check_report_files, read_baselines
@@ -103,17 +103,28 @@ def trust_files(records):
 
     # A manifest says what its images are made from; records of older versions had a param of it.
     def find_changed_params(job, file=None, find=records.params_changed):
-        return NO_PARAMS_CHANGE if job.rule.name == "prepare_data" else find(job, file)
+        if job.rule.name == "prepare_data":
+            return NO_PARAMS_CHANGE
+        change = find(job, file)
+        if "changed" not in job.input.keys() or change:
+            return change
+        if made.was_made_with(job.output, records._params(job)):
+            return NO_PARAMS_CHANGE
+        return ParamsChange(only_new={"not recorded as made"}, files=set(job.output))
 
-    # For list_changes, which is an input of what is made from results.
     async def record_finished(job, finish=records.finished):
         await finish(job)
         if "changed" in job.input.keys() and not workflow.touch:
-            pipeline.record_made(job.output, DATA)
+            made.record_made(job.output, DATA, records._params(job))
+
+    # Without metadata of its own, Snakemake does not ask for the params.
+    def has_metadata(job, find=records.has_metadata):
+        return "changed" in job.input.keys() or find(job)
 
     records.incomplete = find_incomplete
     records.params_changed = find_changed_params
     records.finished = record_finished
+    records.has_metadata = has_metadata
     records.backup_output = lambda path: None
     records.restore_output = pipeline.keep_older
 

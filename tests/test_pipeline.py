@@ -11,13 +11,10 @@ import pytest
 
 from hw2core import pipeline
 from hw2core.config.spec import RunSpec
-from hw2core.io import WriteError, write_text_atomically
+from hw2core.io import WriteError
 from hw2core.pipeline import (
     Planner,
     hash_files,
-    list_changes,
-    list_prepared,
-    record_made,
     settle_times,
     was_stale_before,
     write_notice,
@@ -53,36 +50,6 @@ def test_a_notice_gives_the_reasons_in_the_folder_of_snakemake(stale):
     assert write_notice(STALE, []) == []
     stale.unlink()
     assert write_notice(STALE, ["not trained yet"]) == []
-
-
-def test_files_that_are_not_as_they_were_made_have_a_notice(in_folder):
-    files = ["figures/a.svg", "figures/a.png"]
-    assert list_changes(files) == []  # nothing is there
-    for path in files:
-        write_text_atomically(path, path)
-    assert len(list_changes(files)) == 1  # nothing is known of them
-    record_made(files)
-    assert list_changes(files) == []
-    Path(files[1]).write_text("of a backup")
-    assert len(list_changes(files)) == 1
-    Path(files[1]).unlink()
-    assert len(list_changes(files)) == 1
-
-
-def test_what_shows_images_is_made_again_when_they_are_there_and_not_when_they_go(
-    in_folder, tiny_manifest
-):
-    shown = (["report/explore.html"], ["tiny"])
-    write_text_atomically(shown[0][0], "")
-    record_made(*shown)
-    assert list_changes(*shown) == []
-    shutil.copytree(tiny_manifest.parent, "data/tiny")
-    assert len(list_changes(*shown)) == 1
-    assert list_changes(shown[0]) == []
-    record_made(*shown)
-    assert list_changes(*shown) == []
-    Path(list_prepared("tiny")[1]).unlink()
-    assert list_changes(*shown) == []
 
 
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])

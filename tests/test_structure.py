@@ -41,6 +41,7 @@ ALLOWED: dict[str, str] = {
     "retries": "io runs",
     "slurm": "errors",
     "pipeline": "errors config data io runs",
+    "made": "data io pipeline runs",
     "analysis": "errors io history optimizers layers grad_check cnn training config data engine"
     " evaluation runs analysis",
     "arguments": "config runs",

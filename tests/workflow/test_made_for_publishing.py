@@ -40,5 +40,14 @@ def test_a_report_of_another_figure_style_is_made_again_whatever_its_time(study)
     for path in ("report/report.html", "report/report.pdf"):
         os.utime(study / path, (later, later))
     (study / "hw2core/analysis/figures/style.mplstyle").open("a").write("lines.linewidth: 9\n")
+    stale = study.plan("figures")
+    assert stale["study_figures"] == 1
+    # Neither makes a figure; they change Snakemake's records of its params, and its time.
+    study.snakemake("--touch", "figures")
+    assert study.plan("figures") == stale
+    made = [str(path.relative_to(study.folder)) for path in (study / "figures").iterdir()]
+    study.snakemake("--cleanup-metadata", *made)
+    assert study.plan("figures") == stale
     study.snakemake("figures")
+    assert study.plan("figures") == {}
     assert study.plan("report") == {"written_report": 1}
