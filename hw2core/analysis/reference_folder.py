@@ -29,13 +29,22 @@ class PublishError(UserError):
 def replace_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder that replaces ``folder`` if the block raises no error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.*"):  # by a call that was killed
+        if not folder.exists() and (left / "old").exists():
+            (left / "old").rename(folder)
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
         new.mkdir()
         yield new.resolve()
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+        try:
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            raise
 
 
 def keep_networks(old: Path, new: Path, results: Iterable[Result]) -> None:

@@ -76,6 +76,9 @@ def revalidate(
                 continue
             try:
                 note = comparer.compare(result, identity)
+                if _read_stale(identity) is None:  # another call was at work
+                    counts[KEPT] += 1
+                    continue
                 _accept(result, identity, note)
                 outcome, reason = REVALIDATED, note.compared
             except UserError as error:
@@ -209,7 +212,7 @@ def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
     """Rewrite a result in today's format and with today's hashes."""
     name, seed = identity.spec.name, identity.seed
     if read_result(paths.result_path(name, seed)) != result:
-        raise UserError("it was trained again meanwhile")
+        raise UserError("it changed meanwhile")
     evaluation = Path(paths.evaluation_path(name, seed))
     if result.test is not None and not _is_of(evaluation, result):
         write_evaluation(evaluation, result.test)

@@ -101,11 +101,14 @@ class Reporter:
                 return found
         elif here:
             return RunState(run, seed, RUNNING, "starting", seconds)
-        if twin := self._twins.get((run, seed)):
-            return RunState(run, seed, MISSING, f"gets the result of {twin}")
-        if not Path(paths.result_path(run, seed)).exists():
-            return RunState(run, seed, MISSING, f"about {format_seconds(seconds)}", seconds)
-        return RunState(run, seed, STALE, self._join(reasons), seconds)
+        twin = self._twins.get((run, seed))
+        shared = f"gets the result of {twin}" if twin else ""
+        if Path(paths.result_path(run, seed)).exists():
+            detail = "; ".join(filter(None, [self._join(reasons), shared]))
+            return RunState(run, seed, STALE, detail, 0 if twin else seconds)
+        if twin:
+            return RunState(run, seed, MISSING, shared)
+        return RunState(run, seed, MISSING, f"about {format_seconds(seconds)}", seconds)
 
     def _describe_result(self, spec: RunSpec, seed: int) -> RunState:
         """Return the state of a run whose result is current."""

@@ -112,6 +112,24 @@ def test_a_revalidated_result_keeps_all_but_its_hashes(tiny_spec, write_stale, t
     assert again == {"kept": 1}
 
 
+def test_what_another_call_revalidates_meanwhile_is_kept(
+    tiny_spec, write_stale, train_tiny, report, monkeypatch
+):
+    train_tiny(write_stale().code)
+    compare = revalidate.Comparer.compare
+
+    def compare_beside_another(self, result, identity):
+        note = compare(self, result, identity)
+        with monkeypatch.context() as patch:
+            patch.setattr(revalidate.Comparer, "compare", compare)
+            assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"revalidated": 1}
+        return note
+
+    monkeypatch.setattr(revalidate.Comparer, "compare", compare_beside_another)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"kept": 1}
+    assert len(read_run(tiny_spec.name, 0).revalidated) == 1
+
+
 def test_code_that_a_commit_does_not_have_is_refused(tiny_spec, write_stale, train_tiny, report):
     stale = write_stale(commit="c-dirty")
     train_tiny({**stale.code, "hw2core.engine.optim": "0c"})

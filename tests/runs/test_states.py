@@ -112,6 +112,13 @@ def test_a_failed_evaluation_names_its_log_and_the_last_line(report, write_run):
     assert report()[2:4] == ("failed", f"{log}: results/x.safetensors: missing")
 
 
+def test_a_stale_result_that_is_shared_is_stale_and_no_missing_one(report, write_run):
+    write_run()
+    status = report(twins={(NAME, 0): "other"}, lr=0.5)
+    assert (status.state, status.seconds_left) == ("stale", 0)
+    assert status.detail == "training.lr: was 0.003, is 0.5; gets the result of other"
+
+
 def test_a_stale_run_says_why_and_says_all_when_asked_for(report, write_run):
     write_run()
     write_log(f"{STAMP}trained: validation accuracy 55 % in epoch 2, 3 s -> results/x", 9999)
