@@ -35,7 +35,7 @@ from hw2core.history import FitResult, ValidatedFit
 from hw2core.io import prepare_writing
 from hw2core.runs import paths
 from hw2core.runs.course import check_place, find_place, read_fit
-from hw2core.runs.environment import count_allotted_threads, start_all_threads, use_large_pages
+from hw2core.runs.environment import count_allotted_threads, drop_overrides, use_large_pages
 from hw2core.runs.files import write_single_file
 from hw2core.runs.images import explain_images, prepare_images
 from hw2core.runs.loaded import check_loaded
@@ -235,7 +235,7 @@ def parse_cli(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def main() -> int:
     """Run the command line; report wrong arguments and damaged data in one line."""
     try:
-        start_all_threads()
+        drop_overrides()
         use_large_pages()
         if not os.environ.get("OMP_NUM_THREADS"):  # torch has read it
             torch.set_num_threads(count_allotted_threads())

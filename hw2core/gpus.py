@@ -100,8 +100,11 @@ def select_gpu(gpus: list[Gpu], name: str) -> Gpu:
     found = [gpu for gpu in gpus if gpu.name.startswith(name)]
     if name.isdecimal():
         # By default, CUDA numbers GPUs from the fastest, and nvidia-smi by position on the bus.
+        # Instances have no numbers of their own.
         by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-        found = gpus[int(name) : int(name) + 1] if by_bus else gpus
+        divided = any(gpu.name.startswith("MIG-") for gpu in gpus)
+        numbered = gpus[int(name) : int(name) + 1]
+        found = numbered if by_bus and not divided else numbered and gpus
     if len(found) == 1:
         return found[0]
     return Gpu(name, min((gpu.memory for gpu in found), default=UNKNOWN))

@@ -6,6 +6,7 @@ import atexit
 from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
+from snakemake.settings.types import RerunTrigger
 
 from hw2core.progress import Terminal
 from hw2core.analysis.report_files import check_report_files, read_baselines
@@ -141,6 +142,11 @@ Job.output_mintime = property(find_oldest_time)
 def build_dag_with_checks(build=workflow._build_dag):
     # Snakemake has no hook between reading the targets and the first job, and none in a dry run.
     trust_files(workflow.persistence)
+    # Without it, as in the profile of a user, figures of other results would count as current.
+    workflow.dag_settings.rerun_triggers = {
+        *workflow.rerun_triggers,
+        RerunTrigger.PARAMS,
+    }
     try:
         if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])

@@ -445,7 +445,7 @@ def test_a_wrong_number_of_threads_is_one_line(monkeypatch, capsys):
 
 def test_limits_of_openmp_are_left_out():
     """With fewer threads than it asks for, torch never ends."""
-    limits = {"OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}
+    limits = {"OMP_THREAD_LIMIT": "1", "NVIDIA_TF32_OVERRIDE": "1"}
     wrong = [*LINE[:3], "-K", "0", *LINE[6:]]
     done = subprocess.run(
         [sys.executable, "-m", "hw2core.experiments", *wrong],
@@ -455,7 +455,7 @@ def test_limits_of_openmp_are_left_out():
         check=False,
     )
     first, second = done.stderr.splitlines()
-    assert first == "starting again without OMP_THREAD_LIMIT and OMP_DYNAMIC"
+    assert first == "starting again without OMP_THREAD_LIMIT and NVIDIA_TF32_OVERRIDE"
     assert "filters_per_layer: 0: must be at least 1" in second
     assert done.returncode == 2
 

@@ -51,6 +51,7 @@ def nvidia_smi(tmp_path, monkeypatch):
         (TWO, "GPU-5", [A]),  # CUDA accepts a beginning
         (TWO, "GPU-77f0,GPU-5a1c", [B, A]),
         (TWO, "GPU-7,-1,GPU-5", [B]),  # CUDA reads up to what is no GPU
+        (ONE, "1", [Gpu("1", UNKNOWN)]),  # which is not there
         (TWO, "GPU-none", [Gpu("GPU-none", UNKNOWN)]),
         (DIVIDED, None, [Gpu("GPU-5a1c", UNKNOWN)]),  # its instances are not listed
         (DIVIDED, "0", [Gpu("GPU-5a1c", UNKNOWN)]),
@@ -105,6 +106,11 @@ GPU-9999, 40960, Enabled'; fi
     )
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    for number in ("0", "2"):
+        monkeypatch.setenv(gpus.VISIBLE, number)
+        assert find_gpus() == [Gpu(number, UNKNOWN)]
+    monkeypatch.delenv(gpus.VISIBLE)
     whole, *instances = find_gpus()
     assert whole == Gpu("GPU-5a1c", 40960 * MIB)
     assert instances == [Gpu(name, UNKNOWN) for name in ("MIG-a1", "MIG-b2", "MIG-c3")]

@@ -12,8 +12,16 @@ from types import TracebackType
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # A backend that a notebook has set may not be installed here. Scripts write files only.
 os.environ["MPLBACKEND"] = "agg"
-# OpenMP has to start as many threads as a run asks for: torch would wait for the others forever.
-for name in "OMP_THREAD_LIMIT", "OMP_DYNAMIC":
+# Those of runs.environment.OVERRIDES. OpenMP has to start as many threads as a run asks for: torch
+# would wait for the others forever. And fp32 is not TF32.
+for name in (
+    "OMP_THREAD_LIMIT",
+    "OMP_DYNAMIC",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+):
     os.environ.pop(name, None)
 if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is

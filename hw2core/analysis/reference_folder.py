@@ -27,12 +27,16 @@ class PublishError(UserError):
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder that replaces ``folder`` if the block raises no error."""
+    """Yield a new folder that replaces ``folder`` if the block raises no error.
+
+    Raises:
+        PublishError: a call that was killed has moved aside a folder that may have other files.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*"):  # by a call that was killed
-        if not folder.exists() and (left / "old").exists():
-            (left / "old").rename(folder)
-        shutil.rmtree(left)
+    for left in folder.parent.glob(f".{folder.name}.*/old"):
+        if folder.exists():
+            raise PublishError(f"{left}: of a call that was killed; move or delete it")
+        left.rename(folder)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
         new.mkdir()

@@ -16,6 +16,16 @@ from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
 SECONDS_TO_ANSWER = 10
+# Environment variables that hold libraries to other numbers of threads, or to another precision
+# than a run has; some containers set them. Libraries read them when torch is imported.
+OVERRIDES = (
+    "OMP_THREAD_LIMIT",
+    "OMP_DYNAMIC",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+)
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
@@ -100,14 +110,13 @@ def use_large_pages() -> None:
     os.environ.setdefault(LARGE_PAGES, "1")
 
 
-def start_all_threads() -> None:
-    """Start this program again if its environment limits the threads that OpenMP starts.
+def drop_overrides() -> None:
+    """Start this program again if its environment has any of ``OVERRIDES``.
 
-    With fewer than it asked for, torch would wait for the others forever. OpenMP reads the limits
-    when torch is imported.
+    With fewer threads than it asked for, torch would wait for the others forever.
     """
-    if limits := [name for name in ("OMP_THREAD_LIMIT", "OMP_DYNAMIC") if os.environ.pop(name, "")]:
-        print(f"starting again without {' and '.join(limits)}", file=sys.stderr)
+    if found := [name for name in OVERRIDES if os.environ.pop(name, "")]:
+        print(f"starting again without {' and '.join(found)}", file=sys.stderr)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -116,14 +116,11 @@ class Comparer:
         Raises:
             UserError: something differs, or the code that made the result cannot be found or run.
         """
-        if result.revalidated:
-            name = result.revalidated[0].commit  # verified at its first revalidation
-        else:
-            named = self._commit or result.environment.git_commit or "(none)"
-            name = self._commits.get(result.code_hash, named)
-        commit, checkout = self._unpack(name)
-        if not result.revalidated:
-            self._commits.setdefault(result.code_hash, name)
+        known = self._commits.get(result.code_hash) or result.environment.git_commit or "(none)"
+        verified = bool(result.revalidated) and self._commit is None
+        if verified:
+            known = result.revalidated[-1].commit
+        commit, checkout = self._unpack(self._commit or known)
         tiny = shrink_spec(result)
         # The modules that read the run's images are not in a tiny run, whose images are generated.
         left_out = identity.code.keys() - hash_run_code(tiny).keys()
@@ -133,14 +130,19 @@ class Comparer:
             if result.code.get(NETWORKS) != identity.code[NETWORKS]:
                 raise UserError("class or arguments of the network changed; train again")
         started = [self._start(folder, tiny.to_json()) for folder in (checkout, CHECKOUT)]
-        old, new = (run.result() for run in started)
+        try:
+            old = started[0].result()
+        except UserError as error:
+            raise UserError(f"commit {commit}: {error}; {WAY_OUT}") from None
+        new = started[1].result()
         # "<=", because tiny runs also depend on the modules that generate their images.
         made_by, today = (
             {name: value for name, value in code.items() if name not in left_out}
             for code in (result.code, identity.code)
         )
-        if not (result.revalidated or made_by.items() <= old.code.items()):
+        if not (verified or made_by.items() <= old.code.items()):
             raise UserError(f"the code of {commit} did not make it; {WAY_OUT}")
+        self._commits.setdefault(result.code_hash, commit)
         if not today.items() <= new.code.items():
             raise UserError("the code was edited meanwhile; run again")
         if difference := find_difference(old, new):

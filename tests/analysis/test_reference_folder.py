@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2core.analysis.reference_folder import replace_folder
+from hw2core.analysis.reference_folder import PublishError, replace_folder
 
 FOLDER = Path("report/reference")
 
@@ -35,12 +35,17 @@ def test_an_interrupt_while_the_folder_is_replaced_keeps_the_old_one(
     assert list(FOLDER.parent.iterdir()) == [FOLDER]
 
 
-def test_what_a_killed_call_left_is_put_back_and_removed(published):
-    for name in (".reference.b", ".reference.a"):
-        (FOLDER.parent / name / "new").mkdir(parents=True)
-    FOLDER.rename(FOLDER.parent / ".reference.b" / "old")
+def test_what_a_killed_call_moved_is_put_back_or_named(published):
+    left = FOLDER.parent / ".reference.a" / "old"
+    left.parent.mkdir()
+    (FOLDER.parent / ".reference.md.swp").write_text("of an editor")
+    FOLDER.rename(left)
     with replace_folder(FOLDER) as new:
         assert published.read_text() == "old"
         (new / "report.html").write_text("new")
     assert [path.name for path in FOLDER.iterdir()] == ["report.html"]
-    assert list(FOLDER.parent.iterdir()) == [FOLDER]
+
+    left.mkdir()
+    with pytest.raises(PublishError, match=r"\.reference\.a/old: .*move or delete"):
+        replace_folder(FOLDER).__enter__()
+    assert left.exists()

@@ -216,6 +216,40 @@ def test_a_second_refactoring_is_compared_with_the_code_that_trained(
     assert [note.commit for note in notes] == [OLDER, OLDER]
 
 
+def test_a_named_commit_takes_the_place_of_one_that_is_gone(
+    tiny_spec, write_stale, train_tiny, report
+):
+    note = {"commit": "gone-dirty", "date": "2026-01-31", "compared": "a network"}
+    stale = write_stale(revalidated=[note])
+    train_tiny(stale.code)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append) == {"refused": 1}
+    train_tiny({**stale.code, "hw2core.engine.optim": "0c"})
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"refused": 1}
+    assert f"the code of {COMMIT} did not make it" in report[-1]
+    train_tiny(stale.code)
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}
+    notes = read_result(paths.result_path(tiny_spec.name, 0)).revalidated
+    assert [note.commit for note in notes] == ["gone-dirty", COMMIT]
+
+
+def test_a_wrong_commit_of_one_result_is_not_used_for_others(
+    tiny_spec, write_stale, train_tiny, report, monkeypatch
+):
+    train_tiny(write_stale(commit=OLDER).code)
+    write_stale(seed=1)
+    run = revalidate.run_tiny
+
+    def fail(checkout: Path, *arguments: object) -> Result:
+        if checkout == Path(OLDER):
+            raise UserError("train.py ends with status 1")
+        return run(checkout, *arguments)
+
+    monkeypatch.setattr(revalidate, "run_tiny", fail)
+    counts = revalidate.revalidate([(tiny_spec, 0), (tiny_spec, 1)], report.append)
+    assert counts == {"refused": 1, "revalidated": 1}
+    assert f"commit {OLDER}: train.py ends with status 1; name the commit" in report[0]
+
+
 def test_results_of_the_same_code_are_compared_once(specify, write_stale, train_tiny, report):
     short, long = specify(), specify(epochs=5)
     long = long.model_copy(update={"experiment": "long"})
@@ -258,7 +292,8 @@ def test_code_that_is_not_found_or_cannot_train_is_refused(
     write_stale(seed=1, commit="c-dirty", code_hash="0b")
     assert revalidate.revalidate(pairs, report.append) == {"refused": 2}
     assert report == [
-        "refused: tiny_L2_K8 seed 0: train.py ends with status 1: no",
+        f"refused: tiny_L2_K8 seed 0: commit {COMMIT}: train.py ends with status 1: no; "
+        f"{revalidate.WAY_OUT}",
         "refused: tiny_L2_K8 seed 1: commit c-dirty: not a valid object name",
     ]
     with pytest.raises(UserError, match="commit c-dirty: not a valid"):

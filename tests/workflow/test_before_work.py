@@ -16,6 +16,7 @@ from checkout import NUM_RUNS, ROOT, TINY, copy_sources
 
 from hw2core.config.reading import read_configs
 from hw2core.config.study import load_study
+from hw2core.runs.environment import OVERRIDES
 
 pytestmark = pytest.mark.workflow
 
@@ -249,11 +250,14 @@ def test_scripts_use_their_checkout_and_no_backend_of_a_notebook(untrained, tmp_
 
 def test_jobs_start_as_many_threads_as_a_run_asks_for(untrained):
     code = (
-        "import use_checkout, torch\n"
+        "import use_checkout, torch, os\n"
+        "from hw2core.runs.environment import OVERRIDES\n"
+        "assert not set(OVERRIDES) & set(os.environ)\n"
+        "assert torch.get_float32_matmul_precision() == 'highest'\n"
         "torch.set_num_threads(2)\n"
         "torch.nn.Conv2d(32, 32, 3)(torch.randn(128, 32, 32, 32)).sum().backward()\n"
     )
-    environment = {**os.environ, "OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"}
+    environment = {**os.environ, **dict.fromkeys(OVERRIDES, "1")}
     command = [sys.executable, "-c", code]
     # With fewer threads, it never ends.
     subprocess.run(

@@ -48,6 +48,7 @@ def test_a_report_of_another_figure_style_is_made_again_whatever_its_time(study)
     made = [str(path.relative_to(study.folder)) for path in (study / "figures").iterdir()]
     study.snakemake("--cleanup-metadata", *made)
     assert study.plan("figures") == stale
+    assert study.plan("figures", "--rerun-triggers", "mtime") == stale
     study.snakemake("figures")
     assert study.plan("figures") == {}
     assert study.plan("report") == {"written_report": 1}
