@@ -164,7 +164,7 @@ def _match(root: Path, pattern: str) -> set[Path]:
                 names.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            found.update(Path(folder).glob(after))
+            found |= _match(Path(folder), after)
     return found
 
 

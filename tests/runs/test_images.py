@@ -87,10 +87,13 @@ def test_folders_that_a_pattern_matches_hide_no_change(mine):
     assert explain_unprepared(mine) == [f"{mine.root}: the original images changed"]
 
 
-def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch):
-    monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=("**/*.byte",)))
+@pytest.mark.parametrize("pattern", ["**/*.byte", "**/deep/**/*.byte"])
+def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch, pattern):
+    monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=(pattern,)))
     scratch = write(tmp_path_factory.mktemp("scratch"), 6)
-    (mine.root / "more").symlink_to(scratch / "images")
+    (mine.root / "deep").mkdir()
+    for link in ("more", "deep/linked"):
+        (mine.root / link).symlink_to(scratch / "images")
     (mine.root / "images/4.byte").unlink()
     for folder in (mine.root / "images", scratch / "images"):
         (folder / "loop").symlink_to(mine.root)
