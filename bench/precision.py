@@ -96,7 +96,7 @@ def print_comparison(runs: Sequence[str], accuracies: dict[tuple[str, str], list
                 *means,
                 f"{difference.value:+.2f}",
                 f"{difference.low:+.2f} to {difference.high:+.2f}",
-                "yes" if difference.low <= 0 <= difference.high else "NO",
+                "NO" if difference.low > 0 or difference.high < 0 else "yes",
             ]
         )
     head = ["run", "fast, % ± sd", "plain, % ± sd", "fast - plain", "95 % interval", "contains 0"]

@@ -80,10 +80,21 @@ def find_gpus() -> list[Gpu]:
     except TimeoutError as error:
         print(f"{error}; runs are planned as if there were no GPU", file=sys.stderr)
         gpus = []
-    gpus = [select_gpu(gpus, name) for name in names] or gpus
+    gpus = [select_gpu(gpus, name) for name in _keep_present(names, gpus)] or gpus
     if device != "cuda":  # such as cuda:1
         return [Gpu("", min(gpu.memory for gpu in gpus))] if gpus else []
     return gpus
+
+
+def _keep_present(names: list[str], gpus: list[Gpu]) -> list[str]:
+    """Return the names before the first number that no GPU has, as CUDA does; at least one name.
+
+    Alone, such a name makes jobs fail, since torch then finds no GPU.
+    """
+    if not gpus or any(gpu.name.startswith("MIG-") for gpu in gpus):
+        return names
+    present = takewhile(lambda name: not name.isdecimal() or int(name) < len(gpus), names)
+    return list(present) or names[:1]
 
 
 def measure_gpu_memory(gpus: list[Gpu]) -> int:

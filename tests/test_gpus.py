@@ -52,6 +52,9 @@ def nvidia_smi(tmp_path, monkeypatch):
         (TWO, "GPU-77f0,GPU-5a1c", [B, A]),
         (TWO, "GPU-7,-1,GPU-5", [B]),  # CUDA reads up to what is no GPU
         (ONE, "1", [Gpu("1", UNKNOWN)]),  # which is not there
+        (ONE, "1,0", [Gpu("1", UNKNOWN)]),
+        (ONE, "0,1", [A]),
+        (TWO, "0,7,1", [Gpu("0", B.memory)]),
         (TWO, "GPU-none", [Gpu("GPU-none", UNKNOWN)]),
         (DIVIDED, None, [Gpu("GPU-5a1c", UNKNOWN)]),  # its instances are not listed
         (DIVIDED, "0", [Gpu("GPU-5a1c", UNKNOWN)]),

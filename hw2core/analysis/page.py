@@ -141,12 +141,13 @@ def _list_families(study: Study) -> dict[str, pd.DataFrame]:
     """Return a table of tested claims for each family."""
     judged = claims.judge(study)
     low, high = judged["low"].map(format_change), judged["high"].map(format_change)
+    intervals = (low + " to " + high).mask(judged["low"].isna(), DASH)
     shown = pd.DataFrame(
         {
             "Claim": judged["claim"].str.replace("`", ""),
             "n": judged["n"],
             "Difference": judged["difference"].map(format_change),
-            "95 % interval": low + " to " + high,
+            "95 % interval": intervals,
             "p (Holm)": judged["p_holm"].map("{:.2g}".format),
             "Verdict": judged["verdict"],
         }

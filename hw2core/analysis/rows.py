@@ -12,7 +12,7 @@ from hw2core.config.networks import MODELS, ConvolutionalArchitecture
 from hw2core.config.schema import RecipeSpec
 from hw2core.config.spec import Size
 from hw2core.runs.outcome import judge_status
-from hw2core.runs.schema import Epochs, Result
+from hw2core.runs.schema import Epochs, Layers, Result
 
 FAMILIES = {"cnn": "plain", "resnet": "residual", "ycn": "custom", "mlp": "MLP"}
 
@@ -39,9 +39,9 @@ SUMMARY_COLUMNS = {
     **dict.fromkeys(("data_sha256", "commit"), _TEXT),
 }
 EPOCH_COLUMNS = {**_NAMES, "epoch": _COUNT, **_CURVES}
-_QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
+QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
 LAYER_COLUMNS = {**_NAMES, "epoch": _COUNT, "layer": _TEXT, "position": _COUNT}
-LAYER_COLUMNS |= dict.fromkeys(_QUANTITIES, _NUMBER)
+LAYER_COLUMNS |= dict.fromkeys(QUANTITIES, _NUMBER)
 
 
 def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
@@ -103,10 +103,21 @@ def list_layers(result: Result) -> Iterator[tuple[Any, ...]]:
     """Yield rows of ``LAYER_COLUMNS``."""
     if (layers := result.layers) is None:
         return
-    probed = (getattr(layers, quantity) for quantity in _QUANTITIES)
-    for epoch, *values in zip(layers.epochs, *probed, strict=True):
+    for epoch, *values in zip(layers.epochs, *list_quantities(layers), strict=True):
         for position, row in enumerate(zip(layers.names, *values, strict=True), start=1):
             yield (*_name(result), epoch, row[0], position, *row[1:])
+
+
+def list_quantities(layers: Layers) -> list[list[list[float | None]]]:
+    """Return the values of ``QUANTITIES``, each with a list per epoch, of one value per layer.
+
+    In a network that diverged, no channel counts as dead, as NaN is not 0: the fraction is missing.
+    """
+    dead = [
+        [None if std is None else fraction for std, fraction in zip(*rows, strict=True)]
+        for rows in zip(layers.activation_std, layers.dead_fraction, strict=True)
+    ]
+    return [layers.gradient_norm, layers.activation_std, dead]
 
 
 def _name(result: Result) -> tuple[str, str, int]:

@@ -69,12 +69,14 @@ def _measure(layers: pd.DataFrame) -> pd.DataFrame:
     place = by_run.cumcount().where(logarithm.notna())
     x, y = (values - values.groupby(group).transform("mean") for values in (place, logarithm))
     slope = (x * y).groupby(group).sum() / (x**2).groupby(group).sum()
+    diverged = convolutions["activation_std"].isna().groupby(group).any()
     shortcuts = layers[layers["layer"].str.startswith("proj")].groupby(_KEYS)["gradient_norm"]
     return pd.DataFrame(
         {
             "backward": np.exp(slope),
-            "last_activation": by_run["activation_std"].last(),
-            "dead": 100 * by_run["dead_fraction"].last(),  # the last that is not missing
+            # Not last(), which would be the last that is finite in a network that diverged.
+            "last_activation": by_run.tail(1).set_index(_KEYS)["activation_std"],
+            "dead": 100 * by_run["dead_fraction"].last().mask(diverged),  # of those with a ReLU
             "first_gradient": by_run["gradient_norm"].first(),
             "main_over_shortcut": by_run["gradient_norm"].median() / shortcuts.median(),
         }

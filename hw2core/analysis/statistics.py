@@ -17,7 +17,10 @@ EQUAL = 1e-9  # differences below this are rounding
 
 
 class Estimate(NamedTuple):
-    """An estimate from n seeds, its interval, and the p value for the hypothesis that it is 0."""
+    """An estimate from n seeds, its interval, and the p value for the hypothesis that it is 0.
+
+    The ends of the interval are NaN if there is none.
+    """
 
     value: float
     low: float
@@ -29,12 +32,13 @@ class Estimate(NamedTuple):
 def compare_pairs(differences: Sequence[float]) -> Estimate:
     """Return the mean of at least two paired differences with its t interval and t test.
 
-    Equal differences, as accuracies on few images often have, cannot be tested: their p value is 1.
+    Equal differences, as accuracies on few images often have, cannot be tested: their p value is 1,
+    and they have no interval.
     """
     values = np.asarray(differences, dtype=float)
     mean = float(values.mean())
     if np.ptp(values) < EQUAL:  # the t statistic is 0 / 0 or infinite
-        return Estimate(mean, mean, mean, 1.0, len(values))
+        return Estimate(mean, math.nan, math.nan, 1.0, len(values))
     test = stats.ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
     return Estimate(mean, interval.low, interval.high, test.pvalue, len(values))

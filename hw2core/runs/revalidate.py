@@ -142,7 +142,8 @@ class Comparer:
         )
         if not (verified or made_by.items() <= old.code.items()):
             raise UserError(f"the code of {commit} did not make it; {WAY_OUT}")
-        self._commits.setdefault(result.code_hash, commit)
+        if not verified:  # else its code is that of a later commit
+            self._commits.setdefault(result.code_hash, commit)
         if not today.items() <= new.code.items():
             raise UserError("the code was edited meanwhile; run again")
         if difference := find_difference(old, new):

@@ -439,6 +439,7 @@ def test_runs_that_diverge_are_not_said_to_be_at_chance_or_to_end_at_their_last_
         ([-3.0, -3.3, -3.6], "hurts on new images"),
         ([1.0, -0.5, 0.4], "has no significant effect on new images with 3 seeds"),
         ([3.0], "changes accuracy on new images by +3.0 points"),
+        ([4.0, 4.0], "2 seeds (p = 0.4: +4.0 points with every seed, which gives no interval)"),
     ],
 )
 def test_dropout_is_judged_by_paired_seeds(gains, verdict):

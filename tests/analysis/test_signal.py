@@ -29,5 +29,26 @@ def test_seeds_that_trained_and_seeds_that_did_not_are_rows_of_their_own():
     assert list(table["Runs"]) == ["6 trained", *eight.index, "6 not trained"]
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_run_that_diverged_hides_no_values_of_others_and_has_no_dead_channels(which):
+    """Its last activations are not finite; the engine recorded that no channel was 0."""
+    failed = [
+        build_result("exp1_1_L8_K32", depth=8, seed=seed, status=status)
+        for seed, status in ((which, "diverged"), (1 - which, "at_chance"))
+    ]
+    layers = failed[0].layers
+    layers.activation_std[-1][-1] = layers.gradient_norm[-1][-1] = None
+    convolution = max(place for place, name in enumerate(layers.names) if name.startswith("conv"))
+    layers.activation_std[-1][convolution] = None
+    layers.dead_fraction[-1][:] = [0.0] * len(layers.names)
+    study = tabulate(sorted(failed, key=lambda result: result.seed))
+    signal = measure_signal(study, "exp1_1").set_index("status")
+    assert signal.loc["diverged", ["last_activation_end", "dead_end"]].isna().all()
+    (row,) = tabulate_signal(study).to_dict("records")
+    assert row["Runs"] == "2 not trained (1 diverged)"
+    assert row["Dead channels (%)"] == "0 → 20"
+    assert row["Last activations"].split(" → ")[1] == "0.028"
+
+
 def test_results_without_recorded_layers_have_no_signal():
     assert measure_signal(tabulate([build_result("x_L4_K32", layers=None)]), "exp1_1").empty

@@ -232,6 +232,26 @@ def test_a_named_commit_takes_the_place_of_one_that_is_gone(
     assert [note.commit for note in notes] == ["gone-dirty", COMMIT]
 
 
+def test_a_commit_that_is_compared_again_is_not_that_of_newer_results(
+    tiny_spec, write_stale, make_result, make_evaluation, report, monkeypatch
+):
+    """They were trained after the revalidation, by the commit that they name."""
+    note = {"commit": OLDER, "date": "2026-01-31", "compared": "a network"}
+    code = write_stale(commit=OLDER, revalidated=[note]).code
+    write_stale(seed=1)
+    codes = {Path(OLDER): {**code, "hw2core.engine.run": "0d"}, Path(COMMIT): code}
+
+    def run(checkout: Path, spec: RunSpec, *_: object) -> Result:
+        changes = {"code": codes[checkout]} if checkout in codes else {}
+        result = make_result(spec=spec, **changes)
+        return result.model_copy(update={"test": make_evaluation(result)})
+
+    monkeypatch.setattr(revalidate, "run_tiny", run)
+    monkeypatch.setattr(revalidate, "check_network", lambda result, identity: None)
+    pairs = [(tiny_spec, 0), (tiny_spec, 1)]
+    assert revalidate.revalidate(pairs, report.append) == {"revalidated": 2}, report
+
+
 def test_a_wrong_commit_of_one_result_is_not_used_for_others(
     tiny_spec, write_stale, train_tiny, report, monkeypatch
 ):

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.rows import describe_network
+from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities
 from hw2core.analysis.tables import Study, find_best, list_rows, select
 from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PICTURES = 10  # most confident mistakes of a run that are shown
 MOST_PICTURES = 3000  # on a page: of many runs fewer are shown
 PICTURE_QUALITY = 85  # of WebP, in percent
-QUANTITIES = ("gradient_norm", "activation_std", "dead_fraction")
 
 
 def describe_study(
@@ -155,8 +154,8 @@ def _describe_seed(found: Result | Unfinished, unfinished: bool) -> dict[str, An
             "names": layers.names,
             "epochs": layers.epochs,
             "values": [
-                [[_round(value, 3) for value in row] for row in getattr(layers, quantity)]
-                for quantity in QUANTITIES
+                [[_round(value, 3) for value in row] for row in quantity]
+                for quantity in list_quantities(layers)
             ],
         },
     }

@@ -30,15 +30,22 @@ def tabulate_signal(study: Study) -> pd.DataFrame:
         {
             "Remedy": remedy,
             "Convolutions": say.span(runs["num_conv"], 0),
-            "Runs": f"{len(runs)} {'trained' if trained else 'not trained'}",
+            "Runs": _count_runs(runs["status"]),
             "Error signal per layer": _say_both(runs, "backward", 2),
             "Last activations": _say_both(runs, "last_activation", 3),
             "Dead channels (%)": _say_both(runs, "dead", 0),
         }
-        for (remedy, _, trained), runs in signal.groupby(
+        for (remedy, *_), runs in signal.groupby(
             [remedies, group, signal["status"] == "trained"], sort=False
         )
     )
+
+
+def _count_runs(statuses: pd.Series) -> str:
+    """Return ``3 trained``, ``3 not trained`` or ``3 not trained (1 diverged)``."""
+    diverged = (statuses == "diverged").sum()
+    text = f"{len(statuses)} {'trained' if (statuses == 'trained').all() else 'not trained'}"
+    return f"{text} ({diverged} diverged)" if diverged else text
 
 
 def _say_both(runs: pd.DataFrame, name: str, digits: int) -> str:
@@ -52,13 +59,19 @@ def say_layers_of_remedies(study: Study) -> Sentences:
     signal = signal[signal["label"].isin(list(name_remedies(study)))]
     failed = _split_runs(select(signal, label="he"))[1]
     for depth, rows in split_groups(failed, "depth").items():
+        finite = rows[rows["status"] != "diverged"]
+        effects = [
+            "the activations of the last "
+            f"convolution change from {say.span(finite['last_activation_start'], 2)} to "
+            f"{say.span(finite['last_activation_end'], 3)} during training, and "
+            f"{say.span(finite['dead_end'], 0)} % of its channels are dead at the end"
+        ]
+        diverged = f"the loss diverges in {len(rows) - len(finite)} of {len(rows)} runs"
+        effects = effects * bool(len(finite)) + [diverged] * (len(finite) < len(rows))
         yield (
             "With He initialisation, the error signal changes by a factor of "
             f"{say.span(rows['backward_start'], 2)} per layer before training, but L = {depth} "
-            f"does not train at {_say_widths(rows)}: the activations of the last "
-            f"convolution change from {say.span(rows['last_activation_start'], 2)} to "
-            f"{say.span(rows['last_activation_end'], 3)} during training, and "
-            f"{say.span(rows['dead_end'], 0)} % of its channels are dead at the end."
+            f"does not train at {_say_widths(rows)}: {'; '.join(effects)}."
         )
     residual = select(signal, label="residual", status="trained")
     residual = residual.dropna(subset="main_over_shortcut_end")

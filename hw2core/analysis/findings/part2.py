@@ -87,6 +87,8 @@ def _say_pair(judged: dict[tuple[str, str], Judged], run: str, other: str) -> st
 def _say_interval(found: Judged) -> str:
     """Return ``+0.7 points, 95 % interval −0.1 to +1.5``, and whether the correction matters."""
     value, low, high = map(format_change, found.estimate[:3])
+    if pd.isna(found.estimate.low):
+        return f"{value} points with every seed, which gives no interval"
     text = f"{value} points, 95 % interval {low} to {high}"
     excludes_zero = found.estimate.low > 0 or found.estimate.high < 0
     corrected = excludes_zero and not found.significant

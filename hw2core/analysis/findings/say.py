@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -83,8 +84,11 @@ def values(symbol: str, values: Iterable[object]) -> str:
 
 
 def span(values: Iterable[float], digits: int = 1) -> str:
-    """Return ``2.4–2.6``, or one number if both ends are equal when rounded."""
-    numbers = list(values)
+    """Return ``2.4–2.6``, or one number if both ends are equal when rounded.
+
+    Values of networks that diverged are missing, and left out.
+    """
+    numbers = [value for value in values if not pd.isna(value)] or [math.nan]
     low, high = format_number(min(numbers), digits), format_number(max(numbers), digits)
     return low if low == high else f"{low}–{high}"
 
