@@ -118,14 +118,18 @@ def trust_files(records):
         if "changed" in job.input.keys() and not workflow.touch:
             made.record_made(job.output, DATA, records._params(job))
 
-    # Without metadata of its own, Snakemake does not ask for the params.
+    # Without metadata of its own and of its version, Snakemake does not ask for the params.
     def has_metadata(job, find=records.has_metadata):
         return "changed" in job.input.keys() or find(job)
+
+    def has_outdated_metadata(job, find=records.has_outdated_metadata):
+        return "changed" not in job.input.keys() and find(job)
 
     records.incomplete = find_incomplete
     records.params_changed = find_changed_params
     records.finished = record_finished
     records.has_metadata = has_metadata
+    records.has_outdated_metadata = has_outdated_metadata
     records.backup_output = lambda path: None
     records.restore_output = pipeline.keep_older
 

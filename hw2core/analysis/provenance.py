@@ -37,12 +37,13 @@ def describe_scope(study: Study) -> str:
     runs = leave_out_mlps(study.runs)
     if runs.empty:
         return "No convolutional network has a result yet."
+    kind = name_kind(runs)
     kinds = escape_markdown(join_words(sorted(set(map(title_data_set, runs["data"])))))
     names = runs.groupby("network")["run"].nunique()
     count, several = len(names), int((names > 1).sum())
     have = "has" if several == 1 else "have"
     copies = f" under {names.sum()} names, as {several} {have} several," if several else ""
-    networks = "convolutional network was" if count == 1 else "convolutional networks were"
+    networks = f"{kind} was" if count == 1 else f"{kind}s were"
     train, validation, test = (
         _span(runs[f"{part}_images"]) for part in ("train", "validation", "test")
     )
@@ -53,6 +54,11 @@ def describe_scope(study: Study) -> str:
         f"{_span(runs['epochs'])} epochs. For each, the epoch with the best accuracy on "
         f"{validation} validation images was evaluated once on {test} test images."
     )
+
+
+def name_kind(runs: pd.DataFrame) -> str:
+    """Return ``convolutional network``, or ``network`` if one of them may be of another kind."""
+    return "convolutional network" if runs["depth"].notna().all() else "network"
 
 
 def describe_recipe(runs: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hw2core.analysis.statistics import EQUAL
 from hw2core.analysis.tables import count_classes, find_failed_seeds, select
 from hw2core.runs.outcome import measure_chance
 
@@ -93,10 +94,11 @@ def predict_tolerance(published: pd.Series, seeds: int) -> float:
     """Return how far the mean of ``seeds`` further seeds may be from the published mean.
 
     With the published standard deviation s over n seeds, and m further seeds, 95 % of the means
-    are within ``t(n - 1) * s * sqrt(1 / n + 1 / m)``. Returns NaN for one published seed.
+    are within ``t(n - 1) * s * sqrt(1 / n + 1 / m)``. Returns NaN for one published seed, and for
+    equal accuracies, which do not tell the spread.
     """
     count = int(published.count())  # a seed that diverged has no accuracy
-    if count < 2:
+    if count < 2 or published.max() - published.min() < EQUAL:
         return math.nan
     spread = float(published.std()) * math.sqrt(1 / count + 1 / seeds)
     return float(stats.t.ppf(0.975, count - 1)) * spread

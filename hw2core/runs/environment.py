@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hw2core.errors import UserError
+from hw2core.errors import UserError, make_line
 from hw2core.runs.imports import CHECKOUT, PACKAGE
 from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
@@ -118,6 +118,22 @@ def drop_overrides() -> None:
     if found := [name for name in OVERRIDES if os.environ.pop(name, "")]:
         print(f"starting again without {' and '.join(found)}", file=sys.stderr)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def refuse_overrides() -> None:
+    """Check that ``OVERRIDES`` are not set, nor TF32 on, which a program may have done itself.
+
+    Raises:
+        UserError: one of them is.
+    """
+    import torch
+
+    found = [f"{name}={os.environ[name]}" for name in OVERRIDES if os.environ.get(name)]
+    if (precision := torch.get_float32_matmul_precision()) != "highest":
+        found.append(f"torch.set_float32_matmul_precision({precision!r})")
+    if found:
+        rule = "torch would wait for ever, or compute in another precision; start Python without"
+        raise UserError(make_line(f"{', '.join(found)}: {rule}"))
 
 
 def _find_version(package: str) -> str:

@@ -13,7 +13,7 @@ from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
 from hw2core.gpus import check_device
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
-from hw2core.runs.environment import describe_environment, read_commit
+from hw2core.runs.environment import describe_environment, read_commit, refuse_overrides
 from hw2core.runs.schema import (
     Environment,
     Epochs,
@@ -40,9 +40,11 @@ def make_result(
     stale. ``options`` are passed to ``train_run``.
 
     Raises:
-        UserError: the device cannot be used, or has too little memory.
+        UserError: the device cannot be used, or has too little memory; or the environment changes
+            what torch computes.
     """
     check_device(options.get("device"))
+    refuse_overrides()
     code, commit = hash_run_code(spec), read_commit()
     with explain_memory():
         trained = train_run(spec, seed, data, recorder, **options)
@@ -83,9 +85,11 @@ def make_evaluation(
     ``options`` are passed to ``evaluate_weights``.
 
     Raises:
-        UserError: the device cannot be used, or has too little memory.
+        UserError: the device cannot be used, or has too little memory; or the environment changes
+            what torch computes.
     """
     check_device(options.get("device"))
+    refuse_overrides()
     spec = RunSpec.from_config(result.config)
     options |= {"num_images": num_images, "precision": result.environment.precision}
     with explain_memory():

@@ -356,6 +356,19 @@ def test_two_runs_are_compared_by_class_and_the_slider_moves_layers(browser, pag
     assert browser.problems == []
 
 
+def test_a_class_without_test_images_has_no_shares_on_the_page(browser, tmp_path, other_data):
+    update = {"confusion": [[27, 3], [0, 0]], "class_accuracy": [90.0, None]}
+    test = other_data.test.model_copy(update=update)
+    path = tmp_path / "explore.html"
+    write_page(path, tabulate([other_data.model_copy(update={"test": test})]))
+    browser.open(path, 1400)
+    browser.evaluate('choose(["exp5_L2_K8"])')
+    count = "document.querySelectorAll('{}').length"
+    assert browser.evaluate(count.format("#confusion .name")) == 2
+    assert browser.evaluate(count.format("#accuracies circle")) == 1
+    assert browser.problems == []
+
+
 @pytest.mark.parametrize("names", [["exp5_L2_K8"], ["exp5_L2_K8", RUN], [RUN, "exp5_L2_K8"]])
 def test_runs_on_other_images_keep_to_their_own_classes(
     browser, tmp_path, other_data, prepared, names

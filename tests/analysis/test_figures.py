@@ -636,6 +636,14 @@ def test_confusion_is_in_percent_of_the_true_class(study):
     assert read(axes.get_xticklabels()) == list("0123456789")
 
 
+def test_a_class_without_test_images_has_no_shares(study):
+    best = find_best_result(study)
+    confusion = [*best.test.confusion[:-1], [0] * 10]
+    test = best.test.model_copy(update={"confusion": confusion})
+    (axes,) = draw("confusion", tabulate([best.model_copy(update={"test": test})])).axes
+    assert len(axes.texts) == 90
+
+
 def test_a_network_without_mistakes_is_said_to_make_none(study, tiny_manifest):
     best = find_best_result(study)
     right = best.model_copy(update={"test": best.test.model_copy(update={"mistakes": []})})

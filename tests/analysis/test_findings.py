@@ -482,6 +482,13 @@ def test_the_epoch_that_leaves_chance_level_follows_the_rule_of_a_trained_run():
     wide = build_result("exp1_2_L4_K64", widths=(64,), **options, **curves)
     text = findings.answer("part3_q3_layers", tabulate([narrow, wide]))
     assert "K = 64 leave chance level in epoch 2 and K = 32 never do" in text
+    fallen = build_result(
+        "exp1_2_L4_K32",
+        **options,
+        **{key: [20.0, 40.0, 10.0] for key in curves},
+    )
+    text_of_fallen = findings.answer("part3_q3_layers", tabulate([fallen, wide]))
+    assert "in epoch 2 and K = 32 do not stay above it" in text_of_fallen
     seeds = [
         each.model_copy(update={"config": each.config | {"seed": 1}}) for each in (narrow, wide)
     ]

@@ -204,7 +204,7 @@ def test_seeds_at_chance_level_are_no_part_of_what_dropout_does():
     stuck = {"0.8": {**networks["0.8"], "status": "at_chance"}}
     results += build("part2_dropout", stuck, seeds=(1,), **options)
     text = say("part2_q1_1", results)
-    said = "Left out, as accuracy stays at chance level: `part2_dropout_0.8` (one seed). "
+    said = "Left out, as accuracy ends too close to chance level: `part2_dropout_0.8` (one seed). "
     assert text.startswith(said)
     assert text.removeprefix(said) == say("part2_q1_1", results[:-1])
 
@@ -495,6 +495,19 @@ def build_remedies(plain=None, **labels):
     stuck = build("exp1_1", {"L8_K32": {**deep, "status": "at_chance"}}, seeds=range(6))
     named = {f"{label}_L8_K32": {"depth": 8, **own} for label, own in labels.items()}
     return stuck + build("exp1_5", named, seeds=range(6))
+
+
+@pytest.mark.parametrize("others", [[], ["at_chance"] * 2])
+def test_of_runs_that_diverge_no_activations_are_said(others):
+    statuses = ["diverged", *others]
+    results = build_remedies()
+    for seed, status in enumerate(statuses):
+        deep = {"depth": 8, "network": HE, "status": status}
+        results += build("exp1_5", {"he_L8_K32": deep}, seeds=[seed])
+    said = findings.answer("part3_q2_layers", tabulate(results))
+    assert f"the loss diverges in 1 of {len(statuses)} runs." in said
+    assert ("are dead at the end; the loss" in said) == bool(others)
+    assert "does not train at K = 32" in said
 
 
 def list_claimed(results):

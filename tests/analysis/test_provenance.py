@@ -86,6 +86,13 @@ def test_the_scope_of_runs_on_a_part_of_the_images_per_epoch():
         assert said in provenance.describe_scope(tabulate(results))
 
 
+def test_networks_of_another_kind_are_not_called_convolutional():
+    runs = [build_result("exp4_small", experiment="exp4", model="mixer", widths=None)]
+    assert provenance.describe_scope(tabulate(runs)).startswith("1 network was trained on")
+    runs += build_results("exp1_1")
+    assert provenance.describe_scope(tabulate(runs)).startswith("9 networks were trained on")
+
+
 def test_networks_of_two_names_are_counted_once():
     twins = [
         build_result(name, seed=seed, spec_hash=f"{seed}" * 64)

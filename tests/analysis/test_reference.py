@@ -85,6 +85,7 @@ def test_the_tolerance_is_that_of_a_prediction_interval():
         4.3027 * math.sqrt(1 / 3 + 1), rel=1e-4
     )
     assert math.isnan(predict_tolerance(pd.Series([9.0]), 3))
+    assert math.isnan(predict_tolerance(pd.Series([9.0, 9.0]), 3))  # as with few test images
 
 
 def test_another_configuration_is_not_compared():

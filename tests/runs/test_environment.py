@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from hw2core.errors import UserError
 from hw2core.runs import environment
@@ -41,6 +42,23 @@ def test_a_git_that_hangs_is_not_waited_for(tmp_path, monkeypatch, last):
     start = time.monotonic()
     assert environment.read_commit() is None
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("variable", environment.OVERRIDES)
+def test_variables_with_which_torch_waits_or_is_less_precise_are_refused(monkeypatch, variable):
+    environment.refuse_overrides()
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(UserError, match=f"^{variable}=1: torch would wait for ever, or"):
+        environment.refuse_overrides()
+
+
+def test_matrix_products_in_tf32_are_refused():
+    torch.set_float32_matmul_precision("high")
+    try:
+        with pytest.raises(UserError, match=r"^torch.set_float32_matmul_precision\('high'\): "):
+            environment.refuse_overrides()
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_the_commit_says_whether_files_differ_from_it(tmp_path):

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError
 from hw2core.runs import make
 from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
 from hw2core.runs.make import make_evaluation, make_result
@@ -21,6 +24,12 @@ def test_a_diverged_run_is_a_result_like_any_other(tiny_values, tiny_data, in_fo
     write_evaluation("seed0.test.json", evaluation)
     assert read_evaluation("seed0.test.json") == evaluation
     assert evaluation.mistakes == []
+
+
+def test_a_run_does_not_start_where_torch_would_wait_for_ever(tiny_spec, tiny_data, monkeypatch):
+    monkeypatch.setenv("OMP_DYNAMIC", "true")
+    with pytest.raises(UserError, match=r"^OMP_DYNAMIC=true: "):
+        make_result(tiny_spec, 0, tiny_data, device="cpu")
 
 
 def test_a_commit_made_while_it_trains_is_not_that_of_the_code(tiny_spec, tiny_data, monkeypatch):

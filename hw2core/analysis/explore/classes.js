@@ -7,7 +7,8 @@ function fillRuns() {
   find("second").value = able.length === 2 ? able[1] : "";
 }
 
-const shares = (run) => run.confusion.map((row) => row.map((count) => (100 * count) / Math.max(1, row.reduce((a, b) => a + b))));
+// NaN of a class without test images.
+const shares = (run) => run.confusion.map((row) => row.map((count) => (100 * count) / row.reduce((a, b) => a + b)));
 
 // Of a run that trained with some of its seeds, only these are counted.
 const nameTested = (run) => `${run.name}, ${run.tested.length > 1 ? "seeds" : "seed"} ${[...run.tested].sort((a, b) => a - b).join(", ")}`;
@@ -43,7 +44,7 @@ function drawMatrix(svg, classes, cells, signed) {
   const [left, top, width] = [68, 62, Math.max(svg.parentNode.clientWidth, 200)];
   const [side, height] = [(width - left) / cells.length, Math.min((width - left) / cells.length, 30)];
   svg.setAttribute("viewBox", `0 0 ${width} ${top + height * cells.length}`);
-  const wrong = cells.flatMap((row, i) => row.filter((_, j) => signed || i !== j));
+  const wrong = cells.flatMap((row, i) => row.filter((value, j) => !Number.isNaN(value) && (signed || i !== j)));
   const most = wrong.reduce((a, b) => Math.max(a, Math.abs(b)), 0.1);
   svg.marks = [];
   cells.forEach((row, i) => {
@@ -52,6 +53,7 @@ function drawMatrix(svg, classes, cells, signed) {
     const [across, up] = [left + (i + 0.5) * side + 4, top - 6];
     svg.append(draw("text", { x: across, y: up, transform: `rotate(-50 ${across} ${up})` }, classes[i]));
     row.forEach((value, j) => {
+      if (Number.isNaN(value)) return;
       const box = { x: left + j * side, y: top + i * height, width: side - 1, height: height - 1 };
       const colour = value < 0 ? data.colours[1] : data.colours[0];
       if (signed || i !== j) svg.append(draw("rect", { ...box, fill: colour, "fill-opacity": (0.55 * Math.abs(value)) / most }));
@@ -66,7 +68,7 @@ function drawAccuracies(svg, classes, pairs) {
   const listed = pairs.map(([run, values]) => [run, values.map((row, i) => row[i])]);
   const [left, top, height, width] = [68, 8, 30, Math.max(svg.parentNode.clientWidth, 200)];
   svg.setAttribute("viewBox", `0 0 ${width} ${top + height * classes.length + 24}`);
-  const across = scale([...listed.flatMap(([, values]) => values), 100], "linear", left, width - 12);
+  const across = scale([...listed.flatMap(([, values]) => values).filter((value) => !Number.isNaN(value)), 100], "linear", left, width - 12);
   const bottom = top + height * classes.length;
   for (const tick of across.ticks.filter((each) => each >= 0 && each <= 100)) {
     const at = across.map(tick);
@@ -77,6 +79,7 @@ function drawAccuracies(svg, classes, pairs) {
     const middle = top + (i + 0.5) * height;
     svg.append(draw("text", { x: left - 6, y: middle + 4, "text-anchor": "end" }, name));
     for (const [run, values] of listed) {
+      if (Number.isNaN(values[i])) continue;
       const at = across.map(values[i]);
       svg.append(draw("circle", { cx: at, cy: middle, r: 5, fill: colourOf(run), "data-run": run.name }));
       svg.marks.push({ left: at, top: middle, run: run.name, text: `${run.name}, ${name}: ${values[i].toFixed(1)} %` });

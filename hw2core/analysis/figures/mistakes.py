@@ -39,10 +39,14 @@ def describe_confusion(study: Study) -> tuple[str, str]:
 
 
 def draw_confusion(study: Study, manifest: Path | None) -> Figure:
-    """Return the confusion matrix in percent of each row, with only mistakes coloured."""
+    """Return the confusion matrix in percent of each row, with only mistakes coloured.
+
+    The row of a class without test images is empty.
+    """
     test = _get_evaluation(study)
     counts = np.array(test.confusion, dtype=float)
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.where(totals, totals, np.nan)
     wrong = shares[~np.eye(len(counts), dtype=bool)]
     # Correct images are not coloured, as they would take up the whole scale.
     colours = ListedColormap(style.SHADES).with_extremes(over=style.PAPER)
@@ -54,7 +58,7 @@ def draw_confusion(study: Study, manifest: Path | None) -> Figure:
     seaborn.heatmap(
         shares,
         vmin=0,
-        vmax=max(float(wrong.max()), 0.1),
+        vmax=max(float(np.nanmax(wrong)), 0.1),
         cmap=colours,
         annot=few,
         fmt=".1f",

@@ -99,13 +99,14 @@ def say_layers_of_widths(study: Study) -> Sentences:
         if trained.empty or failed.empty:
             continue
         first, other = trained["first_gradient_start"], failed["first_gradient_start"]
-        epochs = study.epochs.merge(trained[["run", "seed"]])
+        epochs = study.epochs.merge(rows[["run", "seed"]])
         accuracies = epochs[["train_accuracy", "validation_accuracy"]].max(axis="columns")
         above = epochs[accuracies >= measure_trained(count_classes(runs))]
-        passed = sorted(above.groupby(["run", "seed"])["epoch"].min().unique())
+        passed = above.merge(trained[["run", "seed"]]).groupby(["run", "seed"])["epoch"].min()
+        ends = "do not stay above it" if above["run"].isin(failed["run"]).any() else "never do"
         yield (
             f"At L = {depth}, {_say_widths(trained)} leave chance level in epoch "
-            f"{join_words(passed, 'or')} and {_say_widths(failed)} never do. Before "
+            f"{join_words(sorted(passed.unique()), 'or')} and {_say_widths(failed)} {ends}. Before "
             f"training, the error signal shrinks by {say.span(trained['backward_start'], 2)} per "
             f"layer in the runs that train and by {say.span(failed['backward_start'], 2)} in "
             f"the others, and the gradient of the first convolution is {_say_scientific(first)} "

@@ -15,7 +15,7 @@ from hw2core.analysis.tables import Study, find_best, list_rows, select, split_t
 from hw2core.analysis.text import count_things, format_change, format_number, join_words
 
 NOISE = 2  # a smaller rise, in standard errors, is within noise
-FAILED = {"diverged": "the loss diverged", "at_chance": "accuracy stays at chance level"}
+FAILED = {"diverged": "the loss diverged", "at_chance": "accuracy ends too close to chance level"}
 OPTIMIZERS = {"vanilla": "SGD", "momentum": "momentum SGD", "rmsprop": "RMSProp"}
 
 
