@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -116,11 +117,7 @@ class Comparer:
         Raises:
             UserError: something differs, or the code that made the result cannot be found or run.
         """
-        known = self._commits.get(result.code_hash) or result.environment.git_commit or "(none)"
-        verified = bool(result.revalidated) and self._commit is None
-        if verified:
-            known = result.revalidated[-1].commit
-        commit, checkout = self._unpack(self._commit or known)
+        commit, checkout, verified = self._find_code(result)
         tiny = shrink_spec(result)
         # The modules that read the run's images are not in a tiny run, whose images are generated.
         left_out = identity.code.keys() - hash_run_code(tiny).keys()
@@ -157,6 +154,16 @@ class Comparer:
         return Revalidation(
             commit=commit, date=datetime.date.today().isoformat(), compared=compared
         )
+
+    def _find_code(self, result: Result) -> tuple[str, Path, bool]:
+        """Return the commit that made a result, its code, and whether that is known to have."""
+        named = result.environment.git_commit
+        if result.revalidated:
+            named = result.revalidated[-1].commit
+            with suppress(UserError):  # such as a commit that a rebase has left behind
+                return *self._unpack(named), True
+        known = self._commits.get(result.code_hash) or named or "(none)"
+        return *self._unpack(self._commit or known), False
 
     def _unpack_commit(self, name: str) -> tuple[str, Path]:
         """Return the whole hash of a commit and a folder with its code."""

@@ -252,6 +252,15 @@ def test_a_commit_that_is_compared_again_is_not_that_of_newer_results(
     assert revalidate.revalidate(pairs, report.append) == {"revalidated": 2}, report
 
 
+def test_a_named_commit_changes_nothing_for_results_whose_own_is_there(
+    tiny_spec, write_stale, train_tiny, report
+):
+    note = {"commit": OLDER, "date": "2026-01-31", "compared": "a network"}
+    write_stale(revalidated=[note])
+    train_tiny({"hw2core.engine.run": "0d"})
+    assert revalidate.revalidate([(tiny_spec, 0)], report.append, COMMIT) == {"revalidated": 1}
+
+
 def test_a_wrong_commit_of_one_result_is_not_used_for_others(
     tiny_spec, write_stale, train_tiny, report, monkeypatch
 ):
