@@ -105,5 +105,8 @@ def prepare_device(device: torch.device, *, deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.allow_tf32 = False
-    # Only warn: torch reports the backward of pools, which is exact here, as no pools overlap.
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    # This call imports ``torch._dynamo``, in seconds.
+    if deterministic or torch.are_deterministic_algorithms_enabled():
+        # Only warn: torch reports the backward of pools, which is exact here, as no pools overlap.
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils import flop_counter
+
+# Torch wraps this method so that torch.compile leaves it alone; its first call would import
+# ``torch._dynamo``, which takes as long as ``import torch``, in every job.
+flop_counter._FlopCounterMode.__torch_dispatch__ = inspect.unwrap(  # type: ignore[method-assign]
+    flop_counter._FlopCounterMode.__torch_dispatch__
+)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -27,7 +34,8 @@ def count_flops(model: nn.Module, in_size: Sequence[int]) -> int:
     parameter = next(model.parameters(), torch.empty(0))
     evaluated = copy.deepcopy(model).eval()
     image = torch.zeros(1, *in_size, device=parameter.device)  # (1, C, H, W)
-    with torch.no_grad(), _attend_by_products(), FlopCounterMode(display=False) as counter:
+    counter = flop_counter.FlopCounterMode(display=False)
+    with torch.no_grad(), _attend_by_products(), counter:
         evaluated(image)
     return int(counter.get_total_flops())
 

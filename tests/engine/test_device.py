@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 import torch
 
 from hw2core import gpus
-from hw2core.engine.device import DeviceError, describe_setting, pick_device, ran_out_of_memory
+from hw2core.engine.device import (
+    DeviceError,
+    describe_setting,
+    pick_device,
+    prepare_device,
+    ran_out_of_memory,
+)
 
 UUID = "GPU-5a1c"
 TOO_OLD = "The NVIDIA driver on your system is too old"
@@ -113,3 +121,20 @@ def test_threads_are_part_of_the_setting(monkeypatch):
     assert (one["threads"], one["torch"]) == (torch.get_num_threads(), torch.__version__)
     monkeypatch.setattr("torch.get_num_threads", lambda: 99)
     assert describe_setting(torch.device("cpu"), "fp32") == {**one, "threads": 99}
+
+
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], list[bool]]]:
+    """Turns TF32 on, and says where it is on."""
+    settings = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [setting.allow_tf32 for setting in settings]
+    for setting in settings:
+        setting.allow_tf32 = True
+    yield lambda: [setting.allow_tf32 for setting in settings]
+    for setting, value in zip(settings, before, strict=True):
+        setting.allow_tf32 = value
+
+
+def test_no_gpu_multiplies_in_tf32(tf32):
+    prepare_device(torch.device("cuda"), deterministic=False)
+    assert tf32() == [False, False]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,39 @@ def test_a_run_learns_and_reports_what_it_did(tiny_spec, tiny_data):
     assert timing.images_per_second > 0
     assert trained.layers["names"] == ["conv1", "conv2", "fc1", "fc2"]
     assert trained.layers["epochs"] == [0, 1, 2, 3]
+
+
+SCRIPT = """
+import sys
+import torch
+from hw2core.config.spec import RunSpec
+from hw2core.data.prepared import load_prepared
+from hw2core.engine.device import prepare_device
+from hw2core.engine.recorder import Recorder
+from hw2core.engine.run import train_run
+
+class Store:
+    state = None
+    def load(self, setting, use):
+        return self.state is not None and not use(self.state)
+    def save(self, state):
+        self.state = state
+
+store = Store()
+data = load_prepared(sys.argv[2])
+for call in ("begins", "resumes"):
+    spec = RunSpec.model_validate_json(sys.argv[1])
+    train_run(spec, 0, data, Recorder(store=store), device="cpu")
+prepare_device(torch.device("cuda"), deterministic=False)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_no_job_imports_the_compiler_of_torch(specify, tiny_manifest, optimizer):
+    """It takes as long as the import of torch."""
+    spec = specify("ycn", {"dropout": 0.1}, optimizer=optimizer, epochs=2, average=0.5)
+    subprocess.run([sys.executable, "-c", SCRIPT, spec.to_json(), tiny_manifest], check=True)
 
 
 @pytest.fixture
