@@ -34,8 +34,8 @@ def get_generators(device: torch.device) -> dict[str, Any]:
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
         "python": random.getstate(),
     }
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type in ("cuda", "xpu"):
+        states[device.type] = torch.get_device_module(device).get_rng_state(device)
     if device.type == "mps":
         states["mps"] = torch.mps.get_rng_state()
     return states
@@ -47,8 +47,8 @@ def set_generators(states: Mapping[str, Any], device: torch.device) -> None:
     kind, keys, *rest = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     random.setstate(states["python"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
+    if device.type in ("cuda", "xpu"):
+        torch.get_device_module(device).set_rng_state(states[device.type], device)
     if device.type == "mps":
         torch.mps.set_rng_state(states["mps"])
 

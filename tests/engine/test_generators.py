@@ -53,3 +53,17 @@ def test_generators_are_kept_whatever_happens():
     with pytest.raises(KeyError), keep_generators(CPU):
         fail()
     assert draw() == expected
+
+
+@pytest.mark.parametrize("kind", ["cuda", "xpu"])
+def test_the_generator_of_a_gpu_is_kept(monkeypatch, kind):
+    state = torch.tensor([3], dtype=torch.uint8)
+    restored = {}
+    module = torch.get_device_module(kind)
+    monkeypatch.setattr(module, "get_rng_state", lambda device: state)
+    monkeypatch.setattr(
+        module, "set_rng_state", lambda state, device: restored.update({device: state})
+    )
+    device = torch.device(kind, 0)
+    set_generators(get_generators(device), device)
+    assert restored == {device: state}
