@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -109,27 +109,38 @@ class Planner:
         return write_notice(paths.evaluation_path(run, seed), self._explain_evaluation(run, seed))
 
     def check_jobs(self, jobs: Iterable[Any]) -> None:
-        """Refuse jobs that would delete a file and could not make it again, as with -F and -R.
+        """Refuse jobs for which something is missing, before Snakemake deletes what they made.
 
         Raises:
             UserError: images or weights are missing, and none of ``jobs`` makes them.
         """
         planned = list(jobs)
         made = {str(path) for job in planned for path in job.output}
-        for job in planned:
-            if job.rule.name not in ("train", "evaluate"):
-                continue
-            run, seed = job.wildcards.run, job.wildcards.seed
-            source = paths.weights_path(run, seed)
-            if job.rule.name == "train":
-                source = paths.manifest_path(self._runs[run].data.folder)
-            if source in made or Path(source).exists() or not Path(job.output[0]).exists():
-                continue
-            if job.rule.name == "evaluate" and read_result(paths.result_path(run, seed)).test:
-                continue  # a result of format 2 holds its evaluation
-            raise UserError(
-                f"{source}: missing, so {job.output[0]} could not be made again; nothing is deleted"
-            )
+        missing = [line for job in planned if (line := self._find_missing(job, made))]
+        if missing:
+            more = f" ({len(missing) - 1} more like it)" if len(missing) > 1 else ""
+            raise UserError(f"{missing[0]}{more}")
+
+    def _find_missing(self, job: Any, made: Container[str]) -> str:
+        """Return a line about what a job lacks that replaces a training or evaluates; "" if none.
+
+        Without images, a new training waits for them; a result of format 2 holds its evaluation.
+        """
+        rule, output = job.rule.name, job.output[0]
+        if rule == "train" and Path(output).exists():
+            source = paths.manifest_path(self._runs[job.wildcards.run].data.folder)
+            advice = "nothing is deleted"
+        elif rule == "evaluate":
+            result = paths.result_path(job.wildcards.run, job.wildcards.seed)
+            source = paths.weights_path(job.wildcards.run, job.wildcards.seed)
+            advice = f"copy one of them here, or delete {result} to train the run again"
+        else:
+            return ""
+        if source in made or Path(source).exists():
+            return ""
+        if rule == "evaluate" and read_result(result).test:
+            return ""
+        return f"{source}: missing, so {output} cannot be made; {advice}"
 
 
 def list_image_notices(data: DataSpec) -> list[str]:

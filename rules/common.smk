@@ -226,7 +226,6 @@ onstart:
     try:
         planned = list(workflow.dag.needrun_jobs())
         check_writable(path for job in planned for path in [*job.output, *job.log])
-        PLANNER.check_jobs(planned)
         # Otherwise Snakemake records figures with the digests of results that this call replaces.
         workflow.persistence._params.cache_clear()
         CODE_COPY.write()

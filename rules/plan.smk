@@ -89,6 +89,7 @@ def check_plan():
         plan.refuse_loss(
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )
+        PLANNER.check_jobs(planned)
     except UserError as error:
         if not workflow.dryrun:
             raise

@@ -11,6 +11,7 @@ import pytest
 
 from hw2core import pipeline
 from hw2core.config.spec import RunSpec
+from hw2core.errors import UserError
 from hw2core.io import WriteError
 from hw2core.pipeline import (
     Planner,
@@ -127,7 +128,7 @@ def plan(spec: RunSpec) -> tuple[bool, bool, bool]:
         (True, True, {}, (False, False, False)),
         (True, False, {}, (False, True, True)),
         (False, True, {}, (False, False, False)),
-        (False, False, {}, (False, True, False)),  # the job reports that the weights are gone
+        (False, False, {}, (False, True, False)),  # refused: see below
         (False, True, {"code": {"hw2core.training": "0"}}, (True, True, True)),
         (True, True, {"code": {"hw2core.training": "0"}}, (True, True, True)),
     ],
@@ -150,10 +151,40 @@ def test_without_weights_an_older_result_passes_its_evaluation_on(
     planner = Planner(SimpleNamespace(runs={tiny_spec.name: tiny_spec}))
     (notice,) = planner.list_evaluation_notices(tiny_spec.name, 0)
     assert f"{path}: not a result, or damaged" in Path(notice).read_text()
+    with pytest.raises(UserError, match="missing"):
+        planner.check_jobs([job_of("evaluate", tiny_spec.name, str(path))])
     path.unlink()
     result = make_result()
     files.write_single_file(paths.result_path(tiny_spec.name, 0), result, make_evaluation(result))
     assert plan(tiny_spec) == (False, True, False)
+    planner.check_jobs([job_of("evaluate", tiny_spec.name, str(path))])
+
+
+def test_a_job_that_lacks_weights_or_images_is_refused_before_any_job(tiny_spec, write_run):
+    write_run(evaluation=False)
+    planner = Planner(SimpleNamespace(runs={tiny_spec.name: tiny_spec}))
+    evaluation = paths.evaluation_path(tiny_spec.name, 0)
+    weights = Path(paths.weights_path(tiny_spec.name, 0))
+    evaluate = job_of("evaluate", tiny_spec.name, evaluation)
+    result = paths.result_path(tiny_spec.name, 0)
+    train = job_of("train", tiny_spec.name, result, str(weights))
+    planner.check_jobs([evaluate])
+    weights.unlink()
+    planner.check_jobs([job_of("train", tiny_spec.name, "new", str(weights)), evaluate])
+    with pytest.raises(UserError) as refusal:
+        planner.check_jobs([evaluate, evaluate])
+    assert str(refusal.value) == (
+        f"{weights}: missing, so {evaluation} cannot be made; copy one of them here, or delete "
+        f"{result} to train the run again (1 more like it)"
+    )
+    with pytest.raises(UserError, match=r"manifest.json: missing, so .*; nothing is deleted"):
+        planner.check_jobs([train, evaluate])
+
+
+def job_of(rule: str, run: str, *output: str) -> SimpleNamespace:
+    """A job of Snakemake."""
+    wildcards = SimpleNamespace(run=run, seed=0)
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), wildcards=wildcards, output=output)
 
 
 def test_jobs_run_this_python_and_the_code_of_the_checkout(monkeypatch):

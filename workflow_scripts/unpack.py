@@ -48,6 +48,9 @@ def main() -> int:
         done = "unpacked in part" if isinstance(error, WriteError) else "nothing is unpacked"
         print(make_line(f"{args.archive}: {done}: {error}"), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{args.archive}: perhaps unpacked in part; unpack it again", file=sys.stderr)
+        return 130
     left_out = [f"{number} {reason}" for reason, number in unpacked.left_out.items()]
     print(
         f"{args.archive}: {unpacked.results} results, {unpacked.checkpoints} checkpoints"
