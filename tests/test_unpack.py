@@ -90,6 +90,27 @@ def test_what_a_killed_call_left_is_removed(elsewhere, monkeypatch):
     assert [path.name for path in Path().iterdir()] == ["results"]
 
 
+INTERRUPTED = """
+import sys
+import unpack
+def copy(*paths):
+    raise KeyboardInterrupt
+unpack.shutil.copyfile = copy
+sys.exit(unpack.main())
+"""
+
+
+def test_ctrl_c_is_one_line_and_leaves_no_folder(elsewhere, monkeypatch):
+    archive = pack(elsewhere.parent / "study.tar.gz")
+    monkeypatch.chdir(elsewhere)
+    command = [sys.executable, "-c", INTERRUPTED, archive]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 130
+    assert done.stderr == f"{archive}: perhaps unpacked in part; unpack it again\n"
+    assert not list(Path().rglob("*.tmp"))
+
+
 @pytest.mark.parametrize(
     ("name", "attributes", "reason"),
     [
