@@ -126,7 +126,7 @@ class Planner:
 
         Without images, a new training waits for them; a result of format 2 holds its evaluation.
         """
-        rule, output = job.rule.name, job.output[0]
+        rule, output = job.rule.name, next(iter(job.output), "")  # none of a target like "figures"
         if rule == "train" and Path(output).exists():
             source = paths.manifest_path(self._runs[job.wildcards.run].data.folder)
             advice = "nothing is deleted"

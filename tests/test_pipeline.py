@@ -168,7 +168,7 @@ def test_a_job_that_lacks_weights_or_images_is_refused_before_any_job(tiny_spec,
     evaluate = job_of("evaluate", tiny_spec.name, evaluation)
     result = paths.result_path(tiny_spec.name, 0)
     train = job_of("train", tiny_spec.name, result, str(weights))
-    planner.check_jobs([evaluate])
+    planner.check_jobs([evaluate, job_of("figures", "")])
     weights.unlink()
     planner.check_jobs([job_of("train", tiny_spec.name, "new", str(weights)), evaluate])
     with pytest.raises(UserError) as refusal:
