@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from pathlib import Path
 
 from hw2core.errors import UserError, make_line
@@ -26,6 +27,9 @@ OVERRIDES = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_DEFAULT_FPMATH_MODE",
 )
+# Torch's own settings of products in fp32. ``prepare_device`` sets those of cuDNN's operations.
+_PARTS = ("", "cuda.matmul.", "cudnn.", *(f"mkldnn.{x}" for x in ("", "conv.", "matmul.", "rnn.")))
+PRECISIONS = tuple(f"backends.{part}fp32_precision" for part in _PARTS)
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # environment variable of torch
 
 
@@ -121,7 +125,7 @@ def drop_overrides() -> None:
 
 
 def refuse_overrides() -> None:
-    """Check that ``OVERRIDES`` are not set, nor TF32 on, which a program may have done itself.
+    """Check that neither ``OVERRIDES`` nor, by the program itself, ``PRECISIONS`` are set.
 
     Raises:
         UserError: one of them is.
@@ -129,8 +133,9 @@ def refuse_overrides() -> None:
     import torch
 
     found = [f"{name}={os.environ[name]}" for name in OVERRIDES if os.environ.get(name)]
-    if (precision := torch.get_float32_matmul_precision()) != "highest":
-        found.append(f"torch.set_float32_matmul_precision({precision!r})")
+    for setting in PRECISIONS:
+        if (value := attrgetter(setting)(torch)) not in ("none", "ieee"):
+            found.append(f"torch.{setting} = {value!r}")
     if found:
         rule = "torch would wait for ever, or compute in another precision; start Python without"
         raise UserError(make_line(f"{', '.join(found)}: {rule}"))

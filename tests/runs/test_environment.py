@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from hw2core.errors import UserError
 from hw2core.runs import environment
@@ -52,13 +52,41 @@ def test_variables_with_which_torch_waits_or_is_less_precise_are_refused(monkeyp
         environment.refuse_overrides()
 
 
-def test_matrix_products_in_tf32_are_refused():
-    torch.set_float32_matmul_precision("high")
-    try:
-        with pytest.raises(UserError, match=r"^torch.set_float32_matmul_precision\('high'\): "):
-            environment.refuse_overrides()
-    finally:
-        torch.set_float32_matmul_precision("highest")
+PRODUCTS = """
+import torch
+from hw2core.engine.device import prepare_device
+from hw2core.errors import UserError
+from hw2core.runs.environment import refuse_overrides
+b = torch.backends
+def prepare():
+    prepare_device(torch.device("cuda"), deterministic=False)
+for statement in {statements}:
+    exec(statement)
+try:
+    refuse_overrides()
+except UserError as error:
+    print(error)
+else:
+    prepare()
+    print(b.cudnn.conv.fp32_precision, b.cuda.matmul.fp32_precision, b.cudnn.allow_tf32)
+"""
+
+
+@pytest.mark.parametrize(
+    ("statements", "printed"),
+    [
+        (["torch.set_float32_matmul_precision('high')"], r"torch.backends.cuda.*= 'tf32'.*: torch"),
+        (["b.mkldnn.conv.fp32_precision = 'bf16'"], "torch.backends.mkldnn.conv.*= 'bf16': torch"),
+        (["b.fp32_precision = 'tf32'"], r"torch.backends.fp32_precision = 'tf32'.*: torch"),
+        (["prepare()", "b.cudnn.fp32_precision = 'tf32'"], r"torch.*cudnn.*= 'tf32': torch"),
+        # What prepare_device turns off, and what is as precise as it should be.
+        (["b.cudnn.conv.fp32_precision = 'tf32'"], "none ieee False"),
+        (["b.fp32_precision = b.cudnn.conv.fp32_precision = 'ieee'"], "ieee ieee False"),
+    ],
+)
+def test_products_in_less_than_fp32_are_refused(statements, printed):
+    code = PRODUCTS.format(statements=statements)
+    assert re.match(printed, subprocess.check_output([sys.executable, "-c", code], text=True))
 
 
 def test_the_commit_says_whether_files_differ_from_it(tmp_path):
