@@ -48,7 +48,7 @@ def main() -> int:
     """Train and pack; return 0 even if the time ran out, 1 if runs failed or no result exists."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=read_minutes, required=True, help="time for training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of those of the study")
     parser.add_argument("--archive", type=Path, default=Path("study.tar.gz"))
     parser.add_argument(
         "--configfile", nargs="+", default=[], help=f"merged into {DEFAULT}, as Snakemake does"
@@ -61,7 +61,7 @@ def main() -> int:
     try:
         prepare_writing(args.archive)
         files = list_configs(args.configfile, default=STUDY_FILE)
-        config = {**read_configs(files), "seeds": args.seeds}
+        config = read_configs(files) | ({"seeds": args.seeds} if args.seeds else {})
         study = load_study(config, " + ".join(files))
         if lost := explain_loss(args.archive, list_files(args.archive)[0], study.runs):
             command = f"python {os.path.relpath(ROOT / 'workflow_scripts/unpack.py')}"
@@ -215,7 +215,7 @@ def pack(archive: Path, runs: Mapping[str, RunSpec]) -> int:
     size = archive.stat().st_size / 1e6
     say(f"{archive}: {results} results, {checkpoints} checkpoints, {size:.1f} MB")
     if results:
-        say("to publish: unpack it in a checkout and see 'On the GPUs of one machine' in README.md")
+        say("to publish: unpack it in a checkout; see 'Publishing the reference', CONTRIBUTING.md")
     return results
 
 

@@ -93,7 +93,7 @@ def run_experiment(
         run_name: name of the run; the suffix ``_L{L}_K{K}`` is added unless it is there already.
         out_dir: folder of the result.
         seed: seed of initialisation, order and augmentation; None draws one.
-        device: device name; None for the first available of cuda, mps and cpu.
+        device: device name; None for HW2_DEVICE, else the first available of cuda, mps and cpu.
         bs_train: images per training batch.
         bs_test: images per evaluation batch; None for the project's default.
         batches: batches per epoch; None for the whole training set.

@@ -1,6 +1,7 @@
 # Draws figures from results, as SVG and PNG: for each experiment and for the whole study.
 #
-# in   results/*/seed*.json, seed*.test.json; the figure style; accuracies of public solutions
+# in   results/*/seed*.json, seed*.test.json; the figure style; accuracies of public solutions;
+#      the prepared images, where they are
 # out  figures/<experiment>_<kind>.svg, .png; figures/study_<kind>.svg, .png
 
 

@@ -1,6 +1,6 @@
 # Writes the report from all results and figures, as one HTML file and as PDF.
 #
-# in   results/*/seed*.json, seed*.test.json; figures/; the templates in report/
+# in   results/*/seed*.json, seed*.test.json; figures/; report/, with the published summary
 # out  report/report.html, report/report.pdf
 
 

@@ -1,4 +1,4 @@
-"""Rules experiment_figures and study_figures: draw figures of the existing results."""
+"""Rules experiment_figures, setting_figures and study_figures: draw figures of results."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class RecipeSpec(Frozen):
     early_stopping: Limit = None
     """Number of epochs without a lower validation loss before training stops; null: never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Floating-point precision; auto: bf16 on a GPU that supports it, otherwise fp32."""
+    """Floating-point precision; auto: bf16 on a GPU or CPU that multiplies it, otherwise fp32."""
     deterministic: Flag = False
     """Whether to use deterministic algorithms on a GPU, which is slower; a CPU always does."""
 

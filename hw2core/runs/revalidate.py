@@ -58,6 +58,7 @@ def revalidate(
         pairs: run and seed of each planned result.
         report: called with a line for each result that is revalidated or refused.
         commit: the commit whose code made the results; None: the commit that each of them names.
+            A result that an earlier comparison has kept is compared with the commit of that.
 
     Raises:
         UserError: ``commit`` is not in the repository, or has no such code; or a class that the

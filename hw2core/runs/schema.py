@@ -91,7 +91,7 @@ class Environment(Frozen):
     """Hardware, software and settings of the run."""
 
     device: v.Words
-    """Type of the torch device: cpu, cuda or mps."""
+    """Device as torch names it, such as cpu, cuda or mps."""
     processor: v.Words
     """Model name of the CPU or GPU."""
     precision: Literal["fp32", "bf16"]

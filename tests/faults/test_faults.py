@@ -1,4 +1,4 @@
-"""Faults against the real pipeline: every kind once in `make test`, hundreds on demand.
+"""Faults against the real pipeline: every kind once in `make test-all`, hundreds on demand.
 
     HW2_FAULTS=200 HW2_FAULT_SEED=1 python -m pytest -s tests/faults
 

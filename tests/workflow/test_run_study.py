@@ -394,10 +394,10 @@ def test_a_call_trains_every_stage_and_packs_it(checkout):
 
 
 def test_edits_during_a_call_do_not_change_what_later_stages_train(checkout):
-    (checkout / "long.yaml").write_text("training: {epochs: 3}\n")
+    (checkout / "long.yaml").write_text("training: {epochs: 3}\nseeds: [0, 1]\n")
     recipes = ["config.yaml", "long.yaml", "hw2core/engine/run.py"]
     recipes += ["gpu/config.yaml", "profiles/default/config.yaml"]
-    process = start(checkout, "--configfile", "long.yaml", "--seeds", "0", "1")
+    process = start(checkout, "--configfile", "long.yaml")
     wait_for(lambda: list((checkout / "logs/train").glob("*/*.log")) or process.poll() is not None)
     for recipe in recipes:
         (checkout / recipe).write_text("def (")
