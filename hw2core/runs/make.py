@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hw2core.config.spec import RunSpec
-from hw2core.engine.device import ran_out_of_memory, shorten
+from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
@@ -46,7 +48,7 @@ def make_result(
     check_device(options.get("device"))
     refuse_overrides()
     code, commit = hash_run_code(spec), read_commit()
-    with explain_memory():
+    with use_gpu(options.get("device")), explain_memory():
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -92,7 +94,7 @@ def make_evaluation(
     refuse_overrides()
     spec = RunSpec.from_config(result.config)
     options |= {"num_images": num_images, "precision": result.environment.precision}
-    with explain_memory():
+    with use_gpu(options.get("device")), explain_memory():
         metrics = evaluate_weights(spec, weights, data, **options)
     return Evaluation(
         run=result.name,
@@ -103,6 +105,18 @@ def make_evaluation(
         data_sha256=data.sha256,
         weights_sha256=result.weights_sha256,
     )
+
+
+@contextmanager
+def use_gpu(name: str | None) -> Iterator[None]:
+    """Make the GPU that will train the current one, as cuda:1: torch captures graphs on that.
+
+    Raises:
+        DeviceError: it cannot be used.
+    """
+    device = pick_device(name)
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        yield
 
 
 @contextmanager

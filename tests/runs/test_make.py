@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
+import torch
 
 from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError
@@ -37,3 +40,34 @@ def test_a_commit_made_while_it_trains_is_not_that_of_the_code(tiny_spec, tiny_d
     monkeypatch.setattr(make, "read_commit", lambda: next(commits))
     result, _ = make_result(tiny_spec, 0, tiny_data, device="cpu")
     assert result.environment.git_commit == "before"
+
+
+@pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
+def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
+    tiny_spec, tiny_data, make_result, monkeypatch, name, current
+):
+    """CUDA captures graphs on the current GPU; an empty one would train nothing."""
+    here, seen = [0], []
+
+    class Current(Exception):
+        pass
+
+    @contextmanager
+    def use(device):
+        here.append(0 if device.index is None else device.index)
+        yield
+        here.pop()
+
+    def note(*_, **__):
+        seen.append(here[-1])
+        raise Current
+
+    monkeypatch.setattr(make, "pick_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device", use)
+    for function in ("train_run", "evaluate_weights"):
+        monkeypatch.setattr(make, function, note)
+    with pytest.raises(Current):
+        make.make_result(tiny_spec, 0, tiny_data, device=name)
+    with pytest.raises(Current):
+        make_evaluation(make_result(), {}, tiny_data, num_images=5, device=name)
+    assert seen == [current, current]
