@@ -7,16 +7,19 @@ configuration, the folder or a name is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from selected_runs import load_runs, make_parser
 
-from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.gpus import check_device
 from hw2core.progress import look
+from hw2core.runs.code_hash import forget_hashes
 from hw2core.runs.paths import EXPLORE
 from hw2core.runs.states import CURRENT, STATES, RunState
 
@@ -38,11 +41,12 @@ def main() -> int:
     args = parser.parse_args()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `status.py | head` ends quietly
+    start = Path.cwd()
     try:
         study, pairs = load_runs(args)
         check_device()
         if args.watch:
-            return watch(study, pairs)
+            return watch(args, start)
         states, summary = look(study, pairs, full=bool(args.names))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
@@ -59,8 +63,12 @@ def are_current(states: list[RunState]) -> bool:
     return all(state.state == CURRENT for state in states)
 
 
-def watch(study: Study, pairs: list[tuple[str, int]]) -> int:
-    """Show the runs until all are current, those that are not current first."""
+def watch(args: argparse.Namespace, start: Path) -> int:
+    """Show the runs until all are current, those that are not current first.
+
+    Configuration and code are read for each look, as they may be edited; ``start`` is the folder
+    that paths in ``args`` are relative to.
+    """
     try:
         from rich.console import Group
         from rich.live import Live
@@ -77,16 +85,21 @@ def watch(study: Study, pairs: list[tuple[str, int]]) -> int:
             table.add_row(run, str(seed), Text(state, COLOURS[state]), Text(detail))
         return Group(table, Text(summary), Text(LOOK))
 
-    with Live(auto_refresh=False) as live:
-        while True:
+    done = False
+    with Live(auto_refresh=False) as live, suppress(KeyboardInterrupt):
+        while not done:
+            os.chdir(start)
+            forget_hashes()
+            shown: Group | Text
             try:
-                states, summary = look(study, pairs, full=False)
-                live.update(draw(states, summary, live.console.height), refresh=True)
-                if are_current(states):
-                    return 0
+                states, summary = look(*load_runs(args), full=False)
+                shown, done = draw(states, summary, live.console.height), are_current(states)
+            except (UserError, OSError) as error:  # such as a line that is half typed
+                shown = Text(str(error))
+            live.update(shown, refresh=True)
+            if not done:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-            except KeyboardInterrupt:
-                return 1
+    return int(not done)
 
 
 if __name__ == "__main__":

@@ -185,6 +185,23 @@ def test_status_is_watched_until_all_runs_are_current(study):
     assert "snakemake explore" in done.stdout
 
 
+def test_status_that_is_watched_follows_edits(clone):
+    pytest.importorskip("rich")
+    code = clone / "hw2core/engine/optim.py"
+    good = code.read_text()
+    clone.overlay("exp2", training={"lr": 0.5})
+    process = clone.execute("workflow_scripts/status.py", "--watch", environment={})
+    time.sleep(8)  # one look
+    assert process.poll() is None
+    code.write_text("def (")
+    clone.configure(TINY)
+    time.sleep(8)
+    assert process.poll() is None
+    code.write_text(good)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+
+
 def test_status_shows_a_running_run_beside_snakemake(tmp_path):
     study = copy_sources(tmp_path / "clone")
     config = copy.deepcopy(TINY)
