@@ -133,6 +133,8 @@ def refuse_overrides() -> None:
     import torch
 
     found = [f"{name}={os.environ[name]}" for name in OVERRIDES if os.environ.get(name)]
+    if (kind := torch.get_default_dtype()) != torch.float32:
+        found.append(f"torch.set_default_dtype({kind})")
     for setting in PRECISIONS:
         if (value := attrgetter(setting)(torch)) not in ("none", "ieee"):
             found.append(f"torch.{setting} = {value!r}")

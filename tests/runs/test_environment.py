@@ -79,6 +79,10 @@ else:
         (["b.mkldnn.conv.fp32_precision = 'bf16'"], "torch.backends.mkldnn.conv.*= 'bf16': torch"),
         (["b.fp32_precision = 'tf32'"], r"torch.backends.fp32_precision = 'tf32'.*: torch"),
         (["prepare()", "b.cudnn.fp32_precision = 'tf32'"], r"torch.*cudnn.*= 'tf32': torch"),
+        (
+            ["torch.set_default_dtype(torch.float64)"],
+            r"torch.set_default_dtype\(torch.float64\): t",
+        ),
         # What prepare_device turns off, and what is as precise as it should be.
         (["b.cudnn.conv.fp32_precision = 'tf32'"], "none ieee False"),
         (["b.fp32_precision = b.cudnn.conv.fp32_precision = 'ieee'"], "ieee ieee False"),

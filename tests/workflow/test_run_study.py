@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
 
@@ -371,15 +372,16 @@ def checkout(tmp_path) -> Checkout:
     return checkout
 
 
-def start(checkout: Checkout, *arguments: str) -> subprocess.Popen:
-    command = ("gpu/run_study.py", "--seeds", "0", "--minutes", "5", *arguments)
+def start(checkout: Checkout, *arguments: str, seeds: Sequence[str] = "0") -> subprocess.Popen:
+    chosen = ["--seeds", *seeds] if seeds else []
+    command = ("gpu/run_study.py", *chosen, "--minutes", "5", *arguments)
     return checkout.execute(*command, environment={}, start_new_session=True)
 
 
 def test_a_call_trains_every_stage_and_packs_it(checkout):
     (checkout / "long.yaml").write_text("training: {epochs: 3}\n")  # in place of 2
     files = ["--configfile", "long.yaml"]
-    process = start(checkout, *files, "--seeds", "0", "1")
+    process = start(checkout, *files, seeds="01")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "further seeds of exp2: 1 run\n" in output
@@ -397,7 +399,7 @@ def test_edits_during_a_call_do_not_change_what_later_stages_train(checkout):
     (checkout / "long.yaml").write_text("training: {epochs: 3}\nseeds: [0, 1]\n")
     recipes = ["config.yaml", "long.yaml", "hw2core/engine/run.py"]
     recipes += ["gpu/config.yaml", "profiles/default/config.yaml"]
-    process = start(checkout, "--configfile", "long.yaml")
+    process = start(checkout, "--configfile", "long.yaml", seeds="")
     wait_for(lambda: list((checkout / "logs/train").glob("*/*.log")) or process.poll() is not None)
     for recipe in recipes:
         (checkout / recipe).write_text("def (")
@@ -448,7 +450,7 @@ def test_a_lost_connection_stops_every_run_and_packs(checkout):
     """As does a signal: see above."""
     checkout.configure({**yaml.safe_load((checkout / "config.yaml").read_text()), "seeds": [0]})
     (checkout / "long.yaml").write_text("training: {epochs: 5000}\n")
-    process = start(checkout, "--configfile", "long.yaml")
+    process = start(checkout, "--configfile", "long.yaml", seeds="")
     logs = [checkout / f"logs/train/{run}/seed0.log" for run in ("exp1_4_L4_K4", "exp2_L4_K4")]
     wait_for(
         lambda: (
