@@ -155,10 +155,16 @@ def describe_loss(path: str, new: RunSpec) -> str | None:
     """Return what would be lost if the run ``new`` replaced the result; None if nothing.
 
     That is a result on more epochs or images, one on images of another data set unless those were
-    generated, and whatever this version did not write.
+    generated, one that cannot be read now, and whatever this version did not write.
     """
     if not Path(path).exists():
         return None
+    for file in (Path(path), Path(path).with_suffix(".safetensors")):
+        try:
+            if file.is_file():
+                file.open("rb").close()
+        except OSError as error:  # such as its permissions, or a file server that does not answer
+            return f"{file}: cannot be read ({error.strerror}), and would be replaced"
     try:
         old = RunSpec.from_config(read_result(path).config)
     except ForeignResultError as error:

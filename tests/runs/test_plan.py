@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,6 +71,25 @@ def test_a_smaller_run_never_replaces_a_larger_one(write_run, study_of, section,
             refuse_loss(study, [RESULT])
     else:
         refuse_loss(study, [RESULT])
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_what_cannot_be_read_at_the_moment_is_not_replaced(
+    write_run, study_of, monkeypatch, suffix
+):
+    write_run()
+    unreadable = str(Path(RESULT).with_suffix(suffix))
+
+    def open_file(path, *arguments, opened=Path.open, **options):
+        if str(path) == unreadable:
+            raise PermissionError(errno.EACCES, "Permission denied", unreadable)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    with pytest.raises(
+        LossError, match=rf"^{unreadable}: cannot be read \(Permission denied\), and"
+    ):
+        refuse_loss(study_of("training", lr=0.1), [RESULT])
 
 
 @pytest.mark.parametrize("name", ["generated", "cifar100"])
