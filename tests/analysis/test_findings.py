@@ -97,6 +97,32 @@ def test_a_best_run_that_others_beat_on_the_test_images_is_said_to():
     )
 
 
+def test_equal_training_accuracies_are_no_better_fit():
+    results = [
+        build_result(
+            f"exp1_1_L{depth}_K32",
+            depth=depth,
+            best_validation=best,
+            train_accuracy=[*[50.0] * 19, fit],
+        )
+        for depth, best, fit in ((2, 70.0, 99.96), (4, 72.0, 99.98))
+    ]
+    text = findings.answer("part3_q2_1", tabulate(results))
+    assert "differs from the next best by +0.0 points." in text
+
+
+def test_a_plain_network_does_not_train_too_where_the_residual_one_fails():
+    results = [
+        build_result("exp1_1_L4_K32", depth=4),
+        build_result(
+            "exp1_4_L4_K32", experiment="exp1_4", model="resnet", depth=4, status="at_chance"
+        ),
+    ]
+    text = findings.answer("part3_q5", tabulate(results))
+    assert "does not train; the plain network" in text
+    assert "same channels trains." in text
+
+
 @pytest.mark.parametrize(("name", "experiment"), [("part3_q2_2", "exp1_1"), ("part3_q3", "exp1_2")])
 def test_what_does_not_train_is_said_of_these_alone(study, name, experiment):
     said = set()

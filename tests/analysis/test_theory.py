@@ -16,7 +16,14 @@ def test_the_jacobian_of_the_question():
     assert jacobian.size == 137_438_953_472 == 128 * 2**30
     assert (jacobian.nonzero, jacobian.product) == (2**30, 2**19)
     # The gradients by X (128 x 1024), W (2048 x 1024) and b (2048), of four bytes a number.
-    assert theory.measure_backward_memory() == 4 * (128 * 1024 + 2048 * 1024 + 2048)
+    expected = 4 * (128 * 1024 + 2048 * 1024 + 2048)
+    assert theory.measure_backward_memory() == expected
+    torch.set_default_dtype(torch.float64)  # as for a check of gradients
+    try:
+        with torch.no_grad():
+            assert theory.measure_backward_memory() == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_the_formula_holds_for_a_jacobian_that_fits_into_memory():

@@ -62,7 +62,7 @@ def say_best_depth(study: Study) -> Sentences:
     if pairs:
         epochs = study.epochs.merge(select(study.runs, status="trained")[["run", "seed"]])
         ends = epochs.groupby(["run", "seed"])["train_accuracy"].last().groupby("run").mean()
-        fits = [ends[best.run] - ends[second.run] for best, second in pairs]
+        fits = [round(ends[best.run] - ends[second.run], 1) for best, second in pairs]
         meaning = ""
         if min(fits) > 0:
             meaning = ": it also fits the training images better"

@@ -39,7 +39,8 @@ def say_skip_connections(study: Study) -> Sentences:
     plain = int((pairs["trained_plain"] > 0).sum())
     plain_seeds = say.some_seeds(pairs["trained_plain"], pairs["seeds_plain"])
     if len(pairs) == 1:
-        verb = "trains too" if plain else "does not train"
+        too = " too" if (pairs["trained"] > 0).any() else ""
+        verb = f"trains{too}" if plain else "does not train"
         text += "; the plain network with the same number of convolutions and the same channels "
         text += f"{verb}{plain_seeds}"
     elif len(pairs):

@@ -62,9 +62,10 @@ def say_jacobian(study: Study) -> Sentences:
 
 def measure_backward_memory() -> int:
     """Return the bytes of all gradients from the backward pass of the question's layer."""
-    layer = nn.Linear(IN_FEATURES, OUT_FEATURES)
-    x = torch.zeros(BATCH, IN_FEATURES, requires_grad=True)
-    z = layer(x)
+    layer = nn.Linear(IN_FEATURES, OUT_FEATURES, dtype=torch.float32)
+    x = torch.zeros(BATCH, IN_FEATURES, dtype=torch.float32, requires_grad=True)
+    with torch.enable_grad():
+        z = layer(x)
     return sum(g.nbytes for g in torch.autograd.grad(z, [x, *layer.parameters()], z.detach()))
 
 
