@@ -127,20 +127,22 @@ class Planner:
         Without images, a new training waits for them; a result of format 2 holds its evaluation.
         """
         rule, output = job.rule.name, next(iter(job.output), "")  # none of a target like "figures"
+        result = ""
         if rule == "train" and Path(output).exists():
             source = paths.manifest_path(self._runs[job.wildcards.run].data.folder)
-            advice = "nothing is deleted"
         elif rule == "evaluate":
             result = paths.result_path(job.wildcards.run, job.wildcards.seed)
             source = paths.weights_path(job.wildcards.run, job.wildcards.seed)
-            advice = f"copy one of them here, or delete {result} to train the run again"
         else:
             return ""
-        if source in made or Path(source).exists():
+        if source in made or Path(source).exists() or (result and read_result(result).test):
             return ""
-        if rule == "evaluate" and read_result(result).test:
-            return ""
-        return f"{source}: missing, so {output} cannot be made; {advice}"
+        if Path(output).exists():  # as with -F and -R
+            return f"{source}: missing, so {output} cannot be made again; nothing is deleted"
+        return (
+            f"{source}: missing, so {output} cannot be made; copy one of them here, or delete "
+            f"{result} to train the run again"
+        )
 
 
 def list_image_notices(data: DataSpec) -> list[str]:

@@ -179,6 +179,9 @@ def test_a_job_that_lacks_weights_or_images_is_refused_before_any_job(tiny_spec,
     )
     with pytest.raises(UserError, match=r"manifest.json: missing, so .*; nothing is deleted"):
         planner.check_jobs([train, evaluate])
+    Path(evaluation).touch()  # as with -R evaluate
+    with pytest.raises(UserError, match=r"safetensors: missing, so .* again; nothing is deleted$"):
+        planner.check_jobs([evaluate])
 
 
 def job_of(rule: str, run: str, *output: str) -> SimpleNamespace:
