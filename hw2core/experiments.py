@@ -125,7 +125,7 @@ def run_experiment(
     given = make_plain(locals())
     check_loaded()
     spec = read_spec(given)
-    seed = torch.seed() % 2**32 if seed is None else given["seed"]
+    seed = int.from_bytes(os.urandom(4)) if seed is None else given["seed"]
     seed = read_number("seed", seed, range(2**64), "0 to 2**64 - 1")
     batch_size = EVALUATION_BATCH if bs_test is None else given["bs_test"]
     batch_size = read_number("bs_test", batch_size, range(1, MOST + 1), f"1 to {MOST:,}")

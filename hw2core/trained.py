@@ -20,6 +20,7 @@ from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
 from hw2core.runs.code_hash import NETWORKS, hash_modules, hash_run_code
+from hw2core.runs.environment import refuse_defaults
 from hw2core.runs.files import ResultError, read_result
 from hw2core.runs.loaded import check_loaded
 from hw2core.runs.schema import Result
@@ -101,6 +102,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
             code was edited after it was imported.
     """
     check_loaded()
+    refuse_defaults()
     seed = int(seed)
     path = _find_result(run, seed, folder)
     if not path.exists():

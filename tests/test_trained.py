@@ -147,6 +147,16 @@ def test_a_renamed_run_has_its_network_and_a_copied_result_none(study, monkeypat
         load_network(renamed.name, 1, folder=folder)
 
 
+def test_no_weights_are_called_damaged_where_torch_has_another_default(study):
+    folder, spec = study
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(UserError, match=r"^torch\.set_default_dtype\(torch\.float64\): "):
+            load_network(spec.name, folder=folder)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_what_is_missing_or_not_of_the_result_is_one_line(study, monkeypatch, tmp_path):
     folder, spec = study
     monkeypatch.chdir(tmp_path)

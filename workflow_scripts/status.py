@@ -88,10 +88,10 @@ def watch(args: argparse.Namespace, start: Path) -> int:
     done = False
     with Live(auto_refresh=False) as live, suppress(KeyboardInterrupt):
         while not done:
-            os.chdir(start)
             forget_hashes()
             shown: Group | Text
             try:
+                os.chdir(start)
                 states, summary = look(*load_runs(args), full=False)
                 shown, done = draw(states, summary, live.console.height), are_current(states)
             except (UserError, OSError) as error:  # such as a line that is half typed

@@ -77,7 +77,7 @@ class GraphedStep:
                 # The end of the capture fails too, but its message only reports an earlier failure.
                 reason = shorten(error.__context__ or error)
                 raise GraphError(
-                    f"no CUDA graph: {reason}; start Python again with {CUDA_GRAPH}=0"
+                    f"no CUDA graph: {reason}; a new process with {CUDA_GRAPH}=0 trains without"
                 ) from error
         if self._replay is None or self._inputs is None or x.shape != self._inputs[0].shape:
             self._run_aside(x, y)

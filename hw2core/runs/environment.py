@@ -125,21 +125,45 @@ def drop_overrides() -> None:
 
 
 def refuse_overrides() -> None:
-    """Check that neither ``OVERRIDES`` nor, by the program itself, ``PRECISIONS`` are set.
+    """Check that nothing in this process changes what torch computes, such as ``OVERRIDES``.
 
     Raises:
-        UserError: one of them is.
+        UserError: something does.
     """
     import torch
 
+    refuse_defaults()
     found = [f"{name}={os.environ[name]}" for name in OVERRIDES if os.environ.get(name)]
-    if (kind := torch.get_default_dtype()) != torch.float32:
-        found.append(f"torch.set_default_dtype({kind})")
     for setting in PRECISIONS:
         if (value := attrgetter(setting)(torch)) not in ("none", "ieee"):
             found.append(f"torch.{setting} = {value!r}")
+    modes = {
+        "torch.autocast": any(map(torch.is_autocast_enabled, ("cpu", "cuda", "mps"))),
+        "torch.inference_mode": torch.is_inference_mode_enabled(),
+        "torch.no_grad or torch.set_grad_enabled(False)": not torch.is_grad_enabled(),
+    }
+    _refuse([*found, *(name for name, is_on in modes.items() if is_on)])
+
+
+def refuse_defaults() -> None:
+    """Check that new tensors are of float32 and on the CPU, unless asked for otherwise.
+
+    Raises:
+        UserError: they are not.
+    """
+    import torch
+
+    found = []
+    if (kind := torch.get_default_dtype()) != torch.float32:
+        found.append(f"torch.set_default_dtype({kind})")
+    if (device := torch.get_default_device()).type != "cpu":
+        found.append(f"torch.set_default_device('{device}')")
+    _refuse(found)
+
+
+def _refuse(found: list[str]) -> None:
     if found:
-        rule = "torch would wait for ever, or compute in another precision; start Python without"
+        rule = "torch would wait for ever, or compute something else; start Python without"
         raise UserError(make_line(f"{', '.join(found)}: {rule}"))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from hw2core.config.spec import RunSpec
 from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
+from hw2core.engine.generators import keep_generators
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
@@ -48,7 +49,7 @@ def make_result(
     check_device(options.get("device"))
     refuse_overrides()
     code, commit = hash_run_code(spec), read_commit()
-    with use_gpu(options.get("device")), explain_memory():
+    with use_device(options.get("device")), explain_memory():
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -94,7 +95,7 @@ def make_evaluation(
     refuse_overrides()
     spec = RunSpec.from_config(result.config)
     options |= {"num_images": num_images, "precision": result.environment.precision}
-    with use_gpu(options.get("device")), explain_memory():
+    with use_device(options.get("device")), explain_memory():
         metrics = evaluate_weights(spec, weights, data, **options)
     return Evaluation(
         run=result.name,
@@ -108,14 +109,17 @@ def make_evaluation(
 
 
 @contextmanager
-def use_gpu(name: str | None) -> Iterator[None]:
-    """Make the GPU that will train the current one, as cuda:1: torch captures graphs on that.
+def use_device(name: str | None) -> Iterator[None]:
+    """Make a GPU, such as cuda:1, the current one, on which torch captures graphs.
+
+    A notebook goes on with its own random numbers of Python, NumPy and the CPU.
 
     Raises:
-        DeviceError: it cannot be used.
+        DeviceError: the device cannot be used.
     """
     device = pick_device(name)
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+    current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    with current, keep_generators(torch.device("cpu")):
         yield
 
 

@@ -83,6 +83,9 @@ else:
             ["torch.set_default_dtype(torch.float64)"],
             r"torch.set_default_dtype\(torch.float64\): t",
         ),
+        (["torch.set_default_device('meta')"], r"torch.set_default_device\('meta'\): torch"),
+        (["torch.set_grad_enabled(False)"], r"torch.no_grad or torch.set_grad_enabled\(False\): t"),
+        (["torch.autocast('cpu', torch.bfloat16).__enter__()"], "torch.autocast: torch would"),
         # What prepare_device turns off, and what is as precise as it should be.
         (["b.cudnn.conv.fp32_precision = 'tf32'"], "none ieee False"),
         (["b.fp32_precision = b.cudnn.conv.fp32_precision = 'ieee'"], "ieee ieee False"),

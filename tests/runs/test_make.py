@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import random
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
 from hw2core.config.spec import RunSpec
+from hw2core.engine.generators import seed_generators
 from hw2core.errors import UserError
 from hw2core.runs import make
 from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
@@ -40,6 +43,16 @@ def test_a_commit_made_while_it_trains_is_not_that_of_the_code(tiny_spec, tiny_d
     monkeypatch.setattr(make, "read_commit", lambda: next(commits))
     result, _ = make_result(tiny_spec, 0, tiny_data, device="cpu")
     assert result.environment.git_commit == "before"
+
+
+def test_random_numbers_go_on_after_a_run(tiny_spec, tiny_data):
+    drawn = []
+    for trains in (False, True):
+        seed_generators(7)
+        if trains:
+            make_result(tiny_spec, 0, tiny_data, device="cpu")
+        drawn.append((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
