@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -47,6 +48,7 @@ COURSE = {
 }
 
 
+@lru_cache(maxsize=4)  # a report asks often, about few studies
 def keep_course(study: Study) -> Study:
     """Return a study without experiments that share only their name with the assignment's.
 

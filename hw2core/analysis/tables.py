@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 BASELINE_TYPES = dict.fromkeys(BASELINE_COLUMNS, "float") | {"run": "str", "solutions": "int"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """Experiments, their results, and the tables that figures and report read."""
+    """Experiments, their results, and the tables that figures and report read and do not change."""
 
     experiments: list[Experiment]
     results: list[Result]
