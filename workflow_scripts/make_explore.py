@@ -19,7 +19,7 @@ from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import COPIED_CONFIG, EXPLORE, manifest_path
-from hw2core.runs.staleness import warn_of_stale
+from hw2core.runs.staleness import find_stale, warn_of_stale
 from hw2core.runs.unfinished import find_unfinished
 
 
@@ -51,7 +51,7 @@ def main() -> int:
             except DataError as error:
                 log.warning(f"no pictures: {error}")
         experiments = study.experiments.values()
-        write_page(Path(EXPLORE), load(experiments), unfinished, prepared)
+        write_page(Path(EXPLORE), load(experiments), unfinished, prepared, find_stale(experiments))
         warn_of_stale(experiments, log)
         return f"wrote {EXPLORE}, with {len(unfinished)} unfinished"
 

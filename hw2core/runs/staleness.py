@@ -112,18 +112,23 @@ def compare_result(spec: RunSpec, seed: int) -> list[str]:
     return Identity.of(spec, seed).find_differences(result)
 
 
-def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:
-    """Log how many existing results or their evaluations are stale, and where the reasons are.
+def find_stale(experiments: Iterable[Experiment]) -> dict[tuple[str, int], str]:
+    """Return the first reason why an existing result or its evaluation is stale, by run and seed.
 
     Experiments from JSON, as Snakemake passes them, have no specs, and their results are current.
     """
-    stale = sum(
-        Path(paths.result_path(run, seed)).exists() and _is_stale(each.specs[run], seed)
+    return {
+        (run, seed): reasons[0]
         for each in experiments
         for run, seed in each.pairs()
-        if run in each.specs
-    )
-    if stale:
+        if run in each.specs and Path(paths.result_path(run, seed)).exists()
+        if (reasons := _explain(each.specs[run], seed))
+    }
+
+
+def warn_of_stale(experiments: Iterable[Experiment], log: logging.Logger) -> None:
+    """Log how many of these results are stale, and where the reasons are."""
+    if stale := len(find_stale(experiments)):
         results = "1 result is" if stale == 1 else f"{stale} results are"
         log.warning(f"{results} stale but shown; workflow_scripts/status.py gives the reasons")
 
@@ -149,9 +154,9 @@ def refuse_mixed_images(results: Iterable[Result]) -> None:
             )
 
 
-def _is_stale(spec: RunSpec, seed: int) -> bool:
+def _explain(spec: RunSpec, seed: int) -> list[str]:
     evaluated = Path(paths.evaluation_path(spec.name, seed)).exists()
-    return bool(explain_result(spec, seed) or (evaluated and explain_evaluation(spec, seed)))
+    return explain_result(spec, seed) or (explain_evaluation(spec, seed) if evaluated else [])
 
 
 def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:

@@ -211,6 +211,22 @@ def test_unfinished_runs_are_marked(results, tiny_spec):
     assert all(seed["unfinished"] for seed in run["seeds"])
 
 
+def test_stale_results_are_marked_and_left_out_where_others_are_current(results, tmp_path):
+    study = tabulate(results)
+    reason = "training.lr: was 0.1, is 0.2"
+    stale = {(RUN, 1): reason, (OTHER, 0): reason, (OTHER, 1): "code of a changed"}
+    shown = {run["name"]: run for run in describe_study(study, stale=stale)["runs"]}
+    alone = [x for x in results if x.name != RUN or x.seed == 0]
+    (expected,) = (x for x in describe_study(tabulate(alone))["runs"] if x["name"] == RUN)
+    assert shown[RUN] == expected | {"stale": f"seed 1: {reason}; left out"}
+    assert shown[OTHER]["trained"] == "2 of 2"
+    assert shown[OTHER].pop("stale") == f"seed 0: {reason}; seed 1: code of a changed"
+    assert {run["stale"] for name, run in shown.items() if name not in (RUN, OTHER)} == {""}
+    for each, notes in ((stale, 1), ({}, 0)):
+        write_page(tmp_path / "page.html", study, stale=each)
+        assert (tmp_path / "page.html").read_text().count("3 results are stale: ") == notes
+
+
 def move(browser, kind, x, y, **options):
     browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **options)
 

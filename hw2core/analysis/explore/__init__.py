@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ def write_page(
     study: Study,
     unfinished: Sequence[Unfinished] = (),
     prepared: Iterable[PreparedData] = (),
+    stale: Mapping[tuple[str, int], str] = {},
 ) -> None:
     """Write the page; see ``describe_study``. The same values give the same bytes.
 
@@ -40,9 +41,10 @@ def write_page(
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters["digest"] = hash_source
     text = environment.from_string(page).render(
-        data=describe_study(study, unfinished, prepared),
+        data=describe_study(study, unfinished, prepared, stale),
         style=style + write_theme(),
         script=script,
         missing=sum(map(len, study.missing.values())),
+        stale=len(stale),
     )
     write_text_atomically(path, text)

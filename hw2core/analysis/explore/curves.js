@@ -62,6 +62,7 @@ function drawPoints() {
       run.same_as && `trained as ${run.same_as}`,
       run.unfinished && `unfinished: ${run.unfinished}`,
       run.reduced && `reduced: ${run.reduced}`,
+      run.stale && `stale: ${run.stale}`,
     ];
     svg.marks.push({ left, top, run: run.name, text: lines.filter(Boolean).join("\n") });
   }

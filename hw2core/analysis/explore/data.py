@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image
 
 from hw2core.analysis.figures import style
 from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities
-from hw2core.analysis.tables import Study, find_best, list_rows, select
+from hw2core.analysis.tables import Study, build, find_best, list_rows, select
 from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
 from hw2core.runs.outcome import judge_status
@@ -31,7 +31,10 @@ PICTURE_QUALITY = 85  # of WebP, in percent
 
 
 def describe_study(
-    study: Study, unfinished: Sequence[Unfinished] = (), prepared: Iterable[PreparedData] = ()
+    study: Study,
+    unfinished: Sequence[Unfinished] = (),
+    prepared: Iterable[PreparedData] = (),
+    stale: Mapping[tuple[str, int], str] = {},
 ) -> dict[str, Any]:
     """Return all values of the page; a number that is missing is None.
 
@@ -40,7 +43,14 @@ def describe_study(
         unfinished: runs and seeds without a result, of which there is a checkpoint.
         prepared: data sets, for names of classes and pictures of what a run gets wrong. A run
             was tested on one of them if their hashes are equal.
+        stale: run and seed -> why its result is stale. Where other seeds of the run are current,
+            it is left out.
     """
+    current = {each.name for each in study.results if (each.name, each.seed) not in stale}
+    left_out = current & {run for run, _ in stale}
+    if left_out:
+        kept = [x for x in study.results if (x.name, x.seed) not in stale or x.name not in current]
+        study = build(study.experiments, kept, study.missing)
     found: dict[str, list[Result]] = defaultdict(list)
     for result in study.results:
         found[result.name].append(result)
@@ -66,6 +76,7 @@ def describe_study(
             {
                 **facts,
                 "unfinished": ", ".join(map(_count_epochs, started)),
+                "stale": _describe_stale(name, stale) + "; left out" * (name in left_out),
                 "seeds": [_describe_seed(*seed) for seed in seeds],
                 "images": [*tested].index(tests[0].data_sha256) if tests else None,
                 "mistakes": [[*mistake.model_dump().values()] for mistake in mistakes],
@@ -84,6 +95,15 @@ def describe_study(
         "quantities": list(QUANTITIES),
         "images": [_describe_images(x, known.get(sha), shown) for sha, x in tested.items()],
     }
+
+
+def _describe_stale(name: str, stale: Mapping[tuple[str, int], str]) -> str:
+    """Return the stale seeds of a run, with the reason of each."""
+    reasons = defaultdict(list)
+    for (run, seed), reason in stale.items():
+        if run == name:
+            reasons[reason].append(f"seed {seed}")
+    return "; ".join(f"{', '.join(seeds)}: {reason}" for reason, seeds in reasons.items())
 
 
 def _list_tests(results: Sequence[Result]) -> list[Evaluation]:

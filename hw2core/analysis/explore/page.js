@@ -56,8 +56,9 @@ function drawTable() {
     ["Parameters", (run) => run.parameters, (value) => value.toLocaleString("en")],
     ["MFLOP", (run) => run.mflops, (value) => format(value, 4)],
     ["Reduced", (run) => run.reduced],
+    ["Stale", (run) => run.stale],
     ...Object.entries(data.settings).map(([key, values]) => [key, (run) => values[run.place]]),
-  ].filter(([title, get], place) => place < 8 || new Set(shown.map(get)).size > 1 || (title === "Reduced" && shown[0]?.reduced));
+  ].filter(([title, get], place) => place < 8 || new Set(shown.map(get)).size > 1 || (["Reduced", "Stale"].includes(title) && shown.length && get(shown[0])));
   const [, get] = columns.find(([title]) => title === order.title) || columns[0];
   const sorted = [...shown].sort((a, b) => compare(get(a), get(b)) * (order.down ? -1 : 1));
   const heads = columns.map(([title]) => {
