@@ -12,12 +12,14 @@ from hw2core.analysis.claims import judge
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures import curves, dots, key
 from hw2core.analysis.figures.dots import compare_parts, describe_ablation
+from hw2core.analysis.findings import own
 from hw2core.analysis.findings.core import FINDINGS
 from hw2core.analysis.findings.own import measure_ablation, tabulate_changes
 from hw2core.analysis.findings.part2 import find_joint_rise
 from hw2core.analysis.findings.residual import tabulate_pairs
 from hw2core.analysis.tables import build, find_best, list_rows, select, split_trained
 from hw2core.analysis.text import format_number
+from hw2core.runs.code_hash import hash_modules
 from hw2core.runs.outcome import judge_status
 
 SEVERAL = ("part3_q2_1", "part3_q2_2", "part3_q3", "part3_q4", "part3_q5", "part3_q6_1")
@@ -416,6 +418,23 @@ def test_an_experiment_that_varies_more_than_the_assignment_answers_no_question(
     assert findings.answer(question, keep_course(tabulate(results))) == said
     assert judge(tabulate(results)).empty
     assert name in keep_course(tabulate(results[:2])).runs["experiment"].tolist()
+
+
+def test_an_edited_custom_network_is_not_described_as_the_original(study):
+    said = "The code of the custom network was edited;"
+    assert said not in findings.answer("part3_q6_1", study)
+    codes = [{own.CODE: code} for code in (own.DESCRIBED, "0")]
+    results = [
+        build_result(f"exp2_L{depth}_K32", experiment="exp2", model="ycn", depth=depth, code=code)
+        for depth, code in zip((2, 4), codes, strict=True)
+    ]
+    assert said not in findings.answer("part3_q6_1", tabulate(results[:1]))
+    assert findings.answer("part3_q6_1", tabulate(results)).startswith(said)
+
+
+def test_the_changes_are_those_of_the_code():
+    """After an edit of the network: report/changes.csv, part3_q6.md.j2, and then the hash."""
+    assert hash_modules([own.CODE])[own.CODE] == own.DESCRIBED
 
 
 @pytest.mark.parametrize("other", ["svhn", "cifar10"])
