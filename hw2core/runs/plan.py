@@ -164,7 +164,7 @@ def describe_loss(path: str, new: RunSpec) -> str | None:
             if file.is_file():
                 file.open("rb").close()
         except OSError as error:  # such as its permissions, or a file server that does not answer
-            return f"{file}: cannot be read ({error.strerror}), and would be replaced"
+            return f"{file}: cannot be read ({error.strerror}), but would be replaced; give access"
     try:
         old = RunSpec.from_config(read_result(path).config)
     except ForeignResultError as error:

@@ -87,7 +87,7 @@ def test_what_cannot_be_read_at_the_moment_is_not_replaced(
 
     monkeypatch.setattr(Path, "open", open_file)
     with pytest.raises(
-        LossError, match=rf"^{unreadable}: cannot be read \(Permission denied\), and"
+        LossError, match=rf"^{unreadable}: cannot be read \(Permission denied\), but"
     ):
         refuse_loss(study_of("training", lr=0.1), [RESULT])
 
