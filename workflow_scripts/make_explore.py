@@ -19,7 +19,7 @@ from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.prepared import DataError, load_prepared
 from hw2core.runs.log import run_job
 from hw2core.runs.paths import COPIED_CONFIG, EXPLORE, manifest_path
-from hw2core.runs.staleness import find_stale, warn_of_stale
+from hw2core.runs.staleness import find_stale
 from hw2core.runs.unfinished import find_unfinished
 
 
@@ -51,8 +51,10 @@ def main() -> int:
             except DataError as error:
                 log.warning(f"no pictures: {error}")
         experiments = study.experiments.values()
-        write_page(Path(EXPLORE), load(experiments), unfinished, prepared, find_stale(experiments))
-        warn_of_stale(experiments, log)
+        stale = find_stale(experiments)
+        write_page(Path(EXPLORE), load(experiments), unfinished, prepared, stale)
+        if stale:
+            log.warning(f"stale results are marked ({len(stale)}); status.py gives all reasons")
         return f"wrote {EXPLORE}, with {len(unfinished)} unfinished"
 
     return run_job(work, "explore", args.log)
