@@ -16,6 +16,7 @@ import torch
 from hw2core.data.arrays import measure_channels
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import MANIFEST_FILE, PreparedData, load_prepared
+from hw2core.engine.device import pick_device
 from hw2core.runs.environment import (
     count_allotted_threads,
     describe_environment,
@@ -112,6 +113,14 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
         source={},
         arrays={},
     )
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return a device by name or the best; a GPU becomes the one on which torch captures graphs."""
+    device = pick_device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def prepare_process() -> int:

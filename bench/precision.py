@@ -19,6 +19,7 @@ from unittest import mock
 import torch
 from measure import (
     add_data_option,
+    choose_device,
     describe_machine,
     load_images,
     prepare_process,
@@ -30,7 +31,6 @@ from hw2core.analysis.statistics import compare_pairs
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study
-from hw2core.engine.device import pick_device
 from hw2core.engine.run import train_run
 from hw2core.engine.torch_trainer import DeviceTrainer
 
@@ -53,7 +53,7 @@ def main() -> None:
     if args.quick:
         args.runs, args.seeds, args.data = RUNS[:1], [0, 1], None
         args.images, args.validation, args.epochs = 300, 100, 1
-    device = pick_device(args.device)
+    device = choose_device(args.device)
     prepare_process()
     data = load_images(args.data, args.images + args.validation)
     study = load_study(read_config(STUDY_FILE))

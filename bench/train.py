@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from measure import (
     add_data_option,
+    choose_device,
     describe_machine,
     load_images,
     prepare_process,
@@ -34,7 +35,7 @@ from hw2core.config.study import STUDY_FILE, load_study
 from hw2core.data.augment import Augmentation
 from hw2core.data.loader import Loader
 from hw2core.data.prepared import PreparedData
-from hw2core.engine.device import pick_device, prepare_device
+from hw2core.engine.device import prepare_device
 from hw2core.engine.torch_trainer import DeviceTrainer
 
 RUNS = (
@@ -50,7 +51,7 @@ PROFILED_KERNELS = 15
 
 def main() -> None:
     args = parse_arguments()
-    device = pick_device(args.device)
+    device = choose_device(args.device)
     prepare_device(device, deterministic=False)
     prepare_process()
     num_images = args.images or (20_000 if device.type == "cuda" else 1_024)

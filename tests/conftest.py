@@ -27,7 +27,14 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with Slurm: its tests take longest and mostly wait, and others run beside them."""
+    """Begin with Slurm: its tests take longest and mostly wait, and others run beside them.
+
+    Without a GPU, its tests are skipped.
+    """
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
     items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
 
 

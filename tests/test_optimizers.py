@@ -105,7 +105,6 @@ def test_rmsprop_is_the_recurrence(lr, reg, decay, eps, steps, as_tensors):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("cls", OPTIMIZERS)
 def test_cuda_gives_what_the_cpu_gives(cls):
     on_cpu, on_cuda = (

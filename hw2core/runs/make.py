@@ -112,15 +112,30 @@ def make_evaluation(
 def use_device(name: str | None) -> Iterator[None]:
     """Make a GPU, such as cuda:1, the current one, on which torch captures graphs.
 
-    A notebook goes on with its own random numbers of Python, NumPy and the CPU.
+    A notebook goes on with its own random numbers and settings.
 
     Raises:
         DeviceError: the device cannot be used.
     """
     device = pick_device(name)
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-    with current, keep_generators(torch.device("cpu")):
+    with current, keep_generators(device), keep_switches():
         yield
+
+
+@contextmanager
+def keep_switches() -> Iterator[None]:
+    """Restore what a run switches for a GPU: TF32, and whether it must be deterministic."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    allowed = products.allow_tf32, convolutions.allow_tf32
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = allowed
+        if torch.are_deterministic_algorithms_enabled() != deterministic:
+            torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
 
 
 @contextmanager

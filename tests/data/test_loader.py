@@ -276,7 +276,6 @@ def test_wrong_arrays_are_refused(images):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_are_the_same_on_a_gpu(images):
     options = {"seed": 0, "augment": ALL_CHANGES}
     x, y = collect(batches(images, **options))

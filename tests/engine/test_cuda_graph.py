@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +98,38 @@ def test_steps_through_fixed_memory_are_the_same_steps(specify, sizes, replays):
         assert torch.equal(ours, theirs)
     assert (plain.graphed, graphed.graphed) == (False, True)
     assert graphed._graph.replays == replays
+
+
+@pytest.mark.gpu
+def test_a_gpu_captures_no_step_that_draws_from_numpy():
+    step = GraphedStep(lambda x, y: x.add_(np.random.rand()))
+    batch = torch.zeros(1, 3, 2, 2, device="cuda"), torch.zeros(1, device="cuda")
+    for _ in range(WARM_UP_STEPS):
+        step(*batch)
+    with pytest.raises(GraphError, match="no CUDA graph: the network draws from NumPy or Python"):
+        step(*batch)
+
+
+READS_FROM_THE_GPU = """
+import torch
+from hw2core.engine.cuda_graph import WARM_UP_STEPS, GraphedStep, GraphError
+step = GraphedStep(lambda x, y: x.add_(y.sum().item()))
+batch = torch.zeros(1, 3, 2, 2, device="cuda"), torch.zeros(1, device="cuda")
+for _ in range(WARM_UP_STEPS):
+    step(*batch)
+try:
+    step(*batch)
+except GraphError as error:
+    print(error)
+"""
+
+
+@pytest.mark.gpu
+def test_what_a_gpu_cannot_capture_ends_the_training_with_one_line():
+    printed = subprocess.check_output([sys.executable, "-c", READS_FROM_THE_GPU], text=True)
+    assert printed.startswith("no CUDA graph: ")
+    assert printed.endswith("; a new process with HW2_CUDA_GRAPH=0 trains without\n")
+    assert printed.count("\n") == 1
 
 
 def test_a_step_that_cannot_be_captured_ends_the_training_with_the_first_reason(specify):

@@ -213,11 +213,7 @@ def test_a_run_that_diverges_is_a_result(specify, tiny_data):
     assert trained.history.num_epochs < 3
 
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-
-
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize(
     "training", [{"optimizer": "sgd", "lr": 0.05, "momentum": 0.9}, {"optimizer": "adamw"}]
 )
@@ -229,7 +225,6 @@ def test_a_run_learns_on_a_gpu(specify, tiny_data, training):
 
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize(
     "training",
     [

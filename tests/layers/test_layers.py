@@ -114,7 +114,6 @@ def test_value_and_gradients_are_torchs(name, make_input):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", LAYERS)
 def test_value_and_gradients_are_torchs_on_cuda(name):
     with torch.device("cuda"):

@@ -39,7 +39,6 @@ def test_cross_entropy_is_torchs(make_input, dout):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cross_entropy_is_torchs_on_cuda():
     x, y = LOSS_INPUTS["4-D"]()
     assert_is_torchs(x.double().cuda(), y.cuda(), 2.0)

@@ -90,16 +90,7 @@ def assert_equal_runs(actual: TrainedRun, expected: TrainedRun) -> None:
     assert len(actual.timing.seconds_per_epoch) == actual.history.num_epochs
 
 
-on_gpu = pytest.param(
-    "cuda",
-    marks=[
-        pytest.mark.gpu,
-        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    ],
-)
-
-
-@pytest.mark.parametrize("device", ["cpu", on_gpu])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("case", CASES)
 def test_an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit(
     case, device, tiny_values, tiny_data, tmp_path, caplog

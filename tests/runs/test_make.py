@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -45,14 +45,22 @@ def test_a_commit_made_while_it_trains_is_not_that_of_the_code(tiny_spec, tiny_d
     assert result.environment.git_commit == "before"
 
 
-def test_random_numbers_go_on_after_a_run(tiny_spec, tiny_data):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_random_numbers_and_switches_go_on_after_a_run(tiny_values, tiny_data, device):
+    training = {**tiny_values["training"], "deterministic": True}
+    spec = RunSpec.model_validate({**tiny_values, "training": training})
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [switch.allow_tf32 for switch in switches]
     drawn = []
     for trains in (False, True):
         seed_generators(7)
         if trains:
-            make_result(tiny_spec, 0, tiny_data, device="cpu")
-        drawn.append((random.random(), np.random.rand(), torch.rand(()).item()))
+            make_result(spec, 0, tiny_data, device=device)
+        own = torch.rand((), device=device).item()
+        drawn.append((random.random(), np.random.rand(), torch.rand(()).item(), own))
     assert drawn[0] == drawn[1]
+    assert [switch.allow_tf32 for switch in switches] == before
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
@@ -76,6 +84,7 @@ def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
         raise Current
 
     monkeypatch.setattr(make, "pick_device", torch.device)
+    monkeypatch.setattr(make, "keep_generators", nullcontext)
     monkeypatch.setattr(torch.cuda, "device", use)
     for function in ("train_run", "evaluate_weights"):
         monkeypatch.setattr(make, function, note)
