@@ -27,15 +27,17 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[], help="default: as configured")
     parser.add_argument("--directory", type=Path, default=Path(), help="as passed to Snakemake")
+    parser.add_argument("--picture", type=Path, help="of the explore page, for the README")
     args = parser.parse_args()
     if len(args.configfile) > 2:
         parser.error("--configfile: at most one file can be merged over the first")
     configs = [path.resolve() for path in args.configfile]
+    picture = args.picture and args.picture.resolve()
     try:
         fix_root(Path.cwd())
         os.chdir(args.directory)
         check_plan(configs, args.seeds)
-        print(f"wrote {publish(configs, args.seeds)} and the table in README.md")
+        print(f"wrote {publish(configs, args.seeds, picture=picture)} and the table in README.md")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

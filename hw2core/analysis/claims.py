@@ -16,6 +16,7 @@ import pandas as pd
 
 from hw2core.analysis import statistics
 from hw2core.analysis.course import keep_course
+from hw2core.analysis.findings.changes import pair_parts
 from hw2core.analysis.findings.core import (
     list_other_settings,
     split_groups,
@@ -117,11 +118,8 @@ def _compare_remedies(study: Study) -> Iterator[Case]:
 
 def _compare_parts(study: Study) -> Iterator[Case]:
     """Yield the claims that the full network of the ablation beats those without one part."""
-    runs = summarize_experiments(study, "exp2_ablation").set_index("label")["run"]
-    settings = study.runs.groupby("run")["network"].first()
-    for run in runs.drop("full") if "full" in runs else ():
-        if settings[run] != settings[runs["full"]]:
-            yield _compare(study, runs["full"], run)
+    for pair in pair_parts(study).values():
+        yield _compare(study, *pair)
 
 
 FAMILIES: dict[str, Callable[[Study], Iterator[Case]]] = {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from hw2core.analysis import text
 from hw2core.analysis.course import keep_course
@@ -37,13 +38,19 @@ FIGURES = paths.study_figure_paths()
 MADE = (paths.SUMMARY_TABLE, paths.REPORT, paths.REPORT_PDF, paths.EXPLORE, *FIGURES)
 
 
-def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHECKOUT) -> Path:
+def publish(
+    configs: Sequence[Path],
+    seeds: Sequence[int] = (),
+    root: Path = CHECKOUT,
+    picture: Path | None = None,
+) -> Path:
     """Copy results, tables, figures and report of the working folder, and update the README.
 
     Args:
         configs: the configuration, and at most one overlay.
         seeds: the seeds to publish; by default those of the configuration.
         root: the checkout whose report/reference/ and README are replaced.
+        picture: a picture of the explore page for the README.
 
     Returns:
         The folder report/reference/.
@@ -69,7 +76,9 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
         raise PublishError("these results cannot be published:\n  " + "\n  ".join(problems[:10]))
     check_made(study)
     readme = root / "README.md"
-    block = replace_block(readme.read_text(encoding="utf-8"), write_block(study))
+    block = replace_block(
+        readme.read_text(encoding="utf-8"), write_block(study, picture=bool(picture))
+    )
     folder = root / paths.REFERENCE
     with replace_folder(folder) as new:
         (new / paths.REFERENCE_FIGURES).mkdir()
@@ -77,8 +86,9 @@ def publish(configs: Sequence[Path], seeds: Sequence[int] = (), root: Path = CHE
             shutil.copy(path, new / (paths.REFERENCE_FIGURES if path in FIGURES else ""))
         write_archive(new / paths.REFERENCE_RESULTS, study.results)
         keep_networks(folder, new, study.results)
-        for changes in configs[1:]:
-            shutil.copyfile(changes, new / paths.REFERENCE_STUDY)
+        write_overlay(new / paths.REFERENCE_STUDY, configs[1:], seeds)
+        if picture:
+            shutil.copyfile(picture, new / paths.REFERENCE_PICTURE)
         keep_others(folder, new)
         write_text_atomically(new / paths.REFERENCE_SUMS, sum_files(new))
     write_text_atomically(readme, block)
@@ -116,11 +126,25 @@ def check_made(study: Study) -> None:
         raise PublishError(f"{paths.SUMMARY_TABLE}: from other results; run snakemake first")
 
 
-def write_block(study: Study) -> str:
-    """Return the Markdown between ``BEGIN`` and ``END``: findings, key figure and table."""
+def write_overlay(path: Path, overlays: Sequence[Path], seeds: Sequence[int]) -> None:
+    """Write what config.yaml has to be merged with: a copy of the overlay, if it has the seeds."""
+    if overlays and not seeds:
+        shutil.copyfile(overlays[0], path)
+        return
+    values = read_config(overlays[0]) if overlays else {}
+    values |= {"seeds": list(seeds)} if seeds else {}
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def write_block(study: Study, *, picture: bool = False) -> str:
+    """Return the Markdown between ``BEGIN`` and ``END``: findings, key figure and table.
+
+    ``picture``: whether there is a picture of the explore page.
+    """
     document = Document(study, plain=True)
     experiments = list_experiments(study)
-    return document.render("readme.md.j2", paths=paths, experiments=experiments).strip()
+    shown = {"paths": paths, "experiments": experiments, "picture": picture}
+    return document.render("readme.md.j2", **shown).strip()
 
 
 def list_experiments(study: Study) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def keep_others(old: Path, new: Path) -> None:
     lost = []
     for path in others:
         name = path.relative_to(old)
-        if name.name.startswith(".") or str(name) == paths.REFERENCE_STUDY:
+        if name.name.startswith(".") or str(name) == paths.REFERENCE_PICTURE:
             continue
         if name.parts[0] in OWN:
             lost.append(str(path))

@@ -25,8 +25,9 @@ def format_range(mean: float, low: float, high: float, digits: int = 1) -> str:
 
 
 def format_change(value: float, digits: int = 1) -> str:
-    """Return a difference with its sign: ``+2.4`` or ``−0.3``."""
-    return f"{_round(value, digits):+,}".replace("-", "−")
+    """Return a difference with its sign: ``+2.4`` or ``−0.3``; ``0.0`` has none."""
+    rounded = _round(value, digits)
+    return f"{rounded:{'+' * bool(rounded)},}".replace("-", "−")
 
 
 def format_scientific(value: float | None) -> str:

@@ -8,8 +8,8 @@ from hw2core.analysis.claims import judge
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.figures.dots import compare_with_baselines
 from hw2core.analysis.figures.key import select_baselines
+from hw2core.analysis.findings.changes import tabulate_changes
 from hw2core.analysis.findings.layers import tabulate_signal
-from hw2core.analysis.findings.own import tabulate_changes
 from hw2core.analysis.publish import list_experiments
 from hw2core.analysis.text import DASH
 
@@ -631,3 +631,37 @@ def test_an_optimizer_is_named_by_its_setting_not_by_its_label():
     assert "momentum SGD at" in text
     assert "RMSProp" not in text
     assert "`mine`" not in text
+
+
+CLEAR, UNCLEAR = (4.9, 5.0, 5.1), (-1.0, 0.2, 1.0)  # points lost without a part, by seed
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ((CLEAR, UNCLEAR), "Of these differences, only that of cutout is significant over seeds."),
+        ((CLEAR, CLEAR), "Each of these differences is significant over seeds."),
+        ((UNCLEAR, UNCLEAR), "None of these differences is significant over seeds."),
+        ((CLEAR,), "The difference is significant over seeds."),
+        ((UNCLEAR,), "The difference is not significant over seeds."),
+        ((CLEAR[:1], UNCLEAR[:1]), None),
+    ],
+)
+def test_the_ablation_says_what_is_significant_over_seeds(lost, said):
+    recipe = CUTOUT | {"label_smoothing": 0.1}
+    without = {"no_cutout": NO_CUTOUT, "no_smoothing": {"label_smoothing": 0.0}}
+    results = []
+    for seed in range(len(lost[0])):
+        networks = {"full_L3_K32": {"training": recipe, "test_accuracy": 80.0}}
+        for (label, change), points in zip(without.items(), lost, strict=False):
+            accuracy = 80.0 - points[seed]
+            networks[f"{label}_L3_K32"] = {"training": recipe | change, "test_accuracy": accuracy}
+        results += build(
+            "exp2", {"L3_K32": {"training": recipe}}, seeds=[seed], model="ycn", depth=3
+        )
+        results += build("exp2_ablation", networks, seeds=[seed], model="ycn", depth=3)
+    text = say("part3_q6_1", results)
+    assert said in text if said else "significant" not in text
+    gains = tabulate_changes(tabulate(results)).set_index("Change")["Gain"]
+    if lost[0] == CLEAR:
+        assert gains["Cutout"] == "+5.0 (+4.8 to +5.2)"

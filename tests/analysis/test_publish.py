@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tarfile
 from contextlib import chdir
 from pathlib import Path
@@ -13,11 +14,11 @@ import yaml
 from result_documents import build_result, tabulate
 
 from hw2core.analysis import publish as publishing
-from hw2core.analysis.publish import BEGIN, END, publish, write_block
+from hw2core.analysis.publish import BEGIN, END, publish, write_block, write_overlay
 from hw2core.analysis.reference_folder import PublishError, sum_files
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import load, summarize, write_table
-from hw2core.config.reading import read_configs
+from hw2core.config.reading import read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import read_manifest, write_prepared
@@ -41,9 +42,9 @@ class Place(NamedTuple):
     root: Path
     configs: list[Path]
 
-    def publish(self, configs=None, seeds=SEEDS):
+    def publish(self, configs=None, seeds=SEEDS, picture=None):
         with chdir(self.root.parent):
-            return publish(configs or self.configs, seeds, self.root)
+            return publish(configs or self.configs, seeds, self.root, picture)
 
     def run_pipeline(self):
         with chdir(self.root.parent):
@@ -101,7 +102,8 @@ def test_what_the_pipeline_made_is_copied(place, tmp_path):
         *("SHA256SUMS", "explore.html", "report.html", "report.pdf", "results.tar.gz"),
         *("study.yaml", "summary.csv"),
     }
-    assert published["study.yaml"] == place.configs[1].read_bytes()
+    seeds = {"seeds": list(SEEDS)}
+    assert yaml.safe_load(published["study.yaml"]) == read_config(place.configs[1]) | seeds
     assert published["report.html"] == b"made as report/report.html"
     assert published["SHA256SUMS"].decode() == sum_files(place.root / paths.REFERENCE)
     with tarfile.open(place.root / paths.REFERENCE / paths.REFERENCE_RESULTS) as archive:
@@ -145,6 +147,27 @@ def test_the_same_results_give_the_same_bytes(place):
     before = read_folder(place.root)
     place.publish()
     assert read_folder(place.root) == before
+
+
+def test_the_picture_of_the_explore_page_is_that_of_what_is_published(place, tmp_path):
+    picture = tmp_path / "picture"
+    picture.write_text("of the page")
+    shown = f"{paths.REFERENCE}/{paths.REFERENCE_PICTURE}"
+    for given in (picture, None):
+        place.publish(picture=given)
+        assert (place.root / shown).exists() == bool(given)
+        assert (f"]({shown})]" in (place.root / "README.md").read_text()) == bool(given)
+
+
+def test_what_is_published_is_the_study_that_its_overlay_describes(tmp_path):
+    overlay, out = tmp_path / "overlay.yaml", tmp_path / "study.yaml"
+    overlay.write_text("# Mine.\nexperiments: {a: {labels: {'off': {}, '0.10': {}}}}\nseeds: [3]\n")
+    for overlays, seeds in itertools.product(([], [overlay]), ([], [1, 2])):
+        write_overlay(out, overlays, seeds)
+        wanted = (read_config(overlay) if overlays else {}) | ({"seeds": seeds} if seeds else {})
+        assert read_config(out) == wanted
+    write_overlay(out, [overlay], [])
+    assert out.read_bytes() == overlay.read_bytes()
 
 
 def test_a_fault_leaves_what_was_there(place, monkeypatch):
@@ -266,6 +289,7 @@ def test_the_files_in_this_checkout_belong_together(published, tmp_path):
 
 def test_the_readme_of_this_checkout_says_what_the_published_results_say(published):
     text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    assert write_block(published) in text
+    picture = (PUBLISHED / paths.REFERENCE_PICTURE).exists()
+    assert write_block(published, picture=picture) in text
     trained = summarize(published.runs)
     assert (trained.loc[trained["reduced"] == "", "trained"] > 0).sum() >= 20

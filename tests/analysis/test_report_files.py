@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from result_documents import build_results, tabulate
 
-from hw2core.analysis.findings import own
+from hw2core.analysis.findings import changes
 from hw2core.analysis.report_files import (
     check_report_files,
     list_needed,
@@ -136,9 +136,9 @@ def test_a_table_may_have_no_rows_and_texts_with_number_signs(checkout, monkeypa
         (checkout / name).write_text(next(line for line in lines if line[0] != "#"))
         assert len(read(checkout)) == 0
     assert list(pd.DataFrame(read_baselines(checkout / paths.BASELINES), columns=[*BASELINE_TYPES]))
-    monkeypatch.setattr(own.report_files, "read_changes", lambda _: [])
-    changes = own.read_changes(tabulate(build_results("exp2", epochs=1)))
-    assert (len(changes), list(changes)) == (0, ["what", "why", "source", "without", "setting"])
+    monkeypatch.setattr(changes.report_files, "read_changes", lambda _: [])
+    used = changes.read_changes(tabulate(build_results("exp2", epochs=1)))
+    assert (len(used), list(used)) == (0, ["what", "why", "source", "without", "setting"])
     path = checkout / paths.QUESTIONS_TABLE
     path.write_text('name,title,asked\npart3_q1,C#, "None, or\nsome?"\n\npart1_q1,a,b\n')
     assert [list(row.values()) for row in read_questions(checkout).values()] == [

@@ -6,6 +6,7 @@ from itertools import islice
 
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.findings import (
+    changes,
     depth,
     layers,
     own,
@@ -28,7 +29,7 @@ from hw2core.analysis.findings.say import accuracy, train
 from hw2core.analysis.tables import Study, find_best
 
 # They register FINDINGS, or templates call them.
-MODULES = (depth, layers, own, part2, public, rates, residual, theory, width)
+MODULES = (changes, depth, layers, own, part2, public, rates, residual, theory, width)
 
 # The first sentence of each answer is a finding on page one, with the settings that also differ.
 HEADLINES = {

@@ -62,9 +62,8 @@ def _count_significant(study: Study, steps: list[tuple[Any, Any]], *, helps: boo
         return ""
     if len(steps) == 1:
         return " (not significantly over seeds)"
-    return (
-        f" (significantly over seeds in {sure or 'none'} of the {len(judged)} with several seeds)"
-    )
+    of = f" of the {len(judged)} with several seeds" if len(judged) < len(steps) else ""
+    return f" (significantly over seeds in {sure or 'none'}{of})"
 
 
 def list_steps(summary: pd.DataFrame, fixed: str) -> list[tuple[Any, Any]]:
