@@ -101,11 +101,11 @@ def _compare_with_plain(study: Study) -> Iterator[Case]:
     for row in list_rows(pairs):
         yield _compare(study, row.run, row.run_plain)
     plain = study.summary[study.summary["run"].isin(pairs["run_plain"])]
-    yield _compare_shares("More residual networks train", pairs, plain)
+    yield _compare_shares("More residual runs train", pairs, plain)
 
 
 def _compare_remedies(study: Study) -> Iterator[Case]:
-    """Yield the claims that more networks train with a remedy than without."""
+    """Yield the claims that more runs train with a remedy than without."""
     if list_other_settings(study, "exp1_1", "exp1_5"):
         return
     untreated, keys = summarize_experiments(study, "exp1_1"), ["depth", "widths"]
@@ -113,7 +113,7 @@ def _compare_remedies(study: Study) -> Iterator[Case]:
     for label in list_changes(study):
         treated = remedies[label]
         same = untreated.merge(treated[keys], on=keys)
-        yield _compare_shares(f"More networks train with `{label}`", treated, same)
+        yield _compare_shares(f"More runs train with `{label}`", treated, same)
 
 
 def _compare_parts(study: Study) -> Iterator[Case]:

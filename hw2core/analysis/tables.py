@@ -153,6 +153,13 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def join_names(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return each network and seed once, under the network's first name."""
+    runs = runs.drop_duplicates(["network", "seed"])
+    names = ["experiment", "run", "label"]
+    return runs.assign(**runs.groupby("network")[names].transform("first"))
+
+
 def find_failed_seeds(runs: pd.DataFrame) -> pd.Series:
     """Return which rows of ``Study.runs`` did not train, of runs of which another seed did."""
     trained = runs["status"] == "trained"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from hw2core.data.prepared import PreparedData
     from hw2core.engine.recorder import Recorder
+
+# Random numbers and settings are those of the process.
+ONE_AT_A_TIME = threading.RLock()
 
 
 def make_result(
@@ -112,30 +116,44 @@ def make_evaluation(
 def use_device(name: str | None) -> Iterator[None]:
     """Make a GPU, such as cuda:1, the current one, on which torch captures graphs.
 
-    A notebook goes on with its own random numbers and settings.
+    A notebook goes on with its own random numbers and settings. Runs in several threads take turns.
 
     Raises:
         DeviceError: the device cannot be used.
     """
     device = pick_device(name)
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-    with current, keep_generators(device), keep_switches():
+    switches = keep_switches() if device.type == "cuda" else nullcontext()
+    with ONE_AT_A_TIME, current, keep_generators(device), switches:
         yield
 
 
 @contextmanager
 def keep_switches() -> Iterator[None]:
     """Restore what a run switches for a GPU: TF32, and whether it must be deterministic."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    allowed = products.allow_tf32, convolutions.allow_tf32
+    deterministic = _get_deterministic()
+    cudnn: Any = torch.backends.cudnn
+    kinds, products = (cudnn.conv, cudnn.rnn), torch.backends.cuda.matmul
+    before = products.fp32_precision, [kind.fp32_precision for kind in kinds]
+    allowed = None
+    with suppress(RuntimeError):  # where the newer settings are used
+        allowed = cudnn.allow_tf32
     try:
         yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32 = allowed
-        if torch.are_deterministic_algorithms_enabled() != deterministic:
-            torch.use_deterministic_algorithms(deterministic, warn_only=only_warn)
+        if allowed is not None:
+            cudnn.allow_tf32 = allowed
+        else:
+            for kind, precision in zip(kinds, before[1], strict=True):
+                kind.fp32_precision = precision
+        products.fp32_precision = before[0]
+        if _get_deterministic() != deterministic:
+            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+
+
+def _get_deterministic() -> tuple[bool, bool]:
+    enabled = torch.are_deterministic_algorithms_enabled()
+    return enabled, torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_a_run_without_result_is_in_no_claim(results, judged):
 
 def test_remedies_are_judged_by_the_share_that_trains(judged):
     shares = judged[judged["family"] == "Remedies against none (1.5)"].set_index("claim")
-    he = shares.loc["More networks train with `he` (12 of 12 against 6 of 12)"]
+    he = shares.loc["More runs train with `he` (12 of 12 against 6 of 12)"]
     assert (he["difference"], he["n"]) == (50.0, 12)
     assert he["p"] == pytest.approx(0.013730, abs=1e-6)
     assert he["p_holm"] == pytest.approx(4 * 0.013730, abs=1e-5)  # four remedies are a family

@@ -431,6 +431,11 @@ def test_an_edited_custom_network_is_not_described_as_the_original(study):
     ]
     assert said not in findings.answer("part3_q6_1", tabulate(results[:1]))
     assert findings.answer("part3_q6_1", tabulate(results)).startswith(said)
+    plain = build_result("exp1_1_L2_K32", depth=2)
+    for own, described in ((results[:1], True), (results, False)):
+        brief = findings.list_briefly(tabulate([plain, *own]))[-1]
+        assert brief.startswith("The custom network")
+        assert ("pre-activation" in brief) == described
 
 
 def test_the_changes_are_those_of_the_code():

@@ -665,3 +665,38 @@ def test_the_ablation_says_what_is_significant_over_seeds(lost, said):
     gains = tabulate_changes(tabulate(results)).set_index("Change")["Gain"]
     if lost[0] == CLEAR:
         assert gains["Cutout"] == "+5.0 (+4.8 to +5.2)"
+
+
+def test_a_gain_says_with_which_share_of_the_seeds_it_was_measured():
+    recipe, results = CUTOUT, []
+    for seed, status in enumerate(("trained", "at_chance", "at_chance")):
+        results += build("exp2", {"L3_K32": {"training": recipe}}, seeds=[seed], model="ycn")
+        networks = {
+            "full_L3_K32": {"training": recipe, "test_accuracy": 80.0},
+            "no_cutout_L3_K32": {
+                "training": recipe | NO_CUTOUT,
+                "status": status,
+                "test_accuracy": 80.2 if status == "trained" else 10.0,
+            },
+        }
+        results += build("exp2_ablation", networks, seeds=[seed], model="ycn", depth=3)
+    gain = "−0.2 with 1 of 3 seeds"
+    assert f"without each part: cutout ({gain});" in say("part3_q6_1", results)
+    gains = tabulate_changes(tabulate(results)).set_index("Change")["Gain"]
+    assert gains["Cutout"] == gain
+
+
+def test_page_one_joins_the_seeds_that_a_network_has_under_two_names():
+    """Experiment 1.2 has two seeds of the network that experiment 1.1 has one of."""
+    narrow = build_widths("exp1_1", [(32,)], (2, 4))
+    wide = build_widths("exp1_2", [(32,), (64,)], (2, 4), seeds=(0, 1))
+    deep = {"depth": 4, "widths": (32,)}
+    stuck = [
+        build_result("exp1_1_L4_K32", experiment="exp1_1", status="at_chance", **deep),
+        build_result("exp1_2_L4_K32", experiment="exp1_2", status="at_chance", **deep),
+    ]
+    replaced = {(x.name, x.seed) for x in stuck}
+    results = [x for x in narrow + wide if (x.name, x.seed) not in replaced]
+    said = " ".join(findings.list_briefly(tabulate([*results, *stuck])))
+    assert "deeper ones do not train" not in said
+    assert "deeper ones does not train" not in said

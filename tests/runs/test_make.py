@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -63,6 +66,41 @@ def test_random_numbers_and_switches_go_on_after_a_run(tiny_values, tiny_data, d
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.parametrize("setting", ["", "fp32_precision", "cudnn.fp32_precision"])
+def test_switches_are_restored_in_whichever_way_they_were_set(setting):
+    code = TURNS_OFF.format(setting=f"torch.backends.{setting} = 'ieee'" if setting else "")
+    before, after = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    assert after == before
+
+
+TURNS_OFF = """
+import torch
+from hw2core.engine.device import prepare_device
+from hw2core.runs.environment import PRECISIONS
+from hw2core.runs.make import keep_switches
+from operator import attrgetter
+{setting}
+print([attrgetter(name)(torch) for name in PRECISIONS])
+with keep_switches():
+    prepare_device(torch.device("cuda"), deterministic=True)
+print([attrgetter(name)(torch) for name in PRECISIONS])
+assert not torch.are_deterministic_algorithms_enabled()
+torch.use_deterministic_algorithms(True)
+with keep_switches():
+    prepare_device(torch.device("cuda"), deterministic=True)
+assert not torch.is_deterministic_algorithms_warn_only_enabled()
+"""
+
+
+def test_runs_in_threads_have_the_numbers_that_they_have_alone(tiny_spec, tiny_data):
+    def train(seed):
+        return make_result(tiny_spec, seed, tiny_data, device="cpu")[0].epochs
+
+    alone = list(map(train, range(3)))
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(train, range(3))) == alone
+
+
 @pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
 def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
     tiny_spec, tiny_data, make_result, monkeypatch, name, current
@@ -85,6 +123,7 @@ def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
 
     monkeypatch.setattr(make, "pick_device", torch.device)
     monkeypatch.setattr(make, "keep_generators", nullcontext)
+    monkeypatch.setattr(make, "keep_switches", nullcontext)
     monkeypatch.setattr(torch.cuda, "device", use)
     for function in ("train_run", "evaluate_weights"):
         monkeypatch.setattr(make, function, note)

@@ -155,7 +155,10 @@ def describe_ablation(study: Study) -> tuple[str, str]:
     experiment, parts = find_ablation(study), list_rows(compare_parts(study))
     if not parts:
         return "No ablation has a result yet.", ""
-    facts = ", ".join(f"{part.label} {format_change(part.difference)}" for part in parts)
+    facts = ", ".join(
+        f"{part.label} {format_change(part.difference)}" + " (does not train)" * (not part.trained)
+        for part in parts
+    )
     finding = f"{experiment}: difference in test accuracy from the full network (points): {facts}."
     runs = select(study.runs, experiment=experiment)
     return drawing.join_caption([finding, *drawing.describe_dots(runs)], runs), finding

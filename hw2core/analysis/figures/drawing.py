@@ -106,8 +106,11 @@ def describe_lines(runs: pd.DataFrame, means: str = "means") -> list[str]:
 
 def describe_dots(runs: pd.DataFrame) -> list[str]:
     """Return what dots of ``summarize`` are, if there are several seeds."""
-    several = runs["run"].duplicated().any()
-    return ["Dots are means over the seeds that train, with their range."] if several else []
+    if not runs["run"].duplicated().any():
+        return []
+    fail = not (runs["status"] == "trained").groupby(runs["run"]).any().all()
+    others = ", or over all seeds where none does" if fail else ""
+    return [f"Dots are means over the seeds that train{others}, with their range."]
 
 
 def add_legend(

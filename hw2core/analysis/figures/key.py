@@ -20,6 +20,7 @@ from hw2core.analysis.tables import (
     Study,
     count_classes,
     find_best,
+    join_names,
     leave_out_mlps,
     list_rows,
     summarize,
@@ -37,9 +38,7 @@ def select_all_networks(study: Study) -> pd.DataFrame:
     the budget of most networks. Of budgets that are as frequent, it is the largest.
     """
     runs = leave_out_mlps(select_usual_images(study)).dropna(subset="test_accuracy")
-    runs = runs.drop_duplicates(["network", "seed"])
-    names = ["experiment", "run", "label"]
-    runs[names] = runs.groupby("network")[names].transform("first")
+    runs = join_names(runs)
     if runs.empty:
         return runs
     runs["budget"] = runs.groupby(drawing.BUDGET, sort=False).ngroup()

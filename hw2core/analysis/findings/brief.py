@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hw2core.analysis.findings import say
+from hw2core.analysis.findings.changes import is_edited
 from hw2core.analysis.findings.core import (
     FINDINGS,
     Sentences,
@@ -17,7 +18,7 @@ from hw2core.analysis.findings.core import (
 from hw2core.analysis.findings.own import EXPERIMENT_1, join_experiments
 from hw2core.analysis.findings.residual import name_parts
 from hw2core.analysis.findings.width import list_steps
-from hw2core.analysis.tables import Study, find_best, select, split_trained
+from hw2core.analysis.tables import Study, find_best, join_names, select, split_trained, summarize
 from hw2core.analysis.text import describe_seeds, format_number
 
 
@@ -27,9 +28,9 @@ def say_briefly(study: Study) -> Sentences:
     What the results do not show is left out.
     """
     names = ["exp1_1"] if list_other_settings(study, "exp1_1", "exp1_2") else ["exp1_1", "exp1_2"]
-    plain = summarize_experiments(study, *names)
-    where = ", ".join(f"`{name}`" for name in plain["experiment"].unique())
-    plain = plain.drop_duplicates(["depth", "widths"])
+    runs = study.runs[study.runs["experiment"].isin(names)]
+    where = ", ".join(f"`{name}`" for name in runs["experiment"].unique())
+    plain = summarize(join_names(runs)).sort_values(["depth", "parameters"])
     yield from _say_depth(plain, where)
     residual = summarize_experiments(study, "exp1_4")
     trained, _ = split_trained(residual)
@@ -78,9 +79,10 @@ def _say_width_and_best(study: Study, plain: pd.DataFrame, where: str) -> Senten
         lead = say.difference(best.test - other.test, versus)
         scales = is_used(select(study.runs, run=best.run), "architecture.squeeze_excitation")
         seeds = describe_seeds(best.trained, best.seeds, form=" with {}")
-        blocks = "pre-activation blocks" + (" with squeeze and excitation" if scales else "")
+        blocks = " (pre-activation blocks" + " with squeeze and excitation" * scales + ")"
+        blocks = "" if is_edited(study) else blocks
         text = (
-            f"The custom network ({blocks}) classifies {format_number(best.test)} % of the test "
+            f"The custom network{blocks} classifies {format_number(best.test)} % of the test "
             f"images correctly{seeds}, {lead}."
         )
         yield " ".join([text, *say_other_settings(study, FINDINGS["part3_q6_2"])])

@@ -24,7 +24,7 @@ from hw2core.analysis.findings.core import (
 from hw2core.analysis.findings.own import EXPERIMENT_1
 from hw2core.analysis.statistics import Judged, judge_pairs, pair_seeds
 from hw2core.analysis.tables import Study, list_rows, select
-from hw2core.analysis.text import count_things, format_change, join_words
+from hw2core.analysis.text import count_things, describe_seeds, format_change, join_words
 
 NO_AUGMENTATION = "no_augmentation"  # label of a run that lacks more than a change, to compare
 AUGMENTATION = {
@@ -55,6 +55,11 @@ def read_changes(study: Study) -> pd.DataFrame:
     return pd.DataFrame(used, columns=["what", "why", "source", "without", "setting"])
 
 
+def is_edited(study: Study) -> bool:
+    """Return whether results are of another network than the one that the text describes."""
+    return any(x.code.get(CODE, DESCRIBED) != DESCRIBED for x in study.results)
+
+
 def measure_ablation(study: Study) -> dict[Any, float | None]:
     """Return the gain from each part of the full network by label, in points of test accuracy.
 
@@ -72,6 +77,16 @@ def measure_ablation(study: Study) -> dict[Any, float | None]:
         elif not trained:
             worth[label] = None
     return worth
+
+
+def _say_gains(study: Study) -> dict[Any, str]:
+    """Return the gain from each part, and with which share of the seeds it was measured."""
+    networks, said = summarize_experiments(study, "exp2_ablation").set_index("label"), {}
+    for label, points in measure_ablation(study).items():
+        pairs = len(pair_seeds(study.runs, networks["run"][FULL], networks["run"][label]))
+        seeds = describe_seeds(pairs, networks["seeds"][label], form=" with {}")
+        said[label] = "does not train without" if points is None else format_change(points) + seeds
+    return said
 
 
 def pair_parts(study: Study) -> dict[Any, tuple[str, str]]:
@@ -142,7 +157,7 @@ def _describe_variants(study: Study) -> list[str]:
 @finding("part3_q6_1", uses=["exp2_ablation"])
 def say_changes(study: Study) -> Sentences:
     """Yield the number of modifications, and the gain from each in the ablation."""
-    if any(x.code.get(CODE, DESCRIBED) != DESCRIBED for x in study.results):
+    if is_edited(study):
         yield "The code of the custom network was edited; what follows describes the original one."
     changes = read_changes(study)
     yield (
@@ -157,7 +172,8 @@ def say_changes(study: Study) -> Sentences:
         yield f"Without {join_words(broken)} the network does not train."
     ranked = sorted(((p, label) for label, p in worth.items() if p is not None), reverse=True)
     if ranked:
-        listed = join_words(f"{said[label]} ({format_change(points)})" for points, label in ranked)
+        gains = _say_gains(study)
+        listed = join_words(f"{said[label]} ({gains[label]})" for _, label in ranked)
         negative = (
             "; a negative number means that it is better without" if ranked[-1][0] < 0 else ""
         )
@@ -212,24 +228,15 @@ def _lower(name: str) -> str:
 def tabulate_changes(study: Study) -> pd.DataFrame:
     """Return each modification with its reason, its source and its gain, if any is measured."""
     parts = _name_parts(study)
-    judged = judge_parts(study)
-    texts = {
-        label: _write_gain(points, judged.get(label))
-        for label, points in measure_ablation(study).items()
-        if label in parts
-    }
+    judged, texts = judge_parts(study), {}
+    for label, gain in _say_gains(study).items():
+        if label in parts:
+            texts[label] = gain
+            if label in judged and pd.notna(judged[label].estimate.low):
+                low, high = map(format_change, judged[label].estimate[1:3])
+                texts[label] += f" ({low} to {high})"
     changes = read_changes(study).drop(columns="setting").rename(columns={"what": "change"})
     labels = changes.pop("without")
     if labels.isin(list(texts)).any():
         changes["gain"] = [texts.get(label, "not measured") for label in labels]
     return changes.rename(columns=str.capitalize)
-
-
-def _write_gain(points: float | None, judged: Judged | None) -> str:
-    """Return the gain from a part, with its interval if there are several seeds."""
-    if points is None:
-        return "does not train without"
-    if judged is None or pd.isna(judged.estimate.low):
-        return format_change(points)
-    low, high = map(format_change, judged.estimate[1:3])
-    return f"{format_change(points)} ({low} to {high})"
