@@ -118,7 +118,7 @@ def load_images(root: Path | None, num_train: int, num_test: int = 1) -> Prepare
 def choose_device(name: str | None) -> torch.device:
     """Return a device by name or the best; a GPU becomes the one on which torch captures graphs."""
     device = pick_device(name)
-    if device.index is not None:
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device
 

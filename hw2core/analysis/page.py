@@ -8,6 +8,7 @@ import html
 import itertools
 import re
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -161,7 +162,7 @@ def show_cell(value: object) -> str:
         return DASH
     if isinstance(value, float):
         return format_number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, Integral) else str(value)
 
 
 def write_theme() -> str:

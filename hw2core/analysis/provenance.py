@@ -170,7 +170,7 @@ def list_runs(study: Study) -> pd.DataFrame:
             "Trained": f"{run.trained} of {run.seeds}",
             "Validation (%)": run.validation,
             "Test (%)": format_range(run.test, run.test_low, run.test_high),
-            "Parameters": f"{run.parameters:,}",
+            "Parameters": run.parameters,
             "MFLOPs": run.flops_per_image / 1e6,
             "Epochs": run.epochs,
             "Minutes": minutes.get(run.run),

@@ -11,7 +11,7 @@ import torch
 
 from hw2core.config.spec import RunSpec
 from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
-from hw2core.engine.generators import keep_generators
+from hw2core.engine.generators import get_generators, set_generators
 from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
@@ -124,8 +124,13 @@ def use_device(name: str | None) -> Iterator[None]:
     device = pick_device(name)
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     switches = keep_switches() if device.type == "cuda" else nullcontext()
-    with ONE_AT_A_TIME, current, keep_generators(device), switches:
-        yield
+    with ONE_AT_A_TIME, current, switches:
+        states = get_generators(device)
+        try:
+            yield
+        finally:
+            with suppress(RuntimeError):  # on a GPU where the capture of a graph has failed
+                set_generators(states, device)
 
 
 @contextmanager

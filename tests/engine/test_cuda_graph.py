@@ -113,12 +113,13 @@ def test_a_gpu_captures_no_step_that_draws_from_numpy():
 READS_FROM_THE_GPU = """
 import torch
 from hw2core.engine.cuda_graph import WARM_UP_STEPS, GraphedStep, GraphError
-step = GraphedStep(lambda x, y: x.add_(y.sum().item()))
+from hw2core.runs.make import use_device
+step = GraphedStep(lambda x, y: x.add_(torch.rand(()) * y.sum().item()))
 batch = torch.zeros(1, 3, 2, 2, device="cuda"), torch.zeros(1, device="cuda")
-for _ in range(WARM_UP_STEPS):
-    step(*batch)
 try:
-    step(*batch)
+    with use_device("cuda"):
+        for _ in range(WARM_UP_STEPS + 1):
+            step(*batch)
 except GraphError as error:
     print(error)
 """

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from hw2core.config.spec import RunSpec
+from hw2core.engine.cuda_graph import GraphError
 from hw2core.engine.generators import seed_generators
 from hw2core.errors import UserError
 from hw2core.runs import make
@@ -101,6 +102,18 @@ def test_runs_in_threads_have_the_numbers_that_they_have_alone(tiny_spec, tiny_d
         assert list(pool.map(train, range(3))) == alone
 
 
+def test_a_failed_capture_is_said_though_the_generator_of_the_gpu_cannot_be_restored(
+    tiny_spec, tiny_data, monkeypatch
+):
+    def fail(error):
+        raise error
+
+    monkeypatch.setattr(make, "train_run", lambda *_, **__: fail(GraphError("no CUDA graph")))
+    monkeypatch.setattr(make, "set_generators", lambda *_: fail(RuntimeError("CUDA error")))
+    with pytest.raises(GraphError):
+        make_result(tiny_spec, 0, tiny_data, device="cpu")
+
+
 @pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
 def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
     tiny_spec, tiny_data, make_result, monkeypatch, name, current
@@ -122,7 +135,8 @@ def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
         raise Current
 
     monkeypatch.setattr(make, "pick_device", torch.device)
-    monkeypatch.setattr(make, "keep_generators", nullcontext)
+    monkeypatch.setattr(make, "get_generators", lambda device: {})
+    monkeypatch.setattr(make, "set_generators", lambda states, device: None)
     monkeypatch.setattr(make, "keep_switches", nullcontext)
     monkeypatch.setattr(torch.cuda, "device", use)
     for function in ("train_run", "evaluate_weights"):

@@ -64,6 +64,7 @@ def _say_depth(plain: pd.DataFrame, where: str) -> Sentences:
     if failed:
         verb = "does" if failed == 1 else "do"
         text += f", and {failed} of {len(deeper)} deeper ones {verb} not train"
+        text += " with any seed" * int(deeper["seeds"].max() > 1)
     yield f"{text}."
 
 
