@@ -104,6 +104,24 @@ def make_info(state="running", error=""):
     return SimpleNamespace(job=job, external_jobid="7")
 
 
+def test_jobs_end_when_their_records_and_code_are_deleted(watched, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    scancel = tmp_path / "scancel"
+    scancel.write_text(f"#!/bin/sh\necho $* > {tmp_path}/cancelled\n")
+    scancel.chmod(0o755)
+    executor, shown = watched
+    jobs = [make_info(), make_info()]
+    assert list_active(executor, jobs) == jobs
+    records = Path(".snakemake/slurm", executor.run_uuid)
+    records.mkdir(parents=True)
+    assert list_active(executor, jobs) == jobs
+    records.rmdir()
+    assert list_active(executor, jobs) == []
+    assert executor.events == [("failed", info.job) for info in jobs]
+    assert (tmp_path / "cancelled").read_text() == f"--name {executor.run_uuid}\n"
+    assert shown == ["a: .snakemake was deleted; call it again"] * 2
+
+
 def list_active(executor, jobs=()):
     async def check():
         return [job async for job in executor.check_active_jobs(jobs)]
