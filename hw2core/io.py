@@ -122,12 +122,17 @@ def check_places(paths: Iterable[Path | str]) -> None:
     for path in map(Path, paths):
         folder = next(parent for parent in path.parents if os.path.lexists(parent))
         place, found = path, ""
-        if path.is_dir():
-            found = "a folder"
-        elif path.is_symlink() and not path.exists():
-            found = "a link to nothing"
-        elif not folder.is_dir():
-            place, found = folder, "not a folder"
+        try:
+            if path.is_dir():
+                found = "a folder"
+            elif path.is_symlink() and not path.exists():
+                found = "a link to nothing"
+            elif not folder.is_dir():
+                place, found = folder, "not a folder"
+        except OSError as error:  # of a folder that may not be entered
+            raise WriteError(
+                f"{path}: {error.strerror}; make its folder readable, and run again"
+            ) from None
         if found:
             raise WriteError(f"{place}: {found}; move or delete it, and run again")
 

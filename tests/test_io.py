@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -126,6 +127,15 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(in_folder, path, li
     with pytest.raises(WriteError, match=f"^{re.escape(line)}; move or delete it, and run again$"):
         check_writable(["other/file", path])
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_folder_that_may_not_be_entered_is_named_in_one_line(in_folder, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(WriteError, match=r"^results/a\.json: Permission denied; make its folder"):
+        check_writable(["results/a.json"])
 
 
 @pytest.mark.parametrize("name", ["file/x.json", "folder", "file/deep/x.json"])
