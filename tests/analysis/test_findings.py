@@ -206,6 +206,25 @@ def test_the_counts_against_public_solutions_are_right(study):
         assert f"and {best} above the best" in text
 
 
+@pytest.mark.parametrize(
+    ("stuck", "said"),
+    [
+        ([2], "The one network that does not train does so in all public solutions."),
+        ([2, 4], "The 2 networks that do not train do so in all public solutions."),
+        ([8], "The one network that does not train fails in 55 % of the public solutions too."),
+        ([4, 8], "The 2 networks that do not train fail in 0–55 % of the public solutions too."),
+    ],
+)
+def test_public_solutions_of_networks_that_do_not_train_are_said_to_train_or_fail(stuck, said):
+    results = [
+        build_result(
+            f"exp1_1_L{depth}_K32", depth=depth, **{"status": "at_chance"} if depth in stuck else {}
+        )
+        for depth in (2, 4, 8, 16)
+    ]
+    assert findings.answer("public", tabulate(results)).endswith(said)
+
+
 @pytest.mark.parametrize("change", [{"name": "generated"}, {"train": 500}])
 def test_only_results_of_full_size_on_cifar10_are_compared_with_public_solutions(change):
     result = build_result("exp1_1_L2_K32")

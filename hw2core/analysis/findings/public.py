@@ -37,9 +37,10 @@ def say_public(study: Study) -> Sentences:
         f"{say.changes(to_median)} points from the median."
     )
     if not failed.empty:
-        shares = say.span(100 * failed["at_chance_share"], 0)
-        those = "network that does" if len(failed) == 1 else "networks that do"
-        yield (
-            f"{'The one' if len(failed) == 1 else f'The {len(failed)}'} {those} not train "
-            f"{'fails' if len(failed) == 1 else 'fail'} in {shares} % of the public solutions too."
-        )
+        one = len(failed) == 1
+        those = "The one network that does" if one else f"The {len(failed)} networks that do"
+        theirs = "does so in all public solutions" if one else "do so in all public solutions"
+        if failed["at_chance_share"].any():
+            shares = say.span(100 * failed["at_chance_share"], 0)
+            theirs = f"{'fails' if one else 'fail'} in {shares} % of the public solutions too"
+        yield f"{those} not train {theirs}."
