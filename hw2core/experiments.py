@@ -40,7 +40,7 @@ from hw2core.runs.files import write_single_file
 from hw2core.runs.images import explain_images, prepare_images
 from hw2core.runs.loaded import check_loaded
 from hw2core.runs.log import format_epoch, open_log
-from hw2core.runs.make import make_evaluation, make_result
+from hw2core.runs.make import make_evaluation, make_result, take_turns
 from hw2core.runs.outcome import judge_status
 
 DESCRIPTION = """Train one network on CIFAR-10 and write its result.
@@ -59,6 +59,7 @@ UNSET = {
 }
 
 
+@take_turns
 def run_experiment(
     run_name: str,
     out_dir: Path | str = "./results",
@@ -135,7 +136,6 @@ def run_experiment(
     if checkpoints is not None:
         prepare_writing(f"{checkpoints}.pt")
     target = str(pick_device(device))
-
     log = open_log(spec.name)
     images = load_or_prepare(spec.data, log)
     result, trained = make_result(

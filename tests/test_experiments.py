@@ -5,8 +5,10 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -492,3 +494,12 @@ def test_wrong_values_end_in_one_line(arguments, words, monkeypatch, capsys):
     assert error.count("\n") == 1
     assert words in error
     assert {path.name for path in Path().iterdir()} <= {"file", "results"}
+
+
+def test_threads_share_the_images_and_the_place_of_a_result():
+    """Each waits for the one before, from the images to the result."""
+    alone = [run(run_name=f"alone{seed}", seed=seed) for seed in range(3)]
+    shutil.rmtree("data")
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda seed: run(seed=seed), range(3))) == alone
+    assert load_experiment(Path("out", NAME))[1] in alone

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
@@ -34,8 +35,22 @@ if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
     from hw2core.engine.recorder import Recorder
 
-# Random numbers and settings are those of the process.
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Random numbers, settings and temporary files are those of the process.
 ONE_AT_A_TIME = threading.RLock()
+
+
+def take_turns(function: Callable[P, T]) -> Callable[P, T]:
+    """Let calls of several threads take turns."""
+
+    @wraps(function)
+    def wait_and_call(*args: P.args, **options: P.kwargs) -> T:
+        with ONE_AT_A_TIME:
+            return function(*args, **options)
+
+    return wait_and_call
 
 
 def make_result(

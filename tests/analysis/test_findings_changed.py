@@ -640,20 +640,27 @@ CLEAR, UNCLEAR = (4.9, 5.0, 5.1), (-1.0, 0.2, 1.0)  # points lost without a part
     ("lost", "said"),
     [
         ((CLEAR, UNCLEAR), "Of these differences, only that of cutout is significant over seeds."),
-        ((CLEAR, CLEAR), "Each of these differences is significant over seeds."),
-        ((UNCLEAR, UNCLEAR), "None of these differences is significant over seeds."),
+        ((CLEAR, CLEAR), "Of these differences, all are significant over seeds."),
+        ((UNCLEAR, UNCLEAR), "Of these differences, none is significant over seeds."),
         ((CLEAR,), "The difference is significant over seeds."),
         ((UNCLEAR,), "The difference is not significant over seeds."),
         ((CLEAR[:1], UNCLEAR[:1]), None),
+        ((CLEAR, CLEAR[:1]), "That of cutout, the only one with several seeds, is significant"),
+        ((UNCLEAR, CLEAR[:1]), "That of cutout, the only one with several seeds, is not signif"),
+        ((CLEAR, CLEAR, CLEAR[:1]), "Of the 2 differences with several seeds, all are signif"),
     ],
 )
 def test_the_ablation_says_what_is_significant_over_seeds(lost, said):
     recipe = CUTOUT | {"label_smoothing": 0.1}
-    without = {"no_cutout": NO_CUTOUT, "no_smoothing": {"label_smoothing": 0.0}}
+    recipe["average"] = 0.01
+    off = {"no_cutout": "cutout", "no_smoothing": "label_smoothing", "no_average": "average"}
+    without = {label: {key: 0} for label, key in off.items()}
     results = []
     for seed in range(len(lost[0])):
         networks = {"full_L3_K32": {"training": recipe, "test_accuracy": 80.0}}
         for (label, change), points in zip(without.items(), lost, strict=False):
+            if seed >= len(points):
+                continue
             accuracy = 80.0 - points[seed]
             networks[f"{label}_L3_K32"] = {"training": recipe | change, "test_accuracy": accuracy}
         results += build(

@@ -184,23 +184,25 @@ def say_changes(study: Study) -> Sentences:
     judged = judge_parts(study)
     tested = {said[label]: judged[label].significant for _, label in ranked if label in judged}
     if tested:
-        yield _say_significant(tested)
+        yield _say_significant(tested, len(ranked))
     if variants := _describe_variants(study):
         yield f"Of the other runs, {'; '.join(variants)}."
     yield from say_differences(study, "exp2", "exp2_ablation")
 
 
-def _say_significant(tested: dict[str, bool]) -> str:
-    """Return which parts make a difference that is significant over seeds."""
+def _say_significant(tested: dict[str, bool], total: int) -> str:
+    """Return which of the parts with several seeds, of ``total``, make a significant difference."""
     sure = [part for part, significant in tested.items() if significant]
-    if len(sure) in (0, len(tested)):
-        subject = "None of these differences" if len(tested) > 1 else "The difference"
-        if sure:
-            return f"{subject.replace('None', 'Each')} is significant over seeds."
-        return f"{subject} is {'not ' * (len(tested) == 1)}significant over seeds."
-    those = "that of" if len(sure) == 1 else "those of"
-    be = "is" if len(sure) == 1 else "are"
-    return f"Of these differences, only {those} {join_words(sure)} {be} significant over seeds."
+    if len(tested) == 1:
+        one = f"That of {min(tested)}, the only one with several seeds,"
+        subject = "The difference" if total == 1 else one
+        return f"{subject} is {'not ' * (not sure)}significant over seeds."
+    several = f"the {len(tested)} differences with several seeds"
+    these = "these differences" if len(tested) == total else several
+    which = "none" if not sure else "all"
+    if 0 < len(sure) < len(tested):
+        which = f"only {'that of' if len(sure) == 1 else 'those of'} {join_words(sure)}"
+    return f"Of {these}, {which} {'are' if len(sure) > 1 else 'is'} significant over seeds."
 
 
 def _list_recipe(study: Study) -> list[str]:
