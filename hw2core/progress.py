@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
 from hw2core.config.study import Study
 from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import find_gpus, measure_gpu_memory
+from hw2core.gpus import DEVICE, find_gpus, measure_gpu_memory
 from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
 from hw2core.runs.environment import count_allotted_threads
 from hw2core.runs.states import Reporter, RunState, summarize
@@ -37,7 +38,8 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
     results = read_finished(study)
     gpus, on_cluster = find_gpus(), Path("logs/slurm").exists()
     memory = measure_gpu_memory(gpus)
-    device = find_device(has_gpu=bool(gpus) or on_cluster)
+    asks_for_cpu = os.environ.get(DEVICE) == "cpu"
+    device = find_device(has_gpu=bool(gpus) or (on_cluster and not asks_for_cpu))
     found = [r.environment.threads for r in results.values() if device.made(r)]
     threads = max(found, key=found.count) if found else THREADS
     shares_gpu = bool(gpus) and not on_cluster

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from hw2core.runs import paths
+from hw2core.runs import checkpoint, paths
 from hw2core.runs.checkpoint import Checkpoint, read_state
+from hw2core.runs.checkpoint_head import Head
 from hw2core.runs.staleness import Identity
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
@@ -193,6 +195,36 @@ def test_one_that_cannot_be_read_in_the_archive_is_named_and_left_out(unpack, ru
     assert output.startswith(f"{archive}: 0 results, 1 checkpoints; checkpoints left out: 1 that ")
     assert f"\n{run.path}: left out: its content does not match its digest\n" in output
     assert run.load() == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "identity"),
+    [
+        ({"threads": torch.ones(2)}, {}),
+        ({1: "x"}, {}),
+        ({("a", "b"): "x"}, {}),
+        ({"threads": [2]}, {}),
+        ({}, {"code": ["x"]}),
+    ],
+)
+def test_one_of_other_values_than_ours_is_named_and_left_out(
+    unpack, run, monkeypatch, setting, identity
+):
+    monkeypatch.setattr(checkpoint, "add_head", lambda archive, head: None)
+    run.save(1, 2, setting=SETTING | setting, **identity)
+    archive = pack()
+    run.save(1)
+    line = "left out: identity and setting: must be plain values by name"
+    assert f"\n{run.path}: {line}\n" in unpack(archive, code=0)
+    assert run.load() == 1
+
+
+def test_what_a_checkpoint_was_saved_with_is_said_in_one_line():
+    head = Head({"a": "x"}, {"threads": "2\n\x1b[31mred" + 5000 * "x"})
+    line = head.find_difference({"a": "x"}, {"threads": 1})
+    assert line.startswith(r"saved with threads 2\n\x1b[31mred")
+    assert line.isprintable()
+    assert len(line) < 1000
 
 
 def test_a_checkpoint_of_a_run_that_is_done_is_left_out(unpack, run, write_run):

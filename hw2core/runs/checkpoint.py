@@ -24,7 +24,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.engine.device import ran_out_of_memory, shorten
 from hw2core.io import check_regular, remove_leftovers, replace_atomically
 from hw2core.runs import paths
-from hw2core.runs.checkpoint_head import LARGEST, Head, add_head
+from hw2core.runs.checkpoint_head import LARGEST, Head, add_head, make_head
 
 FORMAT = 3
 # In a run of seconds, writing after every epoch would take longer than the epochs.
@@ -165,7 +165,7 @@ class Checkpoint:
         """Return why a state does not belong to this run and setting; "" if it does."""
         if state["format"] != FORMAT:
             return f"format {state['format']!r}, not {FORMAT!r}"
-        head = Head(state["identity"], state["setting"])
+        head = make_head(state["identity"], state["setting"])
         return head.find_difference(self.identity, setting)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from hw2core.config.spec import RunSpec
+from hw2core.errors import make_line
 from hw2core.io import check_regular
 from hw2core.runs import paths
 from hw2core.runs.staleness import Identity
@@ -32,7 +33,7 @@ class Head(NamedTuple):
             return f"of another run ({', '.join(changed)} changed)"
         changed = find_changes(self.setting, setting)
         values = (f"{key} {self.setting.get(key)}, now {setting[key]}" for key in changed)
-        return f"saved with {'; '.join(values)}" if changed else ""
+        return make_line(f"saved with {'; '.join(values)}") if changed else ""
 
     def name_kept(self, checkpoint: Path) -> Path:
         """Return the name under which a run with another head keeps a checkpoint of this one."""
@@ -40,6 +41,22 @@ class Head(NamedTuple):
         return checkpoint.with_name(
             f"{checkpoint.name}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         )
+
+
+def make_head(identity: Any, setting: Any) -> Head:
+    """Return a head of plain values.
+
+    Raises:
+        ValueError: they are of other types.
+    """
+    head = Head(dict(identity), dict(setting))
+    texts = [*head.identity, *head.identity.values(), *head.setting]
+    plain = (str, int, float, type(None))
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(value, plain) for value in head.setting.values()
+    ):
+        raise ValueError("identity and setting: must be plain values by name")
+    return head
 
 
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -61,7 +78,7 @@ def read_head(path: Path) -> Head | None:
             if records.getinfo(RECORD).file_size > LARGEST_RECORD:
                 return None
             values = json.loads(records.read(RECORD))
-            return Head(dict(values["identity"]), dict(values["setting"]))
+            return make_head(values["identity"], values["setting"])
     except Exception:  # of many kinds, as damage may be anywhere; training says what it is
         return None
 

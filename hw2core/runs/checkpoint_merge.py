@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hw2core.errors import make_line
 from hw2core.runs import paths
-from hw2core.runs.checkpoint_head import Head, find_changes
+from hw2core.runs.checkpoint_head import Head, find_changes, make_head
 from hw2core.runs.files import ResultError, read_result
 
 NO_FURTHER = "no further than here"
@@ -131,7 +131,7 @@ def read_saved(path: Path) -> Saved:
         if state["format"] != FORMAT:
             raise ValueError(f"format {state['format']!r}, not {FORMAT!r}")
         check_histories(state)
-        return Saved(Head(dict(state["identity"]), dict(state["setting"])), len(state["train"]))
+        return Saved(make_head(state["identity"], state["setting"]), len(state["train"]))
     except OSError:
         raise
     except Exception as error:  # what is in it may be anything

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -38,8 +39,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Random numbers, settings and temporary files are those of the process.
-ONE_AT_A_TIME = threading.RLock()
+# Random numbers, settings and temporary files are those of the process. By its number, because a
+# forked process would inherit a lock that is held.
+LOCKS: dict[int, AbstractContextManager[Any]] = {}
+
+
+def wait_for_turn() -> AbstractContextManager[Any]:
+    """Return the lock that a run of this process holds."""
+    return LOCKS.setdefault(os.getpid(), threading.RLock())
 
 
 def take_turns(function: Callable[P, T]) -> Callable[P, T]:
@@ -47,7 +54,7 @@ def take_turns(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def wait_and_call(*args: P.args, **options: P.kwargs) -> T:
-        with ONE_AT_A_TIME:
+        with wait_for_turn():
             return function(*args, **options)
 
     return wait_and_call
@@ -139,7 +146,7 @@ def use_device(name: str | None) -> Iterator[None]:
     device = pick_device(name)
     current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
     switches = keep_switches() if device.type == "cuda" else nullcontext()
-    with ONE_AT_A_TIME, current, switches:
+    with wait_for_turn(), current, switches:
         states = get_generators(device)
         try:
             yield

@@ -14,6 +14,7 @@ import psutil
 
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
+from hw2core.errors import make_line
 from hw2core.runs import paths
 from hw2core.runs.checkpoint_head import explain_unused
 from hw2core.runs.durations import Estimator, format_seconds
@@ -116,7 +117,7 @@ class Reporter:
         if reasons := explain_evaluation(spec, seed):
             log = find_log("evaluate", run, seed)
             if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
-                return RunState(run, seed, FAILED, f"{log.path}: {log.lines[-1]}")
+                return RunState(run, seed, FAILED, make_line(f"{log.path}: {log.lines[-1]}"))
             return RunState(run, seed, UNEVALUATED, self._join(reasons))
         result = self._results.get((run, seed)) or read_run(run, seed)  # trained a moment ago
         accuracy = f"test accuracy {result.test.accuracy:.1f} %" if result.test else ""
@@ -166,7 +167,7 @@ def describe_training(
     if goes_on or STOPPED in end or not log.lines:
         done = epochs[-1].epoch / epochs[-1].num_epochs if epochs else 0.0
         return RunState(spec.name, seed, INTERRUPTED, progress, expected * (1 - done))
-    return RunState(spec.name, seed, FAILED, f"{log.path}: {end}", expected)
+    return RunState(spec.name, seed, FAILED, make_line(f"{log.path}: {end}"), expected)
 
 
 def find_log(rule: str, run: str, seed: int) -> Log | None:

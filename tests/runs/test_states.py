@@ -152,6 +152,7 @@ LEFT = "15 s left (not on this machine)"
             "failed",
             f"{LOG}: ValueError",
         ),
+        (f"{EPOCH}{STAMP}\x1b[31mred\n", 0, "failed", rf"{LOG}: \x1b[31mred"),
         (f"{EPOCH}{STAMP}trained: 55 % -> {paths.result_path(NAME, 0)}\n", 0, "not trained", ""),
     ],
 )

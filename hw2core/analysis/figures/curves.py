@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
-from hw2core.analysis.tables import Study, count_classes, find_best, list_rows, select
-from hw2core.analysis.text import count_things, describe_seeds, format_number
+from hw2core.analysis.tables import Study, count_classes, list_rows, select
+from hw2core.analysis.text import count_things, describe_seeds, format_number, join_some
 from hw2core.runs.outcome import measure_chance
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -73,10 +73,13 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         return f"{experiment} has no result yet.", ""
     summary = select(study.summary, experiment=experiment)
     notes = [f"Learning curves of {experiment}."]
-    if best := find_best(summary):
-        seeds = describe_seeds(best.trained, best.seeds)
-        accuracy = f"{format_number(best.validation)} %{seeds}"
-        notes.append(f"{best.run} is best by validation: {accuracy}.")
+    if best := drawing.list_best(summary):
+        names, seeds = join_some([run.run for run in best]), ""
+        if len(best) == 1:
+            seeds = describe_seeds(best[0].trained, best[0].seeds)
+        accuracy = f"{format_number(best[0].validation)} %{seeds}"
+        be = "is" if len(best) == 1 else "are"
+        notes.append(f"{names} {be} best by validation: {accuracy}.")
     if failed := int((summary["trained"] == 0).sum()):
         notes.append(f"{failed} of {count_things(len(summary), 'network')} did not train.")
     alt = " ".join(["Training and validation loss and accuracy against epoch.", *notes])

@@ -144,6 +144,7 @@ def compare_parts(study: Study) -> pd.DataFrame:
         low=("difference", "min"),
         high=("difference", "max"),
         trained=("trained", "any"),
+        pairs=("trained", "sum"),
     )
     names = parts["run"].str.removeprefix(f"{find_ablation(study)}_")
     parts["label"] = parts["label"].mask(parts["label"].duplicated(keep=False), names)
@@ -154,9 +155,11 @@ def describe_ablation(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     experiment, parts = find_ablation(study), list_rows(compare_parts(study))
     if not parts:
-        return "No ablation has a result yet.", ""
+        return "No ablation has a full network that trains yet.", ""
+    seeds = select(study.runs, experiment=experiment)["run"].value_counts()
     facts = ", ".join(
-        f"{part.label} {format_change(part.difference)}" + " (does not train)" * (not part.trained)
+        f"{part.label} {format_change(part.difference)}"
+        + (describe_seeds(part.pairs, seeds[part.run]) if part.trained else " (does not train)")
         for part in parts
     )
     finding = f"{experiment}: difference in test accuracy from the full network (points): {facts}."

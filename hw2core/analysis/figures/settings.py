@@ -13,8 +13,8 @@ from matplotlib.ticker import NullLocator
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
 from hw2core.analysis.rows import POOLS, read_setting
-from hw2core.analysis.tables import Study, find_best, find_failed_seeds, select
-from hw2core.analysis.text import format_number, format_setting
+from hw2core.analysis.tables import Study, find_failed_seeds, select
+from hw2core.analysis.text import format_number, format_setting, join_words
 from hw2core.config.grids import name_setting
 
 NOT_THERE = object()
@@ -89,9 +89,11 @@ def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
     if setting is None:
         return f"{experiment} has no result of a grid over settings yet.", ""
     notes = [f"Validation accuracy of {experiment} against {setting.key}."]
-    if best := find_best(select(study.summary, experiment=experiment)):
-        value = format_setting(setting.values[best.run]).lower()
-        notes.append(f"{value} is best ({best.run}, {format_number(best.validation)} %).")
+    if best := drawing.list_best(select(study.summary, experiment=experiment)):
+        found = dict.fromkeys(format_setting(setting.values[run.run]).lower() for run in best)
+        which = f"{join_words(found)} {'is' if len(found) == 1 else 'are'} best"
+        name = "" if len(best) > 1 else f"{best[0].run}, "
+        notes.append(f"{which} ({name}{format_number(best[0].validation)} %).")
     alt = " ".join(notes)
     runs = select(study.runs, experiment=experiment)
     notes += drawing.describe_dots(runs)
@@ -118,10 +120,11 @@ def draw_settings(study: Study, experiment: str) -> Figure:
     plot = Figure(figsize=(style.FIGURE_WIDTH, 3.4))
     axes = plot.subplots()
     drawing.draw_lines(axes, points, "x", "validation_accuracy", looks)
-    means = points.groupby(["line", "x", "run", "status"], as_index=False)["validation_accuracy"]
+    points = points.assign(trained=points["status"] == "trained")
+    means = points.groupby(["line", "x", "run", "trained"], as_index=False)["validation_accuracy"]
     for point in means.mean().itertuples(index=False):
         colour = looks["colour"][point.line]
-        face = colour if point.status == "trained" else style.PAPER
+        face = colour if point.trained else style.PAPER
         (dot,) = axes.plot(
             point.x, point.validation_accuracy, "o", color=colour, markerfacecolor=face
         )
