@@ -739,6 +739,61 @@ def build_grid(names, **options):
     ]
 
 
+@pytest.mark.parametrize(
+    ("best", "grid", "curve"),
+    [
+        ((80.0, 70.0, 60.0), "0.1 is best (exp3_a_L4_K32, 80.0 %).", "exp3_a_L4_K32 is best by"),
+        (
+            (80.0, 80.0, 60.0),
+            "0.1 and 0.2 are best (80.0 %).",
+            "exp3_a_L4_K32 and exp3_b_L4_K32 are best by validation: 80.0 %.",
+        ),
+    ],
+)
+def test_all_runs_that_are_equally_good_are_named(best, grid, curve):
+    networks = {
+        name: {"training": {"lr": lr}, "best_validation": accuracy}
+        for name, lr, accuracy in zip("abc", (0.1, 0.2, 0.3), best, strict=True)
+    }
+    study = tabulate(build_grid(networks), settings=["training.lr"])
+    assert grid in figures.describe("settings", study, "exp3")[0]
+    assert curve in figures.describe("curves", study, "exp3")[0]
+
+
+def test_seeds_that_fail_in_different_ways_are_one_dot():
+    results = [
+        build_result(
+            "exp3_a_L4_K32",
+            experiment="exp3",
+            seed=seed,
+            status=status,
+            training={"lr": 0.5},
+        )
+        for seed, status in enumerate(("at_chance", "diverged"))
+    ]
+    results += build_grid({"b": {"training": {"lr": 0.1}}})
+    figure = draw("settings", tabulate(results, settings=["training.lr"]), "exp3")
+    (dot,) = (x for x in find(figure, "exp3_a_L4_K32") if x.get_marker() == "o")
+    assert is_hollow(dot)
+
+
+def test_the_caption_of_an_ablation_says_with_which_seeds_a_part_trains():
+    parts = {"full": {}, "no_cutout": {}, "stuck": {"status": "at_chance"}}
+    results = [
+        build_result(
+            f"exp2_ablation_{label}_L3_K32-64-128",
+            seed=seed,
+            **OWN | ({"status": "at_chance"} if (label, seed) == ("no_cutout", 0) else options),
+        )
+        for seed in (0, 1)
+        for label, options in parts.items()
+    ]
+    caption, _ = dots.describe_ablation(tabulate(results))
+    assert re.search(r"no_cutout \S+ \(1 of 2 seeds\)", caption)
+    assert re.search(r"stuck \S+ \(does not train\)", caption)
+    assert "over the seeds that train, or over all seeds where none does, with" in caption
+
+
 def test_a_grid_over_pools_is_drawn_against_the_pools_of_the_networks():
     # Three pools are not evenly spaced between four convolutions: there are two.
     every = {1: 4, 2: 2, 3: 2, 4: 1}

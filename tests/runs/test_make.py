@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import random
 import subprocess
 import sys
@@ -112,6 +113,14 @@ def test_a_failed_capture_is_said_though_the_generator_of_the_gpu_cannot_be_rest
     monkeypatch.setattr(make, "set_generators", lambda *_: fail(RuntimeError("CUDA error")))
     with pytest.raises(GraphError):
         make_result(tiny_spec, 0, tiny_data, device="cpu")
+
+
+def test_a_process_forked_beside_a_run_waits_for_nothing():
+    with make.wait_for_turn():
+        process = multiprocessing.get_context("fork").Process(target=make.wait_for_turn().__enter__)
+        process.start()
+        process.join(60)
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize(("name", "current"), [("cuda:1", 1), ("cuda", 0), ("cpu", 0)])
