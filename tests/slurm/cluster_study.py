@@ -23,7 +23,7 @@ ON_CLUSTER += ["--latency-wait", "5"]
 # Experiments of one training each, the same but for its name: long enough to be disturbed.
 DISTURBED = ("undisturbed", "another", "damaged", "cancelled", "requeued", "limited")
 DISTURBED += ("interrupted", "unwatched", "preempted", "forgotten", "stopped", "hopeless")
-DISTURBED += ("edited1", "edited2", "evaluating")
+DISTURBED += ("edited1", "edited2", "evaluating", "deleted")
 EPOCHS = 60
 IMAGES = paths.manifest_path("generated_240_60")  # of TINY
 

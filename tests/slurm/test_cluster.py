@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,21 @@ def test_a_cancelled_job_is_reported_and_the_next_call_finishes(cluster, study, 
     assert len(study.read_outcome("another")[0]["train_loss"]) == EPOCHS
     study.train("cancelled")
     assert_equal(study, "cancelled", undisturbed)
+
+
+@pytest.mark.slow
+def test_a_call_whose_snakemake_folder_is_deleted_ends_and_the_next_one_finishes(
+    cluster, study, undisturbed
+):
+    with study.training("deleted", "--retries", "0") as snakemake:
+        cluster.find_running()
+        (study.checkout / ".snakemake").rename(study.checkout / "moved")
+        output, _ = snakemake.communicate(timeout=300)
+    assert snakemake.returncode != 0
+    assert ".snakemake was deleted; call it again" in output
+    shutil.rmtree(study.checkout / "moved")
+    study.train("deleted")
+    assert study.read_outcome("deleted")[0] == undisturbed[0]
 
 
 def test_a_requeued_job_goes_on(cluster, study, undisturbed):
