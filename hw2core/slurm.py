@@ -68,7 +68,6 @@ class _Watch:
     def __init__(self, executor: Any, show: Callable[[str], None]) -> None:
         self._executor, self._name = executor, executor.run_uuid
         self._show = show
-        self._records, self._recorded = Path(".snakemake", "slurm", self._name), False
         self._shown: set[str] = set()
         self._interrupted = False
         self._ended: list[Any] = []  # jobs of which the plugin has reported the end
@@ -107,8 +106,7 @@ class _Watch:
 
     async def check_active_jobs(self, jobs: list[Any]) -> AsyncIterator[Any]:
         """Yield the jobs that have not ended, also those that the plugin could not check."""
-        self._recorded |= (exists := self._records.exists())
-        if self._recorded and not exists:  # without records and code, they would never end
+        if self._is_deleted():  # without code and records, they would never end
             self.cancel_jobs(jobs)
             for job in jobs:
                 self.report_job_error(job, ".snakemake was deleted; call it again")
@@ -128,8 +126,18 @@ class _Watch:
         if getattr(self._executor, "_status_query_failures", 0):  # the plugin only counts them
             self._show_once("squeue or sacct failed and is called again; --verbose shows why")
         with suppress(OSError):
-            for line in (self._records / "waiting").read_text().splitlines():
+            for line in Path(".snakemake", "slurm", self._name, "waiting").read_text().splitlines():
                 self._show_once(line)
+
+    def _is_deleted(self) -> bool:
+        """Return whether somebody has deleted .snakemake, which has the code of the jobs."""
+        try:
+            Path(self._executor.snakefile).stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # of a file system that does not answer at the moment
+            return False
+        return False
 
     def _show_once(self, line: str) -> None:
         if line not in self._shown:

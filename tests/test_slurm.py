@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
@@ -95,8 +96,14 @@ class Executor:
 @pytest.fixture
 def watched(in_folder):
     executor, shown = Executor(), []
+    executor.snakefile = Path("Snakefile")
+    executor.snakefile.touch()
     watch_plugin(executor, shown.append)
     return executor, shown
+
+
+def fail(error):
+    raise error
 
 
 def make_info(state="running", error=""):
@@ -112,10 +119,11 @@ def test_jobs_end_when_their_records_and_code_are_deleted(watched, tmp_path, mon
     executor, shown = watched
     jobs = [make_info(), make_info()]
     assert list_active(executor, jobs) == jobs
-    records = Path(".snakemake/slurm", executor.run_uuid)
-    records.mkdir(parents=True)
-    assert list_active(executor, jobs) == jobs
-    records.rmdir()
+    with monkeypatch.context() as silent:
+        for number in (errno.ESTALE, errno.EIO, errno.EACCES):
+            silent.setattr(Path, "stat", lambda _, number=number: fail(OSError(number, "x")))
+            assert list_active(executor, jobs) == jobs
+    executor.snakefile.unlink()
     assert list_active(executor, jobs) == []
     assert executor.events == [("failed", info.job) for info in jobs]
     assert (tmp_path / "cancelled").read_text() == f"--name {executor.run_uuid}\n"
