@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 
 from hw2core.config.study import Study
 from hw2core.gpu_share import estimate_gpu_percent
-from hw2core.gpus import DEVICE, find_gpus, measure_gpu_memory
-from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
+from hw2core.gpus import find_gpus, measure_gpu_memory
+from hw2core.runs.durations import ONE_BY_ONE, Estimator, find_device, read_finished
 from hw2core.runs.environment import count_allotted_threads
 from hw2core.runs.states import Reporter, RunState, summarize
 
@@ -38,8 +37,7 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
     results = read_finished(study)
     gpus, on_cluster = find_gpus(), Path("logs/slurm").exists()
     memory = measure_gpu_memory(gpus)
-    asks_for_cpu = os.environ.get(DEVICE) == "cpu"
-    device = find_device(has_gpu=bool(gpus) or (on_cluster and not asks_for_cpu))
+    device = find_device(has_gpu=bool(gpus) or on_cluster)
     found = [r.environment.threads for r in results.values() if device.made(r)]
     threads = max(found, key=found.count) if found else THREADS
     shares_gpu = bool(gpus) and not on_cluster
@@ -53,7 +51,9 @@ def look(study: Study, pairs: list[tuple[str, int]], *, full: bool) -> tuple[lis
         return min(1.0, threads / count_allotted_threads())
 
     states = Reporter(study, results, estimator, full=full).report(pairs)
-    return states, summarize(states, estimator, share, ON_CLUSTER if on_cluster else "")
+    return states, summarize(
+        states, estimator, share, f"{device}, {ONE_BY_ONE}" if on_cluster else ""
+    )
 
 
 class Terminal(logging.Filter):

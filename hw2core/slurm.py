@@ -67,6 +67,7 @@ class _Watch:
 
     def __init__(self, executor: Any, show: Callable[[str], None]) -> None:
         self._executor, self._name = executor, executor.run_uuid
+        self._code = Path(executor.snakefile).stat().st_ino
         self._show = show
         self._shown: set[str] = set()
         self._interrupted = False
@@ -130,14 +131,16 @@ class _Watch:
                 self._show_once(line)
 
     def _is_deleted(self) -> bool:
-        """Return whether somebody has deleted .snakemake, which has the code of the jobs."""
+        """Return whether somebody has deleted .snakemake, which has the code of the jobs.
+
+        Another call may have made it anew.
+        """
         try:
-            Path(self._executor.snakefile).stat()
+            return Path(self._executor.snakefile).stat().st_ino != self._code
         except FileNotFoundError:
             return True
         except OSError:  # of a file system that does not answer at the moment
             return False
-        return False
 
     def _show_once(self, line: str) -> None:
         if line not in self._shown:

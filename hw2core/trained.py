@@ -17,12 +17,14 @@ from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
+from hw2core.engine.generators import keep_generators
 from hw2core.engine.run import build_trainer
 from hw2core.runs import paths
 from hw2core.runs.code_hash import NETWORKS, hash_modules, hash_run_code
 from hw2core.runs.environment import refuse_defaults
 from hw2core.runs.files import ResultError, read_result
 from hw2core.runs.loaded import check_loaded
+from hw2core.runs.make import wait_for_turn
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_fit, check_weights, read_weights
 
@@ -126,12 +128,13 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         raise ResultError(f"{weights_path}: no weights; train the run; {others}")
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
-    check_fit(weights_path, weights, spec)
+    with wait_for_turn(), keep_generators(torch.device("cpu")):  # initialising draws numbers
+        check_fit(weights_path, weights, spec)
+        trainer = build_trainer(spec, torch.device("cpu"), num_steps=1)
     today, network = hash_run_code(spec), {NETWORKS, *hash_modules([spec.implementation])}
     if changed := [name for name in sorted(network) if result.code.get(name) != today[name]]:
         problem = f"code of {', '.join(changed)} changed since the network was trained"
         warnings.warn(f"{path}: {problem}, which may change what it computes", stacklevel=2)
-    trainer = build_trainer(spec, torch.device("cpu"), num_steps=1)
     trainer.load_weights(weights)
     trainer.set_training_mode(False)
     manifest = _find_manifest(path, spec, result)

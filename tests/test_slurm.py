@@ -111,7 +111,10 @@ def make_info(state="running", error=""):
     return SimpleNamespace(job=job, external_jobid="7")
 
 
-def test_jobs_end_when_their_records_and_code_are_deleted(watched, tmp_path, monkeypatch):
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_jobs_end_when_their_records_and_code_are_deleted(
+    watched, tmp_path, monkeypatch, made_anew
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     scancel = tmp_path / "scancel"
     scancel.write_text(f"#!/bin/sh\necho $* > {tmp_path}/cancelled\n")
@@ -123,7 +126,9 @@ def test_jobs_end_when_their_records_and_code_are_deleted(watched, tmp_path, mon
         for number in (errno.ESTALE, errno.EIO, errno.EACCES):
             silent.setattr(Path, "stat", lambda _, number=number: fail(OSError(number, "x")))
             assert list_active(executor, jobs) == jobs
-    executor.snakefile.unlink()
+    executor.snakefile.rename("deleted")
+    if made_anew:
+        executor.snakefile.touch()
     assert list_active(executor, jobs) == []
     assert executor.events == [("failed", info.job) for info in jobs]
     assert (tmp_path / "cancelled").read_text() == f"--name {executor.run_uuid}\n"

@@ -66,6 +66,13 @@ def test_a_network_gives_the_logits_of_its_weights(study, tiny_data):
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
+def test_loading_leaves_the_random_numbers_of_a_notebook(study):
+    folder, spec = study
+    before = torch.get_rng_state()
+    load_network(spec.name, folder=folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_weights_of_other_code_of_the_network_are_loaded_with_a_warning(study):
     folder, spec = study
     path = folder / paths.result_path(spec.name, 0)

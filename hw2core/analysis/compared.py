@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 
 from hw2core.analysis.course import COURSE, keep_course
-from hw2core.analysis.tables import Study, find_best, leave_out_mlps, select
+from hw2core.analysis.tables import (
+    Study,
+    find_best,
+    leave_out_mlps,
+    list_rows,
+    select,
+    split_trained,
+)
 from hw2core.data.registry import title_data_set
 from hw2core.runs.schema import Result
 
@@ -27,6 +34,20 @@ def select_usual_images(study: Study) -> pd.DataFrame:
         if len(runs):
             return select(study.runs, data=runs["data"].mode().iloc[0])
     return study.runs
+
+
+def list_best(summary: pd.DataFrame) -> list[Any]:
+    """Return the best rows of ``summarize``: several if they have the same validation accuracy."""
+    if (best := find_best(summary)) is None:
+        return []
+    trained, _ = split_trained(select(summary, validation=best.validation))
+    return list_rows(trained)
+
+
+def name_equals(summary: pd.DataFrame, best: Any) -> str:
+    """Return `` (and 2 more)`` if others are as good as the best row of ``summary``."""
+    others = len([row for row in list_best(summary) if row.run != best.run])
+    return f" (and {others} more)" if others else ""
 
 
 def find_best_of(study: Study, summary: pd.DataFrame) -> tuple[Any, str]:

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from hw2core.analysis import text
+from hw2core.analysis.compared import name_equals
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.reference_folder import (
@@ -133,7 +134,7 @@ def write_overlay(path: Path, overlays: Sequence[Path], seeds: Sequence[int]) ->
         return
     values = read_config(overlays[0]) if overlays else {}
     values |= {"seeds": list(seeds)} if seeds else {}
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def write_block(study: Study, *, picture: bool = False) -> str:
@@ -162,7 +163,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
             "Experiment": experiment.name,
             "Networks": ", ".join(own["family"].unique()),
             "Train (all seeds)": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
-            "Best by validation": f"`{best.run}`",
+            "Best by validation": f"`{best.run}`{name_equals(own, best)}",
             "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
             "Hours per seed (estimated)": show_hours([minutes.get(x) for x in own["run"]]),
             "Public median, best (%)": text.DASH if pd.isna(best.median) else public,

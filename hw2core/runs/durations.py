@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import statistics
 from collections import defaultdict
@@ -16,12 +17,13 @@ from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import Study
 from hw2core.gpu_share import estimate_gpu_percent
+from hw2core.gpus import DEVICE
 from hw2core.runs.environment import describe_environment
 from hw2core.runs.files import ResultError, forget_others, read_run
 from hw2core.runs.schema import Result
 
 # It is unknown how many jobs a cluster runs at once.
-ON_CLUSTER = "a GPU, one run after the other"
+ONE_BY_ONE = "one run after the other"
 SECONDS_PER_JOB = 5  # to start the processes that train and evaluate a run, on an AMD EPYC
 SECONDS_BEFORE = 2  # for the first batches of a run, which are slow
 FORWARD_AND_BACKWARD = 3  # times the forward pass
@@ -72,7 +74,7 @@ class Device(NamedTuple):
 
 def find_device(*, has_gpu: bool) -> Device:
     """Return the device that will train, on this machine or on a cluster node with a GPU."""
-    if has_gpu:
+    if has_gpu and os.environ.get(DEVICE) != "cpu":
         kind = "mps" if platform.system() == "Darwin" else "cuda"
         return Device(kind, "", kind)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -18,6 +19,7 @@ from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
 from hw2core.gpus import check_device
+from hw2core.io import WriteError
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit, refuse_overrides
 from hw2core.runs.schema import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from hw2core.data.prepared import PreparedData
     from hw2core.engine.recorder import Recorder
 
+TORCH_WRITES = re.compile("inline_container|PytorchStreamWriter")  # in an error of torch.save
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -185,10 +188,12 @@ def _get_deterministic() -> tuple[bool, bool]:
 
 @contextmanager
 def explain_memory() -> Iterator[None]:
-    """Turn any out-of-memory error into one line that says what to do."""
+    """Turn an error of too little memory or disk space into one line that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if TORCH_WRITES.search(str(error)):
+            raise WriteError(f"the best weights cannot be written ({shorten(error)})") from None
         if not ran_out_of_memory(error):
             raise
         raise UserError(

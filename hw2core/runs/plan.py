@@ -15,7 +15,7 @@ from hw2core.config.study import Study
 from hw2core.errors import UserError
 from hw2core.runs import paths
 from hw2core.runs.checkpoint_head import explain_unused
-from hw2core.runs.durations import ON_CLUSTER, Estimator, find_device, read_finished
+from hw2core.runs.durations import ONE_BY_ONE, Estimator, find_device, read_finished
 from hw2core.runs.files import ForeignResultError, ResultError, read_result
 from hw2core.runs.selection import UnknownName, split_name, suggest
 from hw2core.runs.staleness import explain_result
@@ -51,7 +51,7 @@ def describe_plan(
         (estimator.estimate(study.runs[training.run]), 1.0 if on_cluster else training.share)
         for training in pending
     ]
-    time = estimator.describe(seconds, ON_CLUSTER if on_cluster else "")
+    time = estimator.describe(seconds, f"{device}, {ONE_BY_ONE}" if on_cluster else "")
     line = f"{len(pending)} run{'s'[: len(pending) > 1]} to train, {time}"
     reasons = Counter(
         reason

@@ -8,12 +8,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from result_documents import build_layers, build_result, build_results, tabulate
 
-from hw2core.analysis import figures
+from hw2core.analysis import figures, findings
 from hw2core.analysis.compared import find_best_result
 from hw2core.analysis.figures import cost, curves, dots, draw, key, layers, settings, style
 from hw2core.analysis.figures.drawing import save_figure, set_hover
 from hw2core.analysis.figures.labels import Label, place_labels, spread_labels
 from hw2core.analysis.provenance import describe_scope
+from hw2core.analysis.publish import list_experiments
 from hw2core.analysis.tables import select, summarize
 from hw2core.data.prepared import read_manifest
 from hw2core.runs.paths import FIGURE_KINDS, STUDY_FIGURES, figure_paths, study_figure_paths
@@ -758,6 +759,10 @@ def test_all_runs_that_are_equally_good_are_named(best, grid, curve):
     study = tabulate(build_grid(networks), settings=["training.lr"])
     assert grid in figures.describe("settings", study, "exp3")[0]
     assert curve in figures.describe("curves", study, "exp3")[0]
+    more = " (and 1 more)" if len(set(best)) == 2 else ""
+    sentence = findings.describe_experiment(study, "exp3")
+    assert f"the best by validation, `exp3_a_L4_K32`{more}, has" in sentence
+    assert set(list_experiments(study)["Best by validation"]) == {f"`exp3_a_L4_K32`{more}"}
 
 
 def test_seeds_that_fail_in_different_ways_are_one_dot():

@@ -400,7 +400,7 @@ def test_nothing_is_said_of_a_part_without_a_trained_full_network_of_the_same_se
     for study in map(tabulate, ([*stuck, *mine], [*other_seed, *mine])):
         assert "does not train" not in findings.answer("part3_q6_1", study)
         assert "Gain" not in tabulate_changes(study)
-        assert describe_ablation(study)[0] == "No ablation has a full network that trains yet."
+        assert describe_ablation(study)[0].startswith("No ablation has a full network that trains")
 
 
 def test_the_ablation_is_drawn_with_the_numbers_of_its_text():

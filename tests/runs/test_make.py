@@ -15,6 +15,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.engine.cuda_graph import GraphError
 from hw2core.engine.generators import seed_generators
 from hw2core.errors import UserError
+from hw2core.io import WriteError
 from hw2core.runs import make
 from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
 from hw2core.runs.make import make_evaluation, make_result
@@ -112,6 +113,15 @@ def test_a_failed_capture_is_said_though_the_generator_of_the_gpu_cannot_be_rest
     monkeypatch.setattr(make, "train_run", lambda *_, **__: fail(GraphError("no CUDA graph")))
     monkeypatch.setattr(make, "set_generators", lambda *_: fail(RuntimeError("CUDA error")))
     with pytest.raises(GraphError):
+        make_result(tiny_spec, 0, tiny_data, device="cpu")
+
+
+def test_a_full_disk_is_one_line_also_in_the_words_of_torch(tiny_spec, tiny_data, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1 vs 2")
+
+    monkeypatch.setattr(make, "train_run", fail)
+    with pytest.raises(WriteError, match=r"^the best weights cannot be written \(\[enforce"):
         make_result(tiny_spec, 0, tiny_data, device="cpu")
 
 

@@ -177,6 +177,9 @@ def test_the_plan_says_how_many_how_long_and_why_again(write_run, study_of, monk
     assert line.startswith("1 run to train, about ")
     assert " on a GPU, one run after the other (from rates measured on an NVIDIA" in line
     assert "not resumed" not in line
+    monkeypatch.setenv("HW2_DEVICE", "cpu")
+    line = describe_plan(study_of(), trainings[1:], on_cluster=True, **where)
+    assert " on this CPU, one run after the other (from rates measured on an" in line
     monkeypatch.setattr(plan, "explain_unused", lambda spec, seed, threads: f"threads {threads}")
     line = describe_plan(study_of(), trainings, on_cluster=False, **where)
     assert "; not resumed from their checkpoints: threads 1 (2)." in line

@@ -155,7 +155,7 @@ def describe_ablation(study: Study) -> tuple[str, str]:
     """Return caption and alternative text."""
     experiment, parts = find_ablation(study), list_rows(compare_parts(study))
     if not parts:
-        return "No ablation has a full network that trains yet.", ""
+        return "No ablation has a full network that trains and a part to compare yet.", ""
     seeds = select(study.runs, experiment=experiment)["run"].value_counts()
     facts = ", ".join(
         f"{part.label} {format_change(part.difference)}"

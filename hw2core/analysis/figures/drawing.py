@@ -19,13 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.tables import (
-    find_best,
-    find_failed_seeds,
-    list_rows,
-    select,
-    split_trained,
-)
+from hw2core.analysis.tables import find_failed_seeds
 from hw2core.analysis.text import describe_evidence, format_range, join_some
 from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
@@ -108,14 +102,6 @@ def describe_lines(runs: pd.DataFrame, means: str = "means") -> list[str]:
     if apart := list(runs.loc[find_failed_seeds(runs), "run"].unique()):
         notes.append(f"Seeds that did not train have lines of their own: of {join_some(apart)}.")
     return notes
-
-
-def list_best(summary: pd.DataFrame) -> list[Any]:
-    """Return the best rows of ``summarize``: several if they have the same validation accuracy."""
-    if (best := find_best(summary)) is None:
-        return []
-    trained, _ = split_trained(select(summary, validation=best.validation))
-    return list_rows(trained)
 
 
 def describe_dots(runs: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from hw2core.analysis.compared import name_equals
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.findings import (
     changes,
@@ -95,5 +96,6 @@ def describe_experiment(study: Study, experiment: str) -> str:
         text = f"{trained or 'None'} of {len(summary)} networks {train(trained)}"
     if best is None:
         return f"{text}."
-    the_best = "it" if len(summary) == 1 else f"the best by validation, `{best.run}`,"
+    the_best = f"the best by validation, `{best.run}`{name_equals(summary, best)},"
+    the_best = "it" if len(summary) == 1 else the_best
     return f"{text}; {the_best} has a test accuracy of {accuracy(best)}."
