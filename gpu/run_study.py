@@ -40,6 +40,7 @@ from hw2core.runs.archive import add_file, explain_loss, keep_older, list_files 
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
+NOT_AFTER = {"--directory", "-d", "--configfile", "--configfiles", "--config", "-C"}
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -55,8 +56,8 @@ def main() -> int:
     )
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     args = parser.parse_args()
-    if moved := {"--directory", "-d", "--configfile"} & {a.split("=")[0] for a in args.snakemake}:
-        parser.error(f"{min(moved)}: not after --; call it in the folder, with its --configfile")
+    if moved := sorted(NOT_AFTER & {a.split("=")[0] for a in args.snakemake}):
+        parser.error(f"{moved[0]}: not after --; call it in the folder, with its --configfile")
     budget = Budget(args.minutes)
     try:
         prepare_writing(args.archive)

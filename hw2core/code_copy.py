@@ -128,7 +128,7 @@ class CodeCopy:
         found = [path for part in PARTS for path in (root / part, *list_below(root / part))]
         found += list_report_sources(root)
         for path in sorted(found):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and path.parent.name != "__pycache__":
                 yield path.relative_to(root)
 
 

@@ -182,6 +182,25 @@ def _notice_path(path: str) -> Path:
     )
 
 
+def mark_forced(path: str, *, forced: bool) -> None:
+    """Record whether a call makes a file again that may be current: no attempt must keep it."""
+    mark = _forced_path(path)
+    if forced and Path(path).exists():
+        write_text_atomically(mark, hash_files([path]))
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def is_forced(path: str) -> bool:
+    """Return whether the last call that planned to make a file forces it, and it is still there."""
+    mark = _forced_path(path)
+    return mark.exists() and mark.read_text() == hash_files([path])
+
+
+def _forced_path(path: str) -> Path:
+    return Path(NOTICES, f"{path.replace('/', '_')}.forced")
+
+
 def keep_older(path: Path) -> bool:
     """Return whether a job that failed leaves a file, which is the older one.
 

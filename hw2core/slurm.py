@@ -67,7 +67,12 @@ class _Watch:
 
     def __init__(self, executor: Any, show: Callable[[str], None]) -> None:
         self._executor, self._name = executor, executor.run_uuid
-        self._code = Path(executor.snakefile).stat().st_ino
+        self._folder = Path(".snakemake", "slurm", executor.run_uuid)
+        self._sign = self._folder / "call"  # there as long as nobody deletes .snakemake
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sign.touch()
+        self._signed = self._sign.exists()
         self._show = show
         self._shown: set[str] = set()
         self._interrupted = False
@@ -127,7 +132,7 @@ class _Watch:
         if getattr(self._executor, "_status_query_failures", 0):  # the plugin only counts them
             self._show_once("squeue or sacct failed and is called again; --verbose shows why")
         with suppress(OSError):
-            for line in Path(".snakemake", "slurm", self._name, "waiting").read_text().splitlines():
+            for line in (self._folder / "waiting").read_text().splitlines():
                 self._show_once(line)
 
     def _is_deleted(self) -> bool:
@@ -136,11 +141,12 @@ class _Watch:
         Another call may have made it anew.
         """
         try:
-            return Path(self._executor.snakefile).stat().st_ino != self._code
+            os.utime(self._sign)  # so that no call takes the records for old
         except FileNotFoundError:
-            return True
+            return self._signed
         except OSError:  # of a file system that does not answer at the moment
             return False
+        return False
 
     def _show_once(self, line: str) -> None:
         if line not in self._shown:

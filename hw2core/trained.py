@@ -93,6 +93,8 @@ def _reduce_depth(picture: Image.Image) -> Image.Image:
 def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> TrainedNetwork:
     """Load the network that a run trained with a seed; warn if the code of the network changed.
 
+    While another thread trains, it waits for that, as both draw random numbers.
+
     Args:
         run: its name, such as ``exp1_1_L2_K32``; a run that config.yaml renamed has its new name.
         seed: that of the run.
@@ -125,7 +127,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         weights_path = path.parent.parent / result.same_as / weights_path.name
     if not weights_path.exists():
         others = _list_networks(weights_path.parents[1])
-        raise ResultError(f"{weights_path}: no weights; train the run; {others}")
+        raise ResultError(f"{weights_path}: no weights; delete {path} and train the run; {others}")
     check_weights(weights_path, result)
     weights = read_weights(weights_path)
     with wait_for_turn(), keep_generators(torch.device("cpu")):  # initialising draws numbers

@@ -62,6 +62,7 @@ def check_plan():
     if executor_name() == "slurm":
         runs = [job for job in planned if job.rule.name == "train"]
         plan.refuse_no_limit(job.resources.get("runtime") for job in runs)
+        plan.refuse_no_gpu(job.resources for job in runs)
     pending = [describe_training(job) for job in planned if job.rule.name == "train"]
     TERMINAL.planned = [(run, seed) for run, seed, *_ in pending]
     if pending:
@@ -90,6 +91,11 @@ def check_plan():
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )
         PLANNER.check_jobs(planned)
+        if not workflow.dryrun:
+            for job in planned:
+                if job.rule.name == "train":
+                    forced = workflow.dag.reason(job).forced
+                    pipeline.mark_forced(job.output.result, forced=forced)
     except UserError as error:
         if not workflow.dryrun:
             raise

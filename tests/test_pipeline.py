@@ -16,6 +16,8 @@ from hw2core.io import WriteError
 from hw2core.pipeline import (
     Planner,
     hash_files,
+    is_forced,
+    mark_forced,
     settle_times,
     was_stale_before,
     write_notice,
@@ -51,6 +53,21 @@ def test_a_notice_gives_the_reasons_in_the_folder_of_snakemake(stale):
     assert write_notice(STALE, []) == []
     stale.unlink()
     assert write_notice(STALE, ["not trained yet"]) == []
+
+
+def test_a_file_is_forced_until_it_is_made_again_or_planned_without_force(stale):
+    assert not is_forced(STALE)
+    mark_forced(STALE, forced=True)
+    assert is_forced(STALE)
+    os.utime(stale, (1, 1))  # as after an attempt that failed
+    assert is_forced(STALE)
+    stale.write_text("made again")
+    assert not is_forced(STALE)
+    mark_forced(STALE, forced=True)
+    mark_forced(STALE, forced=False)
+    assert not is_forced(STALE)
+    mark_forced("results/other.json", forced=True)
+    assert not is_forced("results/other.json")
 
 
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])

@@ -96,8 +96,6 @@ class Executor:
 @pytest.fixture
 def watched(in_folder):
     executor, shown = Executor(), []
-    executor.snakefile = Path("Snakefile")
-    executor.snakefile.touch()
     watch_plugin(executor, shown.append)
     return executor, shown
 
@@ -124,15 +122,23 @@ def test_jobs_end_when_their_records_and_code_are_deleted(
     assert list_active(executor, jobs) == jobs
     with monkeypatch.context() as silent:
         for number in (errno.ESTALE, errno.EIO, errno.EACCES):
-            silent.setattr(Path, "stat", lambda _, number=number: fail(OSError(number, "x")))
+            silent.setattr(os, "utime", lambda _, number=number: fail(OSError(number, "x")))
             assert list_active(executor, jobs) == jobs
-    executor.snakefile.rename("deleted")
+    Path(".snakemake").rename("deleted")
     if made_anew:
-        executor.snakefile.touch()
+        Path(".snakemake/slurm/call-2").mkdir(parents=True)
     assert list_active(executor, jobs) == []
     assert executor.events == [("failed", info.job) for info in jobs]
     assert (tmp_path / "cancelled").read_text() == f"--name {executor.run_uuid}\n"
     assert shown == ["a: .snakemake was deleted; call it again"] * 2
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_without_a_sign_of_its_own_a_call_takes_nothing_for_deleted():
+    Path(".snakemake").touch()  # as where nothing can be written
+    watch_plugin(executor := Executor(), print)
+    jobs = [make_info()]
+    assert list_active(executor, jobs) == jobs
 
 
 def list_active(executor, jobs=()):
@@ -145,7 +151,6 @@ def list_active(executor, jobs=()):
 def test_each_reason_to_wait_is_shown_once(watched):
     executor, shown = watched
     file = Path(".snakemake/slurm/call-1/waiting")
-    file.parent.mkdir(parents=True)
     info = make_info()
     assert list_active(executor, [info]) == [info]
     for lines in ("", "a", "a", "a a b"):

@@ -22,7 +22,7 @@ from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.errors import UserError
 from hw2core.gpu_locks import take_gpu
 from hw2core.gpus import CUDA_GRAPH, VISIBLE
-from hw2core.pipeline import RESTARTS, was_stale_before
+from hw2core.pipeline import RESTARTS, is_forced, was_stale_before
 from hw2core.run_locks import hold_run
 from hw2core.runs import paths
 from hw2core.runs.environment import name_processor, use_large_pages
@@ -150,9 +150,10 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
 def note_current(args: argparse.Namespace) -> str:
     """Return why the run has a current result by now; "" if it has none."""
     files = [args.result, args.weights]
-    # Only preparing images shows whether they are those of the result, unless it is made by force.
-    exist = all(path.exists() for path in [*files, args.data])
-    compared = exist and was_stale_before(str(args.result), args.data)
+    if not all(path.exists() for path in [*files, args.data]) or is_forced(str(args.result)):
+        return ""
+    # Only preparing images shows whether they are those of the result.
+    compared = was_stale_before(str(args.result), args.data)
     # Stopped or failed while it evaluated: a training that is not done has a checkpoint.
     again = args.attempt > 1 or os.environ.get(RESTARTS)
     done = again and not paths.checkpoint_path(args.result).exists()

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 # A backend that a notebook has set may not be installed here. Scripts write files only.
 os.environ["MPLBACKEND"] = "agg"
 # Those of runs.environment.OVERRIDES. OpenMP has to start as many threads as a run asks for: torch
-# would wait for the others forever. And fp32 is not TF32.
+# would wait for the others forever. And fp32 is not TF32, and MKL is the same in all runs.
 for name in (
     "OMP_THREAD_LIMIT",
     "OMP_DYNAMIC",
@@ -21,6 +21,7 @@ for name in (
     "NVIDIA_TF32_OVERRIDE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
 ):
     os.environ.pop(name, None)
 if isinstance(sys.stdout, io.TextIOWrapper):

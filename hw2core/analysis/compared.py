@@ -53,13 +53,16 @@ def name_equals(summary: pd.DataFrame, best: Any) -> str:
 def find_best_of(study: Study, summary: pd.DataFrame) -> tuple[Any, str]:
     """Return the best row of ``summary`` by ``find_best`` with usual images, and what it is.
 
-    That is ``the best by validation``, with the data set if there are several.
+    That is ``the best by validation`` or ``one of the 2 best by validation``, with the data set if
+    there are several.
     """
     runs = select_usual_images(study)
-    what = "the best by validation"
+    usual = summary[summary["run"].isin(runs["run"])]
+    count = len(list_best(usual))
+    what = f"{'the' if count < 2 else f'one of the {count}'} best by validation"
     if study.runs["data"].nunique() > 1:
         what += f" on {title_data_set(runs['data'].iloc[0])} images"
-    return find_best(summary[summary["run"].isin(runs["run"])]), what
+    return find_best(usual), what
 
 
 def find_best_result(study: Study) -> Result | None:

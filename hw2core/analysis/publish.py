@@ -157,17 +157,20 @@ def list_experiments(study: Study) -> pd.DataFrame:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
-        best = find_best(own) or list_rows(own.sort_values("validation", ascending=False))[0]
-        public = f"{best.median:.1f}, {best.highest:.1f}"
+        best = find_best(own)
+        shown = best or list_rows(own)[0]
+        public = f"{shown.median:.1f}, {shown.highest:.1f}"
         row = {
             "Experiment": experiment.name,
             "Networks": ", ".join(own["family"].unique()),
             "Train (all seeds)": f"{(own['trained'] == own['seeds']).sum()} of {len(own)}",
-            "Best by validation": f"`{best.run}`{name_equals(own, best)}",
-            "Test accuracy (%)": text.format_range(best.test, best.test_low, best.test_high),
+            "Best by validation": f"`{best.run}`{name_equals(own, best)}" if best else text.DASH,
+            "Test accuracy (%)": (
+                text.format_range(best.test, best.test_low, best.test_high) if best else text.DASH
+            ),
             "Hours per seed (estimated)": show_hours([minutes.get(x) for x in own["run"]]),
-            "Public median, best (%)": text.DASH if pd.isna(best.median) else public,
-            "Size": "reduced" if best.reduced else "full",
+            "Public median, best (%)": text.DASH if pd.isna(shown.median) else public,
+            "Size": "reduced" if shown.reduced else "full",
         }
         rows.append(row)
     table = pd.DataFrame(rows)

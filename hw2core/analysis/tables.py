@@ -140,7 +140,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     accuracies = ["test_accuracy", "validation_accuracy"]
     seeds[accuracies] = seeds[accuracies].mask(find_failed_seeds(runs))
     same = *rows.NETWORK_COLUMNS, "parameters", "flops_per_image"
-    return seeds.groupby(keys, sort=False, as_index=False).agg(
+    summary = seeds.groupby(keys, sort=False, as_index=False).agg(
         **{name: (name, "first") for name in same},
         seeds=("seed", "size"),
         **{status: (status, "sum") for status in STATUSES},
@@ -151,6 +151,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
         test_high=("test_accuracy", "max"),
         validation=("validation_accuracy", "mean"),
     )
+    return summary.round({"test": 9, "validation": 9})  # equal means, whatever the seeds' order
 
 
 def join_names(runs: pd.DataFrame) -> pd.DataFrame:

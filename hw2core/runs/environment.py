@@ -17,8 +17,8 @@ from hw2core.runs.paths import COPIED_COMMIT
 from hw2core.runs.values import WORD_SIGNS
 
 SECONDS_TO_ANSWER = 10
-# Environment variables that hold libraries to other numbers of threads, or to another precision
-# than a run has; some containers set them. Libraries read them when torch is imported.
+# Environment variables that hold libraries to other numbers of threads, or to another precision or
+# instruction set than a run has; some containers set them. They are read when torch is imported.
 OVERRIDES = (
     "OMP_THREAD_LIMIT",
     "OMP_DYNAMIC",
@@ -26,6 +26,7 @@ OVERRIDES = (
     "NVIDIA_TF32_OVERRIDE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
 )
 # Torch's own settings of products in fp32. ``prepare_device`` sets those of cuDNN's operations.
 _PARTS = ("", "cuda.matmul.", "cudnn.", *(f"mkldnn.{x}" for x in ("", "conv.", "matmul.", "rnn.")))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -44,12 +45,20 @@ T = TypeVar("T")
 
 # Random numbers, settings and temporary files are those of the process. By its number, because a
 # forked process would inherit a lock that is held.
-LOCKS: dict[int, AbstractContextManager[Any]] = {}
+LOCKS: dict[int, threading.RLock] = {}
 
 
-def wait_for_turn() -> AbstractContextManager[Any]:
-    """Return the lock that a run of this process holds."""
-    return LOCKS.setdefault(os.getpid(), threading.RLock())
+@contextmanager
+def wait_for_turn() -> Iterator[None]:
+    """Hold the lock that a run of this process holds; say so before waiting for another thread."""
+    lock = LOCKS.setdefault(os.getpid(), threading.RLock())
+    if not lock.acquire(blocking=False):
+        print("waits until the run of another thread has ended", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def take_turns(function: Callable[P, T]) -> Callable[P, T]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec, Size
 from hw2core.config.study import Study
 from hw2core.errors import UserError
+from hw2core.gpus import DEVICE
 from hw2core.runs import paths
 from hw2core.runs.checkpoint_head import explain_unused
 from hw2core.runs.durations import ONE_BY_ONE, Estimator, find_device, read_finished
@@ -215,6 +217,25 @@ def refuse_no_limit(minutes: Iterable[float | None]) -> None:
         if not limit or limit < 1:
             rule = "must be at least 1, the time limit of a run in minutes"
             raise UserError(f"runtime: {limit} for rule train: {rule}; see slurm/config.yaml")
+
+
+def refuse_no_gpu(resources: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse training runs on a cluster that request no GPU, unless HW2_DEVICE names their device.
+
+    Args:
+        resources: those of each.
+
+    Raises:
+        UserError: one requests none.
+    """
+    for given in resources:
+        asks = given.get("gres") or given.get("gpu")
+        asks = asks or re.search(r"gpu|gres|-G\b", str(given.get("slurm_extra")))
+        if not (asks or os.environ.get(DEVICE)):
+            raise UserError(
+                "rule train requests no GPU (--set-resources replaces all that slurm/config.yaml "
+                f"sets for a rule): edit that file, or set {DEVICE} to cpu or cuda"
+            )
 
 
 def refuse_unknown(targets: Iterable[str], known: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -123,6 +124,24 @@ def test_a_full_disk_is_one_line_also_in_the_words_of_torch(tiny_spec, tiny_data
     monkeypatch.setattr(make, "train_run", fail)
     with pytest.raises(WriteError, match=r"^the best weights cannot be written \(\[enforce"):
         make_result(tiny_spec, 0, tiny_data, device="cpu")
+
+
+def test_a_thread_that_waits_for_another_says_so(monkeypatch):
+    said: Queue[str] = Queue()
+    monkeypatch.setattr(make, "print", lambda text, file: said.put(text), raising=False)
+
+    def take_turn():
+        with make.wait_for_turn(), make.wait_for_turn():
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with make.wait_for_turn():
+            take_turn()
+            waiting = pool.submit(take_turn)
+            assert said.get(timeout=60) == "waits until the run of another thread has ended"
+            assert not waiting.done()
+        waiting.result(timeout=60)
+    assert said.empty()
 
 
 def test_a_process_forked_beside_a_run_waits_for_nothing():

@@ -19,6 +19,7 @@ from hw2core.runs.plan import (
     find_start,
     format_status_command,
     refuse_loss,
+    refuse_no_gpu,
     refuse_no_limit,
     refuse_no_threads,
     refuse_unknown,
@@ -239,3 +240,16 @@ def test_a_training_on_a_cluster_needs_a_time_limit():
             UserError, match=rf"runtime: {limit} for rule train: must be at least 1"
         ):
             refuse_no_limit([120, limit])
+
+
+def test_a_training_on_a_cluster_requests_a_gpu_unless_its_device_is_named(monkeypatch):
+    monkeypatch.delenv("HW2_DEVICE", raising=False)
+    extra = ("--gpus=1", "--gres=gpu:1", "--signal=TERM@60 -G 1", "--gpus-per-node=1")
+    requests = [{"gres": "shard:4"}, {"gpu": 1}, *({"slurm_extra": text} for text in extra)]
+    refuse_no_gpu(requests)
+    none = [{}, {"gres": ""}, {"gpu": 0}, {"slurm_extra": "--signal=TERM@60", "runtime": 5}]
+    for given in none:
+        with pytest.raises(UserError, match=r"^rule train requests no GPU .--set-resources"):
+            refuse_no_gpu([*requests, given])
+    monkeypatch.setenv("HW2_DEVICE", "cpu")
+    refuse_no_gpu(none)

@@ -16,7 +16,7 @@ import torch
 from checkout import ROOT
 
 from hw2core.config.spec import RunSpec
-from hw2core.pipeline import RESTARTS
+from hw2core.pipeline import RESTARTS, mark_forced
 
 pytestmark = pytest.mark.workflow
 
@@ -202,16 +202,23 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
         ((), {}, False),
     ],
 )
+@pytest.mark.parametrize("still", ["there", "forced", "without weights"])
 def test_a_later_attempt_keeps_what_an_earlier_one_has_trained(
-    tiny_spec, tiny_manifest, tmp_path, arguments, variables, kept
+    tiny_spec, tiny_manifest, tmp_path, monkeypatch, arguments, variables, kept, still
 ):
+    """But not what was there before the call, which trains it again by force."""
+    monkeypatch.chdir(tmp_path)
     folder = Path("results", tiny_spec.name)
-    tiny_manifest = tiny_manifest.resolve()
-    for program, given in ((), {}), (arguments, variables):
-        options = {"program": (SCRIPT, *program), "variables": given, "cwd": tmp_path}
-        assert start(tiny_spec, tiny_manifest, folder, 3600, **options).wait(60) == 0
-    log = (tmp_path / folder / "log").read_text()
-    assert ("trained by an earlier attempt" in log) == kept
+    assert start(tiny_spec, tiny_manifest, folder, 3600).wait(60) == 0
+    if still == "forced":
+        mark_forced(str(folder / "seed0.json"), forced=True)
+    elif still == "without weights":
+        (folder / "seed0.safetensors").unlink()
+    options = {"program": (SCRIPT, *arguments), "variables": variables}
+    assert start(tiny_spec, tiny_manifest, folder, 3600, **options).wait(60) == 0
+    assert (folder / "seed0.safetensors").exists()
+    log = (folder / "log").read_text()
+    assert ("trained by an earlier attempt" in log) == (kept and still == "there")
 
 
 def test_where_no_graph_can_be_captured_training_starts_again_without(

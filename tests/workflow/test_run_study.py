@@ -437,6 +437,8 @@ def test_ctrl_c_during_the_imports_is_no_traceback(checkout):
         (["--minutes", "-1"], "argument --minutes: '-1': must be a number of minutes"),
         (["--minutes", "5", "--archive", "hw2core"], "hw2core: cannot be written"),
         (["--minutes", "5", "--", "--directory=elsewhere"], "--directory: not after --"),
+        (["--minutes", "5", "--", "--config", "seeds=[0,1]"], "--config: not after --"),
+        (["--minutes", "5", "--", "-C", "seeds=[0,1]"], "-C: not after --"),
     ],
 )
 def test_wrong_arguments_are_one_line_before_the_first_run(checkout, arguments, problem):

@@ -143,6 +143,7 @@ def test_an_edit_of_the_preparation_makes_results_wait_for_the_images(study):
 
 def test_a_result_that_is_older_than_its_images_is_trained_again_by_force(clone):
     (manifest, *_) = list_prepared("generated_240_60")
+    assert clone.plan("--config", "training={lr: 0.1}", "--", RUN)  # leaves a notice
     clone.snakemake(manifest)
     assert clone.plan(RUN) == {}
     output = clone.snakemake("-R", "train", "--", RUN)

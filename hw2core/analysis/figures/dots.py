@@ -51,7 +51,7 @@ def describe_dots(study: Study) -> tuple[str, str]:
     best, what = find_best_of(study, summary)
     if best:
         accuracy = f"{format_number(best.test)} %{describe_seeds(best.trained, best.seeds)}"
-        notes.append(f"T{what[1:]}, {best.run}, reaches {accuracy}.")
+        notes.append(f"{what[0].upper()}{what[1:]}, {best.run}, reaches {accuracy}.")
     compared = summary[summary["highest"].notna() & (summary["trained"] > 0)]
     if not compared.empty:
         above = [

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from hw2core.analysis.compared import find_best_of, find_best_result
 from hw2core.analysis.figures import style
 from hw2core.analysis.figures.drawing import draw_missing
-from hw2core.analysis.tables import Study
+from hw2core.analysis.tables import Study, leave_out_mlps
 from hw2core.analysis.text import format_number
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs.schema import Evaluation
@@ -29,7 +29,9 @@ def describe_confusion(study: Study) -> tuple[str, str]:
     if best is None or (test := best.test) is None:
         return MISSING, ""
     shares = [share for share in test.class_accuracy if share is not None]
-    _, what = find_best_of(study, study.summary)
+    _, what = find_best_of(study, leave_out_mlps(study.summary))
+    if find_best_of(study, study.summary)[0].model == "mlp":
+        what += " without MLPs"
     finding = (
         f"Confusion matrix of {best.name}, seed {best.seed}, {what}: "
         f"{format_number(test.accuracy)} % of {test.num_images:,} test images are correct, and "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hw2core.analysis.compared import list_best
 from hw2core.analysis.findings import say
 from hw2core.analysis.findings.core import Sentences, finding, summarize_experiments
 from hw2core.analysis.statistics import Judged, judge_pairs, negate, pair_seeds
@@ -54,6 +55,8 @@ def say_optimizers(study: Study) -> Sentences:
     if broken := [f"{names[run]} at {rates[run]:g}" for run in failed["run"]]:
         text += f"; {join_words(broken)} {'do' if len(broken) > 1 else 'does'} not train"
     is_best = " is best by validation" if others else ""
+    if (equal := len(list_best(summary))) > 1:
+        is_best = f" is one of the {equal} best by validation"
     yield (
         f"{names[best.run]} at learning rate {rates[best.run]:g}{is_best} after {best.epochs} "
         f"epochs: {say.accuracy(best)} test accuracy{text}."
@@ -174,8 +177,8 @@ def say_low_against_high(study: Study) -> Sentences:
         yield "There are no two probabilities of dropout with results to compare."
         return
     low, high = rows[0], rows[-1]
-    speed = "more slowly" if high.train_loss > low.train_loss else "faster"
-    fits = "less" if high.gap < low.gap else "more"
+    speed = say.compare(low.train_loss, high.train_loss, 2, "faster", "as fast", "more slowly")
+    fits = say.compare(low.gap, high.gap, 0, "less", "as much", "more")
     trained = select(study.runs, run=low.run, status="trained")[["run", "seed"]]
     losses = study.epochs.merge(trained).groupby("epoch")["train_loss"].mean()
     reached = losses[losses <= high.train_loss]

@@ -38,6 +38,12 @@ def difference(points: float, other: str) -> str:
     return f"{text} {'point' if text == '1.0' else 'points'} {side} {other}"
 
 
+def compare(value: float, other: float, decimals: int, less: str, same: str, more: str) -> str:
+    """Return one of three words: how ``other`` compares with ``value`` as they are shown."""
+    change = round(other, decimals) - round(value, decimals)
+    return same if change == 0 else less if change < 0 else more
+
+
 def by_validation(best: Any, summary: pd.DataFrame) -> str:
     """Return `` by validation`` if another run than the best has a higher test accuracy."""
     return " by validation" if (summary["test"] > best.test).any() else ""
