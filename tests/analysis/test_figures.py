@@ -763,6 +763,30 @@ def test_all_runs_that_are_equally_good_are_named(best, grid, curve):
     sentence = findings.describe_experiment(study, "exp3")
     assert f"the best by validation, `exp3_a_L4_K32`{more}, has" in sentence
     assert set(list_experiments(study)["Best by validation"]) == {f"`exp3_a_L4_K32`{more}"}
+    what = "one of the 2" if more else "the"
+    assert (
+        f"{what.capitalize()} best by validation, exp3_a_L4_K32, reaches "
+        in (figures.describe("dots", study)[0])
+    )
+    assert (
+        f"of exp3_a_L4_K32, seed 0, {what} best by validation: "
+        in (figures.describe("confusion", study)[0])
+    )
+
+
+def test_a_confusion_matrix_next_to_a_better_mlp_is_not_that_of_the_best():
+    mlp = {"experiment": "part2_optim", "model": "mlp", "widths": None}
+    study = tabulate(
+        [
+            build_result("exp1_1_L2_K32", best_validation=50.0),
+            build_result("part2_optim_momentum", best_validation=60.0, **mlp),
+        ]
+    )
+    assert "The best by validation, part2_optim_momentum, " in figures.describe("dots", study)[0]
+    assert (
+        "L2_K32, seed 0, the best by validation without MLPs: "
+        in (figures.describe("confusion", study)[0])
+    )
 
 
 def test_seeds_that_fail_in_different_ways_are_one_dot():

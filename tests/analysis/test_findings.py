@@ -528,6 +528,31 @@ def test_dropout_is_judged_by_paired_seeds(gains, verdict):
     assert verdict in findings.answer("part2_q1_1", tabulate(results))
 
 
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "verdict"),
+    [
+        (1.004, 70.4, "learns as fast and overfits as much: training loss ends at 1.00"),
+        (1.1, 60.0, "learns more slowly and overfits less: training loss ends at 1.10"),
+        (0.9, 80.0, "learns faster and overfits more: training loss ends at 0.90"),
+    ],
+)
+def test_dropouts_are_compared_as_they_are_shown(loss, accuracy, verdict):
+    options = {"experiment": "part2_dropout", "model": "mlp", "widths": None, "epochs": 2}
+    results = [
+        build_result(
+            f"part2_dropout_{p}",
+            network={"dropout": p},
+            train_loss=[2.0, loss],
+            train_accuracy=[30.0, accuracy],
+            validation_accuracy=[30.0, 40.0],
+            **options,
+        )
+        for p, loss, accuracy in ((0.4, 1.0, 70.0), (0.8, loss, accuracy))
+    ]
+    text = findings.answer("part2_q1_2", tabulate(results))
+    assert f"Compared with p = 0.4, p = 0.8 {verdict}" in text
+
+
 def test_the_dropout_probability_is_chosen_by_the_best_epochs():
     options = {"experiment": "part2_dropout", "model": "mlp", "widths": None, "epochs": 2}
     curves = {0: [30.0, 31.0], 0.4: [32.0, 32.0], 0.8: [33.0, 31.0]}  # in the last epoch 0.4 leads

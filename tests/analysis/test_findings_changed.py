@@ -141,6 +141,10 @@ def test_one_depth_or_one_optimizer_is_not_called_the_best():
     options = {"model": "mlp", "widths": None, "training": {"optimizer": "vanilla"}}
     text = say("part2_optim", build("part2_optim", {"vanilla": {}}, **options))
     assert text.startswith("SGD at learning rate 0.05 after 20 epochs: ")
+    equal = {name: {"training": {"optimizer": name}} for name in ("vanilla", "rmsprop")}
+    options = {"model": "mlp", "widths": None, "best_validation": 40.0}
+    text = say("part2_optim", build("part2_optim", equal, **options))
+    assert " at learning rate 0.05 is one of the 2 best by validation after 20 epochs: " in text
 
 
 def test_a_choice_by_validation_that_the_test_images_contradict_is_said_to_be_one():

@@ -128,6 +128,13 @@ def test_the_readme_says_what_was_found_and_what_is_reduced(place):
     assert set(reduced.runs["reduced"]) == {"4 of 20 epochs"}
 
 
+def test_of_runs_that_do_not_train_none_is_the_best():
+    study = tabulate([build_result("exp1_1_L16_K32", depth=16, status="at_chance")])
+    row = publishing.list_experiments(study).iloc[0]
+    assert row["Train (all seeds)"] == "0 of 1"
+    assert row["Best by validation"] == row["Test accuracy (%)"] == "–"
+
+
 def test_the_best_run_of_an_experiment_is_that_of_validation():
     results = [
         build_result("exp1_1_L2_K32", depth=2, best_validation=91.0, test_accuracy=70.0),

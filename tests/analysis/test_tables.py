@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from result_documents import SIZE, Experiment, build_result, build_results, tabulate
 
-from hw2core.analysis.compared import find_best_result
+from hw2core.analysis.compared import find_best_result, list_best
 from hw2core.analysis.rows import SUMMARY_COLUMNS
 from hw2core.analysis.tables import (
     build,
@@ -202,6 +202,25 @@ def test_the_summary_of_a_run_goes_over_the_seeds_that_trained():
     assert (row.test, row.test_low, row.test_high) == (72.0, 70.0, 74.0)
     (row,) = summarize(tabulate(results[2:]).runs).itertuples()
     assert (row.trained, row.test) == (0, 10.0)
+
+
+def test_means_of_other_seeds_are_equal_where_they_are_equal():
+    """Floats are not: their sums depend on their order."""
+    counts = {"x_L2_K32": (50, 56, 50), "x_L4_K32": (54, 50, 52)}  # of 56 images
+    results = [
+        build_result(
+            run,
+            seed=seed,
+            best_validation=100 * count / 56,
+            test_accuracy=100 * count / 56,
+            ceiling=100,
+        )
+        for run, correct in counts.items()
+        for seed, count in enumerate(correct)
+    ]
+    summary = tabulate(results).summary
+    assert summary["validation"].nunique() == summary["test"].nunique() == 1
+    assert [row.run for row in list_best(summary)] == [*counts]
 
 
 def test_validation_chooses_the_best_run_and_its_seed():

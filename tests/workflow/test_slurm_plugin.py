@@ -34,6 +34,7 @@ def slurm(prepared, tmp_path, monkeypatch):
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HW2_DEVICE", "cpu")  # tests replace the profile's request for a GPU
 
     def define(command: str, script: str) -> None:
         line = f"echo {command} $@ | head -n 1 >> {tmp_path}/calls"
@@ -70,6 +71,17 @@ def test_a_training_without_time_limit_is_refused_before_the_first_job(prepared,
     """The time limit of the group would be that of its evaluation."""
     output = prepared.snakemake(*CALL, "--set-resources", "train:runtime=0", succeeds=False)
     assert "runtime: 0 for rule train: must be at least 1, the time limit of a run" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
+
+
+def test_an_option_that_takes_the_gpu_away_is_refused_before_the_first_job(
+    prepared, slurm, tmp_path, monkeypatch
+):
+    """It replaces the whole list of the profile."""
+    monkeypatch.delenv("HW2_DEVICE")
+    output = prepared.snakemake(*CALL, "--set-resources", "train:runtime=240", succeeds=False)
+    assert "rule train requests no GPU (--set-resources replaces all that slurm/" in output
     assert "Traceback" not in output
     assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
 
