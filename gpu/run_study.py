@@ -40,7 +40,9 @@ from hw2core.runs.archive import add_file, explain_loss, keep_older, list_files 
 
 NAMED = ("exp1_1", "exp1_2", "exp1_3", "exp1_4", "exp2")  # the exercise's own runs
 FREE = "exp2"  # the exercise leaves its network open, so its further seeds come next
-NOT_AFTER = {"--directory", "-d", "--configfile", "--configfiles", "--config", "-C"}
+# Options of Snakemake that would train another study, or elsewhere.
+NOT_AFTER = {"-d", "-C", "--directory", "--config", "--configfile", "--configfiles"}
+NOT_AFTER |= {"--profile", "--workflow-profile"}
 SECONDS_TO_STOP = 60
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -56,8 +58,10 @@ def main() -> int:
     )
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     args = parser.parse_args()
-    if moved := sorted(NOT_AFTER & {a.split("=")[0] for a in args.snakemake}):
-        parser.error(f"{moved[0]}: not after --; call it in the folder, with its --configfile")
+    for given in args.snakemake:
+        name = given.split("=")[0]  # perhaps shortened, as in --dir, or with its value, as in -dx
+        if given[:2] in NOT_AFTER or any(len(name) > 2 and x.startswith(name) for x in NOT_AFTER):
+            parser.error(f"{name}: not after --; call it in the folder, with its --configfile")
     budget = Budget(args.minutes)
     try:
         prepare_writing(args.archive)

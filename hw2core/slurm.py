@@ -47,6 +47,16 @@ def prepare_slurm(checkout: str, folders: Iterable[str]) -> None:
         raise UserError("sbatch: not found; --profile slurm is for the login node of a cluster")
 
 
+def check_settings(settings: Any) -> None:
+    """Refuse a setting of the plugin with which jobs leave no record of their end.
+
+    Raises:
+        UserError: it is set.
+    """
+    if getattr(settings, "pass_command_as_script", False):
+        raise UserError("slurm-pass-command-as-script: not supported; call without it")
+
+
 def watch_plugin(executor: Any, show: Callable[[str], None]) -> None:
     """Make Slurm's plugin show what it otherwise keeps to itself, and leave no job behind.
 

@@ -112,9 +112,9 @@ def images_to_evaluate(wildcards):
 
 def result_to_evaluate(wildcards):
     # A current evaluation is judged by its content, not by its modification time.
-    run, seed = wildcards.run, int(wildcards.seed)
-    path = paths.result_path(run, seed)
-    return path if PLANNER.evaluates(run, seed) else ancient(path)
+    pair = wildcards.run, int(wildcards.seed)
+    made = PLANNER.evaluates(*pair) or forces_training(*pair)
+    return (str if made else ancient)(paths.result_path(*pair))
 
 
 UNREPORTED = []  # errors of functions, which Snakemake would show with a traceback
@@ -229,6 +229,7 @@ onstart:
         # Otherwise Snakemake records figures with the digests of results that this call replaces.
         workflow.persistence._params.cache_clear()
         CODE_COPY.write()
+        mark_forced(planned)  # here, when this call has locked the folder
         pipeline.use_checkout(str(CODE.resolve()))
         # A cluster job starts Snakemake again, which then reads the copy.
         executor = workflow.scheduler._executor

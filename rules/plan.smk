@@ -91,15 +91,24 @@ def check_plan():
             STUDY, (job.output[0] for job in planned if job.rule.name in TRAINING)
         )
         PLANNER.check_jobs(planned)
-        if not workflow.dryrun:
-            for job in planned:
-                if job.rule.name == "train":
-                    forced = workflow.dag.reason(job).forced
-                    pipeline.mark_forced(job.output.result, forced=forced)
     except UserError as error:
         if not workflow.dryrun:
             raise
         logger.warning(str(error))
+
+
+def forces_training(run, seed):
+    settings = workflow.dag_settings
+    forced = {*settings.forcerun, *(settings.targets if settings.forcetargets else ())}
+    files = {paths.result_path(run, seed), paths.weights_path(run, seed)}
+    return "train" in forced or not forced.isdisjoint(files)
+
+
+def mark_forced(jobs):
+    for job in jobs:
+        if job.rule.name == "train":
+            forced = workflow.dag.reason(job).forced
+            pipeline.mark_forced(job.output.result, forced=forced)
 
 
 def trust_files(records):
@@ -161,6 +170,7 @@ def build_dag_with_checks(build=workflow._build_dag):
     try:
         if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
+            slurm.check_settings(workflow.executor_settings)
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         for job in workflow.dag.needrun_jobs():

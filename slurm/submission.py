@@ -49,7 +49,7 @@ def submit(arguments: list[str]) -> int:
     meanwhile is cancelled.
     """
     folder = RECORDS / arguments[arguments.index("--job-name") + 1]
-    if not folder.exists():
+    if not any(folder.glob(f"{SUBMITTED}*")):
         remove_old_records()
     folder.mkdir(parents=True, exist_ok=True)
     is_interrupted = watch_interrupts(folder)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from hw2core.errors import UserError
-from hw2core.slurm import prepare_slurm, watch_plugin
+from hw2core.slurm import check_settings, prepare_slurm, watch_plugin
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_variables_that_change_the_answers_of_slurm_are_removed(tmp_path, monkey
     assert set(kept) <= set(os.environ)
     # Jobs in a hidden partition are listed too.
     assert [os.environ[f"{name}_ALL"] for name in ("SQUEUE", "SINFO", "SCONTROL")] == ["1"] * 3
+
+
+def test_a_setting_with_which_jobs_leave_no_record_is_refused():
+    check_settings(SimpleNamespace(pass_command_as_script=False))
+    check_settings(None)  # of other executors
+    with pytest.raises(UserError, match=r"^slurm-pass-command-as-script: not supported"):
+        check_settings(SimpleNamespace(pass_command_as_script=True))
 
 
 class Executor:

@@ -512,6 +512,8 @@ def test_records_of_long_ago_are_removed(slurm):
             os.utime(path, (0, time.time() - age * 24 * 3600))
     gone = Path(".snakemake/slurm/gone")
     gone.symlink_to("nowhere")  # as if another submission had just removed it
+    Path(".snakemake/slurm", NAME).mkdir()  # with the sign of a call, see hw2core/slurm.py
+    Path(".snakemake/slurm", NAME, "call").touch()
     submit(slurm, 8)
     kept = {path.name for path in gone.parent.iterdir()}
     assert kept == {"recent", "in use", "gone", NAME}

@@ -44,6 +44,12 @@ def list_best(summary: pd.DataFrame) -> list[Any]:
     return list_rows(trained)
 
 
+def list_best_of(study: Study, experiment: str) -> list[Any]:
+    """Return the best rows of an experiment; none if its images are of several data sets."""
+    several = select(study.runs, experiment=experiment)["data"].nunique() > 1
+    return [] if several else list_best(select(study.summary, experiment=experiment))
+
+
 def name_equals(summary: pd.DataFrame, best: Any) -> str:
     """Return `` (and 2 more)`` if others are as good as the best row of ``summary``."""
     others = len([row for row in list_best(summary) if row.run != best.run])

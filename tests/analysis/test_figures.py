@@ -1,3 +1,4 @@
+import math
 import re
 from itertools import combinations
 
@@ -515,6 +516,45 @@ def test_the_best_network_is_the_best_on_the_images_of_the_assignment():
     caption, _ = figures.describe("confusion", study)
     assert f"of {best}, seed 0, the best by validation on CIFAR-10 images: " in caption
     assert find_best_result(tabulate([easy])).name == easy.name
+
+
+def test_the_cost_figure_counts_seeds_that_fail_too():
+    """They are not taken for seeds that were not run."""
+    results = [build_result("exp1_1_L2_K32", seed=seed) for seed in range(2)]
+    results += [
+        build_result("exp1_1_L8_K32", depth=8, seed=seed, status=status)
+        for seed, status in enumerate(("trained", "at_chance"))
+    ]
+    results += build_plain(L16="at_chance")
+    caption, _ = figures.describe("cost", tabulate(results[:4]))
+    assert "2 different networks that train" in caption
+    assert caption.endswith("2 seeds per network.")
+    networks = cost.select_trained(tabulate(results))["run"]
+    assert set(networks) == {"exp1_1_L2_K32", "exp1_1_L8_K32"}
+
+
+def test_an_ablation_alone_is_shown_with_all_runs():
+    study = tabulate(build_results("exp2_ablation", seeds=(0,)))
+    caption, _ = figures.describe("dots", study)
+    assert caption.startswith("Test accuracy of 9 named networks.")
+    assert "Not shown" not in caption
+    assert draw("dots", study).axes
+
+
+def test_networks_of_several_data_sets_are_not_ranked():
+    results = [
+        build_result("exp3_a_L2_K32", experiment="exp3"),
+        build_result("exp3_b_L2_K32", experiment="exp3", **OWN_IMAGES),
+    ]
+    study = tabulate(results, settings=["data.name"])
+    assert "best by" not in figures.describe("curves", study, "exp3")[0]
+    assert " best (" not in figures.describe("settings", study, "exp3")[0]
+    assert findings.describe_experiment(study, "exp3") == "2 of 2 networks train."
+    levels = [
+        {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
+        for axes in draw("curves", study, "exp3").axes
+    ]
+    assert levels == [{math.log(10), math.log(100)}] * 2 + [{10.0, 1.0}] * 2
 
 
 def test_a_cost_figure_of_nothing_says_what_it_leaves_out():

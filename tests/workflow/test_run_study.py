@@ -438,7 +438,9 @@ def test_ctrl_c_during_the_imports_is_no_traceback(checkout):
         (["--minutes", "5", "--archive", "hw2core"], "hw2core: cannot be written"),
         (["--minutes", "5", "--", "--directory=elsewhere"], "--directory: not after --"),
         (["--minutes", "5", "--", "--config", "seeds=[0,1]"], "--config: not after --"),
-        (["--minutes", "5", "--", "-C", "seeds=[0,1]"], "-C: not after --"),
+        (["--minutes", "5", "--", "-Cseeds=[0,1]"], "-Cseeds: not after --"),
+        (["--minutes", "5", "--", "--direct=elsewhere"], "--direct: not after --"),
+        (["--minutes", "5", "--", "--profile", "quick"], "--profile: not after --"),
     ],
 )
 def test_wrong_arguments_are_one_line_before_the_first_run(checkout, arguments, problem):

@@ -86,6 +86,12 @@ def test_an_option_that_takes_the_gpu_away_is_refused_before_the_first_job(
     assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
 
 
+def test_a_command_as_a_script_is_refused(prepared, slurm, tmp_path):
+    output = prepared.snakemake(*CALL, "--slurm-pass-command-as-script", succeeds=False)
+    assert "slurm-pass-command-as-script: not supported; call without it" in output
+    assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
+
+
 @pytest.mark.parametrize("account", [[], ["train:slurm_account='course'"]])
 def test_while_slurm_is_away_submissions_wait(prepared, slurm, tmp_path, account):
     away = f"[ -e {tmp_path}/back ] || {{ echo Unable to contact slurm controller >&2; exit 1; }}"

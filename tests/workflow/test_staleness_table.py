@@ -146,9 +146,26 @@ def test_a_result_that_is_older_than_its_images_is_trained_again_by_force(clone)
     assert clone.plan("--config", "training={lr: 0.1}", "--", RUN)  # leaves a notice
     clone.snakemake(manifest)
     assert clone.plan(RUN) == {}
-    output = clone.snakemake("-R", "train", "--", RUN)
+    for forced in "train", f"{RUN}/seed0.json":  # its weights may be others then
+        assert clone.plan("-R", forced, "--", RUN) == {"train": 1, "evaluate": 1}
+    output = clone.snakemake("-R", "train", "--set-threads", "train=1", "--", RUN)
     assert "validation accuracy" in output
     assert "the same as before" not in output
+    assert clone.plan(RUN) == {}
+
+
+def test_a_call_that_waits_for_no_lock_leaves_what_another_forces(study):
+    mark = study / ".snakemake/stale/results_exp2_L4_K4_seed0.json.forced"
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    (study / ".snakemake/locks").mkdir(exist_ok=True)
+    (study / ".snakemake/locks/0.output.lock").write_text(f"{RUN}/seed0.json\n")
+    study.overlay("exp2", training={"lr": 0.1})
+    assert "locked" in study.snakemake(RUN, succeeds=False)
+    assert mark.exists()
+    study.snakemake("--unlock")
+    study.snakemake(RUN)
+    assert not mark.exists()
 
 
 def test_snakemakes_own_report_shows_the_figures_with_captions(study):

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from hw2core.analysis.figures import drawing, key, style
 from hw2core.analysis.figures.labels import Label, place_labels
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, list_rows, select, summarize
+from hw2core.analysis.tables import Study, list_rows, summarize
 from hw2core.analysis.text import join_words
 
 PRICES = {"parameters": "Parameters", "flops_per_image": "Floating-point operations per image"}
@@ -19,8 +19,9 @@ MOST = 8  # labelled networks per panel
 
 
 def select_trained(study: Study) -> pd.DataFrame:
-    """Return the rows of the networks that trained, with or without L and K."""
-    return select(key.select_all_networks(study), status="trained")
+    """Return the rows of the networks of which a seed trained, with or without L and K."""
+    runs = key.select_all_networks(study)
+    return runs[(runs["status"] == "trained").groupby(runs["run"]).transform("any")]
 
 
 def find_front(summary: pd.DataFrame, price: str) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hw2core.analysis.compared import list_best
+from hw2core.analysis.compared import list_best_of
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
-from hw2core.analysis.tables import Study, count_classes, list_rows, select
+from hw2core.analysis.tables import Study, list_rows, select
 from hw2core.analysis.text import count_things, describe_seeds, format_number, join_some
+from hw2core.data import registry
 from hw2core.runs.outcome import measure_chance
 
 PANELS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -74,7 +75,7 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         return f"{experiment} has no result yet.", ""
     summary = select(study.summary, experiment=experiment)
     notes = [f"Learning curves of {experiment}."]
-    if best := list_best(summary):
+    if best := list_best_of(study, experiment):
         names, seeds = join_some([run.run for run in best]), ""
         if len(best) == 1:
             seeds = describe_seeds(best[0].trained, best[0].seeds)
@@ -100,8 +101,8 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     """
     runs = select(study.runs, experiment=experiment)
     looks = add_looks(select(study.summary, experiment=experiment).reset_index(drop=True))
-    classes = count_classes(runs)
-    chance_loss = math.log(classes)
+    classes = sorted(set(map(registry.count_classes, runs["data"])))
+    chance_losses = [*map(math.log, classes)]
     runs = runs.assign(line=drawing.name_lines(runs))
     epochs = study.epochs.merge(runs[["run", "seed", "status", "line"]], on=["run", "seed"])
     best = epochs.groupby("line")["validation_accuracy"].max().map(format_number)
@@ -116,8 +117,8 @@ def draw_curves(study: Study, experiment: str) -> Figure:
     grid = plot.subplots(2, 2, sharex=True, sharey="row").ravel()
     for axes, column in zip(grid, PANELS, strict=True):
         drawn = drawing.draw_lines(axes, epochs, "epoch", column, lines)
-        level = chance_loss if axes in grid[:2] else measure_chance(classes)
-        axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+        for level in chance_losses if axes in grid[:2] else map(measure_chance, classes):
+            axes.axhline(level, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         axes.set(xlabel="Epoch", ylabel="")
     for seed in list_rows(select(runs, status="trained")):
@@ -127,7 +128,7 @@ def draw_curves(study: Study, experiment: str) -> Figure:
             grid[3].plot(seed.best_epoch, seed.validation_accuracy, "o", **dot)
     losses = select(epochs, status="trained")[["train_loss", "validation_loss"]]
     # Exploding losses must not flatten the other curves.
-    top = 1.05 * float(np.nanmax([chance_loss, *losses.max()]))
+    top = 1.05 * float(np.nanmax([*chance_losses, *losses.max()]))
     grid[0].set(title="Training", ylabel="Loss (nats)")
     grid[0].set_ylim(max(0.0, grid[0].get_ylim()[0]), top)
     grid[1].set(title="Validation")

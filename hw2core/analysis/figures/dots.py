@@ -34,10 +34,11 @@ def compare_with_baselines(study: Study) -> pd.DataFrame:
     """Return ``study.summary`` with ``median`` and ``highest`` of public solutions of the same run.
 
     Both are missing if there are none, or if they are not comparable. Runs without a test accuracy
-    are left out, and so is the ablation, which has a separate figure.
+    are left out, and so is the ablation, which has a separate figure, if there is anything else.
     """
     summary = study.summary.dropna(subset="test")
-    summary = summary[summary["experiment"] != find_ablation(study)]
+    others = summary[summary["experiment"] != find_ablation(study)]
+    summary = summary if others.empty else others
     public = keep_course(study).baselines[["run", "median", "highest"]]
     return summary.merge(public, on="run", how="left")
 
@@ -65,8 +66,8 @@ def describe_dots(study: Study) -> tuple[str, str]:
     finding = " ".join(notes)
     runs = study.runs[study.runs["run"].isin(summary["run"])]
     notes += drawing.describe_dots(runs)
-    if find_ablation(study):
-        notes.append(f"Not shown: {find_ablation(study)}.")
+    if (ablation := find_ablation(study)) and ablation not in set(summary["experiment"]):
+        notes.append(f"Not shown: {ablation}.")
     return drawing.join_caption(notes, runs), finding
 
 

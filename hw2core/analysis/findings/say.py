@@ -40,8 +40,9 @@ def difference(points: float, other: str) -> str:
 
 def compare(value: float, other: float, decimals: int, less: str, same: str, more: str) -> str:
     """Return one of three words: how ``other`` compares with ``value`` as they are shown."""
-    change = round(other, decimals) - round(value, decimals)
-    return same if change == 0 else less if change < 0 else more
+    if format_number(other, decimals) == format_number(value, decimals):
+        return same
+    return less if other < value else more
 
 
 def by_validation(best: Any, summary: pd.DataFrame) -> str:
