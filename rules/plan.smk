@@ -100,8 +100,10 @@ def check_plan():
 def forces_training(run, seed):
     settings = workflow.dag_settings
     forced = {*settings.forcerun, *(settings.targets if settings.forcetargets else ())}
-    files = {paths.result_path(run, seed), paths.weights_path(run, seed)}
-    return "train" in forced or not forced.isdisjoint(files)
+    weights = paths.weights_path(run, seed)
+    if weights in settings.targets and not os.path.exists(weights):
+        return True
+    return not forced.isdisjoint({"train", paths.result_path(run, seed), weights})
 
 
 def mark_forced(jobs):

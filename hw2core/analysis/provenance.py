@@ -21,7 +21,9 @@ from hw2core.config.arithmetic import count_work
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
 from hw2core.data.registry import title_data_set
+from hw2core.runs.code_hash import NETWORKS, combine_hashes
 from hw2core.runs.durations import RATES, Device, Estimator
+from hw2core.runs.schema import Result
 
 CORES = 2
 # Times are estimates: measured ones depend on the device and on what else it did.
@@ -220,6 +222,12 @@ def list_machines(runs: pd.DataFrame) -> pd.DataFrame:
     return groups.reset_index().rename(columns={**MACHINE, "size": "Runs", "sum": "Sum of hours"})
 
 
+def hash_code(result: Result) -> str:
+    """Return a hash of the code of a run, without the arguments of its network."""
+    code = {name: value for name, value in result.code.items() if name != NETWORKS}
+    return combine_hashes(code) if code else result.code_hash
+
+
 def list_provenance(study: Study) -> pd.DataFrame:
     """Return code, images and software versions, with the number of runs trained with each."""
     facts = [
@@ -228,7 +236,7 @@ def list_provenance(study: Study) -> pd.DataFrame:
         if not result.same_as
         for fact in (
             ("commit", result.environment.git_commit or "not recorded"),
-            (f"code of model {result.config['model']}, sha256", result.code_hash),
+            (f"code of model {result.config['model']}, sha256", hash_code(result)),
             ("images, sha256", result.data_sha256),
             *result.environment.versions.items(),
         )

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from hw2core.analysis import text
-from hw2core.analysis.compared import name_equals
+from hw2core.analysis.compared import list_best_of, name_equals
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.reference_folder import (
@@ -101,7 +101,9 @@ def check_plan(configs: Sequence[Path], seeds: Sequence[int] = ()) -> None:
 
     Raises:
         PublishError: a file was not made from these results, this configuration and this code.
+        ConfigError: the configuration has mistakes.
     """
+    load_study(read_configs(configs), " + ".join(map(str, configs)))  # or Snakemake would refuse it
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--profile=none"]
     command += [f"--snakefile={CHECKOUT / 'Snakefile'}", "--configfile", *map(str, configs)]
     command += ["--config", f"seeds={list(seeds)}"] if seeds else []
@@ -109,7 +111,7 @@ def check_plan(configs: Sequence[Path], seeds: Sequence[int] = ()) -> None:
     printed = done.stdout + done.stderr
     if "Nothing to be done" not in printed:
         rules = dict.fromkeys(re.findall(r"^(?:local)?rule (\w+):", printed, flags=re.MULTILINE))
-        why = text.join_words(rules) or printed.strip().rpartition("\n")[2]
+        why = text.join_words(rules) if rules else printed.strip().rpartition("\n")[2]
         raise PublishError(f"snakemake with this configuration is not done ({why}); run it first")
 
 
@@ -157,7 +159,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
-        best = find_best(own)
+        best = find_best(own) if list_best_of(study, experiment.name) else None
         shown = best or list_rows(own)[0]
         public = f"{shown.median:.1f}, {shown.highest:.1f}"
         row = {

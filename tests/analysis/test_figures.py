@@ -550,6 +550,7 @@ def test_networks_of_several_data_sets_are_not_ranked():
     assert "best by" not in figures.describe("curves", study, "exp3")[0]
     assert " best (" not in figures.describe("settings", study, "exp3")[0]
     assert findings.describe_experiment(study, "exp3") == "2 of 2 networks train."
+    assert set(list_experiments(study)["Best by validation"]) == {"–"}
     levels = [
         {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
         for axes in draw("curves", study, "exp3").axes

@@ -55,6 +55,16 @@ def test_machines_and_provenance_count_the_trained_runs_of_each():
     assert f"({len(results) - 1} runs)" in provenance.describe_machines(study.runs)
 
 
+def test_networks_of_one_code_have_one_hash_whatever_their_arguments():
+    def build(name: str, loop: str, arguments: str):
+        code = {"hw2core.training": loop, "hw2core.config.networks": arguments}
+        return build_result(name).model_copy(update={"code": code, "code_hash": loop + arguments})
+
+    results = [build("a_L2_K8", "1" * 16, "2" * 16), build("b_L2_K8", "1" * 16, "3" * 16)]
+    rows = provenance.list_provenance(tabulate([*results, build("c_L2_K8", "4" * 16, "2" * 16)]))
+    assert list(rows[rows["What"].str.startswith("code of model cnn")]["Runs"]) in ([1, 2], [2, 1])
+
+
 @pytest.mark.parametrize(
     ("results", "missing", "said"),
     [

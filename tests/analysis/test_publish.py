@@ -22,6 +22,7 @@ from hw2core.config.reading import read_config, read_configs
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
 from hw2core.data.generated import generate_images
 from hw2core.data.prepared import read_manifest, write_prepared
+from hw2core.errors import UserError
 from hw2core.runs import files, paths
 from hw2core.runs.weights import write_weights
 
@@ -126,6 +127,17 @@ def test_the_readme_says_what_was_found_and_what_is_reduced(place):
     assert "| reduced |" not in write_block(study).replace("  ", " ")
     # The whole size is that of config.yaml in this checkout, which asks for 20 epochs.
     assert set(reduced.runs["reduced"]) == {"4 of 20 epochs"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("training: {epoch: 9}", "training.epoch: "), (None, "over.yaml")],
+)
+def test_a_configuration_with_mistakes_is_no_plan(in_folder, text, problem):
+    if text:
+        Path("over.yaml").write_text(text)
+    with pytest.raises(UserError, match=problem):
+        publishing.check_plan([CHECKOUT / "config.yaml", Path("over.yaml")])
 
 
 def test_of_runs_that_do_not_train_none_is_the_best():

@@ -211,6 +211,8 @@ def test_fixed_sentences_are_those_of_the_settings():
     assert "The custom network has 6 changes" in text
     assert re.search("smoothing|Cutout|EMA|own recipe", text) is None
     assert "one data set of small images, one split" in text
+    assert "The table shows the factor per layer" in text
+    assert "The table shows the factor" not in render(*build_results("exp2", training=ADAMW | off))
     published = build_results("exp1_1", training=NESTEROV)
     text = render(*published, *build_results("exp2"))
     assert "Part 3 trains with Nesterov momentum [@nesterov1983]" in text

@@ -148,6 +148,12 @@ def test_a_result_that_is_older_than_its_images_is_trained_again_by_force(clone)
     assert clone.plan(RUN) == {}
     for forced in "train", f"{RUN}/seed0.json":  # its weights may be others then
         assert clone.plan("-R", forced, "--", RUN) == {"train": 1, "evaluate": 1}
+    weights = clone / f"{RUN}/seed0.safetensors"
+    weights.rename(clone / "away")
+    asked = f"{RUN}/seed0.safetensors", f"{RUN}/seed0.test.json"
+    assert clone.plan(*asked) == {"train": 1, "evaluate": 1}
+    assert clone.plan(RUN) == {}
+    (clone / "away").rename(weights)
     output = clone.snakemake("-R", "train", "--set-threads", "train=1", "--", RUN)
     assert "validation accuracy" in output
     assert "the same as before" not in output

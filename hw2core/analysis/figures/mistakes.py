@@ -18,7 +18,7 @@ from hw2core.analysis.text import format_number
 from hw2core.data.prepared import PreparedData, load_prepared
 from hw2core.runs.schema import Evaluation
 
-MISSING = "No network other than MLPs has been trained and evaluated yet."
+MISSING = "No network other than MLPs trains and has been evaluated yet."
 COLUMNS, ROWS = 5, 3
 FEW = 20  # classes: the shares of more are not written into the matrix, nor their names
 
