@@ -38,7 +38,7 @@ def describe_scope(study: Study) -> str:
     """Return sentences with the number of networks except MLPs, of images and of epochs."""
     runs = leave_out_mlps(study.runs)
     if runs.empty:
-        return "No convolutional network has a result yet."
+        return "No convolutional network has a result."
     kind = name_kind(runs)
     kinds = escape_markdown(join_words(sorted(set(map(title_data_set, runs["data"])))))
     names = runs.groupby("network")["run"].nunique()

@@ -80,6 +80,7 @@ class Document:
             "figure": self.figure,
             "table": self.table,
             "title": title_study(study),
+            "has_part_3": has_part_3(study),
             "FINDINGS": FINDINGS.keys() - ANSWERED,
             "QUESTIONS": read_questions(CHECKOUT) if has_course(study) else {},
             "provenance": provenance,
@@ -141,10 +142,16 @@ def has_course(study: Study) -> bool:
     return not ANSWERED.isdisjoint(each.name for each in keep_course(study).experiments)
 
 
+def has_part_3(study: Study) -> bool:
+    """Return whether an experiment of the assignment with convolutional networks is planned."""
+    names = {each.name for each in keep_course(study).experiments} & ANSWERED
+    return any(not name.startswith("part2") for name in names)
+
+
 def title_study(study: Study) -> str:
     """Return the title of the report."""
     names = [experiment.name for experiment in study.experiments]
-    if has_course(study):
+    if has_part_3(study):
         return TITLE
     few = len(names) <= MOST_NAMED
     return f"Results of {text.join_words(names or ['no experiment']) if few else 'a study'}"

@@ -16,6 +16,7 @@ from result_documents import build_result, build_results, tabulate
 
 from hw2core.analysis.explore import write_page
 from hw2core.analysis.explore.data import PICTURES, describe_study
+from hw2core.config.arithmetic import Work
 from hw2core.data.prepared import load_prepared
 from hw2core.runs.paths import EXPLORE
 from hw2core.runs.schema import Epochs, Mistake
@@ -199,7 +200,7 @@ def test_no_text_of_a_result_is_markup(tmp_path):
     assert {run["experiment"] for run in read_data(path)["runs"]} == set(ATTACKS)
 
 
-def test_unfinished_runs_are_marked(results, tiny_spec):
+def test_unfinished_runs_are_marked(results, tiny_spec, monkeypatch):
     curve = [20.0, 30.0]
     epochs = Epochs(**dict.fromkeys(Epochs.model_fields, curve))
     study = tabulate([result for result in results if result.name == RUN])
@@ -209,6 +210,20 @@ def test_unfinished_runs_are_marked(results, tiny_spec):
     assert run["unfinished"] == "seed 0: epoch 2 of 3, seed 1: epoch 2 of 3"
     assert (run["validation"], run["test"], run["convolutions"]) == (30.0, None, 2)
     assert all(seed["unfinished"] for seed in run["seeds"])
+    assert run["parameters"] > 0
+    assert run["mflops"] > 0
+    unknown = Work(0, 0, 0)  # of an architecture of one's own
+    monkeypatch.setattr("hw2core.analysis.explore.data.count_work", lambda *_: unknown)
+    _, run = describe_study(study, begun)["runs"]
+    assert run["parameters"] is run["mflops"] is None
+
+
+def test_a_setting_that_a_result_leaves_out_has_its_default():
+    networks = {"a": {}, "b": {"kernel_size": 5}, "c": {"dropout": 0.2}}
+    results = [build_result(f"exp3_{x}_L2_K32", network=y) for x, y in networks.items()]
+    settings = describe_study(tabulate(results))["settings"]
+    assert settings["architecture.kernel_size"] == ["3", "5", "3"]
+    assert settings["architecture.dropout"] == ["0", "0", "0.2"]
 
 
 def test_stale_results_are_marked_and_left_out_where_others_are_current(results, tmp_path):

@@ -213,6 +213,7 @@ def test_fixed_sentences_are_those_of_the_settings():
     assert "one data set of small images, one split" in text
     assert "The table shows the factor per layer" in text
     assert "The table shows the factor" not in render(*build_results("exp2", training=ADAMW | off))
+    assert "**The cause** is the scale" not in render(*plain[:2])  # which train
     published = build_results("exp1_1", training=NESTEROV)
     text = render(*published, *build_results("exp2"))
     assert "Part 3 trains with Nesterov momentum [@nesterov1983]" in text
@@ -247,6 +248,15 @@ def test_an_experiment_that_shares_only_its_name_with_the_course_answers_no_ques
 def test_a_study_of_ones_own_is_titled_by_its_experiments(number, title):
     mine = [Experiment(name) for name in "abcd"[:number]]
     assert report.title_study(build(mine, [])) == f"Results of {title}"
+
+
+def test_part_2_alone_is_no_study_of_depth():
+    study = tabulate(build_results("part2_optim"))
+    assert report.title_study(study) == "Results of part2_optim"
+    text = Document(study).render("report.md.j2")
+    assert "measures how depth" not in text
+    assert text.lstrip().startswith("No convolutional network has a result.")
+    assert "# Part 2: training from scratch" in text
 
 
 def test_figures_are_numbered_named_when_missing_and_left_out_when_empty(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities
+from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities, read_setting
 from hw2core.analysis.tables import Study, build, find_best, list_rows, select
 from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
@@ -139,7 +139,8 @@ def _describe_run(
 def _describe_begun(begun: Sequence[Unfinished]) -> dict[str, Any]:
     """Return what is known of a run without any result; its cost is counted without biases."""
     spec = begun[0].spec
-    network, work = describe_network(spec.describe(0)), count_work(spec.architecture)
+    network = describe_network(spec.describe(0))
+    work = count_work(spec.architecture, spec.data.num_classes)  # zeros of a network of one's own
     best = [max(each.epochs.validation_accuracy) for each in begun]
     return {
         "name": spec.name,
@@ -147,8 +148,8 @@ def _describe_begun(begun: Sequence[Unfinished]) -> dict[str, Any]:
         "family": network["family"],
         "same_as": None,
         "convolutions": network.get("num_conv"),
-        "parameters": work.parameters,
-        "mflops": _round(2 * work.multiply_adds / 1e6),
+        "parameters": work.parameters or None,
+        "mflops": _round(2 * work.multiply_adds / 1e6) or None,
         "validation": _round(math.fsum(best) / len(best)),
         "test": None,
         "trained": "",
@@ -195,7 +196,11 @@ def _describe_images(
 
 def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Return the settings in which runs differ, each with a value per run."""
-    settings = pd.json_normalize(list(configs)).filter(like=".").map(format_setting)
+    settings = pd.json_normalize(list(configs)).filter(like=".")
+    for key in settings.columns[settings.isna().any()]:
+        pairs = zip(configs, settings[key], strict=True)
+        settings[key] = [read_setting(config, key, value) for config, value in pairs]
+    settings = settings.map(format_setting)
     differ = settings.loc[:, settings.nunique() > 1] if len(settings) else settings
     return {str(name): values.tolist() for name, values in differ.items()}
 

@@ -53,7 +53,7 @@ function drawTable() {
     ["Validation (%)", (run) => run.validation, (value) => (value === null ? "–" : value.toFixed(2))],
     ["Seeds trained", (run) => [run.trained, run.unfinished && `unfinished: ${run.unfinished}`].filter(Boolean).join("; ")],
     ["Convolutions", (run) => run.convolutions],
-    ["Parameters", (run) => run.parameters, (value) => value.toLocaleString("en")],
+    ["Parameters", (run) => run.parameters, (value) => value?.toLocaleString("en") ?? "–"],
     ["MFLOP", (run) => run.mflops, (value) => format(value, 4)],
     ["Reduced", (run) => run.reduced],
     ["Stale", (run) => run.stale],
