@@ -44,7 +44,7 @@ def list_best(summary: pd.DataFrame) -> list[Any]:
     return list_rows(trained)
 
 
-def list_best_of(study: Study, experiment: str) -> list[Any]:
+def list_best_in(study: Study, experiment: str) -> list[Any]:
     """Return the best rows of an experiment; none if its images are of several data sets."""
     several = select(study.runs, experiment=experiment)["data"].nunique() > 1
     return [] if several else list_best(select(study.summary, experiment=experiment))

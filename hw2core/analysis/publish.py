@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from hw2core.analysis import text
-from hw2core.analysis.compared import list_best_of, name_equals
+from hw2core.analysis.compared import list_best_in, name_equals
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.provenance import estimate_minutes
 from hw2core.analysis.reference_folder import (
@@ -159,7 +159,7 @@ def list_experiments(study: Study) -> pd.DataFrame:
         own = select(runs, experiment=experiment.name)
         if own.empty:
             continue
-        best = find_best(own) if list_best_of(study, experiment.name) else None
+        best = find_best(own) if list_best_in(study, experiment.name) else None
         shown = best or list_rows(own)[0]
         public = f"{shown.median:.1f}, {shown.highest:.1f}"
         row = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel
 
 from hw2core.config.images import DataSpec
@@ -72,6 +73,15 @@ def describe_run(result: Result, size: Size | None) -> dict[str, Any]:
         **result.model_dump(include={"parameters", "flops_per_image", "same_as"}),
         **result.model_dump(include={"spec_hash", "code_hash", "data_sha256"}),
     }
+
+
+def tabulate_settings(configs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return a row per config of a result and a column per setting, with defaults filled in."""
+    settings = pd.json_normalize(list(configs)).filter(like=".")
+    for key in settings.columns[settings.isna().any()]:
+        pairs = zip(configs, settings[key], strict=True)
+        settings[key] = [read_setting(config, key, value) for config, value in pairs]
+    return settings
 
 
 def read_setting(config: Mapping[str, Any], key: str, otherwise: object = None) -> Any:

@@ -91,10 +91,7 @@ def build(
             raise ValueError(f"{result.name}, seed {result.seed}: two results")
     sizes = {run: size for experiment in experiments for run, size in experiment.sizes.items()}
     described = [rows.describe_run(result, sizes.get(result.name)) for result in results]
-    config = pd.json_normalize([result.config for result in results]).filter(like=".")
-    for key in config.columns[config.isna().any()]:
-        values = zip(results, config[key], strict=True)
-        config[key] = [rows.read_setting(result.config, key, value) for result, value in values]
+    config = rows.tabulate_settings([result.config for result in results])
     runs = pd.concat([_frame(described, SUMMARY_COLUMNS), config], axis="columns")
     networks = config.assign(model=runs["model"]).to_dict("records")
     runs["network"] = pd.Categorical(list(map(str, networks))).codes

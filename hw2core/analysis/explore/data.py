@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from hw2core.analysis.figures import style
-from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities, read_setting
+from hw2core.analysis.rows import QUANTITIES, describe_network, list_quantities, tabulate_settings
 from hw2core.analysis.tables import Study, build, find_best, list_rows, select
 from hw2core.analysis.text import format_setting
 from hw2core.config.arithmetic import count_work
@@ -196,11 +196,7 @@ def _describe_images(
 
 def _list_differences(configs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Return the settings in which runs differ, each with a value per run."""
-    settings = pd.json_normalize(list(configs)).filter(like=".")
-    for key in settings.columns[settings.isna().any()]:
-        pairs = zip(configs, settings[key], strict=True)
-        settings[key] = [read_setting(config, key, value) for config, value in pairs]
-    settings = settings.map(format_setting)
+    settings = tabulate_settings(configs).map(format_setting)
     differ = settings.loc[:, settings.nunique() > 1] if len(settings) else settings
     return {str(name): values.tolist() for name, values in differ.items()}
 

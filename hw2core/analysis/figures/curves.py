@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hw2core.analysis.compared import list_best_of
+from hw2core.analysis.compared import list_best_in
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.labels import Label, spread_labels
 from hw2core.analysis.tables import Study, list_rows, select
@@ -75,7 +75,7 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         return f"{experiment} has no result yet.", ""
     summary = select(study.summary, experiment=experiment)
     notes = [f"Learning curves of {experiment}."]
-    if best := list_best_of(study, experiment):
+    if best := list_best_in(study, experiment):
         names, seeds = join_some([run.run for run in best]), ""
         if len(best) == 1:
             seeds = describe_seeds(best[0].trained, best[0].seeds)

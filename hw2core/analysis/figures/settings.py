@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from hw2core.analysis.compared import list_best_of
+from hw2core.analysis.compared import list_best_in
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.curves import describe_shapes
 from hw2core.analysis.rows import POOLS, read_setting
@@ -90,7 +90,7 @@ def describe_settings(study: Study, experiment: str) -> tuple[str, str]:
     if setting is None:
         return f"{experiment} has no result of a grid over settings yet.", ""
     notes = [f"Validation accuracy of {experiment} against {setting.key}."]
-    if best := list_best_of(study, experiment):
+    if best := list_best_in(study, experiment):
         found = dict.fromkeys(format_setting(setting.values[run.run]).lower() for run in best)
         which = f"{join_words(found)} {'is' if len(found) == 1 else 'are'} best"
         name = "" if len(best) > 1 else f"{best[0].run}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from hw2core.analysis.compared import list_best_of, name_equals
+from hw2core.analysis.compared import list_best_in, name_equals
 from hw2core.analysis.course import keep_course
 from hw2core.analysis.findings import (
     changes,
@@ -89,7 +89,7 @@ def describe_experiment(study: Study, experiment: str) -> str:
     if summary.empty:
         return "No run has a result yet."
     trained = int((summary["trained"] > 0).sum())
-    best = find_best(summary) if list_best_of(study, experiment) else None
+    best = find_best(summary) if list_best_in(study, experiment) else None
     if len(summary) == 1:
         text = f"The only network {'trains' if trained else 'does not train'}"
     else:
