@@ -40,6 +40,8 @@ def extract(archive: Path, folder: Path) -> None:
     Raises:
         UserError: the archive is damaged, or contains what run_study.py would not pack.
     """
+    if not tarfile.is_tarfile(archive):
+        raise UserError("not a tar archive")
     with tarfile.open(archive) as tar:
         for member in tar:
             parts = Path(member.name).parts

@@ -230,7 +230,7 @@ def refuse_no_gpu(resources: Iterable[Mapping[str, Any]]) -> None:
     """
     for given in resources:
         asks = given.get("gres") or given.get("gpu")
-        asks = asks or re.search(r"gpu|gres|-G\b", str(given.get("slurm_extra")))
+        asks = asks or re.search(r"gpu|gres|-G", str(given.get("slurm_extra")))
         if not (asks or os.environ.get(DEVICE)):
             raise UserError(
                 "rule train requests no GPU (--set-resources replaces all that slurm/config.yaml "

@@ -556,6 +556,8 @@ def test_networks_of_several_data_sets_are_not_ranked():
         for axes in draw("curves", study, "exp3").axes
     ]
     assert levels == [{math.log(10), math.log(100)}] * 2 + [{10.0, 1.0}] * 2
+    dotted = [line for line in draw("dots", study).axes[0].lines if line.get_linestyle() == ":"]
+    assert {line.get_xdata()[0] for line in dotted} == {10.0, 1.0}
 
 
 def test_a_cost_figure_of_nothing_says_what_it_leaves_out():

@@ -90,7 +90,9 @@ def describe_curves(study: Study, experiment: str) -> tuple[str, str]:
         notes.append("A line ends where the first of its seeds stops.")
     notes.append("Dots mark the best epoch by validation accuracy, dotted lines chance level.")
     if len(summary) > MANY:
-        notes.append(f"The {FEW} best of {len(summary)} networks are named.")
+        notes.append(
+            f"Of {len(summary)} networks, the {FEW} with the highest validation accuracy are named."
+        )
     return drawing.join_caption(notes, runs), alt
 
 

@@ -17,7 +17,7 @@ from hw2core.analysis.compared import find_best_of
 from hw2core.analysis.course import FULL, keep_course
 from hw2core.analysis.figures import drawing, style
 from hw2core.analysis.figures.style import colour_family
-from hw2core.analysis.tables import Study, count_classes, list_rows, select
+from hw2core.analysis.tables import Study, list_rows, select
 from hw2core.analysis.text import (
     count_things,
     describe_seeds,
@@ -25,6 +25,7 @@ from hw2core.analysis.text import (
     format_number,
     format_range,
 )
+from hw2core.data import registry
 from hw2core.runs.outcome import measure_chance
 
 ABLATION = "exp2_ablation"
@@ -107,8 +108,9 @@ def draw_dots(study: Study) -> Figure:
             place += 1
     _finish_rows(axes, places, summary["run"], "Test accuracy (%)")
     axes.set_xlim(0, max(50.0, min(100.0, summary[["test_high", "highest"]].max().max() + 5)))
-    chance = measure_chance(count_classes(study.runs))
-    axes.axvline(chance, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
+    for classes in sorted(set(map(registry.count_classes, study.runs["data"]))):
+        chance = measure_chance(classes)
+        axes.axvline(chance, color=style.MUTED, linestyle=":", linewidth=0.9, zorder=1)
     colours = {name: colour_family(name) for name in summary["family"].unique()}
     failed, known = bool((summary["trained"] == 0).any()), bool(summary["highest"].notna().any())
     drawing.add_legend(plot, colours, failed=failed, public=known, ncols=4)

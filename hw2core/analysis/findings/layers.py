@@ -69,7 +69,7 @@ def say_layers_of_remedies(study: Study) -> Sentences:
         diverged = f"the loss diverges in {len(rows) - len(finite)} of {len(rows)} runs"
         effects = effects * bool(len(finite)) + [diverged] * (len(finite) < len(rows))
         yield (
-            "With He initialisation, the error signal changes by a factor of "
+            "With He initialisation, the error signal shrinks by a factor of "
             f"{say.span(rows['backward_start'], 2)} per layer before training, but L = {depth} "
             f"does not train at {_say_widths(rows)}: {'; '.join(effects)}."
         )
