@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from hw2core.errors import UserError
 VARIABLES = re.compile(
     r"(SQUEUE|SINFO|SACCT|SCONTROL|SCANCEL)_.*|SLURM_CLUSTERS|SBATCH_(CLUSTERS|WAIT|ARRAY_INX)"
 )
+ELSEWHERE = re.compile(r"(?<!\S)(--clusters|--array|-[Ma])")  # in options of sbatch
 UNUSABLE = re.compile("[$`%]")  # in a path: the plugin's shell or Slurm replaces them
 
 
@@ -48,13 +49,34 @@ def prepare_slurm(checkout: str, folders: Iterable[str]) -> None:
 
 
 def check_settings(settings: Any) -> None:
-    """Refuse a setting of the plugin with which jobs leave no record of their end.
+    """Refuse a setting of the plugin with which jobs leave no record of their end, or fail.
 
     Raises:
         UserError: it is set.
     """
-    if getattr(settings, "pass_command_as_script", False):
-        raise UserError("slurm-pass-command-as-script: not supported; call without it")
+    for name in ("pass_command_as_script", "array_jobs"):
+        if getattr(settings, name, None):
+            option = f"slurm-{name.replace('_', '-')}"
+            raise UserError(f"{option}: not supported; call without it")
+
+
+def check_resources(jobs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse jobs for another cluster, whose squeue would not list them, and arrays of jobs.
+
+    Args:
+        jobs: the rule and the resources of each.
+
+    Raises:
+        UserError: with the first resource that asks for one.
+    """
+    for rule, given in jobs:
+        for name in ("cluster", "clusters", "slurm_cluster", "slurm_extra"):
+            value = str(given.get(name) or "")
+            if value and (name != "slurm_extra" or ELSEWHERE.search(value)):
+                raise UserError(
+                    f"{name}: {value} for rule {rule}: other clusters and arrays of jobs are not "
+                    "supported; call on the login node of that cluster, without this setting"
+                )
 
 
 def watch_plugin(executor: Any, show: Callable[[str], None]) -> None:

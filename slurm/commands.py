@@ -10,7 +10,6 @@ import os
 import sys
 
 OURS = {"--job-name", "--comment"}  # the plugin's calls have both
-NOT_RECORDED = {"--array", "--clusters"}  # their jobs have other ids, or are not in squeue
 SECONDS_TO_EXPLAIN = 3  # the plugin asks sacct often why a job failed, checking no other
 # The plugin asks them for the default partition and the accounts before it submits a job. If they
 # fail, it would give up; without an answer it calls sbatch, which waits while Slurm is away.
@@ -26,7 +25,7 @@ def main(command: str, arguments: list[str]) -> int:
     from submission import submit
 
     options = {argument.partition("=")[0] for argument in arguments}
-    if command == "sbatch" and options >= OURS and not options & NOT_RECORDED:
+    if command == "sbatch" and options >= OURS:
         return submit(arguments)
     explains = command == "sacct" and "-j" in arguments
     if explains or command in ASKED_BEFORE:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from hw2core.errors import UserError
-from hw2core.slurm import check_settings, prepare_slurm, watch_plugin
+from hw2core.slurm import check_resources, check_settings, prepare_slurm, watch_plugin
 
 
 @pytest.fixture
@@ -60,6 +60,28 @@ def test_a_setting_with_which_jobs_leave_no_record_is_refused():
     check_settings(None)  # of other executors
     with pytest.raises(UserError, match=r"^slurm-pass-command-as-script: not supported"):
         check_settings(SimpleNamespace(pass_command_as_script=True))
+    with pytest.raises(UserError, match=r"^slurm-array-jobs: not supported; call without it"):
+        check_settings(SimpleNamespace(pass_command_as_script=False, array_jobs="all"))
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        *({name: "other"} for name in ("cluster", "clusters", "slurm_cluster")),
+        *({"slurm_extra": f"--qos=x {text}"} for text in ("--clusters=a,b", "-M a", "-Ma")),
+        *({"slurm_extra": text} for text in ("--array=1-3", "-a 1-3")),
+    ],
+)
+def test_jobs_of_other_clusters_and_arrays_are_refused(resources):
+    """squeue of this cluster never lists them, so that a call would wait for ever."""
+    usual = {"gres": "gpu:1", "slurm_extra": "--signal=TERM@60 --mail-type=END -A course"}
+    jobs = [
+        ("evaluate", usual),
+        ("train", {"clusters": "", "slurm_extra": "--cluster-constraint=x"}),
+    ]
+    check_resources(jobs)
+    with pytest.raises(UserError, match=r"^\w+: .* for rule train: other clusters and arrays of"):
+        check_resources([*jobs, ("train", usual | resources)])
 
 
 class Executor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -82,6 +83,13 @@ def test_an_option_that_takes_the_gpu_away_is_refused_before_the_first_job(
     monkeypatch.delenv("HW2_DEVICE")
     output = prepared.snakemake(*CALL, "--set-resources", "train:runtime=240", succeeds=False)
     assert "rule train requests no GPU (--set-resources replaces all that slurm/" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
+
+
+def test_a_job_for_another_cluster_is_refused_before_the_first_job(prepared, slurm, tmp_path):
+    output = prepared.snakemake(*CALL, "--default-resources", "clusters=other", succeeds=False)
+    assert re.search(r"clusters: other for rule \w+: other clusters and arrays of jobs are", output)
     assert "Traceback" not in output
     assert not (tmp_path / "calls").exists() or not list_calls(tmp_path, "sbatch")
 
