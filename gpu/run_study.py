@@ -94,7 +94,7 @@ class Budget:
     def __init__(self, minutes: float) -> None:
         self.end = time.monotonic() + 60 * minutes
         self.status = 0  # exit status if a signal ended it early
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 signal.signal(number, self._end_early)
 

@@ -74,6 +74,8 @@ class CodeCopy:
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self._copy(self.folder.with_name(f".{self.folder.name}.{os.getpid()}"))
+            if self._texts is not None:
+                self._check(self.checkout)  # the plan has hashes of code that it read later
             self._hold()
         except OSError as error:
             raise UserError(
@@ -98,8 +100,7 @@ class CodeCopy:
                 target = unfinished / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(self.checkout / path, target)
-            if self._hash(unfinished) != self.folder.name:
-                raise UserError(f"{self.checkout}: edited while Snakemake started; call it again")
+            self._check(unfinished)
             for name, text in (self._texts or {}).items():
                 (unfinished / name).write_text(text, encoding="utf-8")
             try:
@@ -114,6 +115,10 @@ class CodeCopy:
         """Return whether the copy is complete: cleaners of scratch disks delete single files."""
         written = all((self.folder / name).is_file() for name in self._texts or {})
         return written and self._hash(self.folder) == self.folder.name
+
+    def _check(self, root: Path) -> None:
+        if self._hash(root) != self.folder.name:
+            raise UserError(f"{self.checkout}: edited while Snakemake started; call it again")
 
     def _hash(self, root: Path) -> str:
         digest = hashlib.sha256(json.dumps(self._texts).encode())

@@ -174,6 +174,8 @@ def build_dag_with_checks(build=workflow._build_dag):
         if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
             slurm.check_settings(workflow.executor_settings)
+        if workflow.is_main_process and workflow.execution_settings.no_hooks:
+            raise UserError("--no-hooks: not supported; jobs need what onstart prepares")
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         for job in workflow.dag.needrun_jobs():

@@ -82,12 +82,15 @@ def test_a_study_in_a_folder_of_its_own_is_copied_with_its_own_configuration(che
     assert (copy.folder / "config.yaml").read_text() == "experiments: {}"
 
 
-def test_an_edit_between_reading_and_copying_is_an_error(checkout):
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_edit_between_reading_and_copying_is_an_error(checkout, exists):
     copy = CodeCopy(checkout, CONFIG)
+    if exists:
+        copy.write()
     (checkout / "Snakefile").write_text("other")
     with pytest.raises(UserError, match="edited while Snakemake started; call it again"):
         copy.write()
-    assert list(copy.folder.parent.iterdir()) == []
+    assert list(copy.folder.parent.iterdir()) == [copy.folder] * exists
 
 
 def test_a_copy_that_cannot_be_written_is_one_line(checkout, monkeypatch):

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.errors import UserError
 from hw2core.runs import paths
+from hw2core.runs.archive import extract
 from hw2core.runs.files import read_evaluation, write_evaluation
 from hw2core.runs.staleness import explain_result
 
 REFUSED = "not a file or folder in results/ or logs/"
+TOO_LARGE = "sparse, or larger than any that a run writes"
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts/unpack.py"
 
 
@@ -119,8 +123,15 @@ def test_ctrl_c_is_one_line_and_leaves_no_folder(elsewhere, monkeypatch):
         ("/etc/results", {"size": 3}, REFUSED),
         ("results/a", {"type": tarfile.SYMTYPE, "linkname": "/etc"}, REFUSED),
         ("logs/a", {"type": tarfile.FIFOTYPE}, REFUSED),
-        ("logs/a", {"type": tarfile.GNUTYPE_SPARSE}, "sparse, or larger than any"),
-        ("results/a/seed0.json", {"size": 20 << 20}, "sparse, or larger than any"),
+        ("logs/a", {"type": tarfile.GNUTYPE_SPARSE}, TOO_LARGE),
+        (
+            "logs/a",
+            {"type": tarfile.GNUTYPE_LONGNAME, "size": 70_000},
+            "sparse, or larger than any",
+        ),
+        ("logs/a", {"type": tarfile.XHDTYPE, "size": 70_000}, TOO_LARGE),
+        ("logs/a", {"pax_headers": SPARSE, "size": 512}, TOO_LARGE),
+        ("results/a/seed0.json", {"size": 20 << 20}, TOO_LARGE),
         ("results/a/seed0.json", {"size": 3}, "not a result"),
         (paths.result_path("tiny_L2_K8", 0), {"size": 3}, "not a result"),
         (paths.weights_path("tiny_L2_K8", 0), {"size": 3}, "not the weights"),
@@ -239,11 +250,19 @@ def test_a_result_that_comes_without_weights_is_not_stale_for_those_of_another(
     assert explain_result(tiny_spec, 0) == []
 
 
+def test_an_archive_of_too_many_files_is_refused(elsewhere, monkeypatch):
+    archive = pack(elsewhere / "study.tar.gz")
+    extract(archive, elsewhere / "folder")
+    monkeypatch.setattr("hw2core.runs.archive.MOST_FILES", 2)
+    with pytest.raises(UserError, match=r"^more than 2 files$"):
+        extract(archive, elsewhere / "other")
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive"])
 def test_a_damaged_archive_is_one_line(elsewhere, content):
     archive = elsewhere / "study.tar.gz"
     archive.write_bytes(content)
-    assert unpack(archive, code=1).endswith("nothing is unpacked: not a tar archive\n")
+    assert unpack(archive, code=1).endswith("nothing is unpacked: not a tar archive, or damaged\n")
     archive.write_bytes(pack(elsewhere.parent / "whole.tar.gz").read_bytes()[:-100])
     assert len(unpack(archive, code=1).splitlines()) == 1
     assert len(unpack(elsewhere / "missing.tar.gz", code=1).splitlines()) == 1

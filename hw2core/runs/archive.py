@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import NoReturn, Self
 
 from hw2core.config.spec import RunSpec
 from hw2core.errors import UserError, make_line
@@ -31,6 +32,9 @@ from hw2core.runs.weights import check_weights
 UNPACKED = (("results",), ("logs",))
 PACKED = ("results/*/*", "logs/*", "logs/*/*", "logs/*/*/*")  # links are followed
 # What reading a damaged archive raises.
+TOO_LARGE = "sparse, or larger than any that a run writes"
+LARGEST_HEADER = 64 << 10  # bytes: tarfile reads long names and the like whole
+MOST_FILES = 100_000  # tarfile keeps the headers of all
 DAMAGES = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, RecursionError)
 
 
@@ -40,17 +44,17 @@ def extract(archive: Path, folder: Path) -> None:
     Raises:
         UserError: the archive is damaged, or contains what run_study.py would not pack.
     """
-    if not tarfile.is_tarfile(archive):
-        raise UserError("not a tar archive")
-    with tarfile.open(archive) as tar:
-        for member in tar:
+    with _open(archive) as tar:
+        for number, member in enumerate(tar):
+            if number >= MOST_FILES:
+                raise UserError(f"more than {MOST_FILES} files")
             parts = Path(member.name).parts
             plain = member.isfile() or member.isdir()
             if not plain or parts[:1] not in UNPACKED or ".." in parts:
                 raise UserError(f"{member.name}: not a file or folder in results/ or logs/")
             content = tar.extractfile(member)
             if member.issparse() or member.size > _find_limit(member.name):
-                raise UserError(f"{member.name}: sparse, or larger than any that a run writes")
+                raise UserError(f"{member.name}: {TOO_LARGE}")
             if content is not None and (parts[0] == "logs" or paths.is_of_run("/".join(parts))):
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +68,28 @@ def extract(archive: Path, folder: Path) -> None:
             # It does not read the checksum at the end of a compressed archive.
             while tar.fileobj.read(1 << 20):
                 pass
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is refused before tarfile reads what it announces: it may fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        sparse = header.type == tarfile.GNUTYPE_SPARSE
+        if sparse or (header.size > LARGEST_HEADER and not header.isreg()):
+            raise UserError(f"{header.name}: {TOO_LARGE}")
+        return header
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> NoReturn:
+        raise UserError(f"{member.name}: {TOO_LARGE}")
+
+
+def _open(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive, tarinfo=_Header)
+    except tarfile.ReadError:  # its text lists the errors of all kinds of compression
+        raise UserError("not a tar archive, or damaged") from None
 
 
 def check_whole(path: Path) -> None:

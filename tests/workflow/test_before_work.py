@@ -69,6 +69,12 @@ def test_mistyped_targets_are_answered_with_similar_ones(untrained):
     assert output.count("no target of this name") == 3
 
 
+def test_a_call_without_hooks_is_refused(untrained):
+    output = untrained.snakemake("--no-hooks", "results/exp1_1", succeeds=False)
+    assert "--no-hooks: not supported; jobs need what onstart prepares" in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize("path", ["engine/trainer.py", "analysis/report.py"])
 def test_half_typed_code_is_one_line_where_it_is_used(untrained, path):
     module = untrained / "hw2core" / path

@@ -295,14 +295,14 @@ def test_what_is_no_archive_is_kept(archive, write_run, capsys):
 @pytest.fixture
 def handlers():
     """Restores what happens on a signal."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_the_time_except_a_hangup_under_nohup(number, handlers):
     budget = Budget(5)
     assert not budget.is_over()
