@@ -155,8 +155,7 @@ def run_experiment(
         device=target,
         batch_size=batch_size,
     )
-    path = find_place(path, spec, log)
-    write_single_file(path, result, evaluation)
+    write_single_file(path := find_place(path, spec, log), result, evaluation)
     log.info(
         f"{judge_status(result).replace('_', ' ')}: test accuracy {evaluation.accuracy:.2f} % "
         f"with the weights of epoch {result.best_epoch}, {result.timing.seconds:.0f} s -> {path}"
@@ -183,6 +182,7 @@ def load_or_prepare(spec: DataSpec, log: logging.Logger) -> PreparedData:
     if reasons or not manifest.exists():
         log.info("; ".join([f"preparing {spec.folder} in {manifest.parent}", *reasons]))
         prepare_images(spec, manifest.parent)
+        check_loaded()  # again: this may take long
     return load_prepared(manifest)
 
 

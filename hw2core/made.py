@@ -6,7 +6,7 @@ Snakemake's own records are of names and params, and can be deleted or renewed w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,10 +19,26 @@ RECORDS = ".snakemake/made"
 
 
 def record_made(files: Iterable[str], images: Iterable[str], params: Iterable[str]) -> None:
-    """Record what files contain that a job has just made, and from what."""
+    """Record what files contain that a job has just made, and from what.
+
+    Args:
+        files: the outputs of the job.
+        images: lines of ``describe_images``, for those that the job has read.
+        params: the params of the job.
+    """
     files = list(files)
-    lines = [hash_files(files), _describe_params(params), *_describe_images(images)]
+    lines = [hash_files(files), _describe_params(params), *images]
     write_text_atomically(_record_path(files), "\n".join(lines))
+
+
+def describe_images(folders: Iterable[str]) -> set[str]:
+    """Return a line with the hash of each prepared data set that is there, by its folder's name."""
+    lines = set()
+    for folder in folders:
+        if all(Path(path).exists() for path in list_prepared(folder)):
+            with suppress(DataError):
+                lines.add(f"{folder} {read_manifest(paths.manifest_path(folder)).sha256}")
+    return lines
 
 
 def was_made_with(files: Iterable[str], params: Iterable[str]) -> bool:
@@ -43,7 +59,7 @@ def list_changes(files: Iterable[str], images: Iterable[str] = ()) -> list[str]:
     files = list(files)
     recorded = _read_record(files)
     reasons = ["not as it was made here"] if recorded[:1] != [hash_files(files)] else []
-    if set(_describe_images(images)) - set(recorded[1:]):
+    if describe_images(images) - set(recorded[1:]):
         reasons.append("the prepared images changed")
     existing = [path for path in files if Path(path).exists()]
     return write_notice(existing[0], reasons) if existing else []
@@ -58,13 +74,6 @@ def _read_record(files: Iterable[str]) -> list[str]:
 
 def _describe_params(params: Iterable[str]) -> str:
     return f"params {hashlib.sha256(repr(sorted(params)).encode()).hexdigest()}"
-
-
-def _describe_images(folders: Iterable[str]) -> Iterator[str]:
-    for folder in folders:
-        if all(Path(path).exists() for path in list_prepared(folder)):
-            with suppress(DataError):
-                yield f"{folder} {read_manifest(paths.manifest_path(folder)).sha256}"
 
 
 def _record_path(files: Iterable[str]) -> Path:

@@ -16,9 +16,9 @@ from hw2core.data.prepared import PREPARED_FILES
 from hw2core.errors import UserError
 from hw2core.io import hash_file, write_text_atomically
 from hw2core.runs import paths
-from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.files import read_result
 from hw2core.runs.images import explain_images
+from hw2core.runs.recordable import check_recordable
 from hw2core.runs.staleness import explain_evaluation, explain_result
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ class Planner:
     Each file is read once per Snakemake call.
 
     Raises:
-        UserError: a module that a run depends on is not valid Python, or a class that its entry
-            names does not exist.
+        UserError: a module that a run depends on is not valid Python, a class that its entry
+            names does not exist, or no result could hold the settings of a run.
     """
 
     def __init__(self, study: Study) -> None:
         for spec in study.runs.values():
-            hash_run_code(spec)
+            check_recordable(spec)
         self._runs = study.runs
         self._explain_result = cache(lambda run, seed: explain_result(study.runs[run], seed))
         self._explain_evaluation = cache(

@@ -132,10 +132,25 @@ def trust_files(records):
             return NO_PARAMS_CHANGE
         return ParamsChange(only_new={"not recorded as made"}, files=set(job.output))
 
+    images = {}
+
+    def record_started(job, *args, start=records.started):
+        start(job, *args)
+        if "changed" in job.input.keys():
+            images[job] = made.describe_images(DATA)
+
     async def record_finished(job, finish=records.finished):
         await finish(job)
-        if "changed" in job.input.keys() and not workflow.touch:
-            made.record_made(job.output, DATA, records._params(job))
+        if "changed" not in job.input.keys() or workflow.touch:
+            return
+        if pipeline.hash_files(job.input.results) != job.params.results:
+            logger.warning(
+                f"{job.output[0]}: results changed while it was made; call again"
+            )
+            return
+        # Others, such as a notebook, may have prepared images meanwhile.
+        read = images.get(job, set()) & made.describe_images(DATA)
+        made.record_made(job.output, read, records._params(job))
 
     # Without metadata of its own and of its version, Snakemake does not ask for the params.
     def has_metadata(job, find=records.has_metadata):
@@ -146,6 +161,7 @@ def trust_files(records):
 
     records.incomplete = find_incomplete
     records.params_changed = find_changed_params
+    records.started = record_started
     records.finished = record_finished
     records.has_metadata = has_metadata
     records.has_outdated_metadata = has_outdated_metadata
@@ -174,8 +190,11 @@ def build_dag_with_checks(build=workflow._build_dag):
         if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
             slurm.check_settings(workflow.executor_settings)
-        if workflow.is_main_process and workflow.execution_settings.no_hooks:
-            raise UserError("--no-hooks: not supported; jobs need what onstart prepares")
+        hooks = not getattr(workflow.execution_settings, "no_hooks", False)
+        if workflow.is_main_process and not hooks:
+            raise UserError(
+                "--no-hooks: not supported; jobs need what onstart prepares"
+            )
         plan.refuse_unknown(find_unknown_targets(), list_named_targets())
         build()
         for job in workflow.dag.needrun_jobs():

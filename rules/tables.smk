@@ -7,7 +7,7 @@
 rule tables:
     """Write the tables of runs and of epochs."""
     input:
-        ALL_RESULTS,
+        results=ALL_RESULTS,
         changed=changed([paths.SUMMARY_TABLE, paths.EPOCHS_TABLE]),
     output:
         paths.SUMMARY_TABLE,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import math
 import os
 import re
@@ -503,3 +504,15 @@ def test_threads_share_the_images_and_the_place_of_a_result():
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda seed: run(seed=seed), range(3))) == alone
     assert load_experiment(Path("out", NAME))[1] in alone
+
+
+def test_code_that_is_edited_while_images_are_prepared_is_noticed(
+    tiny_spec, monkeypatch, in_folder
+):
+    """Modules that are imported only then would not be those whose hashes are recorded."""
+    order = []
+    monkeypatch.setattr(experiments, "prepare_images", lambda *_: order.append("prepared"))
+    monkeypatch.setattr(experiments, "check_loaded", lambda: order.append("checked"))
+    monkeypatch.setattr(experiments, "load_prepared", lambda _: order.append("loaded"))
+    experiments.load_or_prepare(tiny_spec.data, logging.getLogger())
+    assert order == ["prepared", "checked", "loaded"]

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from hw2core.io import write_text_atomically
-from hw2core.made import list_changes, record_made, was_made_with
+from hw2core.made import describe_images, list_changes, record_made, was_made_with
 from hw2core.pipeline import list_prepared
 
 
@@ -27,12 +27,12 @@ def test_what_shows_images_is_made_again_when_they_are_there_and_not_when_they_g
 ):
     shown = (["report/explore.html"], ["tiny"])
     write_text_atomically(shown[0][0], "")
-    record_made(*shown, ["lr"])
+    record_made(shown[0], describe_images(shown[1]), ["lr"])
     assert list_changes(*shown) == []
     shutil.copytree(tiny_manifest.parent, "data/tiny")
     assert len(list_changes(*shown)) == 1
     assert list_changes(shown[0]) == []
-    record_made(*shown, ["lr"])
+    record_made(shown[0], describe_images(shown[1]), ["lr"])
     assert list_changes(*shown) == []
     Path(list_prepared("tiny")[1]).unlink()
     assert list_changes(*shown) == []

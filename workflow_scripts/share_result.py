@@ -15,7 +15,7 @@ from json_options import parse_json
 from hw2core.config.spec import RunSpec
 from hw2core.io import replace_atomically
 from hw2core.runs import paths
-from hw2core.runs.files import read_run, share_result, write_evaluation, write_result
+from hw2core.runs.files import ResultError, read_run, share_result, write_evaluation, write_result
 from hw2core.runs.images import check_same_images
 from hw2core.runs.log import run_job
 from hw2core.runs.plan import check_replacing
@@ -39,9 +39,12 @@ def main() -> int:
 def share(args: argparse.Namespace, log: logging.Logger) -> str:
     """Copy weights, evaluation and result of the trained run."""
     spec: RunSpec = args.spec
+    path = paths.result_path(args.original, args.seed)
     original = read_run(args.original, args.seed)
-    now = Identity.of(spec, args.seed).data_sha256
-    check_same_images(original, paths.result_path(args.original, args.seed), now)
+    identity = Identity.of(spec, args.seed)
+    check_same_images(original, path, identity.data_sha256)
+    if reasons := identity.find_differences(original):
+        raise ResultError(f"{path}: replaced by another while waiting ({reasons[0]}); run again")
     check_replacing(paths.result_path(spec.name, args.seed), spec)
     result, evaluation = share_result(original, spec)
     weights = Path(paths.weights_path(args.original, args.seed))

@@ -74,7 +74,7 @@ class _Header(tarfile.TarInfo):
     """A header that is refused before tarfile reads what it announces: it may fill the memory."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buf, encoding, errors)
         sparse = header.type == tarfile.GNUTYPE_SPARSE
         if sparse or (header.size > LARGEST_HEADER and not header.isreg()):

@@ -16,6 +16,7 @@ from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from hw2core.errors import UserError
 from hw2core.runs.paths import list_below
 
 CHECKOUT = Path(__file__).parents[2]
@@ -73,6 +74,9 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
 
     Imports count wherever they are, in functions too, but not under ``if TYPE_CHECKING:``. A module
     that is imported by a computed name is not found; ``import_module("hw2core.cnn")`` is.
+
+    Raises:
+        UserError: the module imports one beside this package, which is not hashed.
     """
     table = symtable.symtable(source, str(path), "exec")  # type: ignore[arg-type]
     names = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
@@ -83,6 +87,7 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
     used = []
     for node in nodes:
         for module, name, target in _list_bindings(node, package):
+            _refuse_outside(path, module, target)
             if find_source(module):
                 bound.setdefault(name, set()).add(target)
                 used += [module, target]
@@ -99,6 +104,19 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
         lazy=_read_lazy_table(tree),
         files=tuple(_list_files(nodes, path)),
     )
+
+
+def _refuse_outside(path: Path, *names: str) -> None:
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == PACKAGE or not all(map(str.isidentifier, parts)):
+            continue
+        for base in (CHECKOUT.joinpath(*parts), CHECKOUT.joinpath("workflow_scripts", *parts)):
+            if base.with_suffix(".py").is_file() or (base / "__init__.py").is_file():
+                raise UserError(
+                    f"{path}: imports {name}, which is outside {PACKAGE}: move it there, because "
+                    "edits of it would not be noticed"
+                )
 
 
 def split_name(name: str) -> tuple[str, list[str]]:

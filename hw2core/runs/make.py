@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
+from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
-from hw2core.engine.generators import get_generators, set_generators
-from hw2core.engine.run import TrainedRun, train_run
+from hw2core.engine.generators import get_generators, keep_generators, set_generators
+from hw2core.engine.run import NetworkError, TrainedRun, build_trainer, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
 from hw2core.gpus import check_device
 from hw2core.io import WriteError
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit, refuse_overrides
+from hw2core.runs.recordable import check_recordable
 from hw2core.runs.schema import (
     Environment,
     Epochs,
@@ -81,13 +83,15 @@ def make_result(
     stale. ``options`` are passed to ``train_run``.
 
     Raises:
-        UserError: the device cannot be used, or has too little memory; or the environment changes
-            what torch computes.
+        UserError: the device cannot be used, or has too little memory; the environment changes
+            what torch computes; or no result could hold the settings or the costs of the run.
     """
     check_device(options.get("device"))
     refuse_overrides()
+    check_recordable(spec)
     code, commit = hash_run_code(spec), read_commit()
     with use_device(options.get("device")), explain_memory():
+        check_costs(spec)
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -111,6 +115,25 @@ def make_result(
         data_sha256=data.sha256,
     )
     return result, trained
+
+
+def check_costs(spec: RunSpec) -> None:
+    """Check that the costs of a network can be counted, as they are after its training.
+
+    Raises:
+        NetworkError: it cannot compute the logits of one image, or has nothing that counts.
+    """
+    device = torch.device("cpu")
+    with keep_generators(device):
+        try:
+            costs = build_trainer(spec, device, num_steps=1).count_costs(IN_SIZE)
+        except (ValueError, RuntimeError, TypeError, LookupError) as error:
+            if ran_out_of_memory(error):
+                raise
+            problem = f"cannot compute the logits of a single image ({error})"
+            raise NetworkError(f"{spec.implementation}: {problem}") from error
+    if not all(costs):
+        raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")
 
 
 def make_evaluation(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.errors import UserError
 from hw2core.runs.code_hash import LEFT_OUT, hash_modules
 
 LAZY = "\n\ndef __getattr__(name):\n    return find(name)\n"
@@ -168,3 +169,22 @@ def test_a_folder_without_init_is_followed(package):
     (package / "nets" / "blocks.py").write_text("x = 2\n")
     after = hash_modules(["hw2core.nets.mine"])
     assert {name for name in names if before[name] != after[name]} == {"hw2core.nets.blocks"}
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("from parts import SCALE", "parts.py"),
+        ("import parts.scale as s", "parts/scale.py"),
+        ("def f():\n    from parts import scale", "parts/scale.py"),
+        ("import parts", "workflow_scripts/parts.py"),
+        ("import parts", "parts/__init__.py"),
+    ],
+)
+def test_a_module_beside_the_package_is_refused(package, text, path):
+    """No hash covers it, so that a result would count as current after an edit of it."""
+    file = package.parent / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("SCALE = 1")
+    with pytest.raises(UserError, match=r"mine\.py: imports parts.*, which is outside hw2core: mo"):
+        follow(package, text)

@@ -155,6 +155,18 @@ def test_a_smaller_run_replaces_nothing_and_may_be_made_elsewhere(study, tmp_pat
     assert (tmp_path / "elsewhere/results/exp1_1_L2_K4/seed0.json").exists()
 
 
+def test_another_result_that_arrives_before_it_is_shared_is_refused(study):
+    config = copy.deepcopy(TINY)
+    config["experiments"]["exp3"] = {**TINY["experiments"]["exp2"], "training": {"lr": 0.001}}
+    spec = load_study(config).runs["exp3_L4_K4"]
+    command = ["workflow_scripts/share_result.py", "--original", "exp2_L4_K4", "--seed", "0"]
+    share = study.execute(*command, "--spec", spec.to_json(), environment={})
+    output, _ = share.communicate(timeout=60)
+    assert share.returncode == 1
+    assert "exp2_L4_K4/seed0.json: replaced by another while waiting (training.lr: was" in output
+    assert not (study / "results/exp3_L4_K4").exists()
+
+
 def test_the_quick_look_has_all_runs_with_few_real_images_and_epochs():
     """An experiment of config.yaml with epochs of its own has to be in quick/study.yaml too."""
     quick, full = load_study(read_configs(QUICK)), load_study(read_configs(QUICK[:1]))

@@ -100,6 +100,35 @@ def test_a_stale_twin_that_returns_is_shared_each_time(study):
     assert study.plan(twin) == {**ONE_RUN, "share_result": 1}
 
 
+@pytest.mark.parametrize("what", ["results", "images"])
+def test_what_changes_while_a_page_is_drawn_is_drawn_again(study, what):
+    page = "report/explore.html"
+    if what == "images":
+        (study / "data").rename(study / "elsewhere")
+    study.snakemake(page)
+    assert study.plan(page) == {}
+    (study / page).unlink()
+    log, result = study / "logs/explore_page.log", study / f"{RUN}/seed0.json"
+    log.unlink()
+    call = study.start(page)
+    while not log.exists():
+        assert call.poll() is None, call.communicate()[0]
+        time.sleep(0.01)
+    if what == "images":
+        (study / "elsewhere").rename(study / "data")
+    else:
+        content = result.read_bytes()
+        result.write_bytes(content + b"\n")
+    output, _ = call.communicate(timeout=120)
+    assert call.returncode == 0
+    if what == "results":
+        assert f"{page}: results changed while it was made; call again" in output
+        result.write_bytes(content)
+    assert study.plan(page) == {"explore_page": 1}
+    study.snakemake(page)
+    assert study.plan(page) == {}
+
+
 def test_a_training_that_outlives_snakemake_counts(study):
     """Its files are whole, whatever Snakemake noted when it started the job."""
     result, log = study / f"{RUN}/seed0.json", study / "logs/train/exp2_L4_K4/seed0.log"
