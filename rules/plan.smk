@@ -190,8 +190,9 @@ def build_dag_with_checks(build=workflow._build_dag):
         if executor_name() == "slurm":
             slurm.prepare_slurm(workflow.basedir, [os.getcwd(), workflow.workdir_init])
             slurm.check_settings(workflow.executor_settings)
-        hooks = not getattr(workflow.execution_settings, "no_hooks", False)
-        if workflow.is_main_process and not hooks:
+        # --rulegraph and the like have no settings of execution.
+        no_hooks = getattr(workflow.execution_settings, "no_hooks", False)
+        if workflow.is_main_process and no_hooks:
             raise UserError(
                 "--no-hooks: not supported; jobs need what onstart prepares"
             )
