@@ -60,7 +60,8 @@ def check_plan():
     planned = list(workflow.dag.needrun_jobs())
     plan.refuse_no_threads((job.rule.name, job.threads) for job in planned)
     if executor_name() == "slurm":
-        slurm.check_resources((job.rule.name, job.resources) for job in planned)
+        submitted = [job for job in planned if not job.is_local]
+        slurm.check_resources((job.rule.name, job.resources) for job in submitted)
         runs = [job for job in planned if job.rule.name == "train"]
         plan.refuse_no_limit(job.resources.get("runtime") for job in runs)
         plan.refuse_no_gpu(job.resources for job in runs)

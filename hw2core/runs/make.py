@@ -121,17 +121,18 @@ def check_costs(spec: RunSpec) -> None:
     """Check that the costs of a network can be counted, as they are after its training.
 
     Raises:
-        NetworkError: it cannot compute the logits of one image, or has nothing that counts.
+        NetworkError: nothing in it counts.
+        Exception: any that the network raises for one image, with a note that says so.
     """
     device = torch.device("cpu")
     with keep_generators(device):
+        trainer = build_trainer(spec, device, num_steps=1)
         try:
-            costs = build_trainer(spec, device, num_steps=1).count_costs(IN_SIZE)
-        except (ValueError, RuntimeError, TypeError, LookupError) as error:
-            if ran_out_of_memory(error):
-                raise
-            problem = f"cannot compute the logits of a single image ({error})"
-            raise NetworkError(f"{spec.implementation}: {problem}") from error
+            costs = trainer.count_costs(IN_SIZE)
+        except Exception as error:
+            # Not a UserError: who wrote the network needs the traceback.
+            error.add_note(f"{spec.implementation}: cannot compute the logits of a single image")
+            raise
     if not all(costs):
         raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")
 
