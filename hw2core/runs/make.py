@@ -34,6 +34,7 @@ from hw2core.runs.schema import (
     Timing,
 )
 from hw2core.runs.values import measure_class_accuracy
+from hw2core.runs.weights import serialize_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,7 @@ def make_result(
     check_recordable(spec)
     code, commit = hash_run_code(spec), read_commit()
     with use_device(options.get("device")), explain_memory():
-        check_costs(spec)
+        check_network(spec)
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -117,21 +118,24 @@ def make_result(
     return result, trained
 
 
-def check_costs(spec: RunSpec) -> None:
-    """Check that the costs of a network can be counted, as they are after its training.
+def check_network(spec: RunSpec) -> None:
+    """Check that a network's costs and weights can be recorded, as they are after its training.
 
     Raises:
-        NetworkError: nothing in it counts.
-        Exception: any that the network raises for one image, with a note that says so.
+        NetworkError: nothing in it counts as cost.
+        Exception: any that counting or saving raises, with a note that says which of them.
     """
     device = torch.device("cpu")
     with keep_generators(device):
         trainer = build_trainer(spec, device, num_steps=1)
+        problem = "cannot compute the logits of a single image"
         try:
             costs = trainer.count_costs(IN_SIZE)
+            problem = "weights that cannot be saved as safetensors"
+            serialize_weights(trainer.get_weights())
         except Exception as error:
             # Not a UserError: who wrote the network needs the traceback.
-            error.add_note(f"{spec.implementation}: cannot compute the logits of a single image")
+            error.add_note(f"{spec.implementation}: {problem}")
             raise
     if not all(costs):
         raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")

@@ -21,14 +21,18 @@ LARGEST_FILE = 8 << 30  # bytes: two billion parameters
 
 def write_weights(path: Path | str, weights: Mapping[str, Tensor]) -> str:
     """Write a model's tensors, whole or not at all; return the sha256 of the file."""
+    with replace_atomically(path) as temporary:
+        # Not save_file: its temporary file has a random name and would survive a kill.
+        temporary.write_bytes(serialize_weights(weights))
+    return hash_file(path)
+
+
+def serialize_weights(weights: Mapping[str, Tensor]) -> bytes:
+    """Return a model's tensors as the content of a safetensors file."""
     # Imported here, because planning checks weights by their hash and needs no torch.
     from safetensors.torch import save
 
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with replace_atomically(path) as temporary:
-        # Not save_file: its temporary file has a random name and would survive a kill.
-        temporary.write_bytes(save(plain))
-    return hash_file(path)
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

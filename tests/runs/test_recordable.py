@@ -11,7 +11,7 @@ from torch import nn
 from hw2core.engine.run import NetworkError
 from hw2core.errors import UserError
 from hw2core.runs import recordable
-from hw2core.runs.make import check_costs, make_result
+from hw2core.runs.make import check_network, make_result
 from hw2core.runs.recordable import check_recordable
 
 
@@ -56,25 +56,38 @@ class Scaled(nn.Module):
         return (x.mean((2, 3)).unsqueeze(1) * self.scale).sum(2)
 
 
+class Complex(nn.Module):
+    """Has a buffer of a type that safetensors does not know."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.head = nn.Linear(3, out_classes)
+        self.register_buffer("phase", torch.zeros(1, dtype=torch.complex128))
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+
+
 @pytest.mark.parametrize(
     ("network", "problem"),
     [
         (Squeezed, "cannot compute the logits of a single image"),
         (Scaled, "no parameters, or no convolution or product"),
+        (Complex, "weights that cannot be saved as safetensors"),
     ],
 )
-def test_a_network_whose_costs_cannot_be_counted_is_refused_before_training(
+def test_a_network_whose_costs_or_weights_cannot_be_recorded_is_refused_before_training(
     tiny_spec, tiny_data, monkeypatch, network, problem
 ):
     state = torch.get_rng_state()
-    check_costs(tiny_spec)
+    check_network(tiny_spec)
     assert torch.equal(torch.get_rng_state(), state)
     name = f"{__name__}:{network.__name__}"
     monkeypatch.setattr("hw2core.runs.make.hash_run_code", lambda _: {})
     monkeypatch.setattr("hw2core.runs.make.check_recordable", lambda _: None)
     monkeypatch.setattr("hw2core.runs.make.train_run", lambda *_, **__: pytest.fail("it trains"))
     monkeypatch.setattr(type(tiny_spec), "implementation", name)
-    with pytest.raises((NetworkError, IndexError)) as raised:
+    with pytest.raises((NetworkError, LookupError)) as raised:
         make_result(tiny_spec, 0, tiny_data, device="cpu")
     *_, last = "".join(traceback.format_exception(raised.value)).splitlines()
     assert last.endswith(f"{network.__name__}: {problem}")
