@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
-from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
-from hw2core.engine.generators import get_generators, keep_generators, set_generators
-from hw2core.engine.run import NetworkError, TrainedRun, build_trainer, train_run
+from hw2core.engine.generators import get_generators, set_generators
+from hw2core.engine.run import TrainedRun, train_run
 from hw2core.errors import UserError
 from hw2core.evaluation import evaluate_weights
 from hw2core.gpus import check_device
 from hw2core.io import WriteError
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit, refuse_overrides
+from hw2core.runs.network_check import check_network
 from hw2core.runs.recordable import check_recordable
 from hw2core.runs.schema import (
     Environment,
@@ -34,7 +34,6 @@ from hw2core.runs.schema import (
     Timing,
 )
 from hw2core.runs.values import measure_class_accuracy
-from hw2core.runs.weights import serialize_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,29 +115,6 @@ def make_result(
         data_sha256=data.sha256,
     )
     return result, trained
-
-
-def check_network(spec: RunSpec) -> None:
-    """Check that a network's costs and weights can be recorded, as they are after its training.
-
-    Raises:
-        NetworkError: nothing in it counts as cost.
-        Exception: any that counting or saving raises, with a note that says which of them.
-    """
-    device = torch.device("cpu")
-    with keep_generators(device):
-        trainer = build_trainer(spec, device, num_steps=1)
-        problem = "cannot compute the logits of a single image"
-        try:
-            costs = trainer.count_costs(IN_SIZE)
-            problem = "weights that cannot be saved as safetensors"
-            serialize_weights(trainer.get_weights())
-        except Exception as error:
-            # Not a UserError: who wrote the network needs the traceback.
-            error.add_note(f"{spec.implementation}: {problem}")
-            raise
-    if not all(costs):
-        raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")
 
 
 def make_evaluation(

@@ -284,6 +284,22 @@ def test_messages_and_atomic_writes_are_in_no_hash():
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "from hw2core.io import scale",
+        "from hw2core.io import *",
+        "from hw2core import io\nx = io.scale",
+        "import hw2core.io as files\nx = files.scale",
+    ],
+)
+def test_a_helper_that_somebody_adds_beside_atomic_writes_is_in_the_hash(package, text):
+    (package / "cnn/mine.py").write_text("from hw2core.io import hash_file\n")
+    assert "hw2core.io" not in hash_modules(["hw2core.cnn.mine"])
+    (package / "cnn/yours.py").write_text(f"{text}\n")
+    assert "hw2core.io" in hash_modules(["hw2core.cnn.yours"])
+
+
+@pytest.mark.parametrize(
     ("imported", "changes"),
     [
         ("from hw2core.calibration import scale", True),

@@ -1,4 +1,4 @@
-"""Before a training: a result has to be able to hold what the run is made of."""
+"""Before a training: what a result cannot hold, and what would go wrong at its end, is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import nn
 from hw2core.engine.run import NetworkError
 from hw2core.errors import UserError
 from hw2core.runs import recordable
-from hw2core.runs.make import check_network, make_result
+from hw2core.runs.make import make_result
+from hw2core.runs.network_check import check_network
 from hw2core.runs.recordable import check_recordable
 
 
@@ -68,6 +69,46 @@ class Complex(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Norm(nn.Module):
+    """Keeps a running mean and a count: assigned, or changed in place."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.head = nn.Linear(3, out_classes)
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("count", torch.tensor(0))
+        self.steps = 0
+
+    def forward(self, x):
+        means = x.mean((2, 3))
+        if self.training:
+            self.keep(means.detach().mean(0))
+        return self.head(means - self.mean)
+
+    def keep(self, mean):
+        self.mean.lerp_(mean, 0.1)
+
+
+class Assigned(Norm):
+    def keep(self, mean):
+        self.mean = self.mean.lerp(mean, 0.1)
+
+
+class Normalized(Norm):
+    def keep(self, _):
+        self.head.weight.data = nn.functional.normalize(self.head.weight.data)
+
+
+class Counting(Norm):
+    def keep(self, _):
+        self.steps += 1
+
+
+class CountingInPlace(Norm):
+    def keep(self, _):
+        self.count += 1
+
+
 @pytest.mark.parametrize(
     ("network", "problem"),
     [
@@ -91,3 +132,27 @@ def test_a_network_whose_costs_or_weights_cannot_be_recorded_is_refused_before_t
         make_result(tiny_spec, 0, tiny_data, device="cpu")
     *_, last = "".join(traceback.format_exception(raised.value)).splitlines()
     assert last.endswith(f"{network.__name__}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("network", "average", "problem"),
+    [
+        (Norm, 0.5, None),
+        (CountingInPlace, 0.0, None),
+        (Assigned, 0.0, "a training step assigns mean"),
+        (Normalized, 0.0, r"a training step assigns head\.weight"),
+        (Counting, 0.0, "a training step changes the number steps"),
+        (CountingInPlace, 0.5, "a training step changes count, which is not averaged"),
+    ],
+)
+def test_a_network_whose_steps_change_what_is_not_kept_is_refused(
+    tiny_spec, monkeypatch, network, average, problem
+):
+    monkeypatch.setattr(type(tiny_spec), "implementation", f"{__name__}:{network.__name__}")
+    training = tiny_spec.training.model_copy(update={"average": average})
+    spec = tiny_spec.model_copy(update={"training": training})
+    if problem is None:
+        check_network(spec)
+        return
+    with pytest.raises(NetworkError, match=f"{network.__name__}: {problem}"):
+        check_network(spec)
