@@ -188,3 +188,9 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
         text += f"of ln {classes} = {math.log(classes):.3f}"
     diverged = failed.loc[failed["diverged"] > 0, "run"]
     return text if diverged.empty else f"{text} (diverged: {join_runs(diverged)})"
+
+
+def names_cause(study: Study) -> bool:
+    """Return whether question 2 shows the cause: a part of experiment 1.1 does not train."""
+    plain = select(study.runs, experiment="exp1_1")
+    return follows_theory(plain) and {"trained", "at_chance"} <= set(plain["status"])
