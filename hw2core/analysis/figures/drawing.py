@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 
 from hw2core.analysis.figures import style
 from hw2core.analysis.tables import find_failed_seeds
-from hw2core.analysis.text import describe_evidence, format_range, join_some
+from hw2core.analysis.text import count_things, describe_evidence, format_range, join_some
 from hw2core.data.registry import title_data_set
 from hw2core.io import replace_atomically
 
@@ -154,7 +154,8 @@ def describe_budget(runs: pd.DataFrame) -> str:
     numbers = sorted({first["images_per_epoch"], first["train_images"]})
     images = " of ".join(f"{number:,}" for number in numbers)
     most = "at most " if first["patience"] < first["max_epochs"] else ""
-    return f"{most}{first['max_epochs']} epochs of {images} {kind}images"
+    epochs = count_things(first["max_epochs"], "epoch")
+    return f"{most}{epochs} of {images} {kind}images"
 
 
 def lay_out(axes: Axes) -> float:
