@@ -6,12 +6,14 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
+from pydantic import ValidationError
 
 from hw2core.config.spec import RunSpec
 from hw2core.engine.device import pick_device, ran_out_of_memory, shorten
@@ -23,7 +25,7 @@ from hw2core.gpus import check_device
 from hw2core.io import WriteError
 from hw2core.runs.code_hash import combine_hashes, hash_evaluation_code, hash_run_code
 from hw2core.runs.environment import describe_environment, read_commit, refuse_overrides
-from hw2core.runs.network_check import check_network
+from hw2core.runs.network_check import check_graph, check_network
 from hw2core.runs.recordable import check_recordable
 from hw2core.runs.schema import (
     Environment,
@@ -92,6 +94,7 @@ def make_result(
     code, commit = hash_run_code(spec), read_commit()
     with use_device(options.get("device")), explain_memory():
         check_network(spec)
+        check_graph(spec, pick_device(options.get("device")))
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {
         "device": trained.device,
@@ -106,7 +109,7 @@ def make_result(
         best_epoch=trained.best_epoch,
         epochs=Epochs.of(trained.history),
         **trained.costs._asdict(),
-        layers=None if trained.layers is None else Layers.model_validate(trained.layers),
+        layers=_describe_layers(trained.layers),
         timing=Timing(**trained.timing._asdict()),
         environment=Environment.model_validate(environment),
         spec_hash=spec.hash_identity(seed),
@@ -115,6 +118,17 @@ def make_result(
         data_sha256=data.sha256,
     )
     return result, trained
+
+
+def _describe_layers(layers: dict[str, Any] | None) -> Layers | None:
+    try:
+        return None if layers is None else Layers.model_validate(layers)
+    except ValidationError:  # not worth a finished training
+        warnings.warn(
+            "no layers are recorded: there are too many, or not the same ones in each probe",
+            stacklevel=2,
+        )
+        return None
 
 
 def make_evaluation(

@@ -1,38 +1,58 @@
-"""Before a training: checks of the network by which it could fail, or go wrong, at the end."""
+"""Before a training: a rehearsal of what could fail, or go wrong unseen, until its end."""
 
 from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
-from hw2core.engine.generators import keep_generators
+from hw2core.engine.cuda_graph import GraphError
+from hw2core.engine.generators import get_generators, keep_generators, set_generators
 from hw2core.engine.run import NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
+from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.weights import serialize_weights
 
 NUM_IMAGES = 4  # of a step; batch norm needs more than one
+NUM_STEPS = 2  # before and after a checkpoint
+CPU = torch.device("cpu")
 
 
 def check_network(spec: RunSpec) -> None:
-    """Check that a network's costs and weights can be recorded, and what its steps change.
+    """Train a few steps on the CPU, and again from a checkpoint between them.
 
     Raises:
-        NetworkError: nothing in it counts as cost, or a step assigns a tensor that is saved, counts
-            in a plain number, or counts in integers beside averaged weights.
+        NetworkError: nothing in the network counts as cost, or a step changes what checkpoints,
+            averaged weights or CUDA graphs would miss.
         Exception: any that the network raises, with a note that says where.
     """
-    device = torch.device("cpu")
-    with keep_generators(device):
-        trainer = build_trainer(spec, device, num_steps=1)
+    with keep_generators(CPU):
+        first, second = (build_trainer(spec, CPU, num_steps=4 * NUM_STEPS) for _ in range(2))
+        batch = torch.randn(NUM_IMAGES, *IN_SIZE), torch.arange(NUM_IMAGES) % spec.data.num_classes
         problem = "cannot compute the logits of a single image"
         try:
-            costs = trainer.count_costs(IN_SIZE)
-            problem = "weights that cannot be saved as safetensors"
-            serialize_weights(trainer.get_weights())
-            problem = f"cannot train on {NUM_IMAGES} images"
-            changed = _find_changed(trainer, spec.data.num_classes)
+            with _run_eagerly():
+                costs = first.count_costs(IN_SIZE)
+                problem = f"cannot train on {NUM_IMAGES} images"
+                changed = _train(first, *batch)
+                problem = "cannot be copied after training; keep only detached tensors (x.detach())"
+                first.count_costs(IN_SIZE)
+                problem = "weights that cannot be saved as safetensors"
+                serialize_weights(first.get_weights())
+                problem = "cannot go on from a checkpoint"
+                state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
+                _train(first, *batch)
+                second.load_state(state)
+                set_generators(generators, CPU)
+                _train(second, *batch)
+                same = _is_same(first, second, batch)
         except Exception as error:
             # Not a UserError: who wrote the network needs the traceback.
             error.add_note(f"{spec.implementation}: {problem}")
@@ -41,13 +61,53 @@ def check_network(spec: RunSpec) -> None:
         raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")
     if changed:
         raise NetworkError(f"{spec.implementation}: a training step {changed[0]}")
+    if not same:
+        raise NetworkError(
+            f"{spec.implementation}: continued from a checkpoint, it computes something else; what "
+            "training changes must be a parameter or a buffer, and what it draws must come from "
+            "the global generators of torch, NumPy or Python"
+        )
 
 
-def _find_changed(trainer: RunTrainer, num_classes: int) -> list[str]:
-    """Return what two training steps change that an EMA, checkpoint or CUDA graph would miss."""
-    model = trainer.model
-    if not isinstance(model, nn.Module):
-        return []
+def check_graph(spec: RunSpec, device: torch.device) -> None:
+    """Check that a step on a GPU draws nothing on the CPU, which a CUDA graph would not repeat.
+
+    Raises:
+        GraphError: it does.
+    """
+    graphs = device.type == "cuda" and not os.environ.get(CUDA_GRAPH, "").startswith("0")
+    if graphs and draws_on_cpu(spec, device):
+        raise GraphError(
+            "no CUDA graph: the network draws on the CPU, which a graph would not repeat; "
+            f"{CUDA_GRAPH}=0 trains without"
+        )
+
+
+def draws_on_cpu(spec: RunSpec, device: torch.device) -> bool:
+    """Return whether a step on ``device`` draws from torch's generator of the CPU."""
+    with keep_generators(device):
+        trainer = build_trainer(spec, device, num_steps=1)
+        trainer.set_training_mode(True)
+        x = torch.zeros(NUM_IMAGES, *IN_SIZE, device=device)  # (N, C, H, W)
+        y = torch.arange(NUM_IMAGES, device=device) % spec.data.num_classes
+        before = torch.get_rng_state()
+        trainer.train_step(x, y)
+        return not torch.equal(before, torch.get_rng_state())
+
+
+@contextmanager
+def _run_eagerly() -> Iterator[None]:
+    """Compile nothing, where torch.compile is used: the CPU may have no compiler."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _train(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
+    """Train, evaluate and probe ``trainer``; return what that changes in ways that are not kept."""
+    model = trainer.model if isinstance(trainer.model, nn.Module) else nn.Module()
     tensors, numbers = _list_saved(model), _list_numbers(model)
     places = {name: tensor.data_ptr() for name, tensor in tensors.items()}
     # Torch's batch norm reads its count of batches in training only.
@@ -56,11 +116,12 @@ def _find_changed(trainer: RunTrainer, num_classes: int) -> list[str]:
         for name, tensor in tensors.items()
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
-    trainer.set_training_mode(True)
-    x = torch.randn(NUM_IMAGES, *IN_SIZE)  # (N, C, H, W)
-    y = torch.arange(NUM_IMAGES) % num_classes
-    for _ in range(2):
-        trainer.train_step(x, y)
+    for _ in range(NUM_STEPS):
+        trainer.set_training_mode(True)
+        trainer.take_step(x, y)
+        numbers = {**_list_numbers(model), **numbers}
+        trainer.probe_layers(x, y)
+        trainer.compute_logits([(x, y)])
     found = [
         f"assigns {name}, which averaged weights and CUDA graphs miss; change it in place "
         f"(self.{name.rpartition('.')[2]}.copy_(...))"
@@ -71,7 +132,7 @@ def _find_changed(trainer: RunTrainer, num_classes: int) -> list[str]:
         f"changes the number {name}, which checkpoints and CUDA graphs miss; register it as a "
         "buffer, and change it in place"
         for name, value in _list_numbers(model).items()
-        if name in numbers and value != numbers[name]
+        if value != numbers.get(name, value)
     ]
     if getattr(trainer, "ema", None) is not None:
         found += [
@@ -95,3 +156,15 @@ def _list_numbers(model: nn.Module) -> dict[str, float]:
         for name, value in vars(module).items()
         if isinstance(value, int | float) and name != "training"
     }
+
+
+@torch.no_grad()
+def _is_same(first: RunTrainer, second: RunTrainer, batch: tuple[Tensor, Tensor]) -> bool:
+    """Return whether two trainers have the same weights, and their networks the same logits."""
+    found = []
+    for trainer in (first, second):
+        values = [*trainer.get_weights().values(), trainer.compute_logits([batch])[0]]
+        if isinstance(trainer.model, nn.Module):  # beside it, an EMA may be what is evaluated
+            values += [*trainer.model.state_dict().values(), trainer.model.eval()(batch[0])]
+        found.append([value.nan_to_num() for value in values])
+    return all(map(torch.equal, *found))

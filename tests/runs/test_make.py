@@ -176,6 +176,7 @@ def test_the_gpu_that_trains_or_evaluates_is_the_current_one(
     monkeypatch.setattr(make, "get_generators", lambda device: {})
     monkeypatch.setattr(make, "set_generators", lambda states, device: None)
     monkeypatch.setattr(make, "keep_switches", nullcontext)
+    monkeypatch.setattr(make, "check_graph", lambda spec, device: None)
     monkeypatch.setattr(torch.cuda, "device", use)
     for function in ("train_run", "evaluate_weights"):
         monkeypatch.setattr(make, function, note)
