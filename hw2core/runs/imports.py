@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import symtable
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import cache
@@ -109,13 +110,14 @@ def read_imports(source: bytes, tree: ast.Module, path: Path) -> Imports:
 def _refuse_outside(path: Path, *names: str) -> None:
     for name in names:
         parts = name.split(".")
-        if parts[0] == PACKAGE or not all(map(str.isidentifier, parts)):
+        if parts[0] in (PACKAGE, *sys.stdlib_module_names) or not all(map(str.isidentifier, parts)):
             continue
-        for base in (CHECKOUT.joinpath(*parts), CHECKOUT.joinpath("workflow_scripts", *parts)):
+        for folder in (CHECKOUT, CHECKOUT / "workflow_scripts", path.parent):
+            base = folder.joinpath(*parts)
             if base.with_suffix(".py").is_file() or (base / "__init__.py").is_file():
                 raise UserError(
-                    f"{path}: imports {name}, which is outside {PACKAGE}: move it there, because "
-                    "edits of it would not be noticed"
+                    f"{path}: imports {name}, which is not imported from {PACKAGE}: move it there, "
+                    f"and import {PACKAGE}.MODULE, because edits of it would not be noticed"
                 )
 
 

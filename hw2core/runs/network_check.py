@@ -20,9 +20,13 @@ from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.weights import serialize_weights
 
-NUM_IMAGES = 4  # of a step; batch norm needs more than one
-NUM_STEPS = 2  # before and after a checkpoint
+NUM_IMAGES = 2  # of a step: few, for networks that are made for a GPU, but batch norm needs two
 CPU = torch.device("cpu")
+DIFFERS = (
+    "continued from a checkpoint, it computes something else; what training changes must be a "
+    "parameter or a buffer, and what it draws must come from the global generators of torch, NumPy "
+    "or Python"
+)
 
 
 def check_network(spec: RunSpec) -> None:
@@ -34,39 +38,47 @@ def check_network(spec: RunSpec) -> None:
         Exception: any that the network raises, with a note that says where.
     """
     with keep_generators(CPU):
-        first, second = (build_trainer(spec, CPU, num_steps=4 * NUM_STEPS) for _ in range(2))
-        batch = torch.randn(NUM_IMAGES, *IN_SIZE), torch.arange(NUM_IMAGES) % spec.data.num_classes
-        problem = "cannot compute the logits of a single image"
         try:
-            with _run_eagerly():
-                costs = first.count_costs(IN_SIZE)
-                problem = f"cannot train on {NUM_IMAGES} images"
-                changed = _train(first, *batch)
-                problem = "cannot be copied after training; keep only detached tensors (x.detach())"
-                first.count_costs(IN_SIZE)
-                problem = "weights that cannot be saved as safetensors"
-                serialize_weights(first.get_weights())
-                problem = "cannot go on from a checkpoint"
-                state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
-                _train(first, *batch)
-                second.load_state(state)
-                set_generators(generators, CPU)
-                _train(second, *batch)
-                same = _is_same(first, second, batch)
-        except Exception as error:
-            # Not a UserError: who wrote the network needs the traceback.
-            error.add_note(f"{spec.implementation}: {problem}")
-            raise
+            problem = _rehearse(spec, NUM_IMAGES)
+        except Exception:  # as of a norm over parts of a batch
+            problem = _rehearse(spec, spec.training.batch_size)
+    if problem:
+        raise NetworkError(f"{spec.implementation}: {problem}")
+
+
+def _rehearse(spec: RunSpec, num_images: int) -> str:
+    """Return what is wrong with the network; an empty string for nothing."""
+    batch = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % spec.data.num_classes
+    problem = "cannot be built"
+    try:
+        first, second = (build_trainer(spec, CPU, num_steps=9) for _ in range(2))
+        with _run_eagerly():
+            problem = "cannot be copied, or cannot compute the logits of a single image"
+            costs = first.count_costs(IN_SIZE)
+            problem = f"cannot train on {num_images} images"
+            changed = _train(first, *batch)
+            problem = "cannot be copied after training; keep only detached tensors (x.detach())"
+            first.count_costs(IN_SIZE)
+            problem = "weights that cannot be saved as safetensors"
+            serialize_weights(first.get_weights())
+            problem = "cannot go on from a checkpoint"
+            state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
+            first.set_training_mode(True)
+            first.take_step(*batch)
+            second.load_state(state)
+            set_generators(generators, CPU)
+            second.set_training_mode(True)
+            second.take_step(*batch)
+            same = _is_same(first, second, batch)
+    except Exception as error:
+        # Not a UserError: who wrote the network needs the traceback.
+        error.add_note(f"{spec.implementation}: {problem}")
+        raise
     if not all(costs):
-        raise NetworkError(f"{spec.implementation}: no parameters, or no convolution or product")
+        return "no parameters, or no convolution or product"
     if changed:
-        raise NetworkError(f"{spec.implementation}: a training step {changed[0]}")
-    if not same:
-        raise NetworkError(
-            f"{spec.implementation}: continued from a checkpoint, it computes something else; what "
-            "training changes must be a parameter or a buffer, and what it draws must come from "
-            "the global generators of torch, NumPy or Python"
-        )
+        return changed[0]
+    return "" if same else DIFFERS
 
 
 def check_graph(spec: RunSpec, device: torch.device) -> None:
@@ -88,8 +100,9 @@ def draws_on_cpu(spec: RunSpec, device: torch.device) -> bool:
     with keep_generators(device):
         trainer = build_trainer(spec, device, num_steps=1)
         trainer.set_training_mode(True)
-        x = torch.zeros(NUM_IMAGES, *IN_SIZE, device=device)  # (N, C, H, W)
-        y = torch.arange(NUM_IMAGES, device=device) % spec.data.num_classes
+        num_images = spec.training.batch_size
+        x = torch.zeros(num_images, *IN_SIZE, device=device)  # (N, C, H, W)
+        y = torch.arange(num_images, device=device) % spec.data.num_classes
         before = torch.get_rng_state()
         trainer.train_step(x, y)
         return not torch.equal(before, torch.get_rng_state())
@@ -108,7 +121,7 @@ def _run_eagerly() -> Iterator[None]:
 def _train(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
     """Train, evaluate and probe ``trainer``; return what that changes in ways that are not kept."""
     model = trainer.model if isinstance(trainer.model, nn.Module) else nn.Module()
-    tensors, numbers = _list_saved(model), _list_numbers(model)
+    tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
     places = {name: tensor.data_ptr() for name, tensor in tensors.items()}
     # Torch's batch norm reads its count of batches in training only.
     counts = {
@@ -116,45 +129,48 @@ def _train(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
         for name, tensor in tensors.items()
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
-    for _ in range(NUM_STEPS):
-        trainer.set_training_mode(True)
+    numbers = []
+    trainer.set_training_mode(True)
+    for _ in range(2):
         trainer.take_step(x, y)
-        numbers = {**_list_numbers(model), **numbers}
-        trainer.probe_layers(x, y)
-        trainer.compute_logits([(x, y)])
+        numbers.append(_list_numbers(model))
+    trainer.probe_layers(x, y)
+    trainer.compute_logits([(x, y)])
     found = [
-        f"assigns {name}, which averaged weights and CUDA graphs miss; change it in place "
-        f"(self.{name.rpartition('.')[2]}.copy_(...))"
-        for name, tensor in _list_saved(model).items()
-        if tensor is not tensors.get(name) or tensor.data_ptr() != places[name]
+        f"a training step assigns {name}, which averaged weights and CUDA graphs miss; change it "
+        f"in place (self.{name.rpartition('.')[2]}.copy_(...))"
+        for name, tensor in model.state_dict(keep_vars=True).items()
+        if tensor is not tensors.get(name) or tensors[name].data_ptr() != places[name]
     ]
+    # Each step, unlike a size that is noted once.
     found += [
-        f"changes the number {name}, which checkpoints and CUDA graphs miss; register it as a "
-        "buffer, and change it in place"
-        for name, value in _list_numbers(model).items()
-        if value != numbers.get(name, value)
+        f"a training step changes the number {name}, which checkpoints and CUDA graphs miss; "
+        "register it as a buffer, and change it in place"
+        for name, value in numbers[-1].items()
+        if value != numbers[0].get(name, value)
     ]
     if getattr(trainer, "ema", None) is not None:
         found += [
-            f"changes {name}, which is not averaged (training.average); register it as floats"
+            f"a training step changes {name}, which is not averaged (training.average); register "
+            "it as floats"
             for name, value in counts.items()
             if not torch.equal(value, tensors[name])
+        ]
+        shared = [name for name, place in places.items() if [*places.values()].count(place) > 1]
+        found += [
+            f"{name} is shared, and would be averaged twice (training.average)"
+            for name in shared
+            if tensors[name].numel()
         ]
     return found
 
 
-def _list_saved(model: nn.Module) -> dict[str, Tensor]:
-    saved = model.state_dict().keys()
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    return {name: tensor for name, tensor in tensors if name in saved}
-
-
-def _list_numbers(model: nn.Module) -> dict[str, float]:
+def _list_numbers(model: nn.Module) -> dict[str, int]:
     return {
         f"{place}.{name}".lstrip("."): value
         for place, module in model.named_modules()
         for name, value in vars(module).items()
-        if isinstance(value, int | float) and name != "training"
+        if isinstance(value, int)
     }
 
 

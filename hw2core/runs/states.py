@@ -116,7 +116,8 @@ class Reporter:
         run = spec.name
         if reasons := explain_evaluation(spec, seed):
             log = find_log("evaluate", run, seed)
-            if log and log.lines and not log.lines[-1].endswith(paths.evaluation_path(run, seed)):
+            ends = paths.evaluation_path(run, seed), STOPPED
+            if log and log.lines and not log.lines[-1].endswith(ends):
                 return RunState(run, seed, FAILED, make_line(f"{log.path}: {log.lines[-1]}"))
             return RunState(run, seed, UNEVALUATED, self._join(reasons))
         result = self._results.get((run, seed)) or read_run(run, seed)  # trained a moment ago

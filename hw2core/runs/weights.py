@@ -32,7 +32,10 @@ def serialize_weights(weights: Mapping[str, Tensor]) -> bytes:
     # Imported here, because planning checks weights by their hash and needs no torch.
     from safetensors.torch import save
 
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    # Copies, because safetensors refuses weights that layers share.
+    return save(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    )
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:

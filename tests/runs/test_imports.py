@@ -178,6 +178,7 @@ def test_a_folder_without_init_is_followed(package):
         ("def f():\n    from parts import scale", "parts/scale.py"),
         ("import parts", "workflow_scripts/parts.py"),
         ("import parts", "parts/__init__.py"),
+        ("import sys\nsys.path.append(folder)\nimport parts", "hw2core/cnn/parts.py"),
     ],
 )
 def test_a_module_beside_the_package_is_refused(package, text, path):
@@ -185,5 +186,6 @@ def test_a_module_beside_the_package_is_refused(package, text, path):
     file = package.parent / path
     file.parent.mkdir(exist_ok=True)
     file.write_text("SCALE = 1")
-    with pytest.raises(UserError, match=r"mine\.py: imports parts.*, which is outside hw2core: mo"):
+    problem = r"mine\.py: imports parts.*, which is not imported from hw2core: move it there"
+    with pytest.raises(UserError, match=problem):
         follow(package, text)

@@ -110,6 +110,9 @@ def test_a_failed_evaluation_names_its_log_and_the_last_line(report, write_run):
     then = time.time() + 9
     os.utime(log, (then, then))
     assert report()[2:4] == ("failed", f"{log}: results/x.safetensors: missing")
+    log.write_text(f"{STAMP}stopped by a signal\n")
+    os.utime(log, (then, then))
+    assert report().state == "to evaluate"
 
 
 def test_a_stale_result_that_is_shared_is_stale_and_no_missing_one(report, write_run):

@@ -1,0 +1,172 @@
+"""Networks that somebody could add: some keep all that training changes, some do not."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Squeezed(nn.Module):
+    """Loses the axis of a batch that has one image."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(6, out_classes)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.pool(x).squeeze()] * 2, dim=1))
+
+
+class Scaled(nn.Module):
+    """Has no convolution and no product of matrices."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(out_classes, 3))
+
+    def forward(self, x):
+        return (x.mean((2, 3)).unsqueeze(1) * self.scale).sum(2)
+
+
+class Complex(nn.Module):
+    """Has a buffer of a type that safetensors does not know."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.head = nn.Linear(3, out_classes)
+        self.register_buffer("phase", torch.zeros(1, dtype=torch.complex128))
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+
+
+class Norm(nn.Module):
+    """Keeps a running mean and a count: assigned, or changed in place."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.head = nn.Linear(3, out_classes)
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("count", torch.tensor(0))
+        self.steps = 0
+        self.state = {"steps": 0}
+        self.old = torch.zeros(3)
+        self.generator = np.random.default_rng(0)
+
+    def forward(self, x):
+        means = x.mean((2, 3))
+        if self.training:
+            self.keep(means.detach().mean(0))
+        return self.head(means - self.mean)
+
+    def keep(self, mean):
+        self.mean.lerp_(mean, 0.1)
+
+
+class Drawing(Norm):
+    def forward(self, x):
+        drawn = random.random() + np.random.rand() + torch.rand(()) if self.training else 0
+        return super().forward(x + drawn)
+
+
+class Assigned(Norm):
+    def keep(self, mean):
+        self.mean = self.mean.lerp(mean, 0.1)
+
+
+class AssignedInEvaluation(Norm):
+    def train(self, mode=True):
+        if not mode:
+            self.mean = self.mean + 1
+        return super().train(mode)
+
+
+class Normalized(Norm):
+    def keep(self, _):
+        self.head.weight.data = nn.functional.normalize(self.head.weight.data)
+
+
+class Counting(Norm):
+    def keep(self, _):
+        self.steps += 1
+
+
+class CountingInClass(Norm):
+    seen = 0
+
+    def keep(self, _):
+        self.seen += 1
+
+
+class CountingInPlace(Norm):
+    def keep(self, _):
+        self.count += 1
+
+
+class CountingInDictionary(Norm):
+    def forward(self, x):
+        self.state["steps"] += self.training
+        return super().forward(x) * self.state["steps"]
+
+
+class Plain(Norm):
+    """Keeps its running mean in a tensor that is no buffer."""
+
+    def forward(self, x):
+        means = x.mean((2, 3))
+        if self.training:
+            self.old = self.old.lerp(means.detach().mean(0), 0.1)
+            return self.head(means - means.mean(0))
+        return self.head(means - self.old)
+
+
+class DrawingItsOwn(Norm):
+    def forward(self, x):
+        return super().forward(x + self.generator.normal() if self.training else x)
+
+
+class Stochastic(nn.Module):
+    """Leaves out a layer at random."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__()
+        self.first, self.head = nn.Linear(3, 3), nn.Linear(3, out_classes)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        leaves_out = self.training and torch.rand(()).item() < 0.5
+        return self.head(x if leaves_out else self.first(x))
+
+
+class Shared(Norm):
+    """Uses one layer twice, and notes the size of its input."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.twice = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+        self.again = self.twice[0]
+        self.height = 0
+
+    def forward(self, x):
+        self.height = x.shape[2]
+        return self.head(self.again(self.twice(x.mean((2, 3)))))
+
+
+class Ghost(Norm):
+    """Normalises parts of eight images."""
+
+    def forward(self, x):
+        means = x.mean((2, 3))
+        parts = means.reshape(-1, 8, 3) if self.training else means
+        return self.head((parts - parts.mean(-2, keepdim=True)).reshape(means.shape))
+
+
+class Watched(Norm):
+    """Keeps what it computed, for plots."""
+
+    def forward(self, x):
+        self.logits = super().forward(x)
+        return self.logits
