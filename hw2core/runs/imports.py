@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import cache
 from glob import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +113,9 @@ def _refuse_outside(path: Path, *names: str) -> None:
         parts = name.split(".")
         if parts[0] in (PACKAGE, *sys.stdlib_module_names) or not all(map(str.isidentifier, parts)):
             continue
-        for folder in (CHECKOUT, CHECKOUT / "workflow_scripts", path.parent):
+        # In the module's own folder Python finds it last, and only after sys.path.append.
+        own = [] if find_spec(parts[0]) else [path.parent]
+        for folder in (CHECKOUT, CHECKOUT / "workflow_scripts", *own):
             base = folder.joinpath(*parts)
             if base.with_suffix(".py").is_file() or (base / "__init__.py").is_file():
                 raise UserError(

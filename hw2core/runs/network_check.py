@@ -22,6 +22,15 @@ from hw2core.runs.weights import serialize_weights
 
 NUM_IMAGES = 2  # of a step: few, for networks that are made for a GPU, but batch norm needs two
 CPU = torch.device("cpu")
+COPIED = (
+    "cannot be copied after training (keep only detached tensors: x.detach()), or cannot compute "
+    "the logits of a single image"
+)
+REBUILT = (
+    "built again with the same weights, it gives other logits; register what they depend on as a "
+    "buffer, draw nothing in evaluation mode, and let no function hold a reference to the network, "
+    "of which averaged weights (training.average) are a copy"
+)
 DIFFERS = (
     "continued from a checkpoint, it computes something else; what training changes must be a "
     "parameter or a buffer, and what it draws must come from the global generators of torch, NumPy "
@@ -53,14 +62,15 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
     try:
         first, second = (build_trainer(spec, CPU, num_steps=9) for _ in range(2))
         with _run_eagerly():
-            problem = "cannot be copied, or cannot compute the logits of a single image"
-            costs = first.count_costs(IN_SIZE)
             problem = f"cannot train on {num_images} images"
             changed = _train(first, *batch)
-            problem = "cannot be copied after training; keep only detached tensors (x.detach())"
-            first.count_costs(IN_SIZE)
+            problem = COPIED
+            costs = first.count_costs(IN_SIZE)
             problem = "weights that cannot be saved as safetensors"
             serialize_weights(first.get_weights())
+            problem = "cannot be built again with its weights"
+            second.load_weights(first.get_weights())
+            logits = [x.compute_logits([batch])[0].nan_to_num() for x in (first, second)]
             problem = "cannot go on from a checkpoint"
             state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
             first.set_training_mode(True)
@@ -78,6 +88,8 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         return "no parameters, or no convolution or product"
     if changed:
         return changed[0]
+    if not torch.equal(*logits):
+        return REBUILT
     return "" if same else DIFFERS
 
 
@@ -170,7 +182,7 @@ def _list_numbers(model: nn.Module) -> dict[str, int]:
         f"{place}.{name}".lstrip("."): value
         for place, module in model.named_modules()
         for name, value in vars(module).items()
-        if isinstance(value, int)
+        if type(value) is int
     }
 
 

@@ -164,6 +164,33 @@ class Ghost(Norm):
         return self.head((parts - parts.mean(-2, keepdim=True)).reshape(means.shape))
 
 
+class Closure(Norm):
+    """Holds a reference to itself, which a copy of it keeps."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.classify = lambda means: self.head(means)
+
+    def forward(self, x):
+        return self.classify(x.mean((2, 3)))
+
+
+class Hooked(Norm):
+    """Collects features by a hook."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        features = self.features = {}
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool.register_forward_hook(
+            lambda _, inputs, out: features.update(means=out.flatten(1))
+        )
+
+    def forward(self, x):
+        self.pool(x)
+        return self.head(self.features["means"])
+
+
 class Watched(Norm):
     """Keeps what it computed, for plots."""
 

@@ -189,3 +189,7 @@ def test_a_module_beside_the_package_is_refused(package, text, path):
     problem = r"mine\.py: imports parts.*, which is not imported from hw2core: move it there"
     with pytest.raises(UserError, match=problem):
         follow(package, text)
+
+
+def test_an_installed_package_may_have_the_name_of_a_module_beside_its_own(package):
+    follow(package, "import torch", torch="")

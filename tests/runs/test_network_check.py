@@ -9,6 +9,7 @@ import torch
 from own_networks import (
     Assigned,
     AssignedInEvaluation,
+    Closure,
     Complex,
     Counting,
     CountingInClass,
@@ -17,6 +18,7 @@ from own_networks import (
     Drawing,
     DrawingItsOwn,
     Ghost,
+    Hooked,
     Norm,
     Normalized,
     Plain,
@@ -31,13 +33,13 @@ from hw2core.engine.cuda_graph import GraphError
 from hw2core.engine.run import NetworkError
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.make import make_result
-from hw2core.runs.network_check import check_graph, check_network, draws_on_cpu
+from hw2core.runs.network_check import COPIED, check_graph, check_network, draws_on_cpu
 
 
 @pytest.mark.parametrize(
     ("network", "problem"),
     [
-        (Squeezed, "cannot be copied, or cannot compute the logits of a single image"),
+        (Squeezed, COPIED),
         (Scaled, "no parameters, or no convolution or product"),
         (Complex, "weights that cannot be saved as safetensors"),
     ],
@@ -76,12 +78,15 @@ def describe_own(spec, monkeypatch, network, average=0.0):
         (Stochastic, 0.5),
         (Shared, 0.0),
         (Ghost, 0.5),
+        (Closure, 0.0),
+        (Hooked, 0.0),
     ],
 )
 def test_a_network_that_keeps_what_it_changes_is_trained(tiny_spec, monkeypatch, network, average):
     check_network(describe_own(tiny_spec, monkeypatch, network, average))
 
 
+REBUILT = "built again with the same weights, it gives other logits"
 ELSE = "continued from a checkpoint, it computes something else"
 
 
@@ -94,10 +99,11 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Counting, 0.0, "a training step changes the number steps"),
         (CountingInClass, 0.0, "a training step changes the number seen"),
         (CountingInPlace, 0.5, "a training step changes count, which is not averaged"),
-        (CountingInDictionary, 0.0, ELSE),
+        (CountingInDictionary, 0.0, REBUILT),
         (Shared, 0.5, r"twice\.0\.weight is shared, and would be averaged twice"),
-        (Plain, 0.0, ELSE),
+        (Plain, 0.0, REBUILT),
         (Plain, 0.5, ELSE),
+        (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
     ],
 )
@@ -111,7 +117,7 @@ def test_a_network_whose_steps_change_what_is_not_kept_is_refused(
 def test_a_network_that_keeps_gradients_is_refused(tiny_spec, monkeypatch):
     with pytest.raises(RuntimeError, match="deepcopy") as raised:
         check_network(describe_own(tiny_spec, monkeypatch, Watched, 0.5))
-    assert "keep only detached tensors" in raised.value.__notes__[0]
+    assert COPIED in raised.value.__notes__[0]
 
 
 def test_layers_that_differ_between_probes_are_left_out(tiny_spec, tiny_data, monkeypatch):
