@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 from hw2core.errors import UserError
 from hw2core.runs.code_hash import forget_hashes
@@ -18,7 +22,45 @@ def _hash_files() -> dict[Path, bytes]:
     return {path: hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file()}
 
 
-_known = _hash_files()  # when this module is imported; later those of modules that are not yet
+def _hash_unedited() -> dict[Path, bytes]:
+    """Return ``_hash_files``, without a hash of what was edited since this process imported it."""
+    hashes = _hash_files()
+    for module in list(sys.modules.values()):
+        path = Path(getattr(module, "__file__", None) or "")
+        if path in hashes and _is_edited(module, path):
+            hashes[path] = b""
+    return hashes
+
+
+def _is_edited(module: ModuleType, path: Path) -> bool:
+    """Return whether a file has other functions than its module, in place or content."""
+    try:
+        codes = set(_walk_code(compile(path.read_bytes(), path, "exec", dont_inherit=True)))
+    except (SyntaxError, ValueError):
+        return True
+    return any(code.co_filename == str(path) and code not in codes for code in _list_code(module))
+
+
+def _walk_code(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _walk_code(part)
+
+
+def _list_code(owner: Any) -> Iterator[CodeType]:
+    """Yield the code of the functions of a module or class, without those that it imports."""
+    for value in list(vars(owner).values()):
+        if isinstance(value, type) and value.__module__ == getattr(owner, "__name__", None):
+            yield from _list_code(value)
+        for name in ("__func__", "fget", "func"):  # of static methods and of properties
+            value = getattr(value, name, value)
+        function = inspect.unwrap(value) if isinstance(value, FunctionType) else value
+        if isinstance(function, FunctionType):
+            yield function.__code__
+
+
+_known = _hash_unedited()  # when this module is imported; later those of modules that are not yet
 
 
 def check_loaded() -> None:

@@ -94,6 +94,7 @@ def make_result(
     code, commit = hash_run_code(spec), read_commit()
     with use_device(options.get("device")), explain_memory():
         check_network(spec)
+        refuse_overrides()  # again, because the network's module may set some
         check_graph(spec, pick_device(options.get("device")))
         trained = train_run(spec, seed, data, recorder, **options)
     environment = {

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from hw2core.config.networks import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.engine.cuda_graph import GraphError
-from hw2core.engine.generators import get_generators, keep_generators, set_generators
+from hw2core.engine.generators import (
+    describe_host_generators,
+    get_generators,
+    keep_generators,
+    seed_generators,
+    set_generators,
+)
 from hw2core.engine.run import NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
@@ -46,11 +52,16 @@ def check_network(spec: RunSpec) -> None:
             averaged weights or CUDA graphs would miss.
         Exception: any that the network raises, with a note that says where.
     """
-    with keep_generators(CPU):
-        try:
-            problem = _rehearse(spec, NUM_IMAGES)
-        except Exception:  # as of a norm over parts of a batch
-            problem = _rehearse(spec, spec.training.batch_size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more, the gradient of indexing adds up in any order
+    try:
+        with keep_generators(CPU):
+            try:
+                problem = _rehearse(spec, NUM_IMAGES)
+            except Exception:  # as of a norm over parts of a batch
+                problem = _rehearse(spec, spec.training.batch_size)
+    finally:
+        torch.set_num_threads(threads)
     if problem:
         raise NetworkError(f"{spec.implementation}: {problem}")
 
@@ -60,7 +71,13 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
     batch = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % spec.data.num_classes
     problem = "cannot be built"
     try:
-        first, second = (build_trainer(spec, CPU, num_steps=9) for _ in range(2))
+        trainers, states = [], []
+        for seed in range(2):
+            seed_generators(seed)
+            trainers.append(build_trainer(spec, CPU, num_steps=9))
+            states.append(_describe_generators())
+        first, second = trainers
+        seeded = _find_seeded(*states)
         with _run_eagerly():
             problem = f"cannot train on {num_images} images"
             changed = _train(first, *batch)
@@ -70,7 +87,7 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
             serialize_weights(first.get_weights())
             problem = "cannot be built again with its weights"
             second.load_weights(first.get_weights())
-            logits = [x.compute_logits([batch])[0].nan_to_num() for x in (first, second)]
+            logits = [x.compute_logits([batch])[0].nan_to_num() for x in trainers]
             problem = "cannot go on from a checkpoint"
             state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
             first.set_training_mode(True)
@@ -84,10 +101,10 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         # Not a UserError: who wrote the network needs the traceback.
         error.add_note(f"{spec.implementation}: {problem}")
         raise
+    if changed := seeded + changed:
+        return changed[0]
     if not all(costs):
         return "no parameters, or no convolution or product"
-    if changed:
-        return changed[0]
     if not torch.equal(*logits):
         return REBUILT
     return "" if same else DIFFERS
@@ -141,14 +158,17 @@ def _train(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
         for name, tensor in tensors.items()
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
-    numbers = []
+    numbers, states = [], []
     trainer.set_training_mode(True)
-    for _ in range(2):
+    for seed in range(2):
+        seed_generators(seed)
         trainer.take_step(x, y)
         numbers.append(_list_numbers(model))
+        states.append(_describe_generators())
+    found = _find_seeded(*states)
     trainer.probe_layers(x, y)
     trainer.compute_logits([(x, y)])
-    found = [
+    found += [
         f"a training step assigns {name}, which averaged weights and CUDA graphs miss; change it "
         f"in place (self.{name.rpartition('.')[2]}.copy_(...))"
         for name, tensor in model.state_dict(keep_vars=True).items()
@@ -175,6 +195,20 @@ def _train(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
             if tensors[name].numel()
         ]
     return found
+
+
+def _describe_generators() -> dict[str, object]:
+    python, *numpy = describe_host_generators()
+    return {"torch": torch.get_rng_state().tolist(), "NumPy": numpy, "Python": python}
+
+
+def _find_seeded(one: dict[str, object], other: dict[str, object]) -> list[str]:
+    """Return what is wrong where generators that began with two seeds have the same state."""
+    return [
+        f"seeds the generator of {name}, so that all seeds of a run would be the same; leave it out"
+        for name, state in one.items()
+        if state == other[name]
+    ]
 
 
 def _list_numbers(model: nn.Module) -> dict[str, int]:

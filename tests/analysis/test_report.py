@@ -224,7 +224,11 @@ def test_fixed_sentences_are_those_of_the_settings():
     assert render(*build_results(*plain)).count("argument of question 2") == 3
     he = render(*build_results(*plain, network={"initialization": "he"}))
     assert "argument of question 2" not in he
-    assert "argument of question 2" not in render(*build_results(*plain[1:]))  # no question 2
+    rest = render(*build_results(*plain[1:]))  # without the cause in question 2
+    assert "argument of question 2" not in rest
+    assert (
+        "how far the signal shrinks depends on the number of layers and not on the widths" in rest
+    )
     assert r"1/(3n) \cdot 1/2" not in he
     assert "Both kinds of network are best at" in text
     assert "The custom network has 9 changes" in text

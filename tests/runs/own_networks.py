@@ -191,6 +191,17 @@ class Hooked(Norm):
         return self.head(self.features["means"])
 
 
+class Seeding(Norm):
+    def __init__(self, out_classes, **_):
+        torch.manual_seed(42)
+        super().__init__(out_classes)
+
+
+class SeedingInStep(Norm):
+    def keep(self, _):
+        np.random.seed(0)
+
+
 class Watched(Norm):
     """Keeps what it computed, for plots."""
 

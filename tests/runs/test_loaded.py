@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 import sys
 
 import pytest
@@ -72,3 +73,23 @@ def test_hashes_are_those_of_todays_files(monkeypatch):
     monkeypatch.undo()
     loaded.check_loaded()
     assert hash_image_code("generated") == before
+
+
+CELL = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {package!r})
+import hw2core.cnn.yourcodenet, hw2core.training, hw2core.layers.mlp
+path = Path({package!r}, "hw2core/cnn/yourcodenet.py")
+path.write_text(path.read_text().replace("def forward(", "def forward(  #\\n", {edits}))
+from hw2core.runs.loaded import check_loaded
+check_loaded()
+"""
+
+
+@pytest.mark.parametrize("edits", [0, 1])
+def test_an_edit_between_the_imports_of_two_cells_is_noticed(package, edits):
+    code = CELL.format(package=str(package.parent), edits=edits)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    message = "hw2core/cnn/yourcodenet.py: edited after it was imported"
+    assert (message in done.stderr, done.returncode) == (bool(edits), edits), done.stderr

@@ -23,6 +23,8 @@ from own_networks import (
     Normalized,
     Plain,
     Scaled,
+    Seeding,
+    SeedingInStep,
     Shared,
     Squeezed,
     Stochastic,
@@ -105,6 +107,8 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Plain, 0.5, ELSE),
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
+        (Seeding, 0.0, "seeds the generator of torch"),
+        (SeedingInStep, 0.0, "seeds the generator of NumPy"),
     ],
 )
 def test_a_network_whose_steps_change_what_is_not_kept_is_refused(
