@@ -21,7 +21,7 @@ from hw2core.engine.generators import (
     seed_generators,
     set_generators,
 )
-from hw2core.engine.run import NetworkError, build_trainer
+from hw2core.engine.run import TOLERANCE, NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.weights import serialize_weights
@@ -68,7 +68,8 @@ def check_network(spec: RunSpec) -> None:
 
 def _rehearse(spec: RunSpec, num_images: int) -> str:
     """Return what is wrong with the network; an empty string for nothing."""
-    batch = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % spec.data.num_classes
+    x, y = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % spec.data.num_classes
+    batch = x * (1 + torch.arange(num_images)).view(-1, 1, 1, 1), y  # images that differ
     problem = "cannot be built"
     try:
         trainers, states = [], []
@@ -88,6 +89,9 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
             problem = "cannot be built again with its weights"
             second.load_weights(first.get_weights())
             logits = [x.compute_logits([batch])[0].nan_to_num() for x in trainers]
+            alone = [
+                first.compute_logits([(x[None], y[None])])[0] for x, y in zip(*batch, strict=True)
+            ]
             problem = "cannot go on from a checkpoint"
             state, generators = copy.deepcopy(first.get_state()), get_generators(CPU)
             first.set_training_mode(True)
@@ -107,6 +111,9 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         return "no parameters, or no convolution or product"
     if not torch.equal(*logits):
         return REBUILT
+    together, single = logits[0], torch.cat(alone).nan_to_num()
+    if not torch.allclose(together, single, rtol=0, atol=TOLERANCE * together.abs().max().item()):
+        return "the logits of an image depend on the other images of its batch, in evaluation mode"
     return "" if same else DIFFERS
 
 

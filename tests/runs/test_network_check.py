@@ -9,6 +9,7 @@ import torch
 from own_networks import (
     Assigned,
     AssignedInEvaluation,
+    BatchStatistics,
     Closure,
     Complex,
     Counting,
@@ -107,6 +108,7 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Plain, 0.5, ELSE),
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
+        (BatchStatistics, 0.0, "the logits of an image depend on the other images of its batch"),
         (Seeding, 0.0, "seeds the generator of torch"),
         (SeedingInStep, 0.0, "seeds the generator of NumPy"),
     ],

@@ -191,6 +191,10 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
 
 
 def names_cause(study: Study) -> bool:
-    """Return whether question 2 shows the cause: a part of experiment 1.1 does not train."""
+    """Return whether question 2 shows the cause: from some depth on, no plain network trains."""
     plain = select(study.runs, experiment="exp1_1")
-    return follows_theory(plain) and {"trained", "at_chance"} <= set(plain["status"])
+    deepest = select(plain, status="trained").groupby("widths")["depth"].max()
+    failing = select(plain, status="at_chance").groupby("widths")["depth"].min()
+    both = deepest.index.intersection(failing.index)
+    deeper = not both.empty and (failing[both] >= deepest[both]).all()
+    return follows_theory(plain) and bool(deeper)
