@@ -283,6 +283,11 @@ def test_messages_and_atomic_writes_are_in_no_hash():
     }
 
 
+@pytest.mark.parametrize("name", ["tables", "figures", "report", "explore"])
+def test_the_wording_of_messages_makes_no_figure_or_table_stale(name):
+    assert not LEFT_OUT.keys() & hash_modules([f"hw2core.analysis.{name}"])
+
+
 @pytest.mark.parametrize(
     "text",
     [
