@@ -35,6 +35,7 @@ from hw2core.runs.staleness import Identity
 
 BEGIN = "<!-- results: written by workflow_scripts/publish_reference.py -->"
 END = "<!-- end of results -->"
+COMPARED = re.compile(r'<details id="reference">.*?</details>\n', re.DOTALL)  # in report.html
 FIGURES = paths.study_figure_paths()
 MADE = (paths.SUMMARY_TABLE, paths.REPORT, paths.REPORT_PDF, paths.EXPLORE, *FIGURES)
 
@@ -85,6 +86,9 @@ def publish(
         (new / paths.REFERENCE_FIGURES).mkdir()
         for path in MADE:
             shutil.copy(path, new / (paths.REFERENCE_FIGURES if path in FIGURES else ""))
+        # A comparison with the publication that this one replaces would be read as one with itself.
+        page = new / Path(paths.REPORT).name
+        page.write_bytes(COMPARED.sub("", page.read_text(encoding="utf-8")).encode())
         write_archive(new / paths.REFERENCE_RESULTS, study.results)
         keep_networks(folder, new, study.results)
         write_overlay(new / paths.REFERENCE_STUDY, configs[1:], seeds)

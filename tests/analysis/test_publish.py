@@ -115,6 +115,17 @@ def test_what_the_pipeline_made_is_copied(place, tmp_path):
         assert content == (place.root.parent / name).read_bytes()
 
 
+def test_a_published_report_is_not_compared_with_the_publication_before(tmp_path):
+    assert publishing.COMPARED.search((CHECKOUT / "report/page.html.j2").read_text())
+    place = make_place(tmp_path)
+    page = tmp_path / paths.REPORT
+    section = '<details id="reference">\n<table>reproduced</table>\n</details>\n'
+    kept = '<details id="machines">\n</details>\n'
+    page.write_text(f"{kept}{section}{kept}")
+    place.publish()
+    assert (place.root / paths.REFERENCE / "report.html").read_text() == f"{kept}{kept}"
+
+
 def test_the_readme_says_what_was_found_and_what_is_reduced(place):
     text = (place.root / "README.md").read_text()
     assert text.startswith("# A study")
