@@ -99,7 +99,9 @@ def test_a_receptive_field_is_that_of_the_kernels_of_its_network(kernel, fields)
 
 SEARCHED = {"momentum": 0.9, "schedule": "one_cycle", "weight_decay": 5e-4}
 SEARCHED |= {"flip": True, "translate": 4}
-SCRATCH = {"epochs": 10, "network": {"hidden_dims": [128] * 5}}
+SCRATCH = {"epochs": 10, "network": {"hidden_dims": [128] * 5, "wstd": 0.08}}
+PART_2 = {"batch_size": 50, "batches": 100, "weight_decay": 1e-4}
+PART_2 |= {"schedule": "constant", "flip": False, "translate": 0}
 
 
 def test_the_rates_are_those_of_the_search():
@@ -109,13 +111,12 @@ def test_the_rates_are_those_of_the_search():
     assert rates.read_rates(tabulate(build_results("exp1_1", training={"lr": 0.003}))) == ""
     assert not rates.has_searched_rates(study)  # SGD with a rate of 0.1
     assert rates.list_searched(study) == ["exp1_1"]
-    small = {"batch_size": 50}
     published = {"vanilla": 0.12, "momentum": 0.01, "rmsprop": 5e-4}
     results = [
         build_result(
             name,
             experiment="part2_optim",
-            training=small | {"optimizer": name, "lr": rate},
+            training=PART_2 | {"optimizer": name, "lr": rate, "momentum": 0.9},
             **SCRATCH,
         )
         for name, rate in published.items()
@@ -161,15 +162,25 @@ def test_a_rate_is_that_of_a_plain_network_and_of_a_residual_one_with_batch_norm
             assert found == [experiment] * (batchnorm == norm)
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.001}, {"batch_size": 128}, {"epochs": 50}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"lr": 0.001}, {"batch_size": 128}, {"batches": 50}, {"epochs": 50}, {"flip": True}),
+        *({"weight_decay": 0.1}, {"schedule": "one_cycle"}, {"translate": 4}, {"momentum": 0.5}),
+    ],
+)
 def test_a_rate_of_part_2_that_was_searched_but_is_not_the_best_was_not_chosen(change):
-    training = {"batch_size": 50, "optimizer": "rmsprop", "lr": 5e-4}
+    training = PART_2 | {"optimizer": "momentum", "momentum": 0.9, "lr": 0.01}
     for recipe, chosen in ((training, True), (training | change, False)):
         options = SCRATCH | {"epochs": recipe.get("epochs", SCRATCH["epochs"])}
-        result = build_result("rmsprop", experiment="part2_optim", training=recipe, **options)
+        result = build_result("momentum", experiment="part2_optim", training=recipe, **options)
         assert rates.has_searched_rates(tabulate([result])) == chosen
-    other = build_result("rmsprop", experiment="part2_optim", training=training, epochs=10)
-    assert not rates.has_searched_rates(tabulate([other]))  # one hidden layer
+    for network in ({"wstd": 0.08}, SCRATCH["network"] | {"wstd": 0.001}):
+        options = {"training": training, "epochs": 10, "network": network}
+        other = build_result("momentum", experiment="part2_optim", **options)
+        assert not rates.has_searched_rates(
+            tabulate([other])
+        )  # one hidden layer, or too small weights
 
 
 def test_every_layer_by_hand_agrees_with_autograd():

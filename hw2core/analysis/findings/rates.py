@@ -11,9 +11,10 @@ from hw2core.analysis.tables import Study, has_settings, select
 from hw2core.runs.paths import RATES
 
 SEARCH = Path(__file__).parents[3] / RATES
+OPTIMIZER = "training.optimizer"
 # A best rate holds for the recipe and the networks of the search.
 SEARCHED_RECIPE = {
-    "training.optimizer": "sgd",
+    OPTIMIZER: "sgd",
     "training.batch_size": 128,
     "training.momentum": 0.9,
     "training.schedule": "one_cycle",
@@ -30,7 +31,16 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "exp1_4": _PLAIN | {"architecture.batchnorm": True},
     "exp1_5": {},  # varies them
 }
-SEARCHED_PART_2 = {"training.batch_size": 50, "training.epochs": 10}
+SEARCHED_PART_2 = {
+    "training.batch_size": 50,
+    "training.batches": 100,
+    "training.epochs": 10,
+    "training.schedule": "constant",
+    "training.weight_decay": 1e-4,
+    "training.flip": False,
+    "training.translate": 0,
+    "architecture.wstd": 0.08,
+}
 HIDDEN_PART_2 = [128] * 5
 
 
@@ -65,10 +75,11 @@ def has_searched_rates(study: Study) -> bool:
     """Return whether the runs of ``part2_optim`` have images and rates of the search, the best."""
     text = SEARCH.read_text(encoding="utf-8")
     runs = select(study.runs, experiment="part2_optim")
-    rates = zip(runs["training.optimizer"], runs["training.lr"], strict=True) if len(runs) else ()
+    rates = zip(runs[OPTIMIZER], runs["training.lr"], strict=True) if len(runs) else ()
     return (
         set(runs["data"]) == {"cifar10"}
         and has_settings(runs, SEARCHED_PART_2)
+        and has_settings(select(runs, **{OPTIMIZER: "momentum"}), {"training.momentum": 0.9})
         and all(hidden == HIDDEN_PART_2 for hidden in runs["architecture.hidden_dims"])
         and all(f"`{optimizer}_{rate:g}`" in text for optimizer, rate in rates)
     )
