@@ -1,5 +1,6 @@
 """Checks what is said of studies in which the assignment's experiments are changed."""
 
+import pandas as pd
 import pytest
 from result_documents import build_result, build_results, tabulate
 
@@ -512,6 +513,17 @@ def test_of_runs_that_diverge_no_activations_are_said(others):
     assert f"the loss diverges in 1 of {len(statuses)} runs." in said
     assert ("are dead at the end; the loss" in said) == bool(others)
     assert "does not train at K = 32" in said
+
+
+def test_a_main_path_is_dead_only_at_the_depths_where_it_is(monkeypatch):
+    ends = {8: 0.2, 16: 0.001}
+    signal = pd.DataFrame({"depth": ends.keys(), "main_over_shortcut_end": ends.values()})
+    values = {"run": "residual", "label": "residual", "status": "trained"}
+    signal = signal.assign(**values, main_over_shortcut_start=0.05)
+    monkeypatch.setattr(findings.layers, "measure_signal", lambda *_: signal)
+    monkeypatch.setattr(findings.layers, "name_remedies", lambda _: {"residual": ""})
+    said = findings.answer("part3_q2_layers", tabulate(build_remedies(residual={})))
+    assert "At L = 16, the main path is almost dead" in said
 
 
 def list_claimed(results):

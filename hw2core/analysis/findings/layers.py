@@ -75,18 +75,27 @@ def say_layers_of_remedies(study: Study) -> Sentences:
         )
     residual = select(signal, label="residual", status="trained")
     residual = residual.dropna(subset="main_over_shortcut_end")
+    depths = split_groups(residual, "depth")
     shares = [
         f"{say.span(100 * rows['main_over_shortcut_start'])} % before training and "
         f"{say.span(100 * rows['main_over_shortcut_end'])} % after it at L = {depth}"
-        for depth, rows in split_groups(residual, "depth").items()
+        for depth, rows in depths.items()
     ]
     if shares:
         yield (
             "Without batch norm, the gradient of a residual network's main path is "
             f"{join_words(shares)}, as a share of the gradient of the projections on the shortcuts."
         )
-    if (residual["main_over_shortcut_end"] < 0.01).any():
-        yield "The main path is almost dead there, and the gradient passes through the shortcuts."
+    dead = [
+        f"L = {depth}"
+        for depth, rows in depths.items()
+        if (rows["main_over_shortcut_end"] < 0.01).all()
+    ]
+    if dead:
+        yield (
+            f"At {join_words(dead)}, the main path is almost dead, and the gradient passes "
+            "through the shortcuts."
+        )
 
 
 @finding("part3_q3_layers")
