@@ -68,7 +68,8 @@ def check_network(spec: RunSpec) -> None:
 
 def _rehearse(spec: RunSpec, num_images: int) -> str:
     """Return what is wrong with the network; an empty string for nothing."""
-    x, y = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % spec.data.num_classes
+    classes = spec.data.num_classes
+    x, y = torch.randn(num_images, *IN_SIZE), torch.arange(num_images) % classes
     batch = x * (1 + torch.arange(num_images)).view(-1, 1, 1, 1), y  # images that differ
     problem = "cannot be built"
     try:
@@ -89,6 +90,7 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
             problem = "cannot be built again with its weights"
             second.load_weights(first.get_weights())
             logits = [x.compute_logits([batch])[0].nan_to_num() for x in trainers]
+            shape = tuple(logits[0].shape)
             alone = [
                 first.compute_logits([(x[None], y[None])])[0] for x, y in zip(*batch, strict=True)
             ]
@@ -107,6 +109,9 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         raise
     if changed := seeded + changed:
         return changed[0]
+    if shape != (num_images, classes):
+        must = f"must be {(num_images, classes)}, a logit per class (use out_classes)"
+        return f"its logits of {num_images} images have the shape {shape}; {must}"
     if not all(costs):
         return "no parameters, or no convolution or product"
     if not torch.equal(*logits):

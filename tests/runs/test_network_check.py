@@ -18,6 +18,7 @@ from own_networks import (
     CountingInPlace,
     Drawing,
     DrawingItsOwn,
+    Few,
     Ghost,
     Hooked,
     Norm,
@@ -29,6 +30,7 @@ from own_networks import (
     Shared,
     Squeezed,
     Stochastic,
+    Thousand,
     Watched,
 )
 
@@ -109,6 +111,8 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
         (BatchStatistics, 0.0, "the logits of an image depend on the other images of its batch"),
+        (Thousand, 0.0, r"its logits of 2 images have the shape \(2, 1000\); must be \(2, 10\)"),
+        (Few, 0.0, r"its logits of 2 images have the shape \(2, 4\); must be \(2, 10\)"),
         (Seeding, 0.0, "seeds the generator of torch"),
         (SeedingInStep, 0.0, "seeds the generator of NumPy"),
     ],
