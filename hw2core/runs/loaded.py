@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -53,11 +55,45 @@ def _list_code(owner: Any) -> Iterator[CodeType]:
     for value in list(vars(owner).values()):
         if isinstance(value, type) and value.__module__ == getattr(owner, "__name__", None):
             yield from _list_code(value)
-        for name in ("__func__", "fget", "func"):  # of static methods and of properties
-            value = getattr(value, name, value)
-        function = inspect.unwrap(value) if isinstance(value, FunctionType) else value
+        function = _find_function(value)
         if isinstance(function, FunctionType):
-            yield function.__code__
+            yield inspect.unwrap(function).__code__
+
+
+def _find_function(value: Any) -> Any:
+    """Return the function of a static or class method or of a property; else the value itself."""
+    for name in ("__func__", "fget", "func"):
+        value = getattr(value, name, value)
+    return value
+
+
+@cache
+def _list_defined(source: bytes) -> list[tuple[str, list[str]]]:
+    """Return the functions and classes that a module defines, with the functions of each class."""
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    return [
+        (node.name, [child.name for child in node.body if isinstance(child, functions)])
+        for node in ast.parse(source).body
+        if isinstance(node, (ast.ClassDef, *functions))
+    ]
+
+
+def _find_replaced(module: ModuleType, path: Path) -> str:
+    """Return the name of a function or class of ``module`` that is another one now, or is new."""
+    for name, members in _list_defined(path.read_bytes()):
+        found = vars(module).get(name)
+        values = {name: found}
+        if isinstance(found, type):
+            values |= {f"{name}.{member}": value for member, value in list(vars(found).items())}
+        defined = {name, *(f"{name}.{member}" for member in members)}
+        for place, value in values.items():
+            function = _find_function(value)
+            if not isinstance(function, (FunctionType, type)):
+                continue
+            source = function.__module__
+            if source != module.__name__ and (place in defined or source == "__main__"):
+                return place
+    return ""
 
 
 _known = _hash_unedited()  # when this module is imported; later those of modules that are not yet
@@ -69,15 +105,21 @@ def check_loaded() -> None:
     Reloading a module is not enough: others may still have its old classes.
 
     Raises:
-        UserError: names a file that was edited or deleted after its module was imported.
+        UserError: names a file that was edited or deleted after its module was imported, or what
+            was replaced in a module.
     """
     forget_hashes()
     found = _hash_files()
-    modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    modules = {Path(getattr(x, "__file__", None) or ""): x for x in list(sys.modules.values())}
     data = {path for path in _known if path.suffix != ".py"}  # which a module may have read
-    for path in sorted(_known.keys() & {Path(file) for file in modules if file} | data):
+    for path in sorted(_known.keys() & modules.keys() | data):
         if found.get(path) != _known[path]:
             shown = path.relative_to(CHECKOUT)
             raise UserError(f"{shown}: edited after it was imported; restart the notebook's kernel")
+    for path in sorted(found.keys() & modules.keys()):
+        if name := _find_replaced(modules[path], path):
+            shown = path.relative_to(CHECKOUT)
+            rule = "edit the file instead, and restart the notebook's kernel"
+            raise UserError(f"{shown}: {name} was replaced after it was imported; {rule}")
     _known.clear()
     _known.update(found)

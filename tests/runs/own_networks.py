@@ -217,6 +217,55 @@ class Few(Norm):
         super().__init__(4)
 
 
+class Listed(Norm):
+    """Keeps its layers in a list, which torch does not look into."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.norms = [nn.GroupNorm(1, 3)]
+        self.known = [self.head]
+
+    def forward(self, x):
+        return super().forward(self.norms[0](x))
+
+
+class Recurrent(Norm):
+    """Reads an image row by row."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.rows = nn.LSTM(96, 8, batch_first=True)
+        self.out = nn.Linear(8, out_classes)
+
+    def forward(self, x):
+        return super().forward(x) + self.out(self.rows(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1])
+
+
+class RecurrentCell(Recurrent):
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.rows = nn.LSTMCell(96, 8)
+
+    def forward(self, x):
+        state = None
+        for row in x.permute(2, 0, 1, 3).flatten(2):
+            state = self.rows(row, state)
+        return Norm.forward(self, x) + self.out(state[0])
+
+
+class Cached(Norm):
+    """Keeps in evaluation what it computed from its weights, for ever."""
+
+    fused = None
+
+    def forward(self, x):
+        if self.training:
+            return super().forward(x)
+        if self.fused is None:
+            self.fused = 2 * self.head.weight.detach()
+        return x.mean((2, 3)) @ self.fused.T
+
+
 class BatchStatistics(Norm):
     def forward(self, x):
         means = x.std((2, 3))

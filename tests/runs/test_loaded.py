@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -64,9 +65,40 @@ def test_a_deleted_module_or_data_file_is_named(folder, name):
         loaded.check_loaded()
 
 
+class Mine:
+    def forward(self):
+        return self
+
+    new = forward
+
+
+def test_what_a_notebook_replaces_in_a_module_is_named(folder):
+    source = "class Net:\n    def forward(self):\n        pass\n\n\ndef scale():\n    pass\n"
+    (folder / "unused.py").write_text(source)
+    loaded.check_loaded()
+    module = importlib.import_module("edited.unused")
+    for owner, name, shown in [
+        *((module, "Net", "Net"), (module, "scale", "scale")),
+        (module.Net, "forward", r"Net\.forward"),
+    ]:
+        before = getattr(owner, name)
+        setattr(owner, name, Mine if name == "Net" else Mine.forward)
+        with pytest.raises(UserError, match=rf"^edited/unused\.py: {shown} was replaced after it"):
+            loaded.check_loaded()
+        setattr(owner, name, before)
+        loaded.check_loaded()
+    module.Net.backward = module.scale
+    loaded.check_loaded()
+    Mine.new.__module__ = "__main__"  # a cell
+    module.Net.backward = Mine.new
+    with pytest.raises(UserError, match=r"Net\.backward was replaced"):
+        loaded.check_loaded()
+
+
 def test_hashes_are_those_of_todays_files(monkeypatch):
     before = hash_image_code("generated")
-    monkeypatch.setattr(code_hash, "hash_modules", lambda *_: {code_hash.REGISTRY: "", "a": "b"})
+    hashes = {code_hash.REGISTRY: "", "a": "b"}
+    monkeypatch.setattr(code_hash, "hash_modules", Mock(return_value=hashes))
     assert hash_image_code("generated") == before
     loaded.check_loaded()
     assert hash_image_code("generated") != before

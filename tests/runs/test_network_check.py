@@ -10,6 +10,7 @@ from own_networks import (
     Assigned,
     AssignedInEvaluation,
     BatchStatistics,
+    Cached,
     Closure,
     Complex,
     Counting,
@@ -21,9 +22,12 @@ from own_networks import (
     Few,
     Ghost,
     Hooked,
+    Listed,
     Norm,
     Normalized,
     Plain,
+    Recurrent,
+    RecurrentCell,
     Scaled,
     Seeding,
     SeedingInStep,
@@ -35,10 +39,11 @@ from own_networks import (
 )
 
 from hw2core.engine.cuda_graph import GraphError
+from hw2core.engine.flops import count_flops
 from hw2core.engine.run import NetworkError
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.make import make_result
-from hw2core.runs.network_check import COPIED, check_graph, check_network, draws_on_cpu
+from hw2core.runs.network_check import COPIED, KEPT, check_graph, check_network, draws_on_cpu
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,10 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
         (BatchStatistics, 0.0, "the logits of an image depend on the other images of its batch"),
+        (Cached, 0.0, KEPT),
+        (Cached, 0.5, KEPT),
+        (Listed, 0.0, r"the layers in norms would not be trained; use nn\.ModuleList"),
+        (Recurrent, 0.0, r"the operations of rows would not be counted; use nn\.LSTMCell"),
         (Thousand, 0.0, r"its logits of 2 images have the shape \(2, 1000\); must be \(2, 10\)"),
         (Few, 0.0, r"its logits of 2 images have the shape \(2, 4\); must be \(2, 10\)"),
         (Seeding, 0.0, "seeds the generator of torch"),
@@ -122,6 +131,12 @@ def test_a_network_whose_steps_change_what_is_not_kept_is_refused(
 ):
     with pytest.raises(NetworkError, match=f"{network.__name__}: {problem}"):
         check_network(describe_own(tiny_spec, monkeypatch, network, average))
+
+
+def test_the_operations_of_recurrent_cells_are_counted(tiny_spec, monkeypatch):
+    check_network(describe_own(tiny_spec, monkeypatch, RecurrentCell, 0.0))
+    heads = 2 * 10 * (3 + 8)
+    assert count_flops(RecurrentCell(10), (3, 32, 32)) == 32 * 2 * 4 * 8 * (96 + 8) + heads
 
 
 def test_a_network_that_keeps_gradients_is_refused(tiny_spec, monkeypatch):
