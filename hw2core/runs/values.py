@@ -55,10 +55,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Class = Annotated[int, Field(ge=0, lt=MAX_CLASSES)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
-# Single precision ends at 3.4e38.
-Number = Annotated[
-    Annotated[float, Field(ge=-1e39, le=1e39)] | None, BeforeValidator(_drop_not_finite)
-]
+Finite = Annotated[float, Field(ge=-1e39, le=1e39)] | None  # single precision ends at 3.4e38
+Number = Annotated[Finite, BeforeValidator(_drop_not_finite)]
 
 Numbers = Annotated[list[Number], Field(max_length=MAX_EPOCHS)]
 Times = Annotated[list[Seconds], Field(max_length=MAX_EPOCHS)]
@@ -77,7 +75,7 @@ Words = Annotated[str, Field(pattern=f"^[{WORD_SIGNS}]{{0,300}}$")]
 
 _WORDS: TypeAdapter[Any] = TypeAdapter(Words)
 _VALUE: TypeAdapter[Any] = TypeAdapter(
-    bool | Number | Words | Annotated[list[bool | Number | Words], Field(max_length=100)]
+    bool | Finite | Words | Annotated[list[bool | Finite | Words], Field(max_length=100)]
 )
 _NAMES: dict[str, TypeAdapter[Any]] = {
     "name": TypeAdapter(Name),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from hw2core.errors import UserError
@@ -9,8 +11,12 @@ from hw2core.runs import recordable
 from hw2core.runs.make import make_result
 from hw2core.runs.recordable import check_recordable
 
+TEXTS = ("conv > norm", "ä", "x" * 301)
 
-@pytest.mark.parametrize("value", ["conv > norm", "ä", "x" * 301, [1] * 101, [[1, 2]], {"a": "<"}])
+
+@pytest.mark.parametrize(
+    "value", [*TEXTS, [1] * 101, [[1, 2]], {"a": "<"}, math.inf, math.nan, [1.0, math.inf]]
+)
 def test_settings_that_no_result_can_hold_are_refused(tiny_spec, tiny_data, monkeypatch, value):
     config = tiny_spec.describe(0)
     config["architecture"]["mine"] = value
