@@ -319,6 +319,21 @@ def test_what_all_plain_networks_have_too_is_no_change_of_the_custom_one():
     assert "`training.cutout` is 8 instead of 4" in say("part3_q6_1", results)
 
 
+@pytest.mark.parametrize(
+    ("network", "what", "why"),
+    [
+        ({"hidden_dims": []}, "No hidden", "Same reason"),
+        ({"hidden_dims": [], "head": "flatten"}, "No hidden", "A linear layer on the flattened"),
+        ({}, "He init", "Same reason"),
+        ({"batchnorm": False}, "He init", "With PyTorch's initialisation, the signal shrinks"),
+    ],
+)
+def test_the_reason_of_a_change_is_that_of_the_row_before_only_if_it_is_there(network, what, why):
+    changes = tabulate_changes(tabulate(build_results("exp2", network=network)))
+    (reason,) = changes.loc[changes["Change"].str.startswith(what), "Why"]
+    assert reason.startswith(why)
+
+
 def test_other_changes_of_the_recipe_of_the_custom_network_are_named():
     own = {"optimizer": "adamw", "weight_decay": 0.01, "label_smoothing": 0.1}
     plain = build_results("exp1_1")
@@ -500,6 +515,33 @@ def build_remedies(plain=None, **labels):
     stuck = build("exp1_1", {"L8_K32": {**deep, "status": "at_chance"}}, seeds=range(6))
     named = {f"{label}_L8_K32": {"depth": 8, **own} for label, own in labels.items()}
     return stuck + build("exp1_5", named, seeds=range(6))
+
+
+@pytest.mark.parametrize(
+    ("remedies", "named"),
+    [
+        ({}, True),
+        ({"he": HE}, True),
+        ({"he": HE, "bn": NORM}, False),
+        ({"warmup": {}}, True),
+    ],
+)
+def test_the_cause_is_not_named_where_no_remedy_helps(remedies, named):
+    failing = {name: {"network": own, "status": "at_chance"} for name, own in remedies.items()}
+    if named and "he" in failing:
+        failing["he"].pop("status")
+    if "warmup" in failing:
+        failing["warmup"] = {"training": LONG, "status": "at_chance"}
+    trained = build("exp1_1", {"L2_K32": {"depth": 2}}, seeds=range(6))
+    study = tabulate(trained + build_remedies(**failing))
+    assert findings.depth.names_cause(study) == named
+
+
+def test_where_a_network_trains_with_some_seeds_only_it_is_not_said_to_train():
+    results = build("exp1_1", {"L4_K32": {"depth": 4}})
+    assert say("part3_q2_2", results).startswith("Every network of experiment 1.1 trains.")
+    results += build("exp1_1", {"L4_K32": {"depth": 4, "status": "at_chance"}}, seeds=[9])
+    assert say("part3_q2_2", results).startswith("Every network of experiment 1.1 trains with at")
 
 
 @pytest.mark.parametrize("others", [[], ["at_chance"] * 2])

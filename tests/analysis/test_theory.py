@@ -137,7 +137,7 @@ def test_the_rates_are_those_of_the_search():
     [
         *({"batch_size": 512}, {"optimizer": "adamw"}, {"momentum": 0.5}, {"weight_decay": 0.0}),
         *({"schedule": "constant"}, {"warmup": 0.5}, {"flip": False}, {"translate": 0}),
-        *({"label_smoothing": 0.1}, {"cutout": 8}, {"average": 0.01}),
+        *({"label_smoothing": 0.1}, {"cutout": 8}, {"average": 0.01}, {"nesterov": False}),
     ],
 )
 def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
@@ -146,7 +146,9 @@ def test_a_rate_that_was_searched_with_another_recipe_was_not_chosen(change):
     assert rates.read_rates(study) == ""
 
 
-@pytest.mark.parametrize("network", [{"kernel_size": 5}, {"activation_type": "gelu"}])
+@pytest.mark.parametrize(
+    "network", [{"kernel_size": 5}, {"activation_type": "gelu"}, {"initialization": "he"}]
+)
 def test_a_rate_that_was_searched_with_other_networks_was_not_chosen(network):
     for change, chosen in (({}, ["exp1_1"]), (network, [])):
         study = tabulate(build_results("exp1_1", training=SEARCHED, network=change))

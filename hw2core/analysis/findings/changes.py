@@ -238,6 +238,7 @@ def tabulate_changes(study: Study) -> pd.DataFrame:
                 low, high = map(format_change, judged[label].estimate[1:3])
                 texts[label] += f" ({low} to {high})"
     changes = read_changes(study).drop(columns="setting").rename(columns={"what": "change"})
+    changes["why"] = changes["why"].mask(changes["why"] == changes["why"].shift(), "Same reason")
     labels = changes.pop("without")
     if labels.isin(list(texts)).any():
         changes["gain"] = [texts.get(label, "not measured") for label in labels]

@@ -112,11 +112,12 @@ def say_trainability(study: Study) -> Sentences:
     """Yield which networks do not train, how they end, their signal, and which remedy helps."""
     summary = summarize_experiments(study, "exp1_1")
     failed = select(summary, trained=0)
+    unsteady = summary[(summary["trained"] > 0) & (summary["trained"] < summary["seeds"])]
     if failed.empty:
-        yield "Every network of experiment 1.1 trains."
+        seeds = "" if unsteady.empty else " with at least one seed"
+        yield f"Every network of experiment 1.1 trains{seeds}."
     else:
         yield f"{say_failures(summary)}: {_describe_end(study, failed)}."
-    unsteady = summary[(summary["trained"] > 0) & (summary["trained"] < summary["seeds"])]
     if not unsteady.empty:
         shares = [f"`{x.run}` in {x.trained} of {x.seeds} seeds" for x in list_rows(unsteady)]
         yield f"Some networks train with some seeds only: {join_words(shares)}."
@@ -191,10 +192,16 @@ def _describe_end(study: Study, failed: pd.DataFrame) -> str:
 
 
 def names_cause(study: Study) -> bool:
-    """Return whether question 2 shows the cause: from some depth on, no plain network trains."""
+    """Return whether question 2 shows the cause: from some depth on, no plain network trains.
+
+    Nor is it shown where everything was tried that keeps the signal, and nothing of it trains.
+    """
     plain = select(study.runs, experiment="exp1_1")
     deepest = select(plain, status="trained").groupby("widths")["depth"].max()
     failing = select(plain, status="at_chance").groupby("widths")["depth"].min()
     both = deepest.index.intersection(failing.index)
     deeper = not both.empty and (failing[both] >= deepest[both]).all()
-    return follows_theory(plain) and bool(deeper)
+    tried = select(study.runs, experiment="exp1_5")
+    tried = tried[tried["label"].isin(name_remedies(study).keys() - {"warmup"})]
+    helps = tried.empty or (tried["status"] == "trained").any()
+    return follows_theory(plain) and bool(deeper) and bool(helps)

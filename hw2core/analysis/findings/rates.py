@@ -17,6 +17,7 @@ SEARCHED_RECIPE = {
     OPTIMIZER: "sgd",
     "training.batch_size": 128,
     "training.momentum": 0.9,
+    "training.nesterov": True,
     "training.schedule": "one_cycle",
     "training.weight_decay": 5e-4,
     "training.flip": True,
@@ -25,7 +26,11 @@ SEARCHED_RECIPE = {
     "architecture.activation_type": "relu",
     KERNEL_KEY: KERNEL,
 }
-_PLAIN = {"training.warmup": 0.25, "architecture.batchnorm": False}
+_PLAIN = {
+    "training.warmup": 0.25,
+    "architecture.batchnorm": False,
+    "architecture.initialization": "default",
+}
 SEARCHED: dict[str, dict[str, Any]] = {
     **dict.fromkeys(EXPERIMENT_1, _PLAIN),
     "exp1_4": _PLAIN | {"architecture.batchnorm": True},
