@@ -68,28 +68,34 @@ def _find_function(value: Any) -> Any:
 
 
 @cache
-def _list_defined(source: bytes) -> list[tuple[str, list[str]]]:
-    """Return the functions and classes that a module defines, with the functions of each class."""
+def _list_defined(source: bytes) -> set[str]:
+    """Return the classes and functions of a module, as ``name`` or ``class.name``.
+
+    Those with decorators are left out, because a decorator may return a function of its own.
+    """
     functions = ast.FunctionDef, ast.AsyncFunctionDef
-    return [
-        (node.name, [child.name for child in node.body if isinstance(child, functions)])
-        for node in ast.parse(source).body
-        if isinstance(node, (ast.ClassDef, *functions))
-    ]
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.ClassDef, *functions)):
+            found |= {node.name} if not node.decorator_list else set()
+            found |= {
+                f"{node.name}.{part.name}"
+                for part in node.body
+                if isinstance(part, functions) and not part.decorator_list
+            }
+    return found
 
 
 def _find_replaced(module: ModuleType, path: Path) -> str:
-    """Return the name of a function or class of ``module`` that is another one now, or is new."""
-    for name, members in _list_defined(path.read_bytes()):
-        found = vars(module).get(name)
-        values = {name: found}
-        if isinstance(found, type):
-            values |= {f"{name}.{member}": value for member, value in list(vars(found).items())}
-        defined = {name, *(f"{name}.{member}" for member in members)}
-        for place, value in values.items():
-            function = _find_function(value)
-            if not isinstance(function, (FunctionType, type)):
-                continue
+    """Return the name of a function or class of ``module`` that a notebook replaced or added."""
+    defined = _list_defined(path.read_bytes())
+    values = dict(vars(module))
+    for name, owner in vars(module).items():
+        if isinstance(owner, type) and owner.__module__ == module.__name__:
+            values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
+    for place, value in values.items():
+        function = _find_function(value)
+        if isinstance(function, (FunctionType, type)):
             source = function.__module__
             if source != module.__name__ and (place in defined or source == "__main__"):
                 return place

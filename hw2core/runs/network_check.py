@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,6 +23,7 @@ from hw2core.engine.generators import (
 from hw2core.engine.run import TOLERANCE, NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
+from hw2core.runs.code_hash import hash_modules
 from hw2core.runs.step_check import SEEDS, describe_generators, find_seeded, watch_steps
 from hw2core.runs.weights import serialize_weights
 
@@ -37,9 +38,9 @@ REBUILT = (
     "buffer, draw nothing in evaluation mode, and let no function hold a reference to the network, "
     "of which averaged weights (training.average) are a copy"
 )
-KEPT = (
-    "in evaluation mode, it goes on with what it computed from weights of before a training step; "
-    "compute it anew in each forward pass"
+ELSEWHERE = (
+    "another process that loads its weights, as for evaluation, gets other logits; register as a "
+    "buffer what its module, its class or a cache holds, and compute anew what depends on weights"
 )
 DIFFERS = (
     "continued from a checkpoint, it computes something else; what training changes must be a "
@@ -78,13 +79,11 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
     batch = x.contiguous(memory_format=torch.channels_last), y  # as in training
     problem = "cannot be built"
     try:
-        trainers, states = [], []
-        for seed in SEEDS:
-            seed_generators(seed)
-            trainers.append(build_trainer(spec, CPU, num_steps=9))
-            states.append(describe_generators())
-        first, second = trainers
-        seeded = find_seeded(*states)
+        seed_generators(SEEDS[0])
+        first, one = build_trainer(spec, CPU, num_steps=9), describe_generators()
+        seed_generators(SEEDS[1])
+        second, other = build_trainer(spec, CPU, num_steps=9), describe_generators()
+        seeded = find_seeded(one, other)
         with _run_eagerly():
             problem = f"cannot train on {num_images} images"
             changed = watch_steps(first, *batch)
@@ -94,7 +93,7 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
             serialize_weights(first.get_weights())
             problem = "cannot be built again with its weights"
             second.load_weights(first.get_weights())
-            logits = [x.compute_logits([batch])[0].nan_to_num() for x in trainers]
+            logits = [x.compute_logits([batch])[0].nan_to_num() for x in (first, second)]
             alone = torch.cat(
                 [first.compute_logits([(x[None], y[None])])[0] for x, y in zip(*batch, strict=True)]
             ).nan_to_num()
@@ -107,17 +106,20 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
             second.set_training_mode(True)
             second.take_step(*batch)
             same = _is_same(first, second, batch)
-            problem = "cannot be built again with its weights"
-            third = build_trainer(spec, CPU, num_steps=9)
-            third.load_weights(first.get_weights())
-            logits += [x.compute_logits([batch])[0].nan_to_num() for x in (first, third)]
+            del state, second  # for networks that need much memory
+            logits += [first.compute_logits([batch])[0].nan_to_num()]
+            problem = "cannot be imported again, and built with its weights"
+            with _import_anew(hash_modules([spec.implementation])):
+                third = build_trainer(spec, CPU, num_steps=9)
+                third.load_weights(first.get_weights())
+                logits += [third.compute_logits([batch])[0].nan_to_num()]
     except Exception as error:
         # Not a UserError: who wrote the network needs the traceback.
         error.add_note(f"{spec.implementation}: {problem}")
         raise
     if changed := seeded + changed:
         return changed[0]
-    (together, again, after, rebuilt), must = logits, (num_images, classes)
+    (together, again, after, elsewhere), must = logits, (num_images, classes)
     for shape in map(tuple, (together.shape, alone.shape)):
         if shape != must:
             rule = f"must be {must}, a logit per class (use out_classes)"
@@ -130,7 +132,7 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         return "the logits of an image depend on the other images of its batch, in evaluation mode"
     if not same:
         return DIFFERS
-    return "" if torch.equal(after, rebuilt) else KEPT
+    return "" if torch.equal(after, elsewhere) else ELSEWHERE
 
 
 def check_graph(spec: RunSpec, device: torch.device) -> None:
@@ -158,6 +160,18 @@ def draws_on_cpu(spec: RunSpec, device: torch.device) -> bool:
         before = torch.get_rng_state()
         trainer.train_step(x, y)
         return not torch.equal(before, torch.get_rng_state())
+
+
+@contextmanager
+def _import_anew(names: Iterable[str]) -> Iterator[None]:
+    """Import modules a second time, as another process would; then go on with the first ones."""
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    try:
+        yield
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 @contextmanager

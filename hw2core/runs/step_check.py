@@ -15,14 +15,16 @@ def watch_steps(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
     """Train, evaluate and probe ``trainer``; return what that changes in ways that are not kept."""
     model = trainer.model if isinstance(trainer.model, nn.Module) else nn.Module()
     tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
-    places = {name: tensor.data_ptr() for name, tensor in tensors.items()}
+    # Kept, so that no new tensor gets the place of an old one.
+    kept = {name: tensor.detach() for name, tensor in tensors.items()}
+    places = {name: tensor.data_ptr() for name, tensor in kept.items()}
     # Torch's batch norm reads its count of batches in training only.
     counts = {
         name: tensor.clone()
         for name, tensor in tensors.items()
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
-    numbers, states = [], []
+    images, numbers, states = x.clone(), [], []
     trainer.set_training_mode(True)
     for seed in SEEDS:
         seed_generators(seed)
@@ -32,6 +34,8 @@ def watch_steps(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
     found = find_seeded(*states) + _find_hidden(model)
     trainer.probe_layers(x, y)
     trainer.compute_logits([(x, y)])
+    if not torch.equal(x, images):
+        found.append("it changes its input images in place; write x = x + ... for x += ...")
     found += [
         f"a training step assigns {name}, which averaged weights and CUDA graphs miss; change it "
         f"in place (self.{name.rpartition('.')[2]}.copy_(...))"

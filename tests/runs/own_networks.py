@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 
 import numpy as np
@@ -264,6 +265,49 @@ class Cached(Norm):
         if self.fused is None:
             self.fused = 2 * self.head.weight.detach()
         return x.mean((2, 3)) @ self.fused.T
+
+
+PERMUTATION = torch.randperm(32)
+FIXED = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+
+
+class Permuted(Norm):
+    def forward(self, x):
+        return super().forward(x[..., PERMUTATION] * torch.arange(32))
+
+
+class PermutedAlike(Norm):
+    def forward(self, x):
+        return super().forward(x[..., FIXED] * torch.arange(32))
+
+
+@functools.cache
+def draw_projection():
+    return np.random.default_rng().normal(size=(3, 3)).astype("float32")
+
+
+class Projected(Norm):
+    def forward(self, x):
+        means = x.mean((2, 3)) @ torch.from_numpy(draw_projection())
+        return self.head(means)
+
+
+class SharedByClass(Norm):
+    """Has its running mean in the class, which each process has its own of."""
+
+    running = torch.zeros(3)
+
+    def keep(self, mean):
+        self.running.lerp_(mean, 0.5)
+
+    def forward(self, x):
+        return super().forward(x) - (0 if self.training else self.running.sum())
+
+
+class InPlace(Norm):
+    def forward(self, x):
+        x += 0.1 * torch.randn_like(x) * self.training
+        return super().forward(x)
 
 
 class BatchStatistics(Norm):

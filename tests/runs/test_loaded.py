@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(loaded, "_known", loaded._hash_files())
     importlib.import_module("edited.used")
     yield tmp_path / "edited"
-    for name in ("edited", "edited.used", "edited.unused"):
+    for name in ("edited", "edited.used", "edited.unused", "edited.wraps"):
         sys.modules.pop(name, None)
 
 
@@ -74,6 +74,8 @@ class Mine:
 
 def test_what_a_notebook_replaces_in_a_module_is_named(folder):
     source = "class Net:\n    def forward(self):\n        pass\n\n\ndef scale():\n    pass\n"
+    source += "\n\nfrom edited.wraps import wrap\n\n\n@wrap\ndef wrapped():\n    pass\n"
+    (folder / "wraps.py").write_text("def wrap(function):\n    return lambda: function()\n")
     (folder / "unused.py").write_text(source)
     loaded.check_loaded()
     module = importlib.import_module("edited.unused")

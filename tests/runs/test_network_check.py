@@ -22,16 +22,21 @@ from own_networks import (
     Few,
     Ghost,
     Hooked,
+    InPlace,
     Listed,
     Norm,
     Normalized,
+    Permuted,
+    PermutedAlike,
     Plain,
+    Projected,
     Recurrent,
     RecurrentCell,
     Scaled,
     Seeding,
     SeedingInStep,
     Shared,
+    SharedByClass,
     Squeezed,
     Stochastic,
     Thousand,
@@ -43,7 +48,7 @@ from hw2core.engine.flops import count_flops
 from hw2core.engine.run import NetworkError
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.make import make_result
-from hw2core.runs.network_check import COPIED, KEPT, check_graph, check_network, draws_on_cpu
+from hw2core.runs.network_check import COPIED, check_graph, check_network, draws_on_cpu
 
 
 @pytest.mark.parametrize(
@@ -60,11 +65,10 @@ def test_a_network_whose_costs_or_weights_cannot_be_recorded_is_refused_before_t
     state = torch.get_rng_state()
     check_network(tiny_spec)
     assert torch.equal(torch.get_rng_state(), state)
-    name = f"{network.__module__}:{network.__name__}"
+    describe_own(tiny_spec, monkeypatch, network)
     monkeypatch.setattr("hw2core.runs.make.hash_run_code", lambda _: {})
     monkeypatch.setattr("hw2core.runs.make.check_recordable", lambda _: None)
     monkeypatch.setattr("hw2core.runs.make.train_run", lambda *_, **__: pytest.fail("it trains"))
-    monkeypatch.setattr(type(tiny_spec), "implementation", name)
     with pytest.raises((NetworkError, LookupError)) as raised:
         make_result(tiny_spec, 0, tiny_data, device="cpu")
     *_, last = "".join(traceback.format_exception(raised.value)).splitlines()
@@ -72,8 +76,9 @@ def test_a_network_whose_costs_or_weights_cannot_be_recorded_is_refused_before_t
 
 
 def describe_own(spec, monkeypatch, network, average=0.0):
-    """Return a run of a network of this module."""
+    """Return a run of a network of ``own_networks``."""
     monkeypatch.setattr(type(spec), "implementation", f"{network.__module__}:{network.__name__}")
+    monkeypatch.setattr("hw2core.runs.network_check.hash_modules", lambda _: [network.__module__])
     training = spec.training.model_copy(update={"average": average})
     return spec.model_copy(update={"training": training})
 
@@ -82,6 +87,7 @@ def describe_own(spec, monkeypatch, network, average=0.0):
     ("network", "average"),
     [
         (Norm, 0.5),
+        (PermutedAlike, 0.0),
         (CountingInPlace, 0.0),
         (Drawing, 0.0),
         (Watched, 0.0),
@@ -116,8 +122,12 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
         (BatchStatistics, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Cached, 0.0, KEPT),
-        (Cached, 0.5, KEPT),
+        (Cached, 0.0, "another process"),
+        (Cached, 0.5, "another process"),
+        (Permuted, 0.0, "another process"),
+        (Projected, 0.0, "another process"),
+        (SharedByClass, 0.0, "another process"),
+        (InPlace, 0.0, "it changes its input images in place"),
         (Listed, 0.0, r"the layers in norms would not be trained; use nn\.ModuleList"),
         (Recurrent, 0.0, r"the operations of rows would not be counted; use nn\.LSTMCell"),
         (Thousand, 0.0, r"its logits of 2 images have the shape \(2, 1000\); must be \(2, 10\)"),
