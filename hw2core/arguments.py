@@ -136,7 +136,7 @@ def _check_keywords(spec: RunSpec) -> None:
         with torch.device("meta"):
             getattr(importlib.import_module(module), name)(**spec.architecture.build_arguments())
         TypeAdapter(Config).validate_python(spec.describe(0))
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         values: Iterable[str] = (f"{key}: {value!r}" for key, value in given.items())
         lines = describe_errors(error) if isinstance(error, ValidationError) else [str(error)]
         problem = lines[0].splitlines()[0]
