@@ -25,14 +25,21 @@ def watch_steps(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
     images, numbers, states = x.clone(), [], []
-    trainer.set_training_mode(True)
     for seed in SEEDS:
+        trainer.set_training_mode(True)
         seed_generators(seed)
         trainer.take_step(x, y)
         numbers.append(_list_numbers(model))
         states.append(describe_generators())
     found = find_seeded(*states) + _find_hidden(model)
+    frozen = [(name, p, p.clone()) for name, p in model.named_parameters() if not p.requires_grad]
     trainer.probe_layers(x, y)
+    found += [
+        f"it changes {name} without a training step, as when layers are measured; register it as a "
+        "buffer"
+        for name, parameter, before in frozen
+        if not torch.equal(parameter, before)
+    ]
     trainer.compute_logits([(x, y)])
     if not torch.equal(x, images):
         found.append("it changes its input images in place; write x = x + ... for x += ...")

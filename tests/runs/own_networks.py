@@ -304,6 +304,45 @@ class SharedByClass(Norm):
         return super().forward(x) - (0 if self.training else self.running.sum())
 
 
+class Attending(Norm):
+    """Attends over the images of the batch, as torch does by default."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.embed = nn.Conv2d(3, 16, 4, 4)
+        layer = nn.TransformerEncoderLayer(16, 2, 32)
+        self.encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+        self.out = nn.Linear(16, out_classes)
+
+    def forward(self, x):
+        return self.out(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+class Spread(Norm):
+    def forward(self, x):
+        return super().forward((x - x.min()) / (x.max() - x.min()))
+
+
+class CountingEpochs(Norm):
+    epochs = 0
+
+    def train(self, mode=True):
+        self.epochs += mode
+        return super().train(mode)
+
+
+class Frozen(Norm):
+    """Has a running mean that is a parameter."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.running = nn.Parameter(torch.zeros(3), requires_grad=False)
+
+    @torch.no_grad()
+    def keep(self, mean):
+        self.running.lerp_(mean, 0.1)
+
+
 class InPlace(Norm):
     def forward(self, x):
         x += 0.1 * torch.randn_like(x) * self.training
