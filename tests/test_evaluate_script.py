@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from hw2core.runs import make, paths
+from hw2core.runs import make, paths, validation_check
 from hw2core.runs.files import read_evaluation, read_result, write_result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
@@ -33,6 +33,7 @@ def test_the_evaluation_of_a_result_that_arrives_meanwhile_stays(
     monkeypatch.setattr(evaluate, "use_large_pages", lambda: None)
     monkeypatch.setattr("torch.set_num_threads", lambda number: None)
     monkeypatch.setattr(make, "make_evaluation", measure)
+    monkeypatch.setattr(validation_check, "check_validation", lambda *_: None)
     command = f"evaluate.py --result {result} --weights {paths.weights_path(*pair)} --num-images 9"
     command += f" --data manifest.json --evaluation {evaluation} --threads 1"
     monkeypatch.setattr("sys.argv", command.split())

@@ -52,6 +52,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     import torch
 
     from hw2core.runs.make import make_evaluation
+    from hw2core.runs.validation_check import check_validation
     from hw2core.runs.weights import check_fit, check_weights, read_weights
 
     torch.set_num_threads(args.threads)
@@ -60,6 +61,7 @@ def evaluate(args: argparse.Namespace, log: logging.Logger) -> str:
     data = load_prepared(args.data)
     check_same_images(result, args.result, data.sha256)
     try:
+        check_validation(result, weights, data)
         evaluation = make_evaluation(result, weights, data, num_images=args.num_images)
     except (KeyError, ValueError, RuntimeError):
         check_fit(args.weights, weights, spec)  # the hash may be forged as well

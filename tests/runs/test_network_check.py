@@ -43,6 +43,7 @@ from own_networks import (
     Spread,
     Squeezed,
     Stochastic,
+    TakingTurns,
     Thousand,
     Watched,
 )
@@ -125,6 +126,7 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Plain, 0.5, ELSE),
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
+        (TakingTurns, 0.0, ELSE),
         (Attending, 0.0, "the logits of an image depend on the other images of its batch"),
         (Attending, 0.5, "the logits of an image depend on the other images of its batch"),
         (Spread, 0.0, "the logits of an image depend on the other images of its batch"),
