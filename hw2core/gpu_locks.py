@@ -33,7 +33,8 @@ def take_gpu(percent: int, log: logging.Logger) -> None:
         return
     waits = False
     try:
-        while (name := lock_share(names, percent)) is None:
+        # With several GPUs, Snakemake lets --set-resources ask for more than all of one.
+        while (name := lock_share(names, min(percent, PERCENT))) is None:
             if not waits:
                 log.info("waiting for a GPU with room")
             waits = True

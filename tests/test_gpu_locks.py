@@ -129,6 +129,13 @@ def test_a_job_takes_the_gpu_with_the_most_room(folder):
         job.kill()
 
 
+def test_a_job_that_asks_for_more_than_a_gpu_takes_all_of_one(folder):
+    list_gpus(folder, "GPU-a", "GPU-b")
+    job = Job(150, 30)
+    assert job.wait_for_gpu() == "GPU-a"
+    job.kill()
+
+
 def test_files_that_a_cleaner_of_tmp_deletes_by_age_are_marked_as_used(folder):
     names = ("choosing", "GPU-a", "GPU-b")
     assert gpu_locks.lock_share(names[1:], 100) == "GPU-a"
