@@ -26,10 +26,15 @@ def check_validation(
 ) -> None:
     """Check that the weights of ``result`` have the validation accuracy that training recorded.
 
+    Those of a network whose logits are not finite are not checked: its accuracy is by chance.
+
     Raises:
         NetworkError: it is another one, because the network depends on more than its weights.
         UserError: the device cannot be used, or has too little memory.
     """
+    best = result.best_epoch - 1
+    if result.epochs.validation_loss[best] is None:
+        return
     spec = RunSpec.from_config(result.config)
     _, held_out = split_train_validation(
         data.train_labels,
@@ -47,7 +52,7 @@ def check_validation(
             precision=result.environment.precision,
             device=device,
         )["accuracy"]
-    recorded = result.epochs.validation_accuracy[result.best_epoch - 1]
+    recorded = result.epochs.validation_accuracy[best]
     if abs(found - recorded) > max(POINTS, 100 * IMAGES / len(labels)):
         raise NetworkError(
             f"{spec.implementation}: with the same weights, the validation accuracy was "

@@ -39,6 +39,9 @@ def test_other_images_may_be_right_in_another_process_but_few(
     monkeypatch.setattr(
         validation_check, "evaluate_weights", lambda *_, **__: {"accuracy": accuracy}
     )
+    losses = [None] * len(result.epochs)
+    diverged = result.epochs.model_copy(update={"validation_loss": losses})
+    check_validation(result.model_copy(update={"epochs": diverged}), run.weights, tiny_data, "cpu")
     if not refused:
         check_validation(result, run.weights, tiny_data, "cpu")
         return
