@@ -121,6 +121,8 @@ def train(args: argparse.Namespace, loading: Future[PreparedData], log: logging.
         result, trained = make_result(spec, args.seed, data, recorder)
         check_replacing(args.result, spec)
         sha256 = write_weights(args.weights, trained.weights)
+        # Equal weights may give another accuracy with edited code, so that it would seem to be new.
+        Path(paths.evaluation_path(spec.name, args.seed)).unlink(missing_ok=True)
         write_result(args.result, result.model_copy(update={"weights_sha256": sha256}))
         ignore_signals()  # everything is written, so the run is complete
     except SystemExit:

@@ -104,8 +104,8 @@ def check_whole(path: Path) -> None:
         result = read_result(path.with_name(f"{path.name.partition('.')[0]}.json"))
         if path.suffix == ".safetensors":
             check_weights(path, result)
-        elif path.name.endswith(".test.json"):
-            read_evaluation(path)
+        elif path.name.endswith(".test.json") and not read_evaluation(path).is_of(result):
+            raise ResultError(f"{path}: not of the weights of its result; evaluate it again")
 
 
 def _find_limit(name: str) -> int:

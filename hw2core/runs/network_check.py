@@ -20,7 +20,7 @@ from hw2core.engine.generators import (
     seed_generators,
     set_generators,
 )
-from hw2core.engine.run import NetworkError, build_trainer
+from hw2core.engine.run import TOLERANCE, NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.code_hash import hash_modules
@@ -28,6 +28,7 @@ from hw2core.runs.step_check import SEEDS, describe_generators, find_seeded, wat
 from hw2core.runs.weights import serialize_weights
 
 NUM_IMAGES = 2  # of a step: few, for networks that are made for a GPU, but batch norm needs two
+ROUNDING = 1e-5  # of the largest logit: products of another number of rows, as of experts
 CPU = torch.device("cpu")
 COPIED = (
     "cannot be copied after training (keep only detached tensors: x.detach()), or cannot compute "
@@ -131,7 +132,10 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         return "no parameters, or no convolution or product"
     if not torch.equal(together, again):
         return REBUILT
-    if not torch.equal(together[:-1], beside[:-1]):
+    # One image alone has other kernels, which bf16 shows; as many others are the closer comparison.
+    largest = together.abs().max().item()
+    others = ((together, alone.nan_to_num(), TOLERANCE), (together[:-1], beside[:-1], ROUNDING))
+    if not all(torch.allclose(x, y, rtol=0, atol=size * largest) for x, y, size in others):
         return "the logits of an image depend on the other images of its batch, in evaluation mode"
     if not same:
         return DIFFERS

@@ -319,6 +319,19 @@ class Attending(Norm):
         return self.out(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
 
 
+class Placed(Norm):
+    """Adds something by the place of an image in its batch."""
+
+    def forward(self, x):
+        places = torch.arange(len(x), device=x.device).view(-1, 1, 1, 1)
+        return super().forward(x + places)
+
+
+class Divided(Norm):
+    def forward(self, x):
+        return super().forward(x) / len(x)
+
+
 class Spread(Norm):
     def forward(self, x):
         return super().forward((x - x.min()) / (x.max() - x.min()))

@@ -24,6 +24,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
 from hw2core.runs.checkpoint import Checkpoint
+from hw2core.runs.files import read_evaluation, write_evaluation
 from hw2core.runs.staleness import Identity
 
 pytestmark = pytest.mark.workflow
@@ -78,6 +79,15 @@ def test_results_behind_a_link_are_in_the_archive(archive, write_run, linked):
     Path(linked).symlink_to(Path("scratch/there").absolute())
     assert run_study.pack(archive, {}) == 1
     assert f"{RUN}/seed0.json" in list_names(archive)
+
+
+def test_an_evaluation_of_earlier_weights_is_named_and_left_out(archive, write_run, capsys):
+    write_run()
+    path = Path(RUN, "seed0.test.json")
+    write_evaluation(path, read_evaluation(path).model_copy(update={"weights_sha256": "b" * 64}))
+    assert run_study.pack(archive, {}) == 1
+    assert list_names(archive) == [f"{RUN}/seed0.json", f"{RUN}/seed0.safetensors"]
+    assert f"not packed: {path}: not of the weights of its result" in capsys.readouterr().out
 
 
 def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):

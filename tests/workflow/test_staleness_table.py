@@ -160,6 +160,13 @@ def test_a_result_that_is_older_than_its_images_is_trained_again_by_force(clone)
     assert clone.plan(RUN) == {}
 
 
+def test_no_evaluation_stays_beside_a_result_that_is_trained_again(study):
+    """Weights may be the same again after an edit that changes what evaluation gives."""
+    study.snakemake("-R", "train", "--until", "train", "--", RUN)
+    assert not (study / f"{RUN}/seed0.test.json").exists()
+    assert study.plan(RUN) == {"evaluate": 1}
+
+
 def test_a_call_that_waits_for_no_lock_leaves_what_another_forces(study):
     mark = study / ".snakemake/stale/results_exp2_L4_K4_seed0.json.forced"
     mark.parent.mkdir(exist_ok=True)
