@@ -242,7 +242,9 @@ def _describe(node: object, *, wording: bool = False) -> object:
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Return whether a node raises an error, warns or prints."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return ast.unparse(node.value.func) in ("print", "warnings.warn")
+    """Return whether a node raises an error, or warns or prints without calling a method."""
+    if isinstance(node, ast.Expr) and isinstance(call := node.value, ast.Call):
+        inner = [x.func for x in ast.walk(call) if isinstance(x, ast.Call) and x is not call]
+        changes = any(isinstance(function, ast.Attribute) for function in inner)
+        return ast.unparse(call.func) in ("print", "warnings.warn") and not changes
     return isinstance(node, ast.Raise)
