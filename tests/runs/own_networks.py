@@ -327,6 +327,49 @@ class Placed(Norm):
         return super().forward(x + places)
 
 
+class Encoded(Attending):
+    """Encodes the place in the batch, as a tutorial does that has tokens first."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 6)
+        self.register_buffer("places", torch.randn(500, 1, 16))
+
+    def forward(self, x):
+        tokens = 4 * self.embed(x).flatten(2).transpose(1, 2)
+        return self.out(self.encoder(tokens + self.places[: len(x)]).mean(1))
+
+
+class Gated(Attending):
+    """Begins with attention switched off."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.gate = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        return self.out((tokens + self.gate * self.encoder(tokens)).mean(1))
+
+
+class Experts(Norm):
+    """Sends each image to one of two networks."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.experts = nn.ModuleList(nn.Linear(3072, 256) for _ in range(2))
+        self.out = nn.Linear(256, out_classes)
+
+    def forward(self, x):
+        chosen = x.flatten(1).sum(1) > 0
+        features = x.new_zeros(len(x), 256)
+        for index, expert in enumerate(self.experts):
+            rows = (chosen == index).nonzero().flatten()
+            features = features.index_add(0, rows, expert(x.flatten(1)[rows]))
+        return self.out(features) + super().forward(x)
+
+
 class Divided(Norm):
     def forward(self, x):
         return super().forward(x) / len(x)
