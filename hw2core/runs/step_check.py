@@ -25,16 +25,16 @@ def watch_steps(trainer: RunTrainer, x: Tensor, y: Tensor) -> list[str]:
         if not tensor.is_floating_point() and not name.endswith("num_batches_tracked")
     }
     images, numbers, states = x.clone(), [], []
-    # With the probe, five passes: what takes turns is not where it began, unless five take turns.
-    for seed in 2 * SEEDS:
+    for seed in SEEDS:
         trainer.set_training_mode(True)
         seed_generators(seed)
         trainer.take_step(x, y)
         numbers.append(_list_numbers(model))
         states.append(describe_generators())
-    found = find_seeded(*states[:2]) + _find_hidden(model)
+    found = find_seeded(*states) + _find_hidden(model)
     frozen = [(name, p, p.clone()) for name, p in model.named_parameters() if not p.requires_grad]
-    trainer.probe_layers(x, y)
+    for _ in range(3):  # five passes: what takes turns is not where it began, unless five do
+        trainer.probe_layers(x, y)
     found += [
         f"it changes {name} without a training step, as when layers are measured; register it as a "
         "buffer"
