@@ -63,7 +63,7 @@ def _list_code(owner: Any) -> Iterator[CodeType]:
 def _find_function(value: Any) -> Any:
     """Return the function of a static or class method or of a property; else the value itself."""
     for name in ("__func__", "fget", "func"):
-        value = getattr(value, name, value)
+        value = value if isinstance(value, type) else getattr(value, name, value)
     return value
 
 

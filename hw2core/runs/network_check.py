@@ -29,6 +29,7 @@ from hw2core.runs.weights import serialize_weights
 
 NUM_IMAGES = 2  # of a step: few, for networks that are made for a GPU, but batch norm needs two
 ROUNDING = 1e-6  # of the largest logit: products of another number of rows, as of experts
+PLACES = 1e-4  # of the largest logit: vectors whose last elements have kernels of their own
 CPU = torch.device("cpu")
 COPIED = (
     "cannot be copied after training (keep only detached tensors: x.detach()), or cannot compute "
@@ -89,8 +90,11 @@ def _rehearse(spec: RunSpec, num_images: int) -> str:
         with _run_eagerly():
             problem = f"cannot compute the logits of {num_images} images"
             mixes = _mixes_images(first, *batch)  # before training, which may end at a constant
+            buffers = _copy_buffers(first)
             problem = f"cannot train on {num_images} images"
             changed = watch_steps(first, *batch)
+            # Buffers that the first training images fill may be without a value before.
+            mixes = mixes and all(map(torch.equal, buffers, _copy_buffers(first)))
             problem = COPIED
             costs = first.count_costs(IN_SIZE)
             problem = "weights that cannot be saved as safetensors"
@@ -151,7 +155,14 @@ def _mixes_images(trainer: RunTrainer, x: Tensor, y: Tensor) -> bool:
         trainer.compute_logits([(images, y)])[0].nan_to_num() for images in (x, mixed, turned)
     )
     same = _is_close(logits[:-1], beside[:-1], ROUNDING)
-    return not (same and _is_close(logits, back.flip(0), ROUNDING))
+    return not (same and _is_close(logits, back.flip(0), PLACES))
+
+
+def _copy_buffers(trainer: RunTrainer) -> list[Tensor]:
+    """Return the buffers but for those of batch norm, which have a value before training."""
+    of_norms = "running_mean", "running_var", "num_batches_tracked"
+    buffers = trainer.model.named_buffers() if isinstance(trainer.model, nn.Module) else ()
+    return [value.clone() for name, value in buffers if name.rpartition(".")[2] not in of_norms]
 
 
 def _is_close(logits: Tensor, others: Tensor, size: float) -> bool:

@@ -353,6 +353,23 @@ class Gated(Attending):
         return self.out((tokens + self.gate * self.encoder(tokens)).mean(1))
 
 
+class FilledByImages(Norm):
+    """Subtracts the mean of the first training images; before, that of any."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        self.register_buffer("first", torch.zeros(3))
+        self.register_buffer("filled", torch.zeros(()))
+
+    def keep(self, mean):
+        self.first.lerp_(mean, (1 - self.filled).item())
+        self.filled.fill_(1)
+
+    def forward(self, x):
+        shift = torch.where(self.filled > 0, self.first, x.mean((0, 2, 3)))
+        return super().forward(x - shift.view(-1, 1, 1))
+
+
 class Experts(Norm):
     """Sends each image to one of two networks."""
 

@@ -73,7 +73,8 @@ class Mine:
 
 
 def test_what_a_notebook_replaces_in_a_module_is_named(folder):
-    source = "class Net:\n    def forward(self):\n        pass\n\n\ndef scale():\n    pass\n"
+    source = "class Net:\n    func = len\n\n    def forward(self):\n        pass\n\n\n"
+    source += "def scale():\n    pass\n"
     source += "\n\nfrom edited.wraps import wrap\n\n\n@wrap\ndef wrapped():\n    pass\n"
     (folder / "wraps.py").write_text("def wrap(function):\n    return lambda: function()\n")
     (folder / "unused.py").write_text(source)
