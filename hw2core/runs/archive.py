@@ -185,13 +185,21 @@ def find_lost(archive: Path, packed: Collection[Path], runs: Mapping[str, RunSpe
         lost = []
         for path in sorted(set(files) - set(checkpoints)):
             if path not in packed:
-                lost.append(path)
+                lost += [] if _is_outdated(folder / path, path, packed) else [path]
             elif path.match(paths.RESULT_GLOB):
                 ours = read_result(path)
                 smaller = describe_loss(str(folder / path), RunSpec.from_config(ours.config))
                 stale = _is_stale(ours, runs.get(split_name(str(path))[0]))
                 lost += [path] if smaller or (stale and _differs(ours, folder / path)) else []
         return lost + list(merge_checkpoints(folder, checkpoints).copies)
+
+
+def _is_outdated(evaluation: Path, path: Path, packed: Collection[Path]) -> bool:
+    """Return whether ``path`` of an archive is an evaluation of weights that others replace."""
+    result = path.with_name(f"{path.name.partition('.')[0]}.json")
+    if not path.name.endswith(".test.json") or result not in packed:
+        return False
+    return not read_evaluation(evaluation).is_of(read_result(result))
 
 
 def _is_stale(result: Result, spec: RunSpec | None) -> bool:

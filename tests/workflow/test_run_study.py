@@ -24,7 +24,7 @@ from hw2core.config.spec import RunSpec
 from hw2core.config.study import load_study
 from hw2core.errors import UserError
 from hw2core.runs.checkpoint import Checkpoint
-from hw2core.runs.files import read_evaluation, write_evaluation
+from hw2core.runs.files import read_evaluation, read_result, write_evaluation, write_result
 from hw2core.runs.staleness import Identity
 
 pytestmark = pytest.mark.workflow
@@ -88,6 +88,19 @@ def test_an_evaluation_of_earlier_weights_is_named_and_left_out(archive, write_r
     assert run_study.pack(archive, {}) == 1
     assert list_names(archive) == [f"{RUN}/seed0.json", f"{RUN}/seed0.safetensors"]
     assert f"not packed: {path}: not of the weights of its result" in capsys.readouterr().out
+
+
+def test_an_evaluation_of_weights_that_are_replaced_is_not_lost(archive, write_run, tiny_spec):
+    write_run()
+    assert run_study.pack(archive, {}) == 1
+    packed, _ = run_study.list_files(archive)
+    path = Path(RUN, "seed0.json")
+    without = [each for each in packed if each.suffixes != [".test", ".json"]]
+    runs = {tiny_spec.name: tiny_spec}
+    assert "seed0.test.json" in run_study.explain_loss(archive, without, runs)
+    result = read_result(path)
+    write_result(path, result.model_copy(update={"weights_sha256": "b" * 64}))
+    assert "seed0.test.json" not in run_study.explain_loss(archive, without, runs)
 
 
 def test_what_is_damaged_is_named_and_left_out(archive, write_run, capsys):
