@@ -101,11 +101,16 @@ def check_whole(path: Path) -> None:
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ResultError(f"{path}: not a file, a link to nothing, or not readable")
     if path.parts[0] == "results" and path.suffix in (".json", ".safetensors"):
-        result = read_result(path.with_name(f"{path.name.partition('.')[0]}.json"))
+        result = read_result(_locate_result(path))
         if path.suffix == ".safetensors":
             check_weights(path, result)
         elif path.name.endswith(".test.json") and not read_evaluation(path).is_of(result):
             raise ResultError(f"{path}: not of the weights of its result; evaluate it again")
+
+
+def _locate_result(path: Path) -> Path:
+    """Return the path of the result that weights or an evaluation belong to."""
+    return path.with_name(f"{path.name.partition('.')[0]}.json")
 
 
 def _find_limit(name: str) -> int:
@@ -196,7 +201,7 @@ def find_lost(archive: Path, packed: Collection[Path], runs: Mapping[str, RunSpe
 
 def _is_outdated(evaluation: Path, path: Path, packed: Collection[Path]) -> bool:
     """Return whether ``path`` of an archive is an evaluation of weights that others replace."""
-    result = path.with_name(f"{path.name.partition('.')[0]}.json")
+    result = _locate_result(path)
     if not path.name.endswith(".test.json") or result not in packed:
         return False
     return not read_evaluation(evaluation).is_of(read_result(result))

@@ -517,23 +517,21 @@ def build_remedies(plain=None, **labels):
     return stuck + build("exp1_5", named, seeds=range(6))
 
 
+FAILS = {"status": "at_chance"}
+
+
 @pytest.mark.parametrize(
     ("remedies", "named"),
     [
         ({}, True),
-        ({"he": HE}, True),
-        ({"he": HE, "bn": NORM}, False),
-        ({"warmup": {}}, True),
+        ({"he": {"network": HE}}, True),
+        ({"he": {"network": HE} | FAILS, "bn": {"network": NORM} | FAILS}, False),
+        ({"warmup": {"training": LONG} | FAILS}, True),  # it does not keep the signal
     ],
 )
 def test_the_cause_is_not_named_where_no_remedy_helps(remedies, named):
-    failing = {name: {"network": own, "status": "at_chance"} for name, own in remedies.items()}
-    if named and "he" in failing:
-        failing["he"].pop("status")
-    if "warmup" in failing:
-        failing["warmup"] = {"training": LONG, "status": "at_chance"}
     trained = build("exp1_1", {"L2_K32": {"depth": 2}}, seeds=range(6))
-    study = tabulate(trained + build_remedies(**failing))
+    study = tabulate(trained + build_remedies(**remedies))
     assert findings.depth.names_cause(study) == named
 
 

@@ -116,6 +116,7 @@ def test_a_network_that_keeps_what_it_changes_is_trained(tiny_spec, monkeypatch,
 
 
 REBUILT = "built again with the same weights, it gives other logits"
+MIXES = "the logits of an image depend on the other images of its batch"
 ELSE = "continued from a checkpoint, it computes something else"
 
 
@@ -135,16 +136,16 @@ ELSE = "continued from a checkpoint, it computes something else"
         (Closure, 0.5, REBUILT),
         (DrawingItsOwn, 0.0, ELSE),
         (TakingTurns, 0.0, ELSE),
-        (Attending, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Attending, 0.5, "the logits of an image depend on the other images of its batch"),
-        (Encoded, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Gated, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Placed, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Divided, 0.0, "the logits of an image depend on the other images of its batch"),
-        (Spread, 0.0, "the logits of an image depend on the other images of its batch"),
+        (Attending, 0.0, MIXES),
+        (Attending, 0.5, MIXES),
+        (Encoded, 0.0, MIXES),
+        (Gated, 0.0, MIXES),
+        (Placed, 0.0, MIXES),
+        (Divided, 0.0, MIXES),
+        (Spread, 0.0, MIXES),
         (CountingEpochs, 0.0, "a training step changes the number epochs"),
         (Frozen, 0.0, "it changes running without a training step"),
-        (BatchStatistics, 0.0, "the logits of an image depend on the other images of its batch"),
+        (BatchStatistics, 0.0, MIXES),
         (Cached, 0.0, f"{REBUILT}; .* compute anew what depends on weights"),
         (Cached, 0.5, f"{REBUILT}; .* compute anew what depends on weights"),
         (Permuted, 0.0, "another process"),
