@@ -44,6 +44,7 @@ LEFT_OUT = {
     f"{PACKAGE}.io": "check_exist check_regular hash_file make_temporary_folder"
     " replace_atomically write_text_atomically",
 }
+PURE = {"float", "int", "len", "max", "min", "repr", "round", "str", "sum", "type"}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -180,10 +181,7 @@ def forget_hashes() -> None:
 
 
 def _read_module(path: Path) -> tuple[str, Imports]:
-    """Return the hash of a source file, with the files that it names, and its imports.
-
-    A folder is an empty module.
-    """
+    """Return the hash of a source file and the files that it names, and its imports."""
     try:
         found, imports = _parse_module(path, path.stat().st_mtime_ns)
         contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in imports.files]
@@ -194,7 +192,7 @@ def _read_module(path: Path) -> tuple[str, Imports]:
 
 @cache
 def _parse_module(path: Path, _changed: int) -> tuple[str, Imports]:
-    source = b"" if path.is_dir() else path.read_bytes()
+    source = b"" if path.is_dir() else path.read_bytes()  # a folder is an empty module
     try:
         tree = ast.parse(source, path)
         imports = read_imports(source, tree, path)
@@ -242,9 +240,9 @@ def _describe(node: object, *, wording: bool = False) -> object:
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Return whether a node raises an error, or warns or prints without calling a method."""
+    """Return whether a node raises an error, or warns or prints without calling other code."""
     if isinstance(node, ast.Expr) and isinstance(call := node.value, ast.Call):
-        inner = [x.func for x in ast.walk(call) if isinstance(x, ast.Call) and x is not call]
-        changes = any(isinstance(function, ast.Attribute) for function in inner)
-        return ast.unparse(call.func) in ("print", "warnings.warn") and not changes
+        inner = [x for x in ast.walk(call) if isinstance(x, (ast.Call, ast.NamedExpr))]
+        names = [ast.unparse(getattr(x, "func", x)) for x in inner]
+        return names[0] in ("print", "warnings.warn") and PURE.issuperset(names[1:])
     return isinstance(node, ast.Raise)
