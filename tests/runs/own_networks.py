@@ -394,11 +394,11 @@ class Routed(Norm):
         super().__init__(out_classes)
         self.routes = nn.Parameter(torch.randn(1, 3, out_classes, 1, 1))
         self.filters = nn.Parameter(torch.randn(3, 32, 32, 2))
-        self.parts = nn.Parameter(torch.randn(3, 3))
+        self.parts, self.mix = nn.Parameter(torch.randn(3, 3)), nn.Linear(3, 3)
 
     def forward(self, x):
         seen = (x * torch.view_as_complex(self.filters).real).mean((2, 3))
-        mixed = sum(seen[:, [i]] * part for i, part in enumerate(self.parts))
+        mixed = sum(seen[:, [i]] * self.mix(part) for i, part in enumerate(self.parts))
         return super().forward(x) + (mixed[:, :, None] * self.routes[..., 0, 0]).sum(1)
 
 
