@@ -161,10 +161,11 @@ def write_notice(path: str, reasons: list[str]) -> list[str]:
     file = Path(path)
     if not reasons or not file.exists():
         return []
-    notice, status = _notice_path(path), file.stat()
-    if not notice.exists() or notice.stat().st_mtime <= status.st_mtime:
+    # Of a link, as of git-annex or DVC, Snakemake compares both times.
+    notice, changed = _notice_path(path), max(file.stat().st_mtime, file.lstat().st_mtime)
+    if not notice.exists() or notice.stat().st_mtime <= changed:
         write_text_atomically(notice, f"{path} is stale:\n  " + "\n  ".join(reasons) + "\n")
-        after = max(time.time(), status.st_mtime + 1)  # whatever the clock says
+        after = max(time.time(), changed + 1)  # whatever the clock says
         os.utime(notice, (after, after))
     return [str(notice)]
 
@@ -176,7 +177,7 @@ def was_stale_before(path: str, other: Path) -> bool:
 
 
 def _notice_path(path: str) -> Path:
-    key = f"{hash_files([path])}{Path(path).stat().st_ctime_ns}"
+    key = f"{hash_files([path])}{Path(path).stat().st_ctime_ns}{Path(path).lstat().st_ctime_ns}"
     return Path(
         NOTICES, f"{path.replace('/', '_')}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     )

@@ -70,6 +70,20 @@ def test_a_file_is_forced_until_it_is_made_again_or_planned_without_force(stale)
     assert not is_forced("results/other.json")
 
 
+def test_a_link_that_is_made_again_has_a_newer_notice(stale):
+    # As git-annex and DVC do with the content of each commit.
+    store = Path("store.json")
+    stale.rename(store)
+    notices = []
+    for _ in range(2):
+        stale.symlink_to(store.resolve())
+        notices.append(notice_of())
+        assert notices[-1].stat().st_mtime > stale.lstat().st_mtime
+        stale.unlink()
+        time.sleep(0.02)  # a tick of the clock of the disk
+    assert notices[0] != notices[1]
+
+
 @pytest.mark.parametrize("ahead", [-86_400, 0, 86_400])
 def test_a_notice_is_newer_than_its_file_whatever_the_clock_says(stale, ahead):
     then = time.time() + ahead

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial, partialmethod
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -63,7 +63,8 @@ def _list_code(owner: Any) -> Iterator[CodeType]:
 def _find_function(value: Any) -> Any:
     """Return the function of a static or class method or of a property; else the value itself."""
     for name in ("__func__", "fget", "func"):
-        value = value if isinstance(value, type) else getattr(value, name, value)
+        whole = isinstance(value, (type, partial, partialmethod))
+        value = value if whole else getattr(value, name, value)
     return value
 
 
@@ -71,19 +72,20 @@ def _find_function(value: Any) -> Any:
 def _list_defined(source: bytes) -> set[str]:
     """Return the classes and functions of a module, as ``name`` or ``class.name``.
 
-    Those with decorators are left out, because a decorator may return a function of its own.
+    Those with decorators, or assigned, as from ``cache(f)``, may be functions of another module.
     """
     functions = ast.FunctionDef, ast.AsyncFunctionDef
-    found = set()
-    for node in ast.parse(source).body:
-        if isinstance(node, (ast.ClassDef, *functions)):
-            found |= {node.name} if not node.decorator_list else set()
-            found |= {
-                f"{node.name}.{part.name}"
-                for part in node.body
-                if isinstance(part, functions) and not part.decorator_list
-            }
-    return found
+    found, assigned = set(), set()
+    bodies = [("", ast.parse(source).body)]
+    for prefix, body in bodies:
+        for node in body:
+            if isinstance(node, (ast.ClassDef, *functions)) and not node.decorator_list:
+                found.add(f"{prefix}{node.name}")
+            if isinstance(node, ast.Assign):
+                assigned |= {f"{prefix}{ast.unparse(target)}" for target in node.targets}
+            if isinstance(node, ast.ClassDef) and not prefix:
+                bodies.append((f"{node.name}.", node.body))
+    return found - assigned
 
 
 def _find_replaced(module: ModuleType, path: Path) -> str:
@@ -94,11 +96,13 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
         if isinstance(owner, type) and owner.__module__ == module.__name__:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
-        function = _find_function(value)
-        if isinstance(function, (FunctionType, type)):
+        function, source = _find_function(value), None  # as of a functools.partial
+        if isinstance(function, FunctionType):
+            source = function.__globals__.get("__name__")  # functools.wraps copies __module__
+        elif isinstance(function, type):
             source = function.__module__
-            if source != module.__name__ and (place in defined or source == "__main__"):
-                return place
+        if source != module.__name__ and (place in defined or source == "__main__"):
+            return place
     return ""
 
 

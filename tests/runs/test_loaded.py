@@ -1,5 +1,6 @@
 """A notebook trains with the code of the files, or says which was edited after its import."""
 
+import functools
 import importlib
 import re
 import subprocess
@@ -65,35 +66,67 @@ def test_a_deleted_module_or_data_file_is_named(folder, name):
         loaded.check_loaded()
 
 
+SOURCE = """
+from functools import cache
+
+from edited.wraps import wrap
+
+
+class Net:
+    func = len
+
+    def forward(self):
+        pass
+
+
+def scale():
+    pass
+
+
+def cached():
+    pass
+
+
+cached = cache(cached)
+
+
+@wrap
+def wrapped():
+    pass
+"""
+
+
 class Mine:
     def forward(self):
         return self
 
-    new = forward
-
 
 def test_what_a_notebook_replaces_in_a_module_is_named(folder):
-    source = "class Net:\n    func = len\n\n    def forward(self):\n        pass\n\n\n"
-    source += "def scale():\n    pass\n"
-    source += "\n\nfrom edited.wraps import wrap\n\n\n@wrap\ndef wrapped():\n    pass\n"
     (folder / "wraps.py").write_text("def wrap(function):\n    return lambda: function()\n")
-    (folder / "unused.py").write_text(source)
+    (folder / "unused.py").write_text(SOURCE)
     loaded.check_loaded()
     module = importlib.import_module("edited.unused")
-    for owner, name, shown in [
-        *((module, "Net", "Net"), (module, "scale", "scale")),
-        (module.Net, "forward", r"Net\.forward"),
+    wrapper = functools.wraps(module.scale)(lambda: module.Net())
+    for owner, name, shown, value in [
+        (module, "Net", "Net", Mine),
+        (module, "Net", "Net", functools.partial(module.Net)),
+        (module, "scale", "scale", Mine.forward),
+        (module, "scale", "scale", wrapper),
+        (module, "scale", "scale", Mock(wraps=module.scale)),
+        (module.Net, "forward", r"Net\.forward", Mine.forward),
+        (module.Net, "forward", r"Net\.forward", functools.partialmethod(module.Net.forward)),
     ]:
         before = getattr(owner, name)
-        setattr(owner, name, Mine if name == "Net" else Mine.forward)
+        setattr(owner, name, value)
         with pytest.raises(UserError, match=rf"^edited/unused\.py: {shown} was replaced after it"):
             loaded.check_loaded()
         setattr(owner, name, before)
         loaded.check_loaded()
     module.Net.backward = module.scale
     loaded.check_loaded()
-    Mine.new.__module__ = "__main__"  # a cell
-    module.Net.backward = Mine.new
+    cell = {"__name__": "__main__"}
+    exec("def backward(self):\n    return self", cell)
+    module.Net.backward = cell["backward"]
     with pytest.raises(UserError, match=r"Net\.backward was replaced"):
         loaded.check_loaded()
 
@@ -102,6 +135,7 @@ def test_hashes_are_those_of_todays_files(monkeypatch):
     before = hash_image_code("generated")
     hashes = {code_hash.REGISTRY: "", "a": "b"}
     monkeypatch.setattr(code_hash, "hash_modules", Mock(return_value=hashes))
+    monkeypatch.setattr(loaded, "_find_replaced", lambda *_: "")
     assert hash_image_code("generated") == before
     loaded.check_loaded()
     assert hash_image_code("generated") != before
