@@ -183,6 +183,7 @@ def make_evaluation() -> Callable[..., Evaluation]:
             "calibration_error": 3.0,
             "mistakes": [{"index": 3, "label": 1, "predicted": 0, "probability": 0.75}],
             "code": hash_evaluation_code(),
+            "run_code": result.code_hash,
             "data_sha256": result.data_sha256,
             "weights_sha256": result.weights_sha256,
         }

@@ -160,6 +160,7 @@ def make_evaluation(
         class_accuracy=measure_class_accuracy(metrics["confusion"]),
         **metrics,
         code=hash_evaluation_code(),
+        run_code=result.code_hash,
         data_sha256=data.sha256,
         weights_sha256=result.weights_sha256,
     )

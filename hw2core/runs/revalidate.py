@@ -235,3 +235,8 @@ def _accept(result: Result, identity: Identity, note: Revalidation) -> None:
         "revalidated": [*result.revalidated, note],
     }
     write_result(paths.result_path(name, seed), result.model_copy(update=changed))
+    with suppress(ResultError):  # not evaluated yet
+        test = read_evaluation(evaluation)
+        if test.run_code == result.code_hash:
+            changed = {"run_code": combine_hashes(identity.code)}
+            write_evaluation(evaluation, test.model_copy(update=changed))

@@ -150,6 +150,8 @@ class Evaluation(Frozen):
     """Misclassified images with the most confident predictions, in descending order."""
     code: v.Hash | None
     """Hash of the evaluation code; null if an older result came without."""
+    run_code: v.Hash | None = None
+    """``code_hash`` of the result that was evaluated; null in older evaluations."""
     data_sha256: v.Hash
     weights_sha256: v.Hash | None
     """sha256 of the weights file that was evaluated."""
@@ -217,9 +219,7 @@ class Result(Frozen):
             problem = f"validation_accuracy of epoch {self.best_epoch} is below {highest}"
             raise refuse("best_epoch", problem)
         if self.layers and max(self.layers.epochs, default=0) > trained:
-            raise refuse(
-                "layers.epochs", f"must be at most {trained}, the epochs that were trained"
-            )
+            raise refuse("layers.epochs", f"must be at most {trained}, the trained epochs")
         if len(self.timing.seconds_per_epoch) != trained:
             raise refuse("timing.seconds_per_epoch", f"must have one value per epoch, {trained}")
         return self

@@ -184,6 +184,8 @@ def explain_evaluation(spec: RunSpec, seed: int) -> list[str]:
         reasons.append(f"data.test: was {test.num_images}, is {spec.data.test}")
     if test.code != hash_evaluation_code():
         reasons.append("the code of the evaluation changed")
+    if test.run_code not in (None, result.code_hash):  # by an edit that left the weights
+        reasons.append("the code of the run changed")
     if test.data_sha256 != result.data_sha256:
         reasons.append("the prepared data changed")
     return reasons

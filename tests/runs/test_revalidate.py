@@ -24,7 +24,7 @@ from hw2core.runs.code_hash import NETWORKS
 from hw2core.runs.files import hash_content, read_result, read_run, write_result
 from hw2core.runs.rebuild import check_network
 from hw2core.runs.schema import RESULT_FORMAT, Epochs, Result
-from hw2core.runs.staleness import Identity
+from hw2core.runs.staleness import Identity, explain_evaluation
 from hw2core.runs.tiny import (
     BATCH_SIZE,
     BATCHES,
@@ -108,6 +108,7 @@ def test_a_revalidated_result_keeps_all_but_its_hashes(tiny_spec, write_stale, t
     assert after.test is not None
     hashes = {"code", "code_hash", "spec_hash", "revalidated"}
     assert after.model_dump(exclude=hashes) == before.model_dump(exclude=hashes)
+    assert explain_evaluation(tiny_spec, 0) == []
     again = revalidate.revalidate([(tiny_spec, 0)], report.append)
     assert again == {"kept": 1}
 

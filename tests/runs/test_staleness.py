@@ -149,6 +149,8 @@ def test_a_damaged_manifest_makes_no_result_stale(tiny_spec, write_run):
         (OF_40, ["data.test: was 40, is 100"]),  # a call stopped between the two
         ({"code": "0"}, ["the code of the evaluation changed"]),
         ({"code": None}, ["the code of the evaluation changed"]),
+        ({"run_code": "0"}, ["the code of the run changed"]),
+        ({"run_code": None}, []),  # by an older version
         ({"data_sha256": "0"}, ["the prepared data changed"]),
         ({"weights_sha256": "0"}, ["its weights are not those of the result"]),
     ],
