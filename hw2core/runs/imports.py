@@ -174,8 +174,8 @@ def _walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
 def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     """Return the files that the source of the module in ``path`` names, other than Python code.
 
-    They are named by their whole names, or, in the folder of the module, by a pattern or an
-    f-string. Only files that a copy of the code has count, and none for a table of paths.
+    They are named by their whole names, or, in the folder of the module, by a pattern, an f-string
+    or their folder. Only files that a copy of the code has count, and none for a table of paths.
     """
     if path == PATH_TABLE:
         return []
@@ -190,9 +190,10 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     patterns = [x for x in patterns if re.search(r"\.\w+$", x)]  # "*" is about other folders
     matches = re.compile("|".join(translate(x.rpartition("/")[2]) for x in patterns) or "(?!)")
     names = {x.rpartition("/")[2] for x in texts}
-    # A text that begins with a dot may be the suffix of a file named like the module.
-    own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}
-    found = {x for x in list_below(path.parent) if x.name in own or matches.match(x.name)}
+    own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}  # with a suffix
+    below = [x for x in list_below(path.parent) if x.suffix not in (".py", ".pyc")]
+    folders = {x for x in below if x.name in names and not (x / "__init__.py").exists()}
+    found = {x for x in below if x.name in own or matches.match(x.name) or folders & {*x.parents}}
     if path.is_relative_to(CHECKOUT):
         found |= {x for x in list_package() if x.name in names}
     return sorted(x for x in found if x.suffix not in (".py", ".pyc") and x.is_file())

@@ -24,6 +24,7 @@ from hw2core.engine.run import TOLERANCE, NetworkError, build_trainer
 from hw2core.engine.trainer import RunTrainer
 from hw2core.gpus import CUDA_GRAPH
 from hw2core.runs.code_hash import hash_modules
+from hw2core.runs.opened import find_unhashed, watch_files
 from hw2core.runs.step_check import SEEDS, describe_generators, find_seeded, watch_steps
 from hw2core.runs.weights import serialize_weights
 
@@ -56,21 +57,21 @@ def check_network(spec: RunSpec) -> None:
     """Train a few steps on the CPU, and again from a checkpoint between them.
 
     Raises:
-        NetworkError: nothing in the network counts as cost, or a step changes what checkpoints,
-            averaged weights or CUDA graphs would miss.
+        NetworkError: nothing in the network counts as cost, a step changes what checkpoints,
+            averaged weights or CUDA graphs would miss, or it reads a file that no hash covers.
         Exception: any that the network raises, with a note that says where.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # with more, the gradient of indexing adds up in any order
     try:
-        with keep_generators(CPU):
+        with keep_generators(CPU), watch_files() as opened:
             try:
                 problem = _rehearse(spec, NUM_IMAGES)
             except Exception:  # as of a norm over parts of a batch
                 problem = _rehearse(spec, spec.training.batch_size)
     finally:
         torch.set_num_threads(threads)
-    if problem:
+    if problem := problem or find_unhashed(opened, spec.implementation):
         raise NetworkError(f"{spec.implementation}: {problem}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2core.runs import code_hash, imports
+from hw2core.runs import code_hash, imports, opened
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def package(tmp_path, monkeypatch) -> Iterator[Path]:
         imports.CHECKOUT / imports.PACKAGE, tmp_path / imports.PACKAGE, ignore=ignored
     )
     code_hash.forget_hashes()
-    for module in (imports, code_hash):
+    for module in (imports, code_hash, opened):
         monkeypatch.setattr(module, "CHECKOUT", tmp_path)
     yield folder
     code_hash.forget_hashes()

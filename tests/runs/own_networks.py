@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hw2core.config.study import CHECKOUT
+
 
 class Squeezed(nn.Module):
     """Loses the axis of a batch that has one image."""
@@ -400,6 +402,15 @@ class Routed(Norm):
         seen = (x * torch.view_as_complex(self.filters).real).mean((2, 3))
         mixed = sum(seen[:, [i]] * self.mix(part) for i, part in enumerate(self.parts))
         return super().forward(x) + (mixed[:, :, None] * self.routes[..., 0, 0]).sum(1)
+
+
+class Reading(Norm):
+    """Reads a file of the package whose name it computes."""
+
+    def __init__(self, out_classes, **_):
+        super().__init__(out_classes)
+        sizes = len(max((CHECKOUT / "hw2core/analysis/explore").glob("*.css")).read_text())
+        self.register_buffer("sizes", torch.tensor(float(sizes)))
 
 
 class Divided(Norm):

@@ -370,6 +370,8 @@ def test_what_is_drawn_depends_on_what_the_configuration_computes():
         ("tables/a.npy", 'sorted(Path(__file__).parent.glob("tables/*.npy"))'),
         ("tables/x[1]-5.npy", 'np.load(Path(__file__).parent / f"tables/x[1]-{5}.npy")'),
         ("5.npy", 'np.load(Path(__file__).with_name(f"{5}.npy"))'),
+        ("tables/gabor.npy", 'np.load(Path(__file__).parent / "tables" / name)'),
+        ("tables/5/gabor.npy", 'list((Path(__file__).parent / "tables").rglob("*"))'),
     ],
 )
 def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
@@ -378,6 +380,7 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
     (tmp_path / "tables").mkdir()
     (tmp_path / "other.json").write_text("other")
     assert hash_text(tmp_path, text) == without
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("1")
     first = hash_text(tmp_path, text)
     (tmp_path / ".old").mkdir()

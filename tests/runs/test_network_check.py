@@ -39,6 +39,7 @@ from own_networks import (
     Placed,
     Plain,
     Projected,
+    Reading,
     Recurrent,
     RecurrentCell,
     Routed,
@@ -91,6 +92,7 @@ def describe_own(spec, monkeypatch, network, average=0.0):
     """Return a run of a network of ``own_networks``."""
     monkeypatch.setattr(type(spec), "implementation", f"{network.__module__}:{network.__name__}")
     monkeypatch.setattr("hw2core.runs.network_check.hash_modules", lambda _: [network.__module__])
+    monkeypatch.setattr("hw2core.runs.opened.hash_modules", lambda _: [])
     training = spec.training.model_copy(update={"average": average})
     return spec.model_copy(update={"training": training})
 
@@ -157,6 +159,11 @@ ELSE = "continued from a checkpoint, it computes something else"
         (InPlace, 0.0, "it changes its input images in place"),
         (Listed, 0.0, r"the layers in norms would not be trained; use nn\.ModuleList"),
         (Recurrent, 0.0, r"the operations of rows would not be counted; use nn\.LSTMCell"),
+        (
+            Reading,
+            0.0,
+            "it reads hw2core/analysis/explore/page.css, and edits of that would not be",
+        ),
         (Thousand, 0.0, r"its logits of 2 images have the shape \(2, 1000\); must be \(2, 10\)"),
         (Few, 0.0, r"its logits of 2 images have the shape \(2, 4\); must be \(2, 10\)"),
         (Seeding, 0.0, "seeds the generator of torch"),

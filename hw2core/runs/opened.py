@@ -1,0 +1,63 @@
+"""Finds the files that a network reads and whose edits no hash of code would show."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from hw2core.runs.code_hash import hash_modules
+from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source, read_imports
+
+_watching: list[set[Path]] = []
+
+
+@contextmanager
+def watch_files() -> Iterator[set[Path]]:
+    """Collect the files that this process opens meanwhile; those that C++ or Rust opens are not."""
+    _install()
+    _watching.append(set())
+    try:
+        yield _watching[-1]
+    finally:
+        _watching.pop()
+
+
+def find_unhashed(opened: Iterable[Path], entry: str) -> str:
+    """Return what is wrong with the data files of a network: one is in no hash of its modules.
+
+    Args:
+        entry: the network, as ``module:class``.
+    """
+    folder = CHECKOUT / PACKAGE
+    inside = {path for path in opened if path.is_relative_to(folder)}
+    found = sorted(path for path in inside if path.suffix not in (".py", ".pyc"))
+    if not found:
+        return ""
+    named: set[Path] = set()
+    for module in hash_modules([entry]):
+        source = find_source(module)
+        if source is not None and source.is_file():
+            text = source.read_bytes()
+            named |= {*read_imports(text, ast.parse(text), source).files}
+    missed = [str(path.relative_to(CHECKOUT)) for path in found if path not in named]
+    if not missed:
+        return ""
+    place = entry.partition(":")[0]
+    return (
+        f"it reads {missed[0]}, and edits of that would not be noticed; write its name in {place}"
+    )
+
+
+@cache
+def _install() -> None:
+    sys.addaudithook(_note)  # which stays
+
+
+def _note(event: str, args: tuple[object, ...]) -> None:
+    if event == "open" and _watching and isinstance(args[0], str | bytes):
+        _watching[-1].add(Path(os.path.abspath(os.fsdecode(args[0]))))  # noqa: PTH100

@@ -1,0 +1,50 @@
+"""A file that a network reads is part of its hash, or its run is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hw2core.runs.opened import find_unhashed, watch_files
+
+ENTRY = "hw2core.cnn.mine:Mine"
+
+
+def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [tmp_path / name for name in ("text", "bytes", "low", "nested")]
+    for path in paths:
+        path.touch()
+    with watch_files() as opened:
+        paths[0].read_text()
+        with open(b"bytes", "rb"):  # noqa: PTH123
+            pass
+        os.close(os.open("low", os.O_RDONLY))
+        with watch_files() as inner:
+            paths[3].read_bytes()
+    Path("text").read_text()
+    assert (opened, inner) == ({*paths[:3]}, {paths[3]})
+
+
+@pytest.mark.parametrize(
+    ("text", "noticed"),
+    [
+        ('bank = Path(__file__).with_name(f"{name}.npy")', True),
+        ('bank = Path(__file__).with_name("gabor.npy")', True),
+        ("from hw2core.cnn.helper import BANK", True),
+        ('bank = Path(__file__).with_name(name + ".npy")', False),
+        ("bank = Path(__file__).with_name(name)", False),
+        ("bank = max(Path(__file__).parent.iterdir())", False),
+    ],
+)
+def test_a_file_that_no_module_of_a_network_names_is_refused(package, text, noticed):
+    (package / "cnn" / "mine.py").write_text(text + "\n")
+    (package / "cnn" / "helper.py").write_text('BANK = "gabor.npy"\n')
+    bank = package / "cnn" / "gabor.npy"
+    bank.write_text("1")
+    opened = {bank, package / "cnn" / "mine.py", package.parent / "elsewhere.npy"}
+    rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine"
+    problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule}"
+    assert find_unhashed(opened, ENTRY) == problem
