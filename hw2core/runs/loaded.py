@@ -96,11 +96,13 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
         if isinstance(owner, type) and owner.__module__ == module.__name__:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
-        function, source = _find_function(value), None  # as of a functools.partial
+        function = _find_function(value)
         if isinstance(function, FunctionType):
             source = function.__globals__.get("__name__")  # functools.wraps copies __module__
-        elif isinstance(function, type):
-            source = function.__module__
+        elif isinstance(function, (type, partial, partialmethod)):
+            source = getattr(function, "__module__", None)
+        else:
+            continue
         if source != module.__name__ and (place in defined or source == "__main__"):
             return place
     return ""
