@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hw2core.runs.code_hash import hash_modules
 from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source, read_imports
@@ -18,7 +19,7 @@ _watching: list[set[Path]] = []
 
 @contextmanager
 def watch_files() -> Iterator[set[Path]]:
-    """Collect the files that this process opens meanwhile; those that C++ or Rust opens are not."""
+    """Collect what this process opens meanwhile to read, other than from C++ or Rust."""
     _install()
     _watching.append(set())
     try:
@@ -35,7 +36,7 @@ def find_unhashed(opened: Iterable[Path], entry: str) -> str:
     """
     folder = CHECKOUT / PACKAGE
     inside = {path for path in opened if path.is_relative_to(folder)}
-    found = sorted(path for path in inside if path.suffix not in (".py", ".pyc"))
+    found = sorted(x for x in inside if x.suffix != ".py" and x.parent.name != "__pycache__")
     if not found:
         return ""
     named: set[Path] = set()
@@ -58,6 +59,9 @@ def _install() -> None:
     sys.addaudithook(_note)  # which stays
 
 
-def _note(event: str, args: tuple[object, ...]) -> None:
-    if event == "open" and _watching and isinstance(args[0], str | bytes):
-        _watching[-1].add(Path(os.path.abspath(os.fsdecode(args[0]))))  # noqa: PTH100
+def _note(event: str, args: tuple[Any, ...]) -> None:
+    if event != "open" or not _watching:
+        return
+    path, _, flags = args
+    if isinstance(path, str | bytes) and not flags & (os.O_WRONLY | os.O_RDWR):
+        _watching[-1].add(Path(os.path.abspath(os.fsdecode(path))))  # noqa: PTH100

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatc
         os.close(os.open("low", os.O_RDONLY))
         with watch_files() as inner:
             paths[3].read_bytes()
+            Path("written").write_text("")
     Path("text").read_text()
     assert (opened, inner) == ({*paths[:3]}, {paths[3]})
 
@@ -48,3 +51,15 @@ def test_a_file_that_no_module_of_a_network_names_is_refused(package, text, noti
     rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine"
     problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule}"
     assert find_unhashed(opened, ENTRY) == problem
+
+
+def test_code_and_its_bytecode_need_no_name(package, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = package / "cnn" / "mine.py"
+    path.write_text("")
+    with watch_files() as opened:
+        spec = spec_from_file_location("mine", path)
+        spec.loader.exec_module(module_from_spec(spec))
+    assert path in opened
+    assert list(package.glob("cnn/__pycache__/mine.*"))
+    assert find_unhashed(opened, ENTRY) == ""
