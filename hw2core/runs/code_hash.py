@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -187,7 +188,8 @@ def _read_module(path: Path) -> tuple[str, Imports]:
         contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in imports.files]
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot be read ({error.strerror})") from None
-    return (_shorten_hash(f"{found} {contents}") if contents else found), imports
+    names = [os.path.relpath(file, path.parent) for file in imports.files]
+    return (_shorten_hash(f"{found} {names} {contents}") if names else found), imports
 
 
 @cache

@@ -81,10 +81,10 @@ def _list_defined(source: bytes) -> set[str]:
         for node in body:
             if isinstance(node, (ast.ClassDef, *functions)) and not node.decorator_list:
                 found.add(f"{prefix}{node.name}")
+                if isinstance(node, ast.ClassDef) and not prefix:
+                    bodies.append((f"{node.name}.", node.body))
             if isinstance(node, ast.Assign):
                 assigned |= {f"{prefix}{ast.unparse(target)}" for target in node.targets}
-            if isinstance(node, ast.ClassDef) and not prefix:
-                bodies.append((f"{node.name}.", node.body))
     return found - assigned
 
 
@@ -96,16 +96,38 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
         if isinstance(owner, type) and owner.__module__ == module.__name__:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
-        function = _find_function(value)
-        if isinstance(function, FunctionType):
-            source = function.__globals__.get("__name__")  # functools.wraps copies __module__
-        elif isinstance(function, (type, partial, partialmethod)):
-            source = getattr(function, "__module__", None)
-        else:
-            continue
-        if source != module.__name__ and (place in defined or source == "__main__"):
+        source, name = _locate(_unwrap(_find_function(value)))
+        is_added = source == "__main__" and name != ""
+        is_another = source is not None and (source, name) != (module.__name__, place)
+        if is_added or (place in defined and is_another):
             return place
     return ""
+
+
+def _unwrap(function: Any) -> Any:
+    """Return what a wrapper wraps that torch, pydantic, this package or ``cache`` makes."""
+    makers = ("torch.optim.", "pydantic.", f"{PACKAGE}.")
+    while hasattr(function, "__wrapped__"):
+        maker = getattr(function, "__globals__", {}).get("__name__", makers[0])
+        if not maker.startswith(makers):
+            break
+        function = function.__wrapped__
+    return function
+
+
+def _locate(value: Any) -> tuple[str | None, str]:
+    """Return the module of a function or class, whatever wraps it says, and its name in it.
+
+    Of an object in place of one, the module is that of its class if that is of a notebook or a
+    partial function; of any other, None.
+    """
+    if isinstance(value, FunctionType):
+        return value.__globals__.get("__name__"), value.__code__.co_qualname
+    if isinstance(value, type):
+        return value.__module__, value.__qualname__
+    kind = type(value)
+    is_partial = isinstance(value, (partial, partialmethod))
+    return (kind.__module__ if is_partial or kind.__module__ == "__main__" else None), ""
 
 
 _known = _hash_unedited()  # when this module is imported; later those of modules that are not yet

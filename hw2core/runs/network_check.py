@@ -71,7 +71,7 @@ def check_network(spec: RunSpec) -> None:
                 problem = _rehearse(spec, spec.training.batch_size)
     finally:
         torch.set_num_threads(threads)
-    if problem := problem or find_unhashed(opened, spec.implementation):
+    if problem := problem or find_unhashed(opened, spec):
         raise NetworkError(f"{spec.implementation}: {problem}")
 
 

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hw2core.runs.code_hash import hash_modules
+from hw2core.config.spec import RunSpec
+from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source, read_imports
 
 _watching: list[set[Path]] = []
@@ -28,30 +29,28 @@ def watch_files() -> Iterator[set[Path]]:
         _watching.pop()
 
 
-def find_unhashed(opened: Iterable[Path], entry: str) -> str:
-    """Return what is wrong with the data files of a network: one is in no hash of its modules.
-
-    Args:
-        entry: the network, as ``module:class``.
-    """
+def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
+    """Return what is wrong with the data files of a run: one that it reads is in no hash."""
     folder = CHECKOUT / PACKAGE
     inside = {path for path in opened if path.is_relative_to(folder)}
     found = sorted(x for x in inside if x.suffix != ".py" and x.parent.name != "__pycache__")
-    if not found:
-        return ""
-    named: set[Path] = set()
-    for module in hash_modules([entry]):
-        source = find_source(module)
-        if source is not None and source.is_file():
-            text = source.read_bytes()
-            named |= {*read_imports(text, ast.parse(text), source).files}
+    named = (
+        {file for module in hash_run_code(spec) for file in _list_files(module)} if found else ()
+    )
     missed = [str(path.relative_to(CHECKOUT)) for path in found if path not in named]
     if not missed:
         return ""
-    place = entry.partition(":")[0]
-    return (
-        f"it reads {missed[0]}, and edits of that would not be noticed; write its name in {place}"
-    )
+    rule = f"write its name in {spec.implementation.partition(':')[0]}, or where it is read"
+    return f"it reads {missed[0]}, and edits of that would not be noticed; {rule}"
+
+
+def _list_files(module: str) -> tuple[Path, ...]:
+    """Return the data files that the source of a module names."""
+    source = find_source(module)
+    if source is None or not source.is_file():
+        return ()
+    text = source.read_bytes()
+    return read_imports(text, ast.parse(text), source).files
 
 
 @cache

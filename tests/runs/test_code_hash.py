@@ -390,6 +390,18 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
     assert len({without, first, code_hash._read_module(tmp_path / "module.py")[0]}) == 3
 
 
+def test_files_that_change_their_names_change_the_hash(tmp_path):
+    (tmp_path / "banks").mkdir()
+    hashes = set()
+    for name in "01", "12", "10":
+        for number, content in zip(name, "ab", strict=True):
+            (tmp_path / "banks" / f"{number}.npy").write_text(content)
+        hashes.add(hash_text(tmp_path, 'X = open(f"banks/{n}.npy")\n'))
+        for path in tmp_path.glob("banks/*"):
+            path.unlink()
+    assert len(hashes) == 3
+
+
 @pytest.mark.parametrize(
     ("reads", "named"),
     [

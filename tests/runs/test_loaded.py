@@ -8,6 +8,7 @@ import sys
 from unittest.mock import Mock
 
 import pytest
+import torch
 
 from hw2core.errors import UserError
 from hw2core.runs import code_hash, loaded
@@ -69,6 +70,8 @@ def test_a_deleted_module_or_data_file_is_named(folder, name):
 SOURCE = """
 from functools import cache
 
+from torch.optim import Optimizer
+
 from edited.wraps import wrap
 
 
@@ -81,6 +84,18 @@ class Net:
 
 def scale():
     pass
+
+
+def other():
+    pass
+
+
+class Lion(Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {})
+
+    def step(self):
+        pass
 
 
 def cached():
@@ -101,17 +116,27 @@ class Mine:
         return self
 
 
+def run_cell(text):
+    cell = {"__name__": "__main__"}
+    exec(text, cell)
+    return cell
+
+
 def test_what_a_notebook_replaces_in_a_module_is_named(folder):
     (folder / "wraps.py").write_text("def wrap(function):\n    return lambda: function()\n")
     (folder / "unused.py").write_text(SOURCE)
     loaded.check_loaded()
     module = importlib.import_module("edited.unused")
+    module.Lion([torch.zeros(1)])  # wraps its method
     wrapper = functools.wraps(module.scale)(lambda: module.Net())
     for owner, name, shown, value in [
         (module, "Net", "Net", Mine),
         (module, "Net", "Net", functools.partial(module.Net)),
         (module, "scale", "scale", Mine.forward),
         (module, "scale", "scale", wrapper),
+        (module, "scale", "scale", functools.cache(wrapper)),
+        (module, "scale", "scale", module.other),
+        (module, "scale", "scale", run_cell("class Call:\n  __call__ = len")["Call"]()),
         (module.Net, "forward", r"Net\.forward", Mine.forward),
         (module.Net, "forward", r"Net\.forward", functools.partialmethod(module.Net.forward)),
     ]:
@@ -123,9 +148,7 @@ def test_what_a_notebook_replaces_in_a_module_is_named(folder):
         loaded.check_loaded()
     module.Net.backward = module.scale
     loaded.check_loaded()
-    cell = {"__name__": "__main__"}
-    exec("def backward(self):\n    return self", cell)
-    module.Net.backward = cell["backward"]
+    module.Net.backward = run_cell("def backward(self):\n    return self")["backward"]
     with pytest.raises(UserError, match=r"Net\.backward was replaced"):
         loaded.check_loaded()
 

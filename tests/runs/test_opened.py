@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.runs.code_hash import forget_hashes
 from hw2core.runs.opened import find_unhashed, watch_files
 
-ENTRY = "hw2core.cnn.mine:Mine"
+
+@pytest.fixture
+def spec(tiny_spec, package, monkeypatch):
+    """A run of a network in a copy of the package."""
+    (package / "cnn" / "mine.py").write_text("class Mine: pass\n")
+    monkeypatch.setattr(type(tiny_spec), "implementation", "hw2core.cnn.mine:Mine")
+    return tiny_spec
 
 
 def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatch):
@@ -42,24 +49,34 @@ def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatc
         ("bank = max(Path(__file__).parent.iterdir())", False),
     ],
 )
-def test_a_file_that_no_module_of_a_network_names_is_refused(package, text, noticed):
-    (package / "cnn" / "mine.py").write_text(text + "\n")
+def test_a_file_that_no_module_of_a_run_names_is_refused(package, spec, text, noticed):
+    with (package / "cnn" / "mine.py").open("a") as file:
+        file.write(text + "\n")
     (package / "cnn" / "helper.py").write_text('BANK = "gabor.npy"\n')
     bank = package / "cnn" / "gabor.npy"
     bank.write_text("1")
     opened = {bank, package / "cnn" / "mine.py", package.parent / "elsewhere.npy"}
-    rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine"
-    problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule}"
-    assert find_unhashed(opened, ENTRY) == problem
+    rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine, or where it is"
+    problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule} read"
+    assert find_unhashed(opened, spec) == problem
 
 
-def test_code_and_its_bytecode_need_no_name(package, monkeypatch):
+def test_a_trainer_may_name_a_file(package, spec):
+    weights = package / "engine" / "weights.json"
+    weights.write_text("[]")
+    assert "it reads hw2core/engine/weights.json" in find_unhashed([weights], spec)
+    forget_hashes()
+    with (package / "engine" / "torch_trainer.py").open("a") as file:
+        file.write('WEIGHTS = Path(__file__).with_name("weights.json")\n')
+    assert find_unhashed([weights], spec) == ""
+
+
+def test_code_and_its_bytecode_need_no_name(package, spec, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = package / "cnn" / "mine.py"
-    path.write_text("")
     with watch_files() as opened:
-        spec = spec_from_file_location("mine", path)
-        spec.loader.exec_module(module_from_spec(spec))
+        module = spec_from_file_location("mine", path)
+        module.loader.exec_module(module_from_spec(module))
     assert path in opened
     assert list(package.glob("cnn/__pycache__/mine.*"))
-    assert find_unhashed(opened, ENTRY) == ""
+    assert find_unhashed(opened, spec) == ""
