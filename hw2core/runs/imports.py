@@ -192,7 +192,8 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     names = {x.rpartition("/")[2] for x in texts}
     own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}  # with a suffix
     below = [x for x in list_below(path.parent) if x.suffix not in (".py", ".pyc")]
-    folders = {x for x in below if x.name in names and not (x / "__init__.py").exists()}
+    parts = {part for text in texts for part in text.split("/")}
+    folders = {x for x in below if x.name in parts and not (x / "__init__.py").exists()}
     found = {x for x in below if x.name in own or matches.match(x.name) or folders & {*x.parents}}
     if path.is_relative_to(CHECKOUT):
         found |= {x for x in list_package() if x.name in names}
@@ -224,8 +225,7 @@ def _list_bindings(node: ast.AST, package: str) -> Iterator[tuple[str, str, str]
 
 def _resolve(name: str, package: str) -> str:
     """Return the module that a name in ``package`` means; one dot stands for the package."""
-    rest = name.lstrip(".")
-    dots = len(name) - len(rest)
+    dots = len(name) - len(rest := name.lstrip("."))
     above = package.split(".")[: 1 - dots or None] if dots else []
     return ".".join([*above, *filter(None, [rest])])
 

@@ -371,6 +371,8 @@ def test_what_is_drawn_depends_on_what_the_configuration_computes():
         ("tables/x[1]-5.npy", 'np.load(Path(__file__).parent / f"tables/x[1]-{5}.npy")'),
         ("5.npy", 'np.load(Path(__file__).with_name(f"{5}.npy"))'),
         ("tables/gabor.npy", 'np.load(Path(__file__).parent / "tables" / name)'),
+        ("tables/gabor.npy", 'np.load(Path(__file__).parent / ("tables/" + name))'),
+        ("tables/gabor.npy", 'np.load(f"{folder}/tables/{name}")'),
         ("tables/5/gabor.npy", 'list((Path(__file__).parent / "tables").rglob("*"))'),
     ],
 )
