@@ -24,7 +24,7 @@ ARCHITECTURE = {"filters_per_layer", "layers_per_block", "pool_every", "hidden_d
 MODEL_TYPES = tuple(
     name
     for name, entry in MODELS.items()
-    if entry.backend is AUTOGRAD and ARCHITECTURE <= {*entry.architecture.model_fields}
+    if entry.backend is AUTOGRAD and ARCHITECTURE.issubset(entry.architecture.model_fields)
 )
 # Where the model has another name than the argument.
 NAMES = {

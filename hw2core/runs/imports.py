@@ -192,8 +192,8 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     names = {x.rpartition("/")[2] for x in texts}
     own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}  # with a suffix
     below = [x for x in list_below(path.parent) if x.suffix not in (".py", ".pyc")]
-    parts = {part for text in texts for part in text.split("/")}
-    folders = {x for x in below if x.name in parts and not (x / "__init__.py").exists()}
+    words = {word for text in texts for word in text.split("/")}
+    folders = {x for x in below if x.name in words and not (x / "__init__.py").exists()}
     found = {x for x in below if x.name in own or matches.match(x.name) or folders & {*x.parents}}
     if path.is_relative_to(CHECKOUT):
         found |= {x for x in list_package() if x.name in names}
