@@ -97,7 +97,7 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
         source, name = _locate(_unwrap(_find_function(value)))
-        is_added = source == "__main__" and name != ""
+        is_added = source == "__main__" != module.__name__ and name != ""
         is_another = source is not None and (source, name) != (module.__name__, place)
         if is_added or (place in defined and is_another):
             return place
