@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
 from hw2core.config.merging import merge_layers
-from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS
+from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS, ConvolutionalArchitecture
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE
@@ -20,11 +20,11 @@ from hw2core.runs.code_hash import hash_run_code
 from hw2core.runs.course import TRAINING
 from hw2core.runs.values import Config
 
-ARCHITECTURE = {"filters_per_layer", "layers_per_block", "pool_every", "hidden_dims"}  # arguments
+# Those that have the keys of the arguments, and L and K in their names.
 MODEL_TYPES = tuple(
     name
     for name, entry in MODELS.items()
-    if entry.backend is AUTOGRAD and ARCHITECTURE.issubset(entry.architecture.model_fields)
+    if entry.backend is AUTOGRAD and issubclass(entry.architecture, ConvolutionalArchitecture)
 )
 # Where the model has another name than the argument.
 NAMES = {

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, partial, partialmethod
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -16,6 +16,8 @@ from hw2core.errors import UserError
 from hw2core.runs.code_hash import forget_hashes
 from hw2core.runs.imports import CHECKOUT, PACKAGE
 from hw2core.runs.paths import list_below
+
+FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 
 
 def _hash_files() -> dict[Path, bytes]:
@@ -72,20 +74,33 @@ def _find_function(value: Any) -> Any:
 def _list_defined(source: bytes) -> set[str]:
     """Return the classes and functions of a module, as ``name`` or ``class.name``.
 
-    Those with decorators, or assigned, as from ``cache(f)``, may be functions of another module.
+    Those that the module itself may replace are left out: by a decorator, an assignment such as
+    ``f = cache(f)``, or ``setattr``; an Enum replaces ``__new__``.
     """
-    functions = ast.FunctionDef, ast.AsyncFunctionDef
-    found, assigned = set(), set()
-    bodies = [("", ast.parse(source).body)]
+    found, replaced = set(), set()
+    tree = ast.parse(source)
+    names = {node.name for node in ast.walk(tree) if isinstance(node, FUNCTIONS)}
+    bodies = [("", tree.body)]
     for prefix, body in bodies:
-        for node in body:
-            if isinstance(node, (ast.ClassDef, *functions)) and not node.decorator_list:
-                found.add(f"{prefix}{node.name}")
-                if isinstance(node, ast.ClassDef) and not prefix:
-                    bodies.append((f"{node.name}.", node.body))
+        for statement in body:
+            if isinstance(statement, (ast.ClassDef, *FUNCTIONS)) and not statement.decorator_list:
+                found.add(f"{prefix}{statement.name}")
+                if isinstance(statement, ast.ClassDef) and not prefix:
+                    bodies.append((f"{statement.name}.", statement.body))
+        for node in _walk_outside(body):
             if isinstance(node, ast.Assign):
-                assigned |= {f"{prefix}{ast.unparse(target)}" for target in node.targets}
-    return found - assigned
+                replaced |= {f"{prefix}{ast.unparse(target)}" for target in node.targets}
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
+                replaced |= {f"{ast.unparse(node.args[0])}.{name}" for name in names}
+    return {name for name in found - replaced if not name.endswith(".__new__")}
+
+
+def _walk_outside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes of a body that are in no function or class."""
+    for node in nodes:
+        if not isinstance(node, (ast.ClassDef, *FUNCTIONS)):
+            yield node
+            yield from _walk_outside(ast.iter_child_nodes(node))
 
 
 def _find_replaced(module: ModuleType, path: Path) -> str:
@@ -107,7 +122,8 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
 def _unwrap(function: Any) -> Any:
     """Return what a wrapper wraps that torch, pydantic, this package or ``cache`` makes."""
     makers = ("torch.optim.", "pydantic.", f"{PACKAGE}.")
-    while hasattr(function, "__wrapped__"):
+    kinds = FunctionType, type(_list_defined)  # other objects may have any attribute
+    while isinstance(function, kinds) and hasattr(function, "__wrapped__"):
         maker = getattr(function, "__globals__", {}).get("__name__", makers[0])
         if not maker.startswith(makers):
             break

@@ -31,26 +31,26 @@ def watch_files() -> Iterator[set[Path]]:
 
 def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
     """Return what is wrong with the data files of a run: one that it reads is in no hash."""
-    folder = CHECKOUT / PACKAGE
+    folder = _normalize(CHECKOUT / PACKAGE)
     inside = {path for path in opened if path.is_relative_to(folder)}
     found = sorted(x for x in inside if x.suffix != ".py" and x.parent.name != "__pycache__")
     named = (
         {file for module in hash_run_code(spec) for file in _list_files(module)} if found else ()
     )
-    missed = [str(path.relative_to(CHECKOUT)) for path in found if path not in named]
+    missed = [str(path.relative_to(folder.parent)) for path in found if path not in named]
     if not missed:
         return ""
     rule = f"write its name in {spec.implementation.partition(':')[0]}, or where it is read"
     return f"it reads {missed[0]}, and edits of that would not be noticed; {rule}"
 
 
-def _list_files(module: str) -> tuple[Path, ...]:
+def _list_files(module: str) -> list[Path]:
     """Return the data files that the source of a module names."""
     source = find_source(module)
     if source is None or not source.is_file():
-        return ()
+        return []
     text = source.read_bytes()
-    return read_imports(text, ast.parse(text), source).files
+    return [_normalize(file) for file in read_imports(text, ast.parse(text), source).files]
 
 
 @cache
@@ -62,5 +62,10 @@ def _note(event: str, args: tuple[Any, ...]) -> None:
     if event != "open" or not _watching:
         return
     path, _, flags = args
-    if isinstance(path, str | bytes) and not flags & (os.O_WRONLY | os.O_RDWR):
-        _watching[-1].add(Path(os.path.abspath(os.fsdecode(path))))  # noqa: PTH100
+    if isinstance(path, str | bytes) and flags & os.O_ACCMODE != os.O_WRONLY:
+        _watching[-1].add(_normalize(os.fsdecode(path)))
+
+
+def _normalize(path: Path | str) -> Path:
+    """Return an absolute path without "..", which CHECKOUT may have, but with its links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100

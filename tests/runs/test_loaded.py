@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from types import ModuleType
 from unittest.mock import Mock
 
 import pytest
@@ -68,7 +69,9 @@ def test_a_deleted_module_or_data_file_is_named(folder, name):
 
 
 SOURCE = """
+from enum import Enum
 from functools import cache
+from unittest.mock import call
 
 from torch.optim import Optimizer
 
@@ -108,6 +111,27 @@ cached = cache(cached)
 @wrap
 def wrapped():
     pass
+
+
+class Fast:
+    def forward(self):
+        pass
+
+    def backward(self):
+        pass
+
+
+class Number(Enum):
+    ONE = 1
+
+    def __new__(cls, value):
+        return object.__new__(cls)
+
+
+if len("x"):
+    Fast.forward = other
+for name in ["backward"]:
+    setattr(Fast, name, other)
 """
 
 
@@ -151,6 +175,17 @@ def test_what_a_notebook_replaces_in_a_module_is_named(folder):
     module.Net.backward = run_cell("def backward(self):\n    return self")["backward"]
     with pytest.raises(UserError, match=r"Net\.backward was replaced"):
         loaded.check_loaded()
+
+
+def test_a_module_that_is_run_may_have_its_own_functions(folder, monkeypatch):
+    """As ``python -m hw2core.experiments`` does."""
+    (folder / "unused.py").write_text("def scale():\n    pass\n")
+    module = ModuleType("__main__")
+    module.__file__ = str(folder / "unused.py")
+    exec((folder / "unused.py").read_text(), vars(module))
+    monkeypatch.setattr(loaded, "_known", loaded._hash_files())
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    loaded.check_loaded()
 
 
 def test_hashes_are_those_of_todays_files(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hw2core.runs import code_hash, imports, opened
 from hw2core.runs.code_hash import forget_hashes
 from hw2core.runs.opened import find_unhashed, watch_files
 
@@ -26,16 +27,16 @@ def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatc
     paths = [tmp_path / name for name in ("text", "bytes", "low", "nested")]
     for path in paths:
         path.touch()
-    with watch_files() as opened:
+    with watch_files() as found:
         paths[0].read_text()
         with open(b"bytes", "rb"):  # noqa: PTH123
             pass
-        os.close(os.open("low", os.O_RDONLY))
+        os.close(os.open("low", os.O_RDWR))  # as np.memmap does
         with watch_files() as inner:
             paths[3].read_bytes()
             Path("written").write_text("")
     Path("text").read_text()
-    assert (opened, inner) == ({*paths[:3]}, {paths[3]})
+    assert (found, inner) == ({*paths[:3]}, {paths[3]})
 
 
 @pytest.mark.parametrize(
@@ -55,10 +56,22 @@ def test_a_file_that_no_module_of_a_run_names_is_refused(package, spec, text, no
     (package / "cnn" / "helper.py").write_text('BANK = "gabor.npy"\n')
     bank = package / "cnn" / "gabor.npy"
     bank.write_text("1")
-    opened = {bank, package / "cnn" / "mine.py", package.parent / "elsewhere.npy"}
+    found = {bank, package / "cnn" / "mine.py", package.parent / "elsewhere.npy"}
     rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine, or where it is"
     problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule} read"
-    assert find_unhashed(opened, spec) == problem
+    assert find_unhashed(found, spec) == problem
+
+
+def test_a_checkout_may_be_on_the_path_relative_to_a_notebook(package, spec, monkeypatch):
+    (package / "notes").mkdir()
+    for module in (imports, opened, code_hash):
+        monkeypatch.setattr(module, "CHECKOUT", package / "notes" / ".." / "..")
+    bank = package / "cnn" / "gabor.npy"
+    bank.touch()
+    assert "it reads hw2core/cnn/gabor.npy" in find_unhashed([bank], spec)
+    forget_hashes()
+    (package / "cnn" / "mine.py").write_text('class Mine: bank = "gabor.npy"\n')
+    assert find_unhashed([bank], spec) == ""
 
 
 def test_a_trainer_may_name_a_file(package, spec):
@@ -74,9 +87,9 @@ def test_a_trainer_may_name_a_file(package, spec):
 def test_code_and_its_bytecode_need_no_name(package, spec, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = package / "cnn" / "mine.py"
-    with watch_files() as opened:
+    with watch_files() as found:
         module = spec_from_file_location("mine", path)
         module.loader.exec_module(module_from_spec(module))
-    assert path in opened
+    assert path in found
     assert list(package.glob("cnn/__pycache__/mine.*"))
-    assert find_unhashed(opened, spec) == ""
+    assert find_unhashed(found, spec) == ""
