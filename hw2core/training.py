@@ -90,10 +90,9 @@ class Trainer(abc.ABC):
             history.add(train, test)
 
             if print_every and (epoch % print_every == 0 or epoch == num_epochs - 1):
-                train_loss, test_loss = mean_loss(train.losses), mean_loss(test.losses)
                 print(
-                    f"epoch {epoch + 1}/{num_epochs}: train loss {train_loss:.3f}, "
-                    f"accuracy {train.accuracy:.1f} %; test loss {test_loss:.3f}, "
+                    f"epoch {epoch + 1}/{num_epochs}: train loss {mean_loss(train.losses):.3f}, "
+                    f"accuracy {train.accuracy:.1f} %; test loss {mean_loss(test.losses):.3f}, "
                     f"accuracy {test.accuracy:.1f} %",
                     flush=True,
                 )

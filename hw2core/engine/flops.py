@@ -32,8 +32,7 @@ def count_flops(model: nn.Module, in_size: Sequence[int]) -> int:
     number.
     """
     parameter = next(model.parameters(), torch.empty(0))
-    # Below the counter, torch does not split a parameter that requires a gradient.
-    evaluated = copy.deepcopy(model).eval().requires_grad_(False)
+    evaluated = copy.deepcopy(model).eval()
     image = torch.zeros(1, *in_size, device=parameter.device)  # (1, C, H, W)
     counter = flop_counter.FlopCounterMode(display=False)
     with torch.no_grad(), _attend_by_products(), counter:

@@ -12,12 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-# All of torch that change each entry by itself; Hardtanh is the base of ReLU6.
-ACTIVATIONS = (
-    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Threshold, nn.ELU, nn.CELU, nn.SELU),
-    *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Tanh, nn.Sigmoid, nn.Hardsigmoid),
-    *(nn.LogSigmoid, nn.Softplus, nn.Softsign, nn.Softshrink, nn.Hardshrink, nn.Tanhshrink),
-)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.ELU)
 
 
 class LayerProbe(NamedTuple):
@@ -27,10 +22,9 @@ class LayerProbe(NamedTuple):
         names: "conv1", "conv2", ... , "fc1", ...; 1x1 convolutions are "proj1", ...
         gradient_norm: root mean square of the entries of the weight's gradient, also of a weight
             that is frozen; 0 where the loss does not depend on the layer.
-        activation_std: standard deviation of the output, after the activation (a module, not a
-            function) if one follows.
-        dead_fraction: share of the channels (convolution) or units (linear) whose ReLU or ReLU6
-            gives 0 on the whole batch; None where neither follows.
+        activation_std: standard deviation of the output, after the activation if one follows.
+        dead_fraction: share of the channels (convolution) or units (linear) whose ReLU gives 0 on
+            the whole batch; None where no ReLU follows.
     """
 
     names: list[str]
@@ -100,10 +94,8 @@ class _SeenLayers:
             self.waiting = True
         elif self.waiting:
             self.stds[-1] = output.std()
-            if isinstance(module, nn.ReLU | nn.ReLU6):
-                # (N, C, H, W) -> (C, N*H*W); (N, D) or (N, ..., D) -> (D, N*...)
-                axis = 1 if isinstance(self.layers[-1], nn.Conv2d) else -1
-                by_unit = output.movedim(axis, 0).flatten(1)
+            if isinstance(module, nn.ReLU):
+                by_unit = output.transpose(0, 1).flatten(1)  # (C, N*H*W) or (D, N)
                 self.dead[-1] = (by_unit == 0).all(dim=1).float().mean()
             self.waiting = False
 

@@ -62,9 +62,7 @@ class DeviceTrainer(RunTrainer):
         )
         model.to(device)
         if device.type != "mps":  # faster, but not on Apple's GPUs, where some results are wrong
-            for layer in model.modules():  # no other tensors, which may have five dimensions
-                if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                    layer.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)
         switched_off = os.environ.get(CUDA_GRAPH, "").startswith("0")
         graph = GraphedStep if device.type == "cuda" and not switched_off else None
         return cls(model, spec.training, num_steps, device, graph=graph)

@@ -45,7 +45,6 @@ LEFT_OUT = {
     f"{PACKAGE}.io": "check_exist check_regular hash_file make_temporary_folder"
     " replace_atomically write_text_atomically",
 }
-PURE = {"float", "int", "len", "max", "min", "repr", "round", "str", "sum", "type"}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -242,9 +241,9 @@ def _describe(node: object, *, wording: bool = False) -> object:
 
 
 def _is_message(node: ast.AST) -> bool:
-    """Return whether a node raises an error, or warns or prints without calling other code."""
+    """Return whether a node raises an error, or warns or prints without calling a method."""
     if isinstance(node, ast.Expr) and isinstance(call := node.value, ast.Call):
-        inner = [x for x in ast.walk(call) if isinstance(x, (ast.Call, ast.NamedExpr))]
-        names = [ast.unparse(getattr(x, "func", x)) for x in inner]
-        return names[0] in ("print", "warnings.warn") and PURE.issuperset(names[1:])
+        inner = [x.func for x in ast.walk(call) if isinstance(x, ast.Call) and x is not call]
+        changes = any(isinstance(function, ast.Attribute) for function in inner)
+        return ast.unparse(call.func) in ("print", "warnings.warn") and not changes
     return isinstance(node, ast.Raise)

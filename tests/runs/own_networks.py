@@ -389,21 +389,6 @@ class Experts(Norm):
         return self.out(features) + super().forward(x)
 
 
-class Routed(Norm):
-    """Has weights of five dimensions, as capsules have, and of pairs, and takes one apart."""
-
-    def __init__(self, out_classes, **_):
-        super().__init__(out_classes)
-        self.routes = nn.Parameter(torch.randn(1, 3, out_classes, 1, 1))
-        self.filters = nn.Parameter(torch.randn(3, 32, 32, 2))
-        self.parts, self.mix = nn.Parameter(torch.randn(3, 3)), nn.Linear(3, 3)
-
-    def forward(self, x):
-        seen = (x * torch.view_as_complex(self.filters).real).mean((2, 3))
-        mixed = sum(seen[:, [i]] * self.mix(part) for i, part in enumerate(self.parts))
-        return super().forward(x) + (mixed[:, :, None] * self.routes[..., 0, 0]).sum(1)
-
-
 class Reading(Norm):
     """Reads a file of the package whose name it computes."""
 
