@@ -260,7 +260,7 @@ def test_a_single_file_is_what_is_read_from_it(tmp_path, make_result, make_evalu
     files.write_single_file(tmp_path / "run.json", result, evaluation)
     read = read_result(tmp_path / "run.json")
     assert read.model_copy(update={"test": None}) == result
-    absent = {"calibration_error": None, "code": None}
+    absent = {"calibration_error": None, "code": None, "run_code": None}
     assert read.test == evaluation.model_copy(update=absent)
 
 
