@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, partial, partialmethod
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from hw2core.errors import UserError
 from hw2core.runs.code_hash import forget_hashes
@@ -18,6 +18,8 @@ from hw2core.runs.imports import CHECKOUT, PACKAGE
 from hw2core.runs.paths import list_below
 
 FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
+KINDS = FunctionType, type(cache(len))  # other objects may have any attribute
+PARTIAL = partial, partialmethod
 
 
 def _hash_files() -> dict[Path, bytes]:
@@ -65,21 +67,37 @@ def _list_code(owner: Any) -> Iterator[CodeType]:
 def _find_function(value: Any) -> Any:
     """Return the function of a static or class method or of a property; else the value itself."""
     for name in ("__func__", "fget", "func"):
-        whole = isinstance(value, (type, partial, partialmethod))
+        whole = isinstance(value, (type, *PARTIAL))
         value = value if whole else getattr(value, name, value)
     return value
 
 
-@cache
-def _list_defined(source: bytes) -> set[str]:
-    """Return the classes and functions of a module, as ``name`` or ``class.name``.
+class _Names(NamedTuple):
+    """The names in the source of a module.
 
-    Those that the module itself may replace are left out: by a decorator, an assignment such as
-    ``f = cache(f)``, or ``setattr``; an Enum replaces ``__new__``.
+    Attributes:
+        defined: classes and functions that it defines, as ``name`` or ``class.name``.
+        imported: name -> the name in the module from which it comes.
     """
-    found, replaced = set(), set()
+
+    defined: set[str]
+    imported: dict[str, str]
+
+
+@cache
+def _read_names(source: bytes) -> _Names:
+    """Return the names of a module, without those of functions that it may replace itself.
+
+    It does so by a decorator, an assignment such as ``f = cache(f)`` or ``cls.forward = f``, or
+    ``setattr``; an Enum replaces ``__new__``.
+    """
     tree = ast.parse(source)
-    names = {node.name for node in ast.walk(tree) if isinstance(node, FUNCTIONS)}
+    nodes = list(ast.walk(tree))
+    methods = {node.name for node in nodes if isinstance(node, FUNCTIONS)}
+    stored = {
+        x.attr for x in nodes if isinstance(x, ast.Attribute) and isinstance(x.ctx, ast.Store)
+    }
+    found, replaced = set(), set()
     bodies = [("", tree.body)]
     for prefix, body in bodies:
         for statement in body:
@@ -89,10 +107,13 @@ def _list_defined(source: bytes) -> set[str]:
                     bodies.append((f"{statement.name}.", statement.body))
         for node in _walk_outside(body):
             if isinstance(node, ast.Assign):
-                replaced |= {f"{prefix}{ast.unparse(target)}" for target in node.targets}
+                names = {f"{prefix}{ast.unparse(target)}" for target in node.targets}
+                replaced |= names | {f"{name}.{method}" for name in names for method in methods}
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
-                replaced |= {f"{ast.unparse(node.args[0])}.{name}" for name in names}
-    return {name for name in found - replaced if not name.endswith(".__new__")}
+                replaced |= {f"{ast.unparse(node.args[0])}.{method}" for method in methods}
+    kept = {x for x in found - replaced if x.rpartition(".")[2] not in {"__new__", *stored}}
+    aliases = [alias for x in nodes if isinstance(x, ast.ImportFrom) for alias in x.names]
+    return _Names(kept, {alias.asname or alias.name: alias.name for alias in aliases})
 
 
 def _walk_outside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -105,45 +126,58 @@ def _walk_outside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 def _find_replaced(module: ModuleType, path: Path) -> str:
     """Return the name of a function or class of ``module`` that a notebook replaced or added."""
-    defined = _list_defined(path.read_bytes())
+    names = _read_names(path.read_bytes())
     values = dict(vars(module))
-    for name, owner in vars(module).items():
+    for name, owner in list(values.items()):
         if isinstance(owner, type) and owner.__module__ == module.__name__:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
-        source, name = _locate(_unwrap(_find_function(value)))
-        is_added = source == "__main__" != module.__name__ and name != ""
-        is_another = source is not None and (source, name) != (module.__name__, place)
-        if is_added or (place in defined and is_another):
+        function = _find_function(value)
+        if isinstance(function, (type, *KINDS)):
+            in_cell = module.__name__ != "__main__" and _is_of_cell(function)
+            another = place in names.defined and _locate(function) != (module.__name__, place)
+        else:
+            in_cell = isinstance(function, PARTIAL) or type(function).__module__ == "__main__"
+            another = place in names.defined or _is_missing(value, names.imported.get(place))
+            in_cell, another = in_cell and another, False
+        if in_cell or another:
             return place
     return ""
 
 
-def _unwrap(function: Any) -> Any:
-    """Return what a wrapper wraps that torch, pydantic, this package or ``cache`` makes."""
+def _is_of_cell(function: Any) -> bool:
+    """Return whether a class or function, or one that it wraps, is of a notebook."""
+    while "__main__" not in (function.__module__, _read_globals(function)):
+        function = getattr(function, "__wrapped__", None)
+        if not isinstance(function, KINDS):
+            return False
+    return True
+
+
+def _is_missing(value: Any, name: str | None) -> bool:
+    """Return whether no other module has this object by the ``name`` that is imported from it."""
+    modules = list(sys.modules.values()) if name else []
+    return name is not None and sum(vars(x).get(name) is value for x in modules) < 2
+
+
+def _read_globals(function: Any) -> str | None:
+    """Return the module in which a function is defined, whatever a wrapper says."""
+    return function.__globals__.get("__name__") if isinstance(function, FunctionType) else None
+
+
+def _locate(function: Any) -> tuple[str | None, str]:
+    """Return the module of a class or function, and its name in it, as its source has them.
+
+    What torch, pydantic, this package and ``cache`` wrap counts, and not the wrapper.
+    """
     makers = ("torch.optim.", "pydantic.", f"{PACKAGE}.")
-    kinds = FunctionType, type(_list_defined)  # other objects may have any attribute
-    while isinstance(function, kinds) and hasattr(function, "__wrapped__"):
-        maker = getattr(function, "__globals__", {}).get("__name__", makers[0])
-        if not maker.startswith(makers):
+    while isinstance(function, KINDS) and hasattr(function, "__wrapped__"):
+        if not (_read_globals(function) or makers[0]).startswith(makers):
             break
         function = function.__wrapped__
-    return function
-
-
-def _locate(value: Any) -> tuple[str | None, str]:
-    """Return the module of a function or class, whatever wraps it says, and its name in it.
-
-    Of an object in place of one, the module is that of its class if that is of a notebook or a
-    partial function; of any other, None.
-    """
-    if isinstance(value, FunctionType):
-        return value.__globals__.get("__name__"), value.__code__.co_qualname
-    if isinstance(value, type):
-        return value.__module__, value.__qualname__
-    kind = type(value)
-    is_partial = isinstance(value, (partial, partialmethod))
-    return (kind.__module__ if is_partial or kind.__module__ == "__main__" else None), ""
+    if isinstance(function, FunctionType):
+        return _read_globals(function), function.__code__.co_qualname
+    return getattr(function, "__module__", None), getattr(function, "__qualname__", "")
 
 
 _known = _hash_unedited()  # when this module is imported; later those of modules that are not yet

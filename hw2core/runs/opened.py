@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,32 +13,42 @@ from pathlib import Path
 from typing import Any
 
 from hw2core.config.spec import RunSpec
-from hw2core.runs.code_hash import hash_run_code
+from hw2core.runs.code_hash import RUN, hash_modules
 from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source, read_imports
 
-_watching: list[set[Path]] = []
+
+class _Watching(threading.local):
+    """What this thread collects; another one may draw a figure meanwhile."""
+
+    def __init__(self) -> None:
+        self.found: list[set[Path]] = []
+
+
+_watching = _Watching()
 
 
 @contextmanager
 def watch_files() -> Iterator[set[Path]]:
-    """Collect what this process opens meanwhile to read, other than from C++ or Rust."""
+    """Collect what this thread opens meanwhile to read, other than from C++ or Rust."""
     _install()
-    _watching.append(set())
+    _watching.found.append(set())
     try:
-        yield _watching[-1]
+        yield _watching.found[-1]
     finally:
-        _watching.pop()
+        _watching.found.pop()
 
 
 def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
     """Return what is wrong with the data files of a run: one that it reads is in no hash."""
     folder = _normalize(CHECKOUT / PACKAGE)
-    inside = {path for path in opened if path.is_relative_to(folder)}
+    inside = {path for path in opened if path.is_relative_to(folder) and path.is_file()}
     found = sorted(x for x in inside if x.suffix != ".py" and x.parent.name != "__pycache__")
-    named = (
-        {file for module in hash_run_code(spec) for file in _list_files(module)} if found else ()
-    )
-    missed = [str(path.relative_to(folder.parent)) for path in found if path not in named]
+    if not found:
+        return ""
+    # Not those of the configuration, of which a hash has only what it computes.
+    modules = hash_modules([RUN, spec.implementation, spec.trainer])
+    named = {file for module in modules for file in _list_files(module)}
+    missed = [path.relative_to(folder.parent) for path in found if path not in named]
     if not missed:
         return ""
     rule = f"write its name in {spec.implementation.partition(':')[0]}, or where it is read"
@@ -59,11 +70,11 @@ def _install() -> None:
 
 
 def _note(event: str, args: tuple[Any, ...]) -> None:
-    if event != "open" or not _watching:
+    if event != "open" or not _watching.found:
         return
     path, _, flags = args
     if isinstance(path, str | bytes) and flags & os.O_ACCMODE != os.O_WRONLY:
-        _watching[-1].add(_normalize(os.fsdecode(path)))
+        _watching.found[-1].add(_normalize(os.fsdecode(path)))
 
 
 def _normalize(path: Path | str) -> Path:

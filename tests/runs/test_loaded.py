@@ -75,7 +75,7 @@ from unittest.mock import call
 
 from torch.optim import Optimizer
 
-from edited.wraps import wrap
+from edited.wraps import square, wrap
 
 
 class Net:
@@ -114,7 +114,7 @@ def wrapped():
 
 
 class Fast:
-    def forward(self):
+    def fast(self):
         pass
 
     def backward(self):
@@ -128,10 +128,39 @@ class Number(Enum):
         return object.__new__(cls)
 
 
-if len("x"):
-    Fast.forward = other
+class Patched:
+    def backward(self):
+        pass
+
+
+def install(cls):
+    cls.backward = other
+    return cls
+
+
+Patched = install(Patched)
+for each in [Fast]:
+    each.fast = other
 for name in ["backward"]:
     setattr(Fast, name, other)
+"""
+
+
+WRAPS = """
+from functools import partial
+
+square = partial(pow, 2)
+
+
+def wrap(function):
+    return lambda: function()
+"""
+DECORATED = """
+import torch
+
+@torch.no_grad()
+def scale():
+    pass
 """
 
 
@@ -147,7 +176,7 @@ def run_cell(text):
 
 
 def test_what_a_notebook_replaces_in_a_module_is_named(folder):
-    (folder / "wraps.py").write_text("def wrap(function):\n    return lambda: function()\n")
+    (folder / "wraps.py").write_text(WRAPS)
     (folder / "unused.py").write_text(SOURCE)
     loaded.check_loaded()
     module = importlib.import_module("edited.unused")
@@ -160,6 +189,9 @@ def test_what_a_notebook_replaces_in_a_module_is_named(folder):
         (module, "scale", "scale", wrapper),
         (module, "scale", "scale", functools.cache(wrapper)),
         (module, "scale", "scale", module.other),
+        (module, "wrap", "wrap", functools.partial(module.wrap)),
+        (module, "wrap", "wrap", run_cell("class Call:\n  __call__ = len")["Call"]()),
+        (module, "wrap", "wrap", run_cell(DECORATED)["scale"]),
         (module, "scale", "scale", run_cell("class Call:\n  __call__ = len")["Call"]()),
         (module.Net, "forward", r"Net\.forward", Mine.forward),
         (module.Net, "forward", r"Net\.forward", functools.partialmethod(module.Net.forward)),

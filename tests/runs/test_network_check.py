@@ -91,7 +91,7 @@ def describe_own(spec, monkeypatch, network, average=0.0):
     """Return a run of a network of ``own_networks``."""
     monkeypatch.setattr(type(spec), "implementation", f"{network.__module__}:{network.__name__}")
     monkeypatch.setattr("hw2core.runs.network_check.hash_modules", lambda _: [network.__module__])
-    monkeypatch.setattr("hw2core.runs.opened.hash_run_code", lambda _: [])
+    monkeypatch.setattr("hw2core.runs.opened.hash_modules", lambda _: [])
     training = spec.training.model_copy(update={"average": average})
     return spec.model_copy(update={"training": training})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def test_opened_files_are_collected_however_they_are_opened(tmp_path, monkeypatc
         with open(b"bytes", "rb"):  # noqa: PTH123
             pass
         os.close(os.open("low", os.O_RDWR))  # as np.memmap does
-        with watch_files() as inner:
+        with watch_files() as inner, ThreadPoolExecutor() as pool:
             paths[3].read_bytes()
+            pool.submit(paths[0].read_bytes).result()
             Path("written").write_text("")
     Path("text").read_text()
     assert (found, inner) == ({*paths[:3]}, {paths[3]})
@@ -56,7 +58,9 @@ def test_a_file_that_no_module_of_a_run_names_is_refused(package, spec, text, no
     (package / "cnn" / "helper.py").write_text('BANK = "gabor.npy"\n')
     bank = package / "cnn" / "gabor.npy"
     bank.write_text("1")
+    (package / "config" / "networks.py").open("a").write('BANK = "gabor.npy"\n')
     found = {bank, package / "cnn" / "mine.py", package.parent / "elsewhere.npy"}
+    found |= {package / "cnn", package / "cnn" / "absent.npy"}  # which it tries to open
     rule = "edits of that would not be noticed; write its name in hw2core.cnn.mine, or where it is"
     problem = "" if noticed else f"it reads hw2core/cnn/gabor.npy, and {rule} read"
     assert find_unhashed(found, spec) == problem
