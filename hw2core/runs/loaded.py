@@ -7,9 +7,9 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache, partial, partialmethod
+from functools import cache, cached_property, partial, partialmethod
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from hw2core.errors import UserError
@@ -20,6 +20,16 @@ from hw2core.runs.paths import list_below
 FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 KINDS = FunctionType, type(cache(len))  # other objects may have any attribute
 PARTIAL = partial, partialmethod
+# Exact types: of other objects, even a look for an attribute may fail.
+HOLDERS = {
+    staticmethod: "__func__",
+    classmethod: "__func__",
+    MethodType: "__func__",
+    property: "fget",
+    cached_property: "func",
+}
+# Who wraps the methods of subclasses, or what is decorated.
+MAKERS = "torch.optim.", "torch.utils.", "torch._compile.", "pydantic.", "matplotlib."
 
 
 def _hash_files() -> dict[Path, bytes]:
@@ -66,9 +76,8 @@ def _list_code(owner: Any) -> Iterator[CodeType]:
 
 def _find_function(value: Any) -> Any:
     """Return the function of a static or class method or of a property; else the value itself."""
-    for name in ("__func__", "fget", "func"):
-        whole = isinstance(value, (type, *PARTIAL))
-        value = value if whole else getattr(value, name, value)
+    while name := HOLDERS.get(type(value)):
+        value = getattr(value, name)
     return value
 
 
@@ -111,9 +120,10 @@ def _read_names(source: bytes) -> _Names:
                 replaced |= names | {f"{name}.{method}" for name in names for method in methods}
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
                 replaced |= {f"{ast.unparse(node.args[0])}.{method}" for method in methods}
-    kept = {x for x in found - replaced if x.rpartition(".")[2] not in {"__new__", *stored}}
     aliases = [alias for x in nodes if isinstance(x, ast.ImportFrom) for alias in x.names]
-    return _Names(kept, {alias.asname or alias.name: alias.name for alias in aliases})
+    imported = {alias.asname or alias.name: alias.name for alias in aliases}
+    kept = {x for x in found - replaced if x.rpartition(".")[2] not in {"__new__", *stored}}
+    return _Names(set() if "__module__" in stored else kept - imported.keys(), imported)
 
 
 def _walk_outside(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -168,9 +178,9 @@ def _read_globals(function: Any) -> str | None:
 def _locate(function: Any) -> tuple[str | None, str]:
     """Return the module of a class or function, and its name in it, as its source has them.
 
-    What torch, pydantic, this package and ``cache`` wrap counts, and not the wrapper.
+    What a library, this package or ``cache`` wraps counts, and not the wrapper.
     """
-    makers = ("torch.optim.", "pydantic.", f"{PACKAGE}.")
+    makers = (*MAKERS, f"{PACKAGE}.")
     while isinstance(function, KINDS) and hasattr(function, "__wrapped__"):
         if not (_read_globals(function) or makers[0]).startswith(makers):
             break
