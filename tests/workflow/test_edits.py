@@ -35,7 +35,7 @@ def remove_all_sources(checkout: Checkout) -> None:
 def commit(checkout: Checkout) -> str:
     """Commit the sources, and on the branch "other" what differs there; return the commit."""
     checkout.git("init", "--initial-branch=main")
-    checkout.git("add", *TRACKED)
+    checkout.git("add", *TRACKED, ":(exclude)**/__pycache__/**")
     checkout.git("commit", "-m", "main")
     checkout.git("checkout", "-b", "other")
     config = copy.deepcopy(TINY)
