@@ -98,7 +98,7 @@ def _check_entry(registry: str, key: str, entry: str) -> str:
     path = find_source(module)
     problem = f"there is no module {module}"
     if path is not None:
-        if _read_module(path)[1].defines(name):
+        if read_module(path)[1].defines(name):
             return entry
         problem = f"{path.relative_to(CHECKOUT)} has no {name or 'class'}"
     place = f"{registry.replace('.', '/')}.py: {key}: {entry!r}"
@@ -160,7 +160,7 @@ def hash_modules(entries: Iterable[str]) -> dict[str, str]:
         # Without names, the module is only executed.
         if path is None or (module in LEFT_OUT and set(names[:1]) <= {*LEFT_OUT[module].split()}):
             continue
-        found[module], imports = _read_module(path)
+        found[module], imports = read_module(path)
         waiting += [*imports.used, *imports.look_up(module, names)]
         # Importing a.b.c executes a and a.b first.
         waiting += [module.rpartition(".")[0]] if "." in module else []
@@ -180,7 +180,7 @@ def forget_hashes() -> None:
         function.cache_clear()
 
 
-def _read_module(path: Path) -> tuple[str, Imports]:
+def read_module(path: Path) -> tuple[str, Imports]:
     """Return the hash of a source file and the files that it names, and its imports."""
     try:
         found, imports = _parse_module(path, path.stat().st_mtime_ns)

@@ -191,7 +191,7 @@ def _list_files(nodes: Iterable[ast.AST], path: Path) -> list[Path]:
     matches = re.compile("|".join(translate(x.rpartition("/")[2]) for x in patterns) or "(?!)")
     names = {x.rpartition("/")[2] for x in texts}
     own = names | {f"{path.stem}{x}" for x in texts if x.startswith(".")}  # with a suffix
-    below = [x for x in list_below(path.parent) if x.suffix not in (".py", ".pyc")]
+    below = list_below(path.parent)
     words = {word for text in texts for word in text.split("/")}
     folders = {x for x in below if x.name in words and not (x / "__init__.py").exists()}
     found = {x for x in below if x.name in own or matches.match(x.name) or folders & {*x.parents}}

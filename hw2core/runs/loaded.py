@@ -19,7 +19,6 @@ from hw2core.runs.paths import list_below
 
 FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 KINDS = FunctionType, type(cache(len))  # other objects may have any attribute
-PARTIAL = partial, partialmethod
 # Exact types: of other objects, even a look for an attribute may fail.
 HOLDERS = {
     staticmethod: "__func__",
@@ -142,15 +141,17 @@ def _find_replaced(module: ModuleType, path: Path) -> str:
         if isinstance(owner, type) and owner.__module__ == module.__name__:
             values |= {f"{name}.{part}": value for part, value in list(vars(owner).items())}
     for place, value in values.items():
-        function = _find_function(value)
+        function, replaced = _find_function(value), False
         if isinstance(function, (type, *KINDS)):
             in_cell = module.__name__ != "__main__" and _is_of_cell(function)
-            another = place in names.defined and _locate(function) != (module.__name__, place)
-        else:
-            in_cell = isinstance(function, PARTIAL) or type(function).__module__ == "__main__"
-            another = place in names.defined or _is_missing(value, names.imported.get(place))
-            in_cell, another = in_cell and another, False
-        if in_cell or another:
+            replaced = in_cell or (
+                place in names.defined and _locate(function) != (module.__name__, place)
+            )
+        elif isinstance(function, (partial, partialmethod)) or type(value).__module__ == "__main__":
+            replaced = place in names.defined or (
+                place in names.imported and not _has(names.imported[place], value, module)
+            )
+        if replaced:
             return place
     return ""
 
@@ -164,10 +165,10 @@ def _is_of_cell(function: Any) -> bool:
     return True
 
 
-def _is_missing(value: Any, name: str | None) -> bool:
-    """Return whether no other module has this object by the ``name`` that is imported from it."""
-    modules = list(sys.modules.values()) if name else []
-    return name is not None and sum(vars(x).get(name) is value for x in modules) < 2
+def _has(name: str, value: Any, importing: ModuleType) -> bool:
+    """Return whether another module than ``importing`` has this object by this name."""
+    others = [module for module in list(sys.modules.values()) if module is not importing]
+    return any(getattr(module, "__dict__", {}).get(name) is value for module in others)
 
 
 def _read_globals(function: Any) -> str | None:
@@ -182,7 +183,8 @@ def _locate(function: Any) -> tuple[str | None, str]:
     """
     makers = (*MAKERS, f"{PACKAGE}.")
     while isinstance(function, KINDS) and hasattr(function, "__wrapped__"):
-        if not (_read_globals(function) or makers[0]).startswith(makers):
+        maker = _read_globals(function)
+        if maker is not None and not maker.startswith(makers):
             break
         function = function.__wrapped__
     if isinstance(function, FunctionType):

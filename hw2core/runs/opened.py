@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
 import threading
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hw2core.config.spec import RunSpec
-from hw2core.runs.code_hash import RUN, hash_modules
-from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source, read_imports
+from hw2core.runs.code_hash import RUN, hash_modules, read_module
+from hw2core.runs.imports import CHECKOUT, PACKAGE, find_source
 
 
 class _Watching(threading.local):
@@ -47,21 +46,13 @@ def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
         return ""
     # Not those of the configuration, of which a hash has only what it computes.
     modules = hash_modules([RUN, spec.implementation, spec.trainer])
-    named = {file for module in modules for file in _list_files(module)}
+    sources = filter(None, map(find_source, modules))
+    named = {_normalize(file) for source in sources for file in read_module(source)[1].files}
     missed = [path.relative_to(folder.parent) for path in found if path not in named]
     if not missed:
         return ""
     rule = f"write its name in {spec.implementation.partition(':')[0]}, or where it is read"
     return f"it reads {missed[0]}, and edits of that would not be noticed; {rule}"
-
-
-def _list_files(module: str) -> list[Path]:
-    """Return the data files that the source of a module names."""
-    source = find_source(module)
-    if source is None or not source.is_file():
-        return []
-    text = source.read_bytes()
-    return [_normalize(file) for file in read_imports(text, ast.parse(text), source).files]
 
 
 @cache

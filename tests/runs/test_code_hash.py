@@ -41,7 +41,7 @@ def hash_text(tmp_path: Path, text: str) -> str:
     file = tmp_path / "module.py"
     file.write_text(text)
     code_hash._parse_module.cache_clear()
-    return code_hash._read_module(file)[0]
+    return code_hash.read_module(file)[0]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_what_can_change_a_number_changes_the_hash(tmp_path, text, old, new):
 def test_an_edit_is_seen_by_the_process_that_hashed_before(tmp_path):
     file = tmp_path / "module.py"
     file.write_text("x = 1\n")
-    before = code_hash._read_module(file)
+    before = code_hash.read_module(file)
     file.write_text("x = 2\n")
     os.utime(file, ns=(0, 0))  # both may be written within one tick of the clock of the disk
-    assert code_hash._read_module(file) != before
+    assert code_hash.read_module(file) != before
 
 
 def test_hash_is_the_same_on_every_version_of_python(tmp_path):
@@ -387,7 +387,7 @@ def test_a_file_that_a_module_names_is_part_of_it(tmp_path, name, reads):
     (tmp_path / ".old" / Path(name).name).write_text("an older one")  # is in no copy of the code
     assert hash_text(tmp_path, text) == first
     (tmp_path / name).write_text("2")
-    assert len({without, first, code_hash._read_module(tmp_path / "module.py")[0]}) == 3
+    assert len({without, first, code_hash.read_module(tmp_path / "module.py")[0]}) == 3
 
 
 def test_files_that_change_their_names_change_the_hash(tmp_path):
@@ -419,16 +419,16 @@ def test_files_that_change_their_names_change_the_hash(tmp_path):
 def test_a_file_anywhere_in_the_package_may_be_named(package, reads, named):
     (package / "mine.py").write_text(f"X = {reads}\n")
     compileall.compile_file(package / "mine.py", quiet=1)
-    files = code_hash._read_module(package / "mine.py")[1].files
+    files = code_hash.read_module(package / "mine.py")[1].files
     assert [path.name for path in files] == named
 
 
 def test_a_file_made_after_its_module_was_hashed_is_found_by_the_next_call(package):
     (package / "mine.py").write_text('X = open("table.json").read()\n')
-    assert code_hash._read_module(package / "mine.py")[1].files == ()
+    assert code_hash.read_module(package / "mine.py")[1].files == ()
     (package / "cnn" / "table.json").write_text("{}")
     code_hash.forget_hashes()
-    (file,) = code_hash._read_module(package / "mine.py")[1].files
+    (file,) = code_hash.read_module(package / "mine.py")[1].files
     assert file.name == "table.json"
 
 
@@ -452,7 +452,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
     hash_text(tmp_path, 'X = "x.json"\n')
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(UserError, match=r"x\.json: cannot be read \(Permission denied\)"):
-        code_hash._read_module(tmp_path / "module.py")
+        code_hash.read_module(tmp_path / "module.py")
 
 
 @pytest.mark.parametrize("value", [float, {1, 2}, {"a": object()}, {(1, 2): 3}])
@@ -474,4 +474,4 @@ def test_a_half_typed_module_is_one_line_with_its_place(tmp_path, text):
     file = tmp_path / "module.py"
     file.write_bytes(text)
     with pytest.raises(UserError, match=r"module\.py: not valid Python \("):
-        code_hash._read_module(file)
+        code_hash.read_module(file)

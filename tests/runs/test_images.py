@@ -244,14 +244,14 @@ def test_an_edit_of_the_preparation_is_one_where_the_original_files_are_here(
 def test_the_code_of_a_data_set_is_its_reader_and_not_the_list_of_all(monkeypatch):
     before = {name: code_hash.hash_image_code(name) for name in DATA_SETS}
     assert len(set(before.values())) == len(before)
-    read = code_hash._read_module
+    read = code_hash.read_module
 
     def edit(*modules: str) -> None:
         code_hash.hash_image_code.cache_clear()
         edited = {imports.find_source(f"hw2core.data.{name}") for name in modules}
         monkeypatch.setattr(
             code_hash,
-            "_read_module",
+            "read_module",
             lambda path: ("edited", read(path)[1]) if path in edited else read(path),
         )
 

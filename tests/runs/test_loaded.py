@@ -75,7 +75,7 @@ from unittest.mock import call
 
 from torch.optim import Optimizer
 
-from edited.wraps import square, wrap
+from edited.wraps import square as squared, wrap
 
 
 class Net:
