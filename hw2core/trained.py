@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hw2core.config.errors import ConfigError
 from hw2core.config.spec import RunSpec
-from hw2core.config.study import load_experiments
+from hw2core.config.study import CHECKOUT, load_experiments
 from hw2core.data.prepared import DataError, Manifest, read_manifest
 from hw2core.engine.generators import keep_generators
 from hw2core.engine.run import build_trainer
@@ -28,7 +28,7 @@ from hw2core.runs.make import wait_for_turn
 from hw2core.runs.schema import Result
 from hw2core.runs.weights import check_fit, check_weights, read_weights
 
-PUBLISHED = Path(__file__).parents[1] / paths.REFERENCE
+PUBLISHED = CHECKOUT / paths.REFERENCE
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def load_network(run: str, seed: int = 0, folder: Path | str | None = None) -> T
         run: its name, such as ``exp1_1_L2_K32``; a run that config.yaml renamed has its new name.
         seed: that of the run.
         folder: has ``results/``, and ``data/`` with the manifest of the images, or is ``results/``
-            itself; by default the working folder, then the published results.
+            itself; by default the working folder, then the checkout, then the published results.
 
     Raises:
         UserError: result, weights or manifest are missing, damaged, or not of one another; or the
@@ -159,7 +159,7 @@ def _has_settings(run: str, spec: RunSpec) -> bool:
 def _find_result(run: str, seed: int, folder: Path | str | None) -> Path:
     relative = Path(paths.result_path(run, seed))
     if folder is None:
-        found = [Path(root, relative) for root in (Path(), PUBLISHED)]
+        found = [Path(root, relative) for root in (Path(), CHECKOUT, PUBLISHED)]
     else:
         found = [Path(folder, relative), Path(folder, *relative.parts[1:])]
     return next(filter(Path.exists, found), found[0])

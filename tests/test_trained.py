@@ -122,6 +122,16 @@ def test_the_folder_may_be_that_of_the_results_or_the_working_one(study, monkeyp
     assert hw2core.load_network(spec.name).result.name == spec.name
 
 
+def test_from_another_folder_the_results_of_the_checkout_come_before_the_published(
+    study, monkeypatch, tmp_path
+):
+    folder, spec = study
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hw2core.trained.CHECKOUT", folder)
+    monkeypatch.setattr("hw2core.trained.PUBLISHED", tmp_path)
+    assert load_network(spec.name).result.name == spec.name
+
+
 def test_a_run_that_shares_a_result_has_the_weights_of_the_other(study):
     folder, spec = study
     path, weights = (
