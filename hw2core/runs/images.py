@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -20,6 +21,7 @@ from hw2core.io import check_regular, hash_file
 from hw2core.runs import paths
 from hw2core.runs.code_hash import hash_image_code
 from hw2core.runs.files import ResultError
+from hw2core.runs.opened import list_data, watch_files
 
 if TYPE_CHECKING:
     from hw2core.config.images import DataSpec
@@ -35,21 +37,34 @@ LARGEST_FILE = 1 << 40  # bytes
 def prepare_images(spec: DataSpec, directory: Path) -> Path:
     """Prepare the images of ``spec`` in ``directory`` and return the manifest.
 
+    Warns if the reader opens files that its entry does not list.
+
     Raises:
         DataError: the original files are missing or damaged, or cannot be downloaded; what
             ``directory`` holds is unchanged.
     """
     origin = {CODE: hash_image_code(spec.name)}
-    if spec.entry.files:
-        try:  # before they are read: an edit meanwhile is found by the next call
-            found = _list_files(spec, directory)
-            origin |= {TIMES: _hash_times(found), CONTENT: _hash_content(found)}
-        except OSError as error:
-            raise DataError(
-                f"{error.filename}: {error.strerror}; give the folder of {spec.entry.title} as "
-                "data.root or HW2_DATA"
-            ) from None
-    return prepare(spec, directory, origin)
+    if not spec.entry.files:
+        return prepare(spec, directory, origin)
+    try:  # before they are read: an edit meanwhile is found by the next call
+        found = _list_files(spec, directory)
+        origin |= {TIMES: _hash_times(found), CONTENT: _hash_content(found)}
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: {error.strerror}; give the folder of {spec.entry.title} as "
+            "data.root or HW2_DATA"
+        ) from None
+    with watch_files() as opened:
+        manifest = prepare(spec, directory, origin)
+    unlisted = list_data(opened, find_root(spec, directory), (path for _, path in found))
+    if unlisted:
+        more = f" and {len(unlisted) - 1} more" if len(unlisted) > 1 else ""
+        warnings.warn(
+            f"{spec.entry.title}: its reader reads {unlisted[0]}{more}, which `files` in "
+            "hw2core/data/registry.py does not list: edits would not be noticed",
+            stacklevel=2,
+        )
+    return manifest
 
 
 def explain_images(spec: DataSpec) -> list[str]:

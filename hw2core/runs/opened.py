@@ -1,4 +1,4 @@
-"""Finds the files that a network reads and whose edits no hash of code would show."""
+"""Finds the files that a network or a data set reads, and whose edits no hash would show."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
         return ""
     rule = f"write its name in {spec.implementation.partition(':')[0]}, or where it is read"
     return f"it reads {missed[0]}, and edits of that would not be noticed; {rule}"
+
+
+def list_data(opened: Iterable[Path], root: Path, listed: Iterable[Path]) -> list[Path]:
+    """Return the data files in ``root`` and beside it that were opened and are not ``listed``."""
+    known, found = {path.resolve() for path in listed}, set()
+    for folder in {_normalize(root), root.resolve()}:
+        near = {x for x in opened if x.is_relative_to(folder) or x.parent == folder.parent}
+        found |= {path for path in near if not _is_of_program(path, folder.parent)}
+    return sorted(path for path in found if path.is_file() and path.resolve() not in known)
+
+
+def _is_of_program(path: Path, folder: Path) -> bool:
+    """Return whether a file is code, or in a hidden folder, as below a root such as "." or "~"."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return hidden or path.suffix in (".py", ".pyc") or path.is_relative_to(sys.prefix)
 
 
 @cache

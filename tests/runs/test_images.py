@@ -87,6 +87,37 @@ def test_folders_that_a_pattern_matches_hide_no_change(mine):
     assert explain_unprepared(mine) == [f"{mine.root}: the original images changed"]
 
 
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("place", ["labels.csv", "../labels.csv", "deep/labels.csv"])
+def test_a_file_that_is_read_and_not_listed_is_pointed_out(
+    mine, tmp_path, monkeypatch, place, linked
+):
+    if linked:
+        (tmp_path / "project").mkdir()
+        (tmp_path / "project/images").symlink_to(mine.root)
+        mine = mine.model_copy(update={"root": tmp_path / "project/images"})
+    labels = mine.root.parent / "labels.csv" if place.startswith("..") else mine.root / place
+    passing = [mine.root / ".cache/fonts", mine.root / "module.py", tmp_path / "a/elsewhere.txt"]
+
+    def read(*, root: Path, download_dir: Path) -> Arrays:
+        for path in [labels, *passing, Path(sys.prefix, "pyvenv.cfg")]:
+            if path.is_file():
+                path.read_bytes()
+        (root / "written.log").write_text("")
+        return read_mine(root=root, download_dir=download_dir)
+
+    for path in (labels, *passing):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(read_mine=read))
+    problem = f"^Mine: its reader reads {labels}, which `files` in .* does not list: edits would"
+    with pytest.warns(UserWarning, match=problem):
+        prepare_images(mine, MANIFEST.parent)
+    assert explain_images(mine) == []
+    labels.unlink()
+    prepare_images(mine, MANIFEST.parent)  # without a warning
+
+
 @pytest.mark.parametrize("pattern", ["**/*.byte", "**/deep/**/*.byte"])
 def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch, pattern):
     monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=(pattern,)))
