@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from measure import ROOT, describe_machine, print_table
 
-from hw2core.config.networks import ConvolutionalArchitecture
+from hw2core.config.architectures import ConvolutionalArchitecture
 from hw2core.config.reading import read_config
 from hw2core.config.study import STUDY_FILE, Study, load_study
 from hw2core.data.prepared import read_manifest

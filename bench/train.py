@@ -28,7 +28,7 @@ from measure import (
 from plain import PlainJob, build_network, start_plain_process
 from roofline import Rates, find_roof, measure_rates
 
-from hw2core.config.networks import IN_SIZE
+from hw2core.config.architectures import IN_SIZE
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE, load_study

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from hw2core.config.architectures import ConvolutionalArchitecture
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
+from hw2core.config.fields import KEYWORDS
 from hw2core.config.merging import merge_layers
-from hw2core.config.networks import AUTOGRAD, KEYWORDS, MODELS, ConvolutionalArchitecture
+from hw2core.config.networks import AUTOGRAD, MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import STUDY_FILE

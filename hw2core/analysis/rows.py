@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
+from hw2core.config.architectures import ConvolutionalArchitecture
 from hw2core.config.images import DataSpec
-from hw2core.config.networks import MODELS, ConvolutionalArchitecture
+from hw2core.config.networks import MODELS
 from hw2core.config.schema import RecipeSpec
 from hw2core.config.spec import Size
 from hw2core.runs.outcome import judge_status

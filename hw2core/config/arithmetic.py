@@ -6,13 +6,13 @@ import itertools
 import math
 from typing import NamedTuple
 
-from hw2core.config.networks import (
+from hw2core.config.architectures import (
     IN_SIZE,
     TEN,
     Architecture,
     ConvolutionalArchitecture,
-    MLPArchitecture,
 )
+from hw2core.config.networks import MLPArchitecture
 
 
 class Work(NamedTuple):

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hw2core.config.networks import KEYWORDS
+from hw2core.config.fields import KEYWORDS
 from hw2core.config.spec import dump_experiments
 
 if TYPE_CHECKING:

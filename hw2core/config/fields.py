@@ -13,6 +13,7 @@ from hw2core.data.arrays import IMAGE_SHAPE, MAX_CLASSES
 from hw2core.data.registry import DATA_SETS
 
 SECTIONS = ("architecture", "training", "data")  # of a run
+KEYWORDS = ("conv_params", "activation_params", "pooling_params")
 # Names become file names (at most 255 characters with suffixes), targets and command arguments.
 EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 RUN_LABEL = "[A-Za-z0-9._-]{0,99}"
@@ -85,6 +86,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MOST), READ]
 Limit = Annotated[Count | None, READ]  # None: no limit
 Epochs = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS), READ]
 Width = Annotated[int, Field(strict=True, ge=1, le=10_000), READ]
+Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
 Convolutions = Annotated[int, Field(strict=True, ge=1, le=MAX_CONVS), READ]
 Shift = Annotated[int, Field(strict=True, ge=0, lt=IMAGE_SHAPE[0]), READ]
 Side = Annotated[int, Field(strict=True, ge=0, le=IMAGE_SHAPE[0]), READ]

@@ -17,11 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from hw2core.config.architectures import Architecture
 from hw2core.config.arithmetic import count_work
 from hw2core.config.errors import ConfigError, describe_errors, refuse
 from hw2core.config.fields import RUN_NAME
 from hw2core.config.images import DataSpec
-from hw2core.config.networks import FROM_SCRATCH, MODELS, Architecture
+from hw2core.config.networks import FROM_SCRATCH, MODELS
 from hw2core.config.schema import Frozen, RecipeSpec
 
 MAX_WEIGHTS = 2_000_000_000  # of which the largest file of weights that is read has room for
@@ -91,9 +92,10 @@ class RunSpec(Frozen):
     @field_validator("architecture", mode="plain")
     @classmethod
     def _read_architecture(cls, value: Any, info: ValidationInfo) -> Any:
-        model = info.data.get("model")  # absent if it was refused, which is error enough
+        if (model := info.data.get("model")) is None:  # it was refused, which is error enough
+            return value
         try:
-            return value if model is None else MODELS[model].architecture.model_validate(value)
+            return MODELS[model].architecture.model_validate(value, context=info.context)
         except TypeError as error:  # a class without build_arguments
             raise ValueError(f"model: {model}: {error}") from None
 
@@ -114,15 +116,12 @@ class RunSpec(Frozen):
 
     @model_validator(mode="after")
     def _check_batches(self) -> RunSpec:
-        if getattr(self.architecture, "batchnorm", False):
-            sizes = {
-                "training.batch_size": self.training.batch_size,
-                "data.train": self.data.train,
-                "data.validation": self.data.validation,
-            }
-            for key, size in sizes.items():
-                if size == 1:
-                    raise refuse(key, "1: batch normalisation needs at least 2 images")
+        data, training = self.data, self.training
+        sizes = training.batch_size, data.train, data.validation
+        keys = "training.batch_size", "data.train", "data.validation"
+        if getattr(self.architecture, "batchnorm", False) and 1 in sizes:
+            key = keys[sizes.index(1)]
+            raise refuse(key, "1: batch normalisation needs at least 2 images")
         return self
 
     @model_validator(mode="after")
@@ -148,7 +147,7 @@ class RunSpec(Frozen):
         """
         values = {k: v for k, v in upgrade_config(config).items() if k not in ("name", "seed")}
         try:
-            spec = cls.model_validate(values)
+            spec = cls.model_validate(values, context={"source": source})
         except ValidationError as error:
             raise ConfigError(source, describe_errors(error)) from None
         name, suffix = str(config.get("name")), spec.architecture.name_suffix

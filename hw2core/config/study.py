@@ -21,11 +21,11 @@ from hw2core.config.checks import (
     find_wrong_roots,
 )
 from hw2core.config.errors import ConfigError, Location, describe_errors, join_path
-from hw2core.config.fields import EXPERIMENT_NAME, RUN_LABEL, SECTIONS, Values
+from hw2core.config.fields import EXPERIMENT_NAME, KEYWORDS, RUN_LABEL, SECTIONS, Values
 from hw2core.config.grids import find_unknown_sections, list_points, list_settings
 from hw2core.config.images import DataSpec
 from hw2core.config.merging import merge_layers
-from hw2core.config.networks import KEYWORDS, MODELS
+from hw2core.config.networks import MODELS
 from hw2core.config.reading import read_config
 from hw2core.config.schema import (
     ExperimentEntry,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hw2core.config.networks import IN_SIZE
+from hw2core.config.architectures import IN_SIZE
 from hw2core.config.spec import RunSpec
 from hw2core.engine.cuda_graph import GraphError
 from hw2core.engine.generators import (

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hw2core.config.architectures import IN_SIZE
 from hw2core.config.images import DataSpec
-from hw2core.config.networks import IN_SIZE
 from hw2core.data.datasets import prepare
 from hw2core.data.prepared import read_manifest
 from hw2core.errors import UserError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from hw2core.config.networks import MODELS
 
@@ -24,3 +25,25 @@ def test_a_network_gets_what_its_keys_say(model, keys, expected):
     arguments = MODELS[model].architecture.model_validate(values | keys).build_arguments(100)
     assert arguments.items() >= (expected | {"out_classes": 100}).items()
     assert "kernel_size" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("model", "keys", "key", "other"),
+    [
+        ("resnet", {"batchnorm": True}, "batchnorm", {"pools": 3}),
+        ("resnet", {"dropout": 0.1}, "dropout", {"pools": 2}),
+        ("resnet", {"activation_type": "gelu"}, "activation_type", {"hidden_dims": [8]}),
+        ("resnet", {"layers_per_block": 1, "pools": 1, "batchnorm": True}, "batchnorm", {}),
+        ("ycn", {"shortcuts": False}, "shortcuts", {"pools": 1}),
+        ("ycn", {"squeeze_excitation": False}, "squeeze_excitation", {"pools": 2}),
+    ],
+)
+def test_what_a_network_would_not_have_is_refused(model, keys, key, other):
+    values = {"filters_per_layer": [4], "layers_per_block": 4, "pools": 4, "hidden_dims": []}
+    validate = MODELS[model].architecture.model_validate
+    with pytest.raises(ValidationError, match=r": has no effect .*; must be ") as caught:
+        validate(values | keys)
+    assert caught.value.errors()[0]["ctx"]["key"] == key
+    validate(values | keys | {key: MODELS[model].architecture.model_fields[key].default})
+    if other:
+        validate(values | keys | other)

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.networks import KEYWORDS, MODELS
+from hw2core.config.fields import KEYWORDS
+from hw2core.config.networks import MODELS
 from hw2core.config.study import load_study
 from hw2core.data.registry import DATA_SETS, DataSet
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from hw2core.config.errors import ConfigError
-from hw2core.config.networks import KEYWORDS
+from hw2core.config.fields import KEYWORDS
 from hw2core.config.spec import RunSpec, upgrade_config
 from hw2core.config.study import load_study
 
@@ -52,6 +52,20 @@ def test_every_spec_comes_back_from_its_text_and_from_its_result(config):
         assert list(described) == ["name", "experiment", *SECTIONS, "seed"]
         assert described["seed"] == 3
         assert RunSpec.from_config(described) == spec
+
+
+def test_a_result_of_before_may_have_what_a_configuration_may_no_longer_have(small):
+    small["experiments"]["one"] |= {
+        "model": "resnet",
+        "architecture": {"pool_every": 1, "hidden_dims": []},
+    }
+    described = load_study(small).runs["one_L2_K8"].describe(0)
+    described["architecture"]["batchnorm"] = True
+    assert RunSpec.from_config(described).architecture.batchnorm
+    small["experiments"]["one"]["architecture"]["batchnorm"] = True
+    problem = r"batchnorm: true: has no effect in .* \(layers_per_block: 2, pool_every: 1\);"
+    with pytest.raises(ConfigError, match=problem):
+        load_study(small)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hw2core.config.networks import IN_SIZE
+from hw2core.config.architectures import IN_SIZE
 from hw2core.config.reading import read_config
 from hw2core.config.spec import RunSpec
 from hw2core.config.study import CHECKOUT, STUDY_FILE, load_study
