@@ -96,7 +96,8 @@ class ResNetArchitecture(LayerOptions):
     def _check_effects(self, info: ValidationInfo) -> ResNetArchitecture:
         # Hidden layers have an activation function, too.
         keys = ("batchnorm", "dropout", *(() if self.hidden_dims else ("activation_type",)))
-        self.refuse_in_small_blocks(keys, info)
+        if type(self) is ResNetArchitecture:  # a subclass may have other blocks
+            self.refuse_in_small_blocks(keys, info)
         return self
 
 
@@ -116,7 +117,8 @@ class YourCodeNetArchitecture(ConvolutionalArchitecture):
 
     @model_validator(mode="after")
     def _check_effects(self, info: ValidationInfo) -> YourCodeNetArchitecture:
-        self.refuse_in_small_blocks(("shortcuts", "squeeze_excitation"), info)
+        if type(self) is YourCodeNetArchitecture:  # as above
+            self.refuse_in_small_blocks(("shortcuts", "squeeze_excitation"), info)
         return self
 
 

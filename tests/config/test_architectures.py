@@ -47,3 +47,13 @@ def test_what_a_network_would_not_have_is_refused(model, keys, key, other):
     validate(values | keys | {key: MODELS[model].architecture.model_fields[key].default})
     if other:
         validate(values | keys | other)
+
+
+@pytest.mark.parametrize("model", ["resnet", "ycn"])
+def test_a_network_of_ones_own_may_have_other_blocks(model):
+    class Mine(MODELS[model].architecture):
+        """Keys of a subclass."""
+
+    values = {"filters_per_layer": [4], "layers_per_block": 4, "pools": 4, "hidden_dims": []}
+    for key in {"batchnorm", "shortcuts"} & Mine.model_fields.keys():
+        Mine.model_validate(values | {key: not Mine.model_fields[key].default})
