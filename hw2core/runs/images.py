@@ -7,6 +7,7 @@ files, what these were.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Iterable
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 # Entries of a manifest's source.
 CODE = "code"
-CONTENT = "files"  # names and bytes of the original files
+CONTENT = "files"  # by pattern, names and bytes of the original files
 TIMES = "file_times"  # what is asked of these, so that most calls need not read them
 LARGEST_FILE = 1 << 40  # bytes
+Originals = dict[str, list[tuple[str, Path]]]  # pattern -> name in the folder and path of each
 
 
 def prepare_images(spec: DataSpec, directory: Path) -> Path:
@@ -47,8 +49,9 @@ def prepare_images(spec: DataSpec, directory: Path) -> Path:
     if not spec.entry.files:
         return prepare(spec, directory, origin)
     try:  # before they are read: an edit meanwhile is found by the next call
-        found = _list_files(spec, directory)
-        origin |= {TIMES: _hash_times(found), CONTENT: _hash_content(found)}
+        found = {pattern: _list_files(spec, directory, pattern) for pattern in spec.entry.files}
+        for key, describe in ((TIMES, _hash_times), (CONTENT, _hash_content)):
+            origin[key] = json.dumps({x: describe(files) for x, files in found.items()})
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}; give the folder of {spec.entry.title} as "
@@ -56,7 +59,8 @@ def prepare_images(spec: DataSpec, directory: Path) -> Path:
         ) from None
     with watch_files() as opened:
         manifest = prepare(spec, directory, origin)
-    unlisted = list_data(opened, find_root(spec, directory), (path for _, path in found))
+    listed = (path for files in found.values() for _, path in files)
+    unlisted = list_data(opened, find_root(spec, directory), listed)
     if unlisted:
         more = f" and {len(unlisted) - 1} more" if len(unlisted) > 1 else ""
         warnings.warn(
@@ -95,8 +99,11 @@ def _is_here(spec: DataSpec) -> bool:
     return os.path.exists(root / spec.entry.place)  # noqa: PTH110
 
 
-def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
-    """Return how the prepared images may differ from those of today's code and files."""
+def _compare_images(spec: DataSpec, found: Originals) -> list[str]:
+    """Return how the prepared images may differ from those of today's code and files.
+
+    Patterns of which nothing can be found now are left out, unless they are new.
+    """
     source = _read_source(spec)
     made_by = source.get(CODE)
     # Published checksums fix images that an older version prepared.
@@ -104,13 +111,26 @@ def _compare_images(spec: DataSpec, found: list[tuple[str, Path]]) -> list[str]:
     changed = not fixed and made_by != hash_image_code(spec.name)
     reasons = ["the code that prepares the images changed"] if changed else []
     directory = Path(paths.manifest_path(spec.folder)).parent
-    if found and CONTENT not in source:
+    times, contents = _read_record(source, TIMES), _read_record(source, CONTENT)
+    if found and not contents:
         reasons.append(f"{directory}: its images are not prepared yet from the original files")
     elif found:
         with suppress(OSError):
-            if source.get(TIMES) != _hash_times(found) and source[CONTENT] != _hash_content(found):
+            if set(spec.entry.files or ()) - contents.keys() or any(
+                times.get(pattern) != _hash_times(files)
+                and contents[pattern] != _hash_content(files)
+                for pattern, files in found.items()
+            ):
                 reasons.append(f"{find_root(spec, directory)}: the original images changed")
     return reasons
+
+
+def _read_record(source: dict[str, str], key: str) -> dict[str, object]:
+    """Return values by pattern; nothing where an older version wrote one for all."""
+    with suppress(ValueError, RecursionError):
+        record = json.loads(str(source.get(key)))
+        return record if isinstance(record, dict) else {}
+    return {}
 
 
 def fix_root(start: Path | str) -> None:
@@ -137,27 +157,27 @@ def _read_source(spec: DataSpec) -> dict[str, str]:
         return {}
 
 
-def _find_originals(spec: DataSpec) -> list[tuple[str, Path]]:
-    """Return the original files; none if one is missing, or if checksums are compared."""
-    try:
-        return _list_files(spec, Path(paths.manifest_path(spec.folder)).parent)
-    except OSError:
-        return []
+def _find_originals(spec: DataSpec) -> Originals:
+    """Return the original files of each pattern, but of those that cannot be found or read."""
+    directory, found = Path(paths.manifest_path(spec.folder)).parent, {}
+    for pattern in spec.entry.files or ():
+        with suppress(OSError):
+            found[pattern] = _list_files(spec, directory, pattern)
+    return found
 
 
-def _list_files(spec: DataSpec, directory: Path) -> list[tuple[str, Path]]:
-    """Return the original files with their names in the folder of the data set.
+def _list_files(spec: DataSpec, directory: Path, pattern: str) -> list[tuple[str, Path]]:
+    """Return the original files of a pattern with their names in the folder of the data set.
 
     Raises:
         OSError: one is missing, or is no file.
     """
     root, found = find_root(spec, directory), []
-    for pattern in spec.entry.files or ():
-        # Without folders that a pattern matches, such as one of an editor.
-        matches = sorted(path for path in _match(root, pattern) if not path.is_dir())
-        for path in matches or [root / pattern]:
-            check_regular(path, LARGEST_FILE)
-            found.append((path.relative_to(root).as_posix(), path))
+    # Without folders that a pattern matches, such as one of an editor.
+    matches = sorted(path for path in _match(root, pattern) if not path.is_dir())
+    for path in matches or [root / pattern]:
+        check_regular(path, LARGEST_FILE)
+        found.append((path.relative_to(root).as_posix(), path))
     return found
 
 

@@ -118,6 +118,26 @@ def test_a_file_that_is_read_and_not_listed_is_pointed_out(
     prepare_images(mine, MANIFEST.parent)  # without a warning
 
 
+def test_a_pattern_of_which_nothing_is_left_hides_no_change_of_the_others(mine, monkeypatch):
+    notes = mine.root / "LICENSE.txt"
+    notes.write_text("free")
+    files = ("LICENSE.txt", *mine.entry.files)
+    monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=files))
+    changed = [f"{mine.root}: the original images changed"]
+    assert explain_images(mine) == explain_unprepared(mine) == changed  # a new name
+    prepare_images(mine, MANIFEST.parent)
+    notes.rename(mine.root / "LICENSE.md")
+    assert explain_images(mine) == explain_unprepared(mine) == []
+    write(mine.root, 9)
+    assert explain_images(mine) == explain_unprepared(mine) == changed
+    with pytest.raises(DataError, match=r"LICENSE\.txt: No such file"):
+        prepare_images(mine, MANIFEST.parent)
+    write(mine.root, 1)
+    typo = (*mine.entry.files, "label.csv")
+    monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=typo))
+    assert explain_images(mine) == changed
+
+
 @pytest.mark.parametrize("pattern", ["**/*.byte", "**/deep/**/*.byte"])
 def test_files_in_a_linked_folder_are_read(mine, tmp_path_factory, monkeypatch, pattern):
     monkeypatch.setitem(DATA_SETS, "mine", mine.entry._replace(files=(pattern,)))
