@@ -41,7 +41,7 @@ def find_unhashed(opened: Iterable[Path], spec: RunSpec) -> str:
     """Return what is wrong with the data files of a run: one that it reads is in no hash."""
     folder = _normalize(CHECKOUT / PACKAGE)
     inside = {path for path in opened if path.is_relative_to(folder) and path.is_file()}
-    found = sorted(x for x in inside if x.suffix != ".py" and x.parent.name != "__pycache__")
+    found = sorted(path for path in inside if not _is_code(path))
     if not found:
         return ""
     # Not those of the configuration, of which a hash has only what it computes.
@@ -60,14 +60,19 @@ def list_data(opened: Iterable[Path], root: Path, listed: Iterable[Path]) -> lis
     known, found = {path.resolve() for path in listed}, set()
     for folder in {_normalize(root), root.resolve()}:
         near = {x for x in opened if x.is_relative_to(folder) or x.parent == folder.parent}
-        found |= {path for path in near if not _is_of_program(path, folder.parent)}
-    return sorted(path for path in found if path.is_file() and path.resolve() not in known)
+        # A root such as "." or "~" has settings, caches and this Python in it.
+        found |= {
+            path
+            for path in near
+            if not any(part.startswith(".") for part in path.relative_to(folder.parent).parts)
+            and not path.is_relative_to(sys.prefix)
+        }
+    data = {path for path in found if path.is_file() and not _is_code(path)}
+    return sorted(path for path in data if path.resolve() not in known)
 
 
-def _is_of_program(path: Path, folder: Path) -> bool:
-    """Return whether a file is code, or in a hidden folder, as below a root such as "." or "~"."""
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return hidden or path.suffix in (".py", ".pyc") or path.is_relative_to(sys.prefix)
+def _is_code(path: Path) -> bool:
+    return path.suffix == ".py" or path.parent.name == "__pycache__"
 
 
 @cache

@@ -30,10 +30,10 @@ def check_recordable(spec: RunSpec) -> None:
             the recipe computes.
     """
     public = {name for name in dir(RecipeSpec) if not name.startswith("_")}
-    for name in sorted(public - {*dir(BaseModel), *RecipeSpec.model_fields}):
+    if computed := sorted(public - {*dir(BaseModel), *RecipeSpec.model_fields}):
         raise UserError(
-            f"hw2core/config/schema.py: RecipeSpec.{name}: edits of it would not be noticed; "
-            "compute it in hw2core/engine, or begin the name of a validator with _"
+            f"hw2core/config/schema.py: RecipeSpec.{computed[0]}: edits of it would not be "
+            "noticed; compute it in hw2core/engine, or begin the name of a validator with _"
         )
     try:
         _CONFIG.validate_python(spec.describe(0))
